@@ -1,0 +1,1 @@
+"""twinbench: the same documented model, twinned across Keras and PyTorch, proven equal, then measured."""

@@ -1,0 +1,1 @@
+"""Backends: one module each; the only place that imports a framework."""

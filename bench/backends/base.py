@@ -1,0 +1,191 @@
+"""The protocol that a backend fulfils, and the table of backends; no framework is imported here.
+
+A backend is one module with a function `build(model, kernel, device) -> Network`, and an entry in `BACKENDS` (or, from another
+distribution, an entry point in the group `twinbench.backends` that names a `BackendInfo`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import Features, Rows
+from bench.errors import Unavailable, unknown
+from bench.model import Model
+from bench.record import Parameters
+from bench.spec import GRU, LSTM, Device, Kernel
+
+Arrays = list[NDArray[Any]]
+Floats = NDArray[np.float32]
+MaskSource = Callable[[int, int], Arrays]
+"""(step, rows) to the dropout masks of that step, in the order of `Model.masks`, each (rows, *shape) float32."""
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """Means over an epoch's batches, weighted by batch size, taken before each update (Keras's `fit`)."""
+
+    loss: float
+    accuracy: float
+    first_bad_step: int | None = None
+    """The first step (from 1) whose loss was not finite."""
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Logits (rows,), mean loss, and the gradient of every trainable weight in Keras's layout and the order of `Model.weights`."""
+
+    logits: NDArray[Any]
+    loss: float
+    gradients: Arrays
+
+
+class Network(Protocol):
+    """A built model with its optimizer, on its device. Weights and gradients travel in Keras's layout."""
+
+    def parameters(self) -> Parameters:
+        """Return the parameter counts of what was really built."""
+
+    def get_weights(self) -> Arrays:
+        """Return all weights, in the order and shapes of `Model.weights`."""
+
+    def set_weights(self, weights: Arrays) -> None:
+        """Load all weights, in the order and shapes of `Model.weights`."""
+
+    def get_optimizer_state(self) -> Arrays:
+        """Return [step count] followed by the slots of every trainable weight (Adam: m, v; RMSprop: v), Keras's layout."""
+
+    def set_optimizer_state(self, state: Arrays) -> None:
+        """Load what `get_optimizer_state` of any backend returned."""
+
+    def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
+        """Train one pass over the rows of `order`, in that order, in batches of `Model.batch_size`, the last one partial."""
+
+    def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
+        """Make one optimizer step on one batch; return its loss before the step."""
+
+    def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
+        """Return logits, loss and gradients of one batch, in training mode when masks are given; change nothing."""
+
+    def logits(self, x: Features) -> NDArray[np.float32]:
+        """Return the logits (rows,) of all rows of `x`, without dropout."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished everything asked of it."""
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What can be said of a backend without importing its framework.
+
+    `packages` are the distributions it needs, `extra` the extra of twinbench that installs them. `cpu_fused` says whether the framework
+    has a fused recurrent layer on the CPU. `environment` is set in the worker before anything is imported.
+    """
+
+    name: str
+    module: str
+    packages: tuple[str, ...]
+    extra: str
+    cpu_fused: bool
+    environment: tuple[tuple[str, str], ...] = ()
+
+    def missing(self) -> str | None:
+        """Return why the backend cannot run here at all, None when it can."""
+        for package in self.packages:
+            if not any(_installed(name) for name in package.split("|")):
+                wanted = package.split("|")[0]
+                return f"{wanted} is not installed; pip install 'twinbench[{self.extra}]'"
+        return None
+
+    def load(self) -> Callable[[Model, Kernel, Device], Network]:
+        """Import the backend's module and return its `build`; raise `Unavailable` when its framework is missing."""
+        reason = self.missing()
+        if reason:
+            raise Unavailable(reason)
+        return cast("Callable[[Model, Kernel, Device], Network]", importlib.import_module(self.module).build)
+
+
+BACKENDS = {
+    info.name: info
+    for info in (
+        BackendInfo(
+            "keras-tensorflow",
+            "bench.backends.keras",
+            ("tensorflow|tensorflow-cpu", "keras"),
+            "tensorflow",
+            cpu_fused=False,
+            environment=(("KERAS_BACKEND", "tensorflow"), ("TF_CPP_MIN_LOG_LEVEL", "2")),
+        ),
+        BackendInfo("torch", "bench.backends.torch", ("torch",), "torch", cpu_fused=True),
+    )
+}
+
+
+@cache
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+@cache
+def backends() -> dict[str, BackendInfo]:
+    """Return all backends by name: ours, then those of installed distributions (entry points `twinbench.backends`)."""
+    found = dict(BACKENDS)
+    for entry in importlib.metadata.entry_points(group="twinbench.backends"):
+        info = entry.load()
+        found[info.name] = info
+    return found
+
+
+def backend(name: str) -> BackendInfo:
+    """Return the backend of that name; raise `UsageError` with the nearest names otherwise."""
+    try:
+        return backends()[name]
+    except KeyError:
+        raise unknown("backend", name, backends()) from None
+
+
+def fused_forbidden(info: BackendInfo, model: Model, device: Device) -> str | None:
+    """Return the property that keeps `model` off a fused recurrent kernel of this backend and device, None if nothing does."""
+    if device == "cpu" and not info.cpu_fused:
+        return f"{info.name} has no fused recurrent layer on the CPU"
+    for layer in model.recurrent:
+        kind = type(layer).__name__
+        if layer.recurrent_dropout:
+            return f"{kind} with recurrent_dropout {layer.recurrent_dropout}"
+        if isinstance(layer, LSTM | GRU) and layer.recurrent_activation != "sigmoid":
+            return f"{kind} with {layer.recurrent_activation} gates"
+        if isinstance(layer, GRU) and not layer.reset_after:
+            return "GRU with reset_after=False"
+    if model.masked:
+        return "masked steps that are not on the right"
+    return None
+
+
+def best_kernel(info: BackendInfo, model: Model, device: Device) -> Kernel:
+    """Return the best kernel available: `none` without recurrent layers, else `fused` where nothing forbids it."""
+    if not model.recurrent:
+        return "none"
+    return "generic" if fused_forbidden(info, model, device) else "fused"
+
+
+def check_kernel(info: BackendInfo, model: Model, kernel: Kernel, device: Device) -> None:
+    """Raise `Unavailable` with the reason when `kernel` cannot run this model."""
+    if kernel == "none" and model.recurrent:
+        raise Unavailable("kernel 'none' is for models without a recurrent layer")
+    if kernel != "none" and not model.recurrent:
+        raise Unavailable(f"kernel {kernel!r} needs a recurrent layer and the model has none")
+    if kernel == "fused":
+        reason = fused_forbidden(info, model, device)
+        if reason:
+            raise Unavailable(f"no fused kernel: {reason}")

@@ -1,0 +1,336 @@
+"""Keras 3 as a backend: Keras's own layers, `fit` and optimizers, with the harness's weights, order and dropout masks.
+
+The engine is the one `KERAS_BACKEND` names. Differences that `docs/design.md` lists under numerics are set right here: dense embedding gradients on
+TensorFlow, Keras 2's RMSprop, logits with a threshold-0 accuracy, masks drawn by the harness.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from numpy.typing import NDArray
+
+from bench.backends.base import Arrays, EpochResult, Floats, Gradients, MaskSource, check_kernel
+from bench.data.dataset import Features, MultiHot, Rows
+from bench.errors import Unavailable
+from bench.model import BuiltLayer, Model
+from bench.record import LayerParameters, Parameters
+from bench.spec import (
+    GRU,
+    LSTM,
+    ActivationLayer,
+    Bidirectional,
+    Conv1D,
+    Dense,
+    Device,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    Kernel,
+    Recurrent,
+    SimpleRNN,
+)
+
+EVALUATION_ROWS = 1024
+
+
+@keras.saving.register_keras_serializable("twinbench")
+def hard_sigmoid_keras2(x: Any) -> Any:
+    """Return clip(0.2 x + 0.5, 0, 1): `hard_sigmoid` of Keras 2 (keras/backend/tensorflow_backend.py, 2.2)."""
+    return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+GATES = {"sigmoid": "sigmoid", "hard_sigmoid": "hard_sigmoid", "hard_sigmoid_keras2": hard_sigmoid_keras2}
+
+
+class MaskedDropout(keras.layers.Layer):  # type: ignore[misc]
+    """Dropout whose mask is given instead of drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supports_masking = True
+
+    def call(self, inputs: Any, keep: Any = None) -> Any:
+        """Return inputs * keep while training (keep: 0 or 1/(1-rate)), the inputs otherwise."""
+        return inputs if keep is None else inputs * keep
+
+
+class DenseGradients:
+    """An optimizer mixin: rows that occur twice in an embedding gradient are summed before anything squares them.
+
+    Keras 3's TensorFlow engine hands `IndexedSlices` with duplicate rows to the optimizer (docs/findings.md).
+    """
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        """Apply gradients, made dense first."""
+        dense = [tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g for g in grads]
+        super().apply(dense, trainable_variables)  # type: ignore[misc]
+
+
+class Adam(DenseGradients, keras.optimizers.Adam):  # type: ignore[misc]
+    """Keras's Adam on dense gradients."""
+
+
+class RMSprop(DenseGradients, keras.optimizers.RMSprop):  # type: ignore[misc]
+    """Keras 3's RMSprop on dense gradients: divides by sqrt(v + epsilon)."""
+
+
+class RMSpropKeras2(RMSprop):
+    """Keras 2's RMSprop: divides by sqrt(v) + epsilon (keras/optimizers.py, 2.3)."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one variable and its running mean of squared gradients."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        velocity = self._velocities[self._get_variable_index(variable)]
+        self.assign(velocity, self.rho * velocity + (1 - self.rho) * ops.square(gradient))
+        self.assign_sub(variable, rate * gradient / (ops.sqrt(velocity) + self.epsilon))
+
+
+class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc]
+    """The first step of an epoch (from 1) with a logit that is not finite, 0 while there is none."""
+
+    def __init__(self) -> None:
+        super().__init__(name="first_bad_step", dtype="float32")
+        self.steps = self.add_variable((), initializer="zeros", name="steps")
+        self.bad = self.add_variable((), initializer="zeros", name="bad")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count a step and look at its logits."""
+        self.steps.assign(self.steps + 1.0)
+        finite = ops.all(ops.isfinite(y_pred))
+        self.bad.assign(ops.where(ops.logical_or(finite, self.bad > 0), self.bad, self.steps))
+
+    def result(self) -> Any:
+        """Return the step."""
+        return ops.convert_to_tensor(self.bad)
+
+
+class TwinModel(keras.Model):  # type: ignore[misc]
+    """The layers of a `Model` in sequence; inputs are ids (or multi-hot rows), while training followed by the dropout masks."""
+
+    def __init__(self, model: Model, kernel: Kernel) -> None:
+        super().__init__()
+        self.spec = model
+        self.stack = [_layer(built, kernel) for built in model.layers]
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Return logits (rows, 1)."""
+        x, *masks = inputs if isinstance(inputs, tuple | list) else (inputs,)
+        for built, layer in zip(self.spec.layers, self.stack, strict=True):
+            own, masks = masks[: len(built.masks)], masks[len(built.masks) :]
+            if isinstance(layer, MaskedDropout):
+                x = layer(x, own[0] if own else None)
+            elif isinstance(built.layer, Bidirectional):
+                half = len(own) // 2
+                _hand_masks(layer.forward_layer, built.layer.layer, own[:half])
+                _hand_masks(layer.backward_layer, built.layer.layer, own[half:])
+                x = layer(x, training=bool(own))
+            elif isinstance(built.layer, SimpleRNN | LSTM | GRU):
+                _hand_masks(layer, built.layer, own)
+                x = layer(x, training=bool(own))
+            else:
+                x = layer(x)
+        return x
+
+
+def _hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
+    """Put the harness's masks where a Keras cell keeps its own (keras/src/layers/rnn/dropout_rnn_cell.py: cached, reset after the call)."""
+    if not masks:
+        return
+    per_gate = hasattr(layer.cell, "dropout_mask_count")
+    taken = iter(masks)
+    for rate, attribute in ((declared.dropout, "_dropout_mask"), (declared.recurrent_dropout, "_recurrent_dropout_mask")):
+        if rate:
+            mask = next(taken)  # (rows, gates, features)
+            setattr(layer.cell, attribute, ops.unstack(mask, axis=1) if per_gate else mask[:, 0])
+
+
+def _layer(built: BuiltLayer, kernel: Kernel) -> Any:
+    layer = built.layer
+    match layer:
+        case Embedding():
+            return keras.layers.Embedding(
+                layer.input_dim, layer.output_dim, mask_zero=layer.mask_zero, trainable=layer.trainable
+            )
+        case Flatten():
+            return keras.layers.Flatten()
+        case GlobalAveragePooling1D():
+            return keras.layers.GlobalAveragePooling1D()
+        case GlobalMaxPooling1D():
+            return keras.layers.GlobalMaxPooling1D()
+        case Conv1D():
+            return keras.layers.Conv1D(layer.filters, layer.kernel_size, activation=layer.activation)
+        case Dense():
+            return keras.layers.Dense(layer.units, activation=layer.activation)
+        case ActivationLayer():
+            return keras.layers.Activation(layer.activation)
+        case Dropout():
+            return MaskedDropout()
+        case Bidirectional():
+            both = keras.layers.Bidirectional(_recurrent(layer.layer, kernel))
+            if not isinstance(layer.layer, SimpleRNN):
+                # Bidirectional clones the layer from its config, which does not hold use_cudnn.
+                for one_way in (both.forward_layer, both.backward_layer):
+                    one_way.use_cudnn = kernel == "fused"
+            return both
+        case SimpleRNN() | LSTM() | GRU():
+            return _recurrent(layer, kernel)
+
+
+def _recurrent(layer: Recurrent, kernel: Kernel) -> Any:
+    common: dict[str, Any] = {
+        "return_sequences": layer.return_sequences,
+        "dropout": layer.dropout,
+        "recurrent_dropout": layer.recurrent_dropout,
+    }
+    if isinstance(layer, SimpleRNN):
+        return keras.layers.SimpleRNN(layer.units, **common)
+    common |= {"recurrent_activation": GATES[layer.recurrent_activation or "sigmoid"], "use_cudnn": kernel == "fused"}
+    if isinstance(layer, LSTM):
+        return keras.layers.LSTM(layer.units, **common)
+    return keras.layers.GRU(layer.units, reset_after=layer.reset_after, **common)
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """The batches of an epoch in the harness's order, made one at a time, with dropout masks where the model has them."""
+
+    def __init__(self, x: Features, y: Floats | None, order: Rows, batch_size: int, masks: MaskSource | None) -> None:
+        super().__init__()
+        self._x, self._y, self._order, self._batch_size, self._masks = x, y, order, batch_size, masks
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self._batch_size)
+
+    def __getitem__(self, step: int) -> Any:
+        rows = self._order[step * self._batch_size : (step + 1) * self._batch_size]
+        x: Any = self._x[rows]
+        if self._masks:
+            x = (x, *self._masks(step, len(rows)))
+        return (x,) if self._y is None else (x, self._y[rows, None])
+
+
+class KerasNetwork:
+    """A compiled Keras model that fulfils `bench.backends.base.Network`."""
+
+    def __init__(self, model: Model, kernel: Kernel) -> None:
+        self._model = model
+        self._keras = TwinModel(model, kernel)
+        self._keras.compile(
+            optimizer=_optimizer(model),
+            loss=keras.losses.BinaryCrossentropy(from_logits=True),
+            metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0), FirstBadStep()],
+        )
+        width = model.length if model.width is None else model.width
+        self._keras(np.zeros((1, width or 0), dtype=np.int32 if model.width is None else np.float32))
+        self._keras.optimizer.build(self._keras.trainable_variables)
+
+    def parameters(self) -> Parameters:
+        """Return the parameter counts of what was really built."""
+        layers = []
+        for built, layer in zip(self._model.layers, self._keras.stack, strict=True):
+            total = layer.count_params()
+            trainable = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
+            layers.append(LayerParameters(name=built.name, total=total, trainable=trainable, stored=total))
+        total = sum(layer.total for layer in layers)
+        trainable = sum(layer.trainable for layer in layers)
+        return Parameters(total=total, trainable=trainable, frozen=total - trainable, stored=total, layers=layers)
+
+    def get_weights(self) -> Arrays:
+        """Return all weights in the order of `Model.weights`."""
+        return [np.array(weight) for layer in self._keras.stack for weight in layer.weights if _is_weight(weight)]
+
+    def set_weights(self, weights: Arrays) -> None:
+        """Load all weights in the order of `Model.weights`."""
+        own = [weight for layer in self._keras.stack for weight in layer.weights if _is_weight(weight)]
+        for variable, value in zip(own, weights, strict=True):
+            variable.assign(value)
+
+    def get_optimizer_state(self) -> Arrays:
+        """Return [step count], then the slots of every trainable weight."""
+        return [np.array(self._keras.optimizer.iterations), *(np.array(slot) for slot in self._slots())]
+
+    def set_optimizer_state(self, state: Arrays) -> None:
+        """Load what `get_optimizer_state` returned."""
+        self._keras.optimizer.iterations.assign(int(state[0]))
+        for slot, value in zip(self._slots(), state[1:], strict=True):
+            slot.assign(value)
+
+    def _slots(self) -> list[Any]:
+        optimizer = self._keras.optimizer
+        if self._model.optimizer == "rmsprop":
+            return list(optimizer._velocities)
+        return [slot for pair in zip(optimizer._momentums, optimizer._velocities, strict=True) for slot in pair]
+
+    def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
+        """Train one epoch with one call of `fit`."""
+        if masks or isinstance(x, MultiHot):
+            batches = _Batches(x, y, order, self._model.batch_size, masks)
+            history = self._keras.fit(batches, shuffle=False, verbose=0)
+        else:
+            history = self._keras.fit(
+                x[order], y[order, None], batch_size=self._model.batch_size, shuffle=False, verbose=0
+            )
+        last = {name: float(values[-1]) for name, values in history.history.items()}
+        bad = int(last["first_bad_step"])
+        return EpochResult(last["loss"], last["accuracy"], bad or None)
+
+    def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
+        """Make one optimizer step; return the loss before it."""
+        inputs = (x, *masks) if masks else x
+        self._keras.reset_metrics()
+        logs = self._keras.train_on_batch(inputs, y[:, None], return_dict=True)
+        return float(logs["loss"])
+
+    def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
+        """Return logits, loss and gradients of one batch."""
+        inputs = (x, *masks) if masks else x
+        with tf.GradientTape() as tape:
+            logits = self._keras(inputs)
+            loss = self._keras.loss(y[:, None], logits)
+        variables = self._keras.trainable_variables
+        found = tape.gradient(loss, [variable.value for variable in variables])
+        return Gradients(np.array(logits)[:, 0], float(loss), [np.array(tf.convert_to_tensor(g)) for g in found])
+
+    def logits(self, x: Features) -> NDArray[np.float32]:
+        """Return the logits (rows,) of all rows."""
+        if isinstance(x, MultiHot):
+            batches = _Batches(x, None, np.arange(len(x), dtype=np.intp), EVALUATION_ROWS, None)
+            found = self._keras.predict(batches, verbose=0)
+        else:
+            found = self._keras.predict(np.asarray(x), batch_size=EVALUATION_ROWS, verbose=0)
+        return np.asarray(found, dtype=np.float32)[:, 0]
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        tf.test.experimental.sync_devices()
+
+
+def _is_weight(variable: Any) -> bool:
+    """Tell model weights from the seed states that Keras's recurrent cells keep among theirs."""
+    return "seed_generator" not in variable.path
+
+
+def _optimizer(model: Model) -> Any:
+    if model.optimizer == "adam":
+        return Adam(learning_rate=model.learning_rate)
+    kind = RMSpropKeras2 if model.rmsprop_epsilon == "outside" else RMSprop
+    return kind(learning_rate=model.learning_rate)
+
+
+def build(model: Model, kernel: Kernel, device: Device) -> KerasNetwork:
+    """Return a compiled Keras model; raise `Unavailable` when the device or kernel cannot be had."""
+    from bench.backends.base import backend
+
+    check_kernel(backend(f"keras-{keras.backend.backend()}"), model, kernel, device)
+    if device == "cuda" and not tf.config.list_physical_devices("GPU"):
+        raise Unavailable("TensorFlow sees no GPU; it needs a CUDA build of TensorFlow and an NVIDIA driver")
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    return KerasNetwork(model, kernel)

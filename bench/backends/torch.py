@@ -1,0 +1,190 @@
+"""torch as a backend: torch's own layers where it has them, Keras's formulas, and the harness's weights, order and dropout masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from bench.backends.base import Arrays, EpochResult, Floats, Gradients, MaskSource, backend, check_kernel
+from bench.backends.torch_layers import make
+from bench.backends.torch_optimizers import KerasAdam, KerasRMSprop
+from bench.data.dataset import Features, Rows
+from bench.errors import Unavailable
+from bench.model import Model
+from bench.record import LayerParameters, Parameters
+from bench.spec import Device, Kernel
+
+EVALUATION_ROWS = 1024
+
+
+class TorchNetwork:
+    """A torch model that fulfils `bench.backends.base.Network`."""
+
+    def __init__(self, model: Model, kernel: Kernel, device: Device, dtype: torch.dtype = torch.float32) -> None:
+        self._model = model
+        self._device, self._dtype = torch.device(device), dtype
+        self._layers = [make(built, kernel).to(self._device, dtype) for built in model.layers]
+        self._trained = [tensor for layer in self._layers if layer.trainable for tensor in layer.tensors]
+        self._optimizer = (
+            KerasAdam(list(self._trained), model.learning_rate)
+            if model.optimizer == "adam"
+            else KerasRMSprop(list(self._trained), model.learning_rate, model.rmsprop_epsilon)
+        )
+
+    def _forward(self, x: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        valid: Tensor | None = None
+        taken = 0
+        for built, layer in zip(self._model.layers, self._layers, strict=True):
+            own = masks[taken : taken + len(built.masks)]
+            taken += len(own)
+            x, valid = layer(x, valid, own)
+        return x[:, 0]
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
+
+    # --- weights and optimizer state ---------------------------------------------------------------------------
+
+    def parameters(self) -> Parameters:
+        """Return the parameter counts of what was really built."""
+        layers = []
+        for built, layer in zip(self._model.layers, self._layers, strict=True):
+            total = sum(tensor.numel() for tensor in layer.tensors)
+            trainable = sum(tensor.numel() for tensor in layer.tensors if tensor.requires_grad)
+            layers.append(LayerParameters(name=built.name, total=total, trainable=trainable, stored=layer.stored))
+        total, trainable = sum(layer.total for layer in layers), sum(layer.trainable for layer in layers)
+        return Parameters(
+            total=total,
+            trainable=trainable,
+            frozen=total - trainable,
+            stored=sum(layer.stored for layer in layers),
+            layers=layers,
+        )
+
+    def get_weights(self) -> Arrays:
+        """Return all weights in the order and layout of `Model.weights`."""
+        return [_numpy(value) for layer in self._layers for value in layer.to_keras(layer.tensors)]
+
+    @torch.no_grad()
+    def set_weights(self, weights: Arrays) -> None:
+        """Load all weights in the order and layout of `Model.weights`."""
+        taken = 0
+        for built, layer in zip(self._model.layers, self._layers, strict=True):
+            own = [self._tensor(value) for value in weights[taken : taken + len(built.weights)]]
+            taken += len(own)
+            for tensor, value in zip(layer.tensors, layer.from_keras(own), strict=True):
+                tensor.copy_(value)
+
+    def get_optimizer_state(self) -> Arrays:
+        """Return [step count], then the slots of every trainable weight in Keras's layout and order."""
+        by_slot = [self._to_keras(slot) for slot in self._optimizer.slots]
+        slots = [value for values in zip(*by_slot, strict=True) for value in values]
+        return [np.array(self._optimizer.iterations, dtype=np.int64), *slots]
+
+    @torch.no_grad()
+    def set_optimizer_state(self, state: Arrays) -> None:
+        """Load what `get_optimizer_state` of any backend returned."""
+        self._optimizer.iterations = int(state[0])
+        slots = self._optimizer.slots
+        for number, slot in enumerate(slots):
+            values = [self._tensor(value) for value in state[1:][number :: len(slots)]]
+            taken = 0
+            own: list[Tensor] = []
+            for built, layer in zip(self._model.layers, self._layers, strict=True):
+                if layer.trainable:
+                    own += layer.from_keras(values[taken : taken + len(built.weights)])
+                    taken += len(built.weights)
+            for tensor, value in zip(slot, own, strict=True):
+                tensor.copy_(value)
+
+    def _to_keras(self, values: Sequence[Tensor]) -> Arrays:
+        """Return values that belong to the trained tensors in Keras's layout."""
+        arrays: Arrays = []
+        taken = 0
+        for layer in self._layers:
+            if layer.trainable:
+                own = values[taken : taken + len(layer.tensors)]
+                taken += len(own)
+                arrays += [_numpy(value) for value in layer.to_keras(own)]
+        return arrays
+
+    # --- training ----------------------------------------------------------------------------------------------
+
+    def _step(self, x: Tensor, y: Tensor, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        logits = self._forward(x, masks)
+        loss = binary_cross_entropy_with_logits(logits, y)
+        self._optimizer.step(list(torch.autograd.grad(loss, self._trained)))
+        return loss.detach(), logits.detach()
+
+    def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
+        """Train one epoch; losses stay on the device until it ends, so that no step waits for another."""
+        labels = self._tensor(y[order])
+        # Ids are gathered once for the whole epoch; multi-hot rows would not fit, they are made batch by batch.
+        gathered = self._tensor(x[order]) if self._model.width is None else None
+        losses, sizes = [], []
+        correct = torch.zeros((), dtype=torch.int64, device=self._device)
+        for step, start in enumerate(range(0, len(order), self._model.batch_size)):
+            chosen = slice(start, start + self._model.batch_size)
+            batch = self._tensor(x[order[chosen]]) if gathered is None else gathered[chosen]
+            target = labels[chosen]
+            drawn = [self._tensor(mask) for mask in masks(step, len(target))] if masks else []
+            loss, logits = self._step(batch, target, drawn)
+            losses.append(loss)
+            sizes.append(len(target))
+            correct += ((logits > 0) == (target > 0.5)).sum()
+        values = torch.stack(losses).double().cpu().numpy()
+        bad = np.flatnonzero(~np.isfinite(values))
+        return EpochResult(
+            loss=float(np.average(values, weights=sizes)),
+            accuracy=int(correct) / len(order),
+            first_bad_step=int(bad[0]) + 1 if len(bad) else None,
+        )
+
+    def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
+        """Make one optimizer step; return the loss before it."""
+        loss, _ = self._step(self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()])
+        return float(loss)
+
+    def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
+        """Return logits, loss and gradients of one batch."""
+        logits = self._forward(self._tensor(x), [self._tensor(mask) for mask in masks or ()])
+        loss = binary_cross_entropy_with_logits(logits, self._tensor(y))
+        found = torch.autograd.grad(loss, self._trained)
+        return Gradients(_numpy(logits), float(loss.detach()), self._to_keras(found))
+
+    @torch.inference_mode()
+    def logits(self, x: Features) -> NDArray[np.float32]:
+        """Return the logits (rows,) of all rows."""
+        everything = np.arange(len(x), dtype=np.intp)
+        parts = [
+            self._forward(self._tensor(x[everything[start : start + EVALUATION_ROWS]]))
+            for start in range(0, len(x), EVALUATION_ROWS)
+        ]
+        return _numpy(torch.cat(parts).float())
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def _numpy(value: Tensor) -> NDArray[Any]:
+    return np.array(value.detach().cpu().numpy(), order="C")
+
+
+def build(model: Model, kernel: Kernel, device: Device) -> TorchNetwork:
+    """Return a torch model; raise `Unavailable` when the device or kernel cannot be had."""
+    check_kernel(backend("torch"), model, kernel, device)
+    if device == "cuda" and not torch.cuda.is_available():
+        build_of = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU only"
+        raise Unavailable(f"torch sees no GPU; this torch {torch.__version__} is built for {build_of}")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    return TorchNetwork(model, kernel, device)

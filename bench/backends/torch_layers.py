@@ -1,0 +1,371 @@
+"""The layers of a `Model` for torch, each knowing how its tensors correspond to Keras's arrays.
+
+Every layer lists its `tensors` (those that Keras has too) and translates lists of values that belong to them, weights, gradients or optimizer slots alike, from
+and to Keras's layout. `forward(x, valid, masks)` takes and returns activations (rows, time, features) or (rows, features) and the validity of steps (rows, time)
+or None, as Keras carries it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from bench.backends import torch_recurrence as recurrence
+from bench.model import BuiltLayer
+from bench.spec import (
+    GRU,
+    LSTM,
+    Activation,
+    ActivationLayer,
+    Bidirectional,
+    Conv1D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    Kernel,
+    Recurrent,
+    SimpleRNN,
+)
+
+Output = tuple[Tensor, Tensor | None]
+
+ACTIVATIONS = {"linear": lambda x: x, "relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+
+
+class Layer(nn.Module):
+    """A layer without weights; the others override the translation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tensors: list[nn.Parameter] = []
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the activations and the validity of their steps."""
+        raise NotImplementedError
+
+    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return values that belong to `tensors` in Keras's layout."""
+        return list(values)
+
+    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return values in Keras's layout as they belong to `tensors`."""
+        return list(values)
+
+    @property
+    def trainable(self) -> bool:
+        """Return whether the layer's tensors are trained."""
+        return True
+
+    @property
+    def stored(self) -> int:
+        """Return the number of values that the layer keeps, whether they belong to the model or not."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def _add(self, *shapes: tuple[int, ...], trainable: bool = True) -> None:
+        for number, shape in enumerate(shapes):
+            parameter = nn.Parameter(torch.zeros(shape), requires_grad=trainable)
+            self.register_parameter(f"tensor_{number}", parameter)
+            self.tensors.append(parameter)
+
+
+class EmbeddingLayer(Layer):
+    """Rows of a table, ids 0 masked where the case says so."""
+
+    def __init__(self, layer: Embedding) -> None:
+        super().__init__()
+        self._add((layer.input_dim, layer.output_dim), trainable=layer.trainable)
+        self._mask_zero, self._trainable = layer.mask_zero, layer.trainable
+
+    @property
+    def trainable(self) -> bool:
+        """Return whether the table is trained."""
+        return self._trainable
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the rows of the ids."""
+        return nn.functional.embedding(x, self.tensors[0]), (x != 0) if self._mask_zero else None
+
+
+class FlattenLayer(Layer):
+    """All axes but the first become one; Keras drops the mask here."""
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the flat rows."""
+        return x.flatten(1), None
+
+
+class AveragePoolingLayer(Layer):
+    """The mean over valid steps (keras/src/layers/pooling/global_average_pooling1d.py)."""
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the means."""
+        if valid is None:
+            return x.mean(1), None
+        weight = valid.unsqueeze(-1).to(x.dtype)
+        return (x * weight).sum(1) / weight.sum(1), None
+
+
+class MaxPoolingLayer(Layer):
+    """The maximum over time; Keras ignores the mask here."""
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the maxima."""
+        return x.amax(1), None
+
+
+class Conv1DLayer(Layer):
+    """torch.nn.functional.conv1d on Keras's kernel (width, in, out); Keras drops the mask here."""
+
+    def __init__(self, built: BuiltLayer, layer: Conv1D) -> None:
+        super().__init__()
+        self._add((layer.filters, built.input_shape[1], layer.kernel_size), (layer.filters,))
+        self._activation = layer.activation
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the activations (rows, time, filters)."""
+        kernel, bias = self.tensors
+        return _activate(nn.functional.conv1d(x.transpose(1, 2), kernel, bias).transpose(1, 2), self._activation), None
+
+    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return (width, in, out), bias."""
+        return [values[0].permute(2, 1, 0), values[1]]
+
+    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return (out, in, width), bias."""
+        return [values[0].permute(2, 1, 0), values[1]]
+
+
+class DenseLayer(Layer):
+    """torch.nn.functional.linear on Keras's kernel transposed."""
+
+    def __init__(self, built: BuiltLayer, layer: Dense) -> None:
+        super().__init__()
+        self._add((layer.units, built.input_shape[-1]), (layer.units,))
+        self._activation = layer.activation
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the activations."""
+        kernel, bias = self.tensors
+        return _activate(nn.functional.linear(x, kernel, bias), self._activation), valid
+
+    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return (in, out), bias."""
+        return [values[0].t(), values[1]]
+
+    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return (out, in), bias."""
+        return [values[0].t(), values[1]]
+
+
+class ActivationOnly(Layer):
+    """An activation as a layer."""
+
+    def __init__(self, layer: ActivationLayer) -> None:
+        super().__init__()
+        self._activation = layer.activation
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the activations."""
+        return _activate(x, self._activation), valid
+
+
+class DropoutLayer(Layer):
+    """Dropout with the harness's mask (rows, *shape)."""
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return x times its mask while training."""
+        return (x * masks[0] if masks else x), valid
+
+
+def _activate(x: Tensor, activation: Activation) -> Tensor:
+    return cast("Tensor", ACTIVATIONS[activation](x))
+
+
+class RecurrentLayer(Layer):
+    """What the fused and the generic recurrent layers share: their place in time, masks, and which states they return."""
+
+    def __init__(self, layer: Recurrent, backwards: bool) -> None:
+        super().__init__()
+        self.spec, self.backwards = layer, backwards
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return all states (rows, time, units) or the last one (rows, units), in the order of the steps taken."""
+        steps = x.transpose(0, 1)
+        ok = None if valid is None else valid.t()
+        if self.backwards:
+            steps, ok = steps.flip(0), None if ok is None else ok.flip(0)
+        states = self.states(steps, None if ok is None else ok.unsqueeze(-1).to(x.dtype), masks)
+        if not self.spec.return_sequences:
+            return states[-1], None
+        return states.transpose(0, 1), valid
+
+    def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
+        """Return the states (time, rows, units) of x (time, rows, features)."""
+        raise NotImplementedError
+
+
+class GenericRecurrent(RecurrentLayer):
+    """Step by step; tensors are Keras's kernel, recurrent kernel and bias (of an LSTM with columns i f o c)."""
+
+    def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
+        super().__init__(layer, backwards)
+        self._add(*(weight.shape for weight in built.weights))
+
+    def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
+        """Return the states (time, rows, units)."""
+        kernel, recurrent_kernel, bias = self.tensors
+        taken = iter(masks)
+        drop_input = next(taken).transpose(0, 1) if self.spec.dropout and masks else None  # (gates or 1, rows, features)
+        drop_state = next(taken).transpose(0, 1).contiguous() if self.spec.recurrent_dropout and masks else None
+        if isinstance(self.spec, LSTM):
+            drop_input = _swap_last_gates(drop_input)
+            drop_state = _swap_last_gates(drop_state)
+        one_bias = bias[0] if bias.dim() == 2 else bias
+        z = _project(x, kernel, one_bias, drop_input)
+        match self.spec:
+            case SimpleRNN():
+                return recurrence.simple_rnn(z, recurrent_kernel, drop_state, valid)
+            case LSTM():
+                gates = self.spec.recurrent_activation or "sigmoid"
+                return recurrence.lstm(z, recurrent_kernel, drop_state, valid, gates)
+            case GRU():
+                gates = self.spec.recurrent_activation or "sigmoid"
+                state_bias = bias[1] if self.spec.reset_after else None
+                return recurrence.gru(z, recurrent_kernel, state_bias, drop_state, valid, gates)
+
+    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return kernel, recurrent kernel, bias with the columns of an LSTM in the order i f c o."""
+        return [_swap_last_columns(value, self.spec) for value in values]
+
+    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return the same with the columns of an LSTM in the order i f o c, so that the three gates lie side by side."""
+        return [_swap_last_columns(value, self.spec) for value in values]
+
+
+def _swap_last_columns(value: Tensor, layer: Recurrent) -> Tensor:
+    if not isinstance(layer, LSTM):
+        return value
+    i, f, third, fourth = value.chunk(4, -1)
+    return torch.cat((i, f, fourth, third), -1)
+
+
+def _swap_last_gates(drop: Tensor | None) -> Tensor | None:
+    return drop if drop is None or len(drop) == 1 else drop[[0, 1, 3, 2]]
+
+
+def _project(x: Tensor, kernel: Tensor, bias: Tensor, drop: Tensor | None) -> Tensor:
+    """Return x kernel + bias for all steps at once, (time, rows, columns); with one mask per gate each gate sees its own input."""
+    if drop is None or len(drop) == 1:
+        return nn.functional.linear(x if drop is None else x * drop[0], kernel.t(), bias)
+    kernels, biases = kernel.chunk(len(drop), 1), bias.chunk(len(drop))
+    return torch.cat([nn.functional.linear(x * d, k.t(), b) for d, k, b in zip(drop, kernels, biases, strict=True)], -1)
+
+
+class FusedRecurrent(RecurrentLayer):
+    """torch's own recurrent layer; the second bias it insists on is zero and frozen where Keras has one only."""
+
+    def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
+        super().__init__(layer, backwards)
+        kinds: dict[type, type[nn.RNNBase]] = {SimpleRNN: nn.RNN, LSTM: nn.LSTM, GRU: nn.GRU}
+        self.layer = kinds[type(layer)](built.input_shape[1], layer.units)
+        for parameter in self.layer.parameters():
+            nn.init.zeros_(parameter)
+        # A plain attribute access on nn.RNNBase is typed as Tensor | Module.
+        own = dict(self.layer.named_parameters())
+        self._two_biases = isinstance(layer, GRU)
+        own["bias_hh_l0"].requires_grad_(self._two_biases)
+        names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", *(["bias_hh_l0"] if self._two_biases else [])]
+        self.tensors = [own[name] for name in names]
+
+    def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
+        """Return the states (time, rows, units)."""
+        if masks:
+            x = x * masks[0].transpose(0, 1)[0]
+        return cast("Tensor", self.layer(x.contiguous())[0])
+
+    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return kernel, recurrent kernel, bias; gates i f c o are torch's i f g o, z r h are torch's r z n reordered."""
+        kernel, recurrent_kernel = (_reorder(value, self.spec).t() for value in values[:2])
+        biases = [_reorder(value, self.spec) for value in values[2:]]
+        return [kernel, recurrent_kernel, torch.stack(biases) if self._two_biases else biases[0]]
+
+    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return weight_ih, weight_hh, bias_ih and, for a GRU, bias_hh."""
+        kernel, recurrent_kernel = (_reorder(value.t(), self.spec) for value in values[:2])
+        biases = values[2].unbind(0) if self._two_biases else (values[2],)
+        return [kernel, recurrent_kernel, *(_reorder(bias, self.spec) for bias in biases)]
+
+
+def _reorder(value: Tensor, layer: Recurrent) -> Tensor:
+    """Swap the first two thirds of the rows of a GRU's tensor (r z n and z r h are each other's swap)."""
+    if not isinstance(layer, GRU):
+        return value
+    first, second, third = value.chunk(3, 0)
+    return torch.cat((second, first, third), 0)
+
+
+class BidirectionalLayer(Layer):
+    """Two recurrent layers; the backward one's sequence is turned round again before both are concatenated."""
+
+    def __init__(self, forward_layer: RecurrentLayer, backward_layer: RecurrentLayer) -> None:
+        super().__init__()
+        self.forward_layer, self.backward_layer = forward_layer, backward_layer
+        self.tensors = [*forward_layer.tensors, *backward_layer.tensors]
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return forward and backward states side by side."""
+        half = len(masks) // 2
+        there, after = self.forward_layer(x, valid, masks[:half])
+        back, _ = self.backward_layer(x, valid, masks[half:])
+        if self.backward_layer.spec.return_sequences:
+            back = back.flip(1)
+        return torch.cat((there, back), -1), after
+
+    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return the forward layer's arrays, then the backward layer's."""
+        half = len(values) // 2
+        return [*self.forward_layer.to_keras(values[:half]), *self.backward_layer.to_keras(values[half:])]
+
+    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return the forward layer's tensors, then the backward layer's."""
+        half = len(values) // 2
+        return [*self.forward_layer.from_keras(values[:half]), *self.backward_layer.from_keras(values[half:])]
+
+
+def make(built: BuiltLayer, kernel: Kernel) -> Layer:
+    """Return the torch layer of a built layer."""
+    recurrent = FusedRecurrent if kernel == "fused" else GenericRecurrent
+    layer = built.layer
+    match layer:
+        case Embedding():
+            return EmbeddingLayer(layer)
+        case Flatten():
+            return FlattenLayer()
+        case GlobalAveragePooling1D():
+            return AveragePoolingLayer()
+        case GlobalMaxPooling1D():
+            return MaxPoolingLayer()
+        case Conv1D():
+            return Conv1DLayer(built, layer)
+        case Dense():
+            return DenseLayer(built, layer)
+        case ActivationLayer():
+            return ActivationOnly(layer)
+        case Dropout():
+            return DropoutLayer()
+        case SimpleRNN() | LSTM() | GRU():
+            return recurrent(layer, built, backwards=False)
+        case Bidirectional():
+            half = BuiltLayer(
+                built.name, layer.layer, built.input_shape, built.output_shape, built.weights[: len(built.weights) // 2]
+            )
+            return BidirectionalLayer(
+                recurrent(layer.layer, half, backwards=False), recurrent(layer.layer, half, backwards=True)
+            )
+

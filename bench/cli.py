@@ -1,0 +1,64 @@
+"""The command: a group of verbs, each loaded from `bench/commands/` only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from bench.errors import BenchError, unknown
+
+VERBS = {
+    "list": "What exists: cases, layers, parameter counts, documented figures.",
+    "run": "Run cells and store their results.",
+    "report": "Write tables from stored results.",
+    "export": "Write stored results as JSON or CSV.",
+    "data": "The data files: where from, size, sha256, present or not.",
+}
+
+
+class _Verbs(click.Group):
+    """Loads a verb's module when it is called, so that `bench list` never pays for pandas or SQL."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"bench.commands.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            raise unknown("verb", args[0], VERBS)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="twinbench", prog_name="bench")
+def cli() -> None:
+    """Train the same documented model under Keras and PyTorch, and report accuracy, timing and parameters."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command; print a `BenchError` as one message and exit with its code."""
+    try:
+        outcome: Any = cli.main(args=args, prog_name="bench", standalone_mode=False)
+    except BenchError as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
+    sys.exit(outcome if isinstance(outcome, int) else 0)

@@ -1,0 +1,366 @@
+"""`bench run`: plan cells, run them, store their records, and say what became of them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, get_args
+
+import click
+from click.core import ParameterSource
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from bench.backends.base import backend
+from bench.catalog import Catalog
+from bench.catalog import load as load_catalog
+from bench.cell import Measure, Profile
+from bench.data import prepare, stand_ins_for
+from bench.errors import BenchError, SuiteError, UsageError
+from bench.measure.machine import available_memory, cores, fingerprint
+from bench.profiles import apply
+from bench.record import SCHEMA_VERSION, Record
+from bench.runner.local import Limits, Settings, run
+from bench.runner.plan import Matrix, PlannedCell, embedding_of, plan
+from bench.spec import Device, Kernel
+from bench.store import DEFAULT_PATH, Run, Store
+
+SAFE_SHARE_OF_MEMORY = 0.8
+LINE_SECONDS = 30.0
+REFRESH_SECONDS = 1.0
+
+
+@click.command()
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.option("--profile", type=click.Choice(get_args(Profile)), default="quick", help="Embedded data in minutes, or the real thing.")
+@click.option("--backend", "backends", multiple=True, metavar="B", help="Default: keras-tensorflow and torch, as installed.")
+@click.option("--kernel", "kernels", multiple=True, type=click.Choice(get_args(Kernel)), help="Default: the best available.")
+@click.option("--device", type=click.Choice(get_args(Device)), help="Default: cpu.")
+@click.option("--numerics", default="documented", metavar="N", help="documented, matched, native or native:DIFFERENCE,...")
+@click.option("--seeds", type=click.IntRange(1), default=1, metavar="N", help="Seeds 0 to N-1.")
+@click.option("--repeats", type=click.IntRange(1), default=1, metavar="N", help="Measure each cell N times.")
+@click.option(
+    "--measure",
+    type=click.Choice(get_args(Measure)),
+    help="Default: accuracy (quick; cells share processes), all (documented).",
+)
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds that a cell may take.")
+@click.option(
+    "--memory", type=click.FloatRange(0, min_open=True), metavar="GB", help="What a cell may use. Default: 80 % of what is free."
+)
+@click.option("--budget", type=click.FloatRange(0, min_open=True), metavar="S", help="Start no cell that would end later.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of each framework. Default: every core.")
+@click.option("--suites", multiple=True, metavar="PATH", help="More suite files or folders.")
+@click.option("--stand-in", "stand_ins", multiple=True, metavar="NAME=OTHER", help="Use OTHER where a case needs NAME.")
+@click.option("--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, metavar="PATH", show_default=True)
+@click.option("--name", metavar="RUN", help="Name of the new run. Default: the time.")
+@click.option("--resume", metavar="RUN", help="Go on with a run: what ended ok is not run again.")
+@click.option("--dry-run", is_flag=True, help="Print the cells and the estimated time, run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+@click.pass_context
+def command(context: click.Context, /, **_: Any) -> int:
+    """Run cells and store their results.
+
+    A PATTERN is a shell glob over case or cell names: 'imdb-rnn/*', '*/lstm*@torch,*'. Without one, every case runs.
+    """
+    params = context.params
+    name: str | None = params["resume"]
+    if name and params["name"]:
+        raise UsageError("--name is for a new run, --resume for one that exists; give one of them")
+    if params["dry_run"] and not params["store_path"].exists() and not name:
+        matrix, catalog = _matrix(params), _catalog(params)
+        return _dry_run(plan(catalog, matrix), as_json=params["as_json"])
+    with Store(params["store_path"], create=not (name or params["dry_run"])) as store:
+        stored = store.run(name) if name else None
+        if stored:
+            _take_over(context, stored)
+        matrix, catalog = _matrix(params), _catalog(params)
+        cells = plan(catalog, matrix, lambda cell: store.seconds(cell, matrix.profile, matrix.measure))
+        finished: list[Record] = []
+        if stored:
+            finished = [record for record in store.finished(stored.name) if _still_holds(record, catalog, matrix)]
+            done = {(record.cell, record.repeat) for record in finished}
+            cells = [planned for planned in cells if (planned.cell, planned.repeat) not in done]
+        if params["dry_run"]:
+            return _dry_run(cells, as_json=params["as_json"])
+        return _execute(context, store, stored, matrix, cells, len(finished))
+
+
+# --- before ------------------------------------------------------------------------------------------------------
+
+_KEPT = ("patterns", "profile", "backends", "kernels", "device", "numerics", "seeds", "repeats", "measure", "timeout", "memory")
+_KEPT += ("threads", "suites", "stand_ins")
+"""Options that `--resume` takes from the run where the command line does not give them."""
+
+
+def _take_over(context: click.Context, stored: Run) -> None:
+    given = {name for name in _KEPT if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    if "patterns" in given and not context.params["patterns"]:
+        given.remove("patterns")
+    if "profile" in given and context.params["profile"] != stored.profile:
+        raise UsageError(f"run {stored.name!r} has profile {stored.profile}; start another run for {context.params['profile']}")
+    context.params.update({name: stored.options[name] for name in _KEPT if name not in given})
+
+
+def _matrix(params: dict[str, Any]) -> Matrix:
+    stand_ins = {}
+    for text in params["stand_ins"]:
+        wanted, equals, other = text.partition("=")
+        if not (wanted and equals and other):
+            raise UsageError(f"--stand-in {text!r}: expected NAME=OTHER")
+        stand_ins[wanted] = other
+    for name in params["backends"]:
+        backend(name)
+    return Matrix(
+        patterns=tuple(params["patterns"]),
+        profile=params["profile"],
+        measure=params["measure"] or ("accuracy" if params["profile"] == "quick" else "all"),
+        backends=tuple(params["backends"]) or None,
+        kernels=tuple(params["kernels"]) or None,
+        device=params["device"],
+        numerics=params["numerics"],
+        seeds=params["seeds"],
+        repeats=params["repeats"],
+        suites=tuple(params["suites"]),
+        stand_ins=stand_ins,
+    )
+
+
+def _catalog(params: dict[str, Any]) -> Catalog:
+    catalog = load_catalog([Path(path) for path in params["suites"]])
+    if catalog.errors:
+        raise SuiteError("\n".join(str(error) for error in catalog.errors))
+    return catalog
+
+
+def _still_holds(record: Record, catalog: Catalog, matrix: Matrix) -> bool:
+    """Return whether a stored `ok` record is what would be measured now: at least as much of it, on the same data."""
+    if record.measure not in (matrix.measure, "all"):
+        return False
+    try:
+        case = apply(catalog.case(record.cell.case_name)[1], matrix.profile)
+        embedding = embedding_of(case)
+        dataset = prepare(case.data, embedding, stand_ins_for(case.data, embedding, matrix.stand_ins))
+    except BenchError:
+        return False
+    return record.data is not None and record.data.sha256 == dataset.sha256
+
+
+def _dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
+    total = sum(planned.estimate for planned in cells)
+    if as_json:
+        listed = [
+            {
+                "cell": str(planned.cell),
+                "repeat": planned.repeat,
+                "estimated_seconds": planned.estimate,
+                "unavailable": planned.obstacle.reason if planned.obstacle else None,
+            }
+            for planned in cells
+        ]
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "cells": listed, "estimated_seconds": total}, indent=2))
+        return 0
+    for planned in cells:
+        what = f"unavailable: {planned.obstacle.reason}" if planned.obstacle else f"about {duration(planned.estimate)}"
+        click.echo(f"{planned.cell}{f' repeat {planned.repeat}' if planned.repeat else ''}  {what}")
+    click.echo(f"{len(cells)} cells, about {duration(total)} (an estimate: stored runs where there are any, else a rough formula)")
+    return 0
+
+
+# --- during ------------------------------------------------------------------------------------------------------
+
+
+def _execute(
+    context: click.Context, store: Store, stored: Run | None, matrix: Matrix, cells: list[PlannedCell], already: int
+) -> int:
+    params = context.params
+    threads = params["threads"] or cores()
+    environment = fingerprint(threads)
+    if stored is None:
+        options = {name: params[name] for name in _KEPT} | {"measure": matrix.measure, "threads": threads}
+        name = params["name"] or datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+        stored = store.create_run(name, matrix.profile, environment, ["bench", *sys.argv[1:]], options)
+    else:
+        changed = [key for key in environment if environment[key] != stored.environment.get(key)]
+        if changed:
+            click.echo(f"bench: since run {stored.name!r} began these changed: {', '.join(changed)}", err=True)
+    settings = Settings(matrix.profile, matrix.measure, threads, matrix.suites, matrix.stand_ins)
+    limit = params["memory"] * 1e9 if params["memory"] else SAFE_SHARE_OF_MEMORY * available_memory()
+    limits = Limits(limit, params["timeout"], params["budget"])
+    records: list[Record] = []
+    started = time.monotonic()
+    with _interruptible() as interrupted, _Display(cells) as display:
+        for record in run(cells, settings, limits, display, interrupted):
+            store.add(stored.name, record, environment)
+            records.append(record)
+            display.ended(record)
+    if params["as_json"]:
+        content = [record.model_dump(mode="json") for record in records]
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": content}))
+    for line in _summary(records, cells, already, stored.name, store.path, time.monotonic() - started):
+        click.echo(line, err=params["as_json"])
+    if interrupted.is_set():
+        return 130
+    return 3 if any(_counts(record, planned) for record, planned in _pairs(records, cells)) else 0
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl-C (or SIGTERM) sets, so that no store is left mid-write; a second one stops at once."""
+    event = threading.Event()
+
+    def note(number: int, _: FrameType | None) -> None:
+        event.set()
+        signal.signal(number, before[number])
+
+    before: dict[int, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, note)
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Display:
+    """What stderr shows: a live line on a terminal, one line for each cell that ended (and an epoch now and then) elsewhere.
+
+    Nothing is drawn between the cells' own messages, so that it takes no time from what is being measured.
+    """
+
+    def __init__(self, cells: list[PlannedCell]) -> None:
+        self._left = sum(planned.estimate for planned in cells)
+        self._estimates = {(planned.cell, planned.repeat): planned.estimate for planned in cells}
+        self._estimated = self._taken = 0.0
+        self._done, self._cells = 0, len(cells)
+        self._drawn = time.monotonic()
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
+        self._progress = Progress(*columns, console=self._console, auto_refresh=False, transient=True)
+        self._task = self._progress.add_task("", total=len(cells))
+
+    def __enter__(self) -> _Display:
+        if self._console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._progress.stop()
+
+    def started(self, planned: PlannedCell) -> None:
+        """Show the running cell."""
+        self._draw(str(planned.cell))
+
+    def epoch(self, planned: PlannedCell, progress: dict[str, Any]) -> None:
+        """Show an epoch, at most one a second on a terminal and one in half a minute elsewhere."""
+        live = self._console.is_terminal
+        if time.monotonic() - self._drawn < (REFRESH_SECONDS if live else LINE_SECONDS):
+            return
+        accuracy = f"accuracy {progress['accuracy']:.3f}"
+        if progress["val_accuracy"] is not None:
+            accuracy += f", validation {progress['val_accuracy']:.3f}"
+        text = f"{planned.cell}  epoch {progress['epoch']}/{progress['epochs']}  {accuracy}"
+        if live:
+            self._draw(text)
+        else:
+            self._line(f"{' ' * len(self._count())} {text}")
+
+    def ended(self, record: Record) -> None:
+        """Count a cell and print its line."""
+        estimate = self._estimates[record.cell, record.repeat]
+        self._left -= estimate
+        if record.status != "unavailable":
+            self._estimated += estimate
+            self._taken += record.seconds
+        self._done += 1
+        self._progress.update(self._task, advance=1)
+        self._line(f"{self._count()} {record.cell}  {_outcome(record)}  (left: {self._time_left()})")
+
+    def _count(self) -> str:
+        width = len(str(self._cells))
+        return f"[{self._done:>{width}}/{self._cells}]"
+
+    def _time_left(self) -> str:
+        """Return the time left: estimates, corrected by what the cells so far took against theirs."""
+        ratio = self._taken / self._estimated if self._estimated else 1.0
+        return f"about {duration(self._left * ratio)}" if self._left > 0.5 else "none"
+
+    def _draw(self, text: str) -> None:
+        if self._console.is_terminal:
+            self._drawn = time.monotonic()
+            self._progress.update(self._task, description=f"{text}  (left: {self._time_left()})")
+            self._progress.refresh()
+
+    def _line(self, text: str) -> None:
+        self._drawn = time.monotonic()
+        self._console.print(text, markup=False)
+
+
+def _outcome(record: Record) -> str:
+    if record.status != "ok":
+        return f"{record.status}: {_first_line(record.reason)}"
+    parts = ["ok"]
+    last = record.metrics.last if record.metrics else None
+    score = last and (last.test or last.validation)
+    if last and score:
+        parts.append(f"{'test' if last.test else 'validation'} accuracy {score.accuracy:.4f}")
+    parts.append(f"{record.seconds:.1f} s")
+    return "  ".join(parts)
+
+
+# --- after -------------------------------------------------------------------------------------------------------
+
+
+def _pairs(records: list[Record], cells: list[PlannedCell]) -> list[tuple[Record, PlannedCell]]:
+    by_name = {(planned.cell, planned.repeat): planned for planned in cells}
+    return [(record, by_name[record.cell, record.repeat]) for record in records]
+
+
+def _counts(record: Record, planned: PlannedCell) -> bool:
+    """Return whether a record makes the command end with exit code 3."""
+    if record.status == "unavailable":
+        return planned.asked_for(record.details["obstacle"])
+    return record.status != "ok"
+
+
+def _summary(
+    records: list[Record], cells: list[PlannedCell], already: int, name: str, path: Path, seconds: float
+) -> Iterator[str]:
+    store = "" if path == DEFAULT_PATH else f" --store {shlex.quote(str(path))}"
+    again = f"bench run --resume {shlex.quote(name)}{store}"
+    for record in records:
+        if record.status != "ok":
+            yield f"{record.status}: {record.cell}: {_first_line(record.reason)}"
+            yield f"    run it again: {again} {shlex.quote(str(record.cell))}"
+    states = Counter(record.status for record in records)
+    counted = ", ".join(f"{number} {status}" for status, number in states.most_common()) or "nothing to run"
+    yield f"{len(records)} cells in {duration(seconds)}: {counted}" + (f"; {already} were done before" if already else "")
+    missing = len(cells) - len(records)
+    if missing:
+        yield f"{missing} cells have not been started; go on with: {again}"
+    yield f"Results: run {name} in {path}"
+    yield f"Next: bench report {shlex.quote(name)}{store}"
+
+
+def _first_line(text: str | None) -> str:
+    return text.splitlines()[0] if text else ""
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

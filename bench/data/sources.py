@@ -1,0 +1,378 @@
+"""Where data files come from: names, urls, sizes, hashes; finding, verifying and fetching them.
+
+A file is looked for in the folder `BENCH_DATA_DIR`, then in the user's cache folder, and is downloaded into the latter
+when it has a url. With `BENCH_DATA_DIR` set nothing is downloaded unless `bench data fetch` asks for it. A file whose size
+or sha256 is not a known one is refused, and never replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from bench.errors import DataError, Unavailable, UsageError
+
+DATA_DIR = "BENCH_DATA_DIR"
+
+
+@dataclass(frozen=True)
+class Content:
+    """One accepted content of a file: its size in bytes, its sha256, and what it is."""
+
+    size: int
+    sha256: str
+    note: str = "official"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file by the name under which it is distributed; without `contents` any content is accepted and its hash recorded."""
+
+    name: str
+    url: str | None = None
+    contents: tuple[Content, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A thing that data is made of: the files that hold it (any one will do), how to get it, and its terms of use."""
+
+    name: str
+    files: tuple[File, ...]
+    remedy: str
+    licence: str
+
+    @property
+    def url(self) -> str | None:
+        """Return where the source can be downloaded, None when it has no stable address."""
+        return next((file.url for file in self.files if file.url), None)
+
+
+_KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+_IMDB_TERMS = "research use; cite Maas et al., Learning Word Vectors for Sentiment Analysis, ACL 2011"
+_GLOVE_TERMS = "PDDL 1.0; cite Pennington, Socher, Manning, GloVe, EMNLP 2014"
+
+# Size: the download that document 001 prints. Sha256: the one that public registries agree on (Julia's Embeddings.jl,
+# gluon-nlp, keras examples).
+_GLOVE_ZIP = File(
+    "glove.6B.zip",
+    "https://nlp.stanford.edu/data/glove.6B.zip",
+    (Content(862_182_613, "617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb"),),
+)
+_GLOVE_TEXTS = {
+    50: (Content(171_350_079, "d8f717f8dd4b545cb7f418ef9f3d0c3e6e68a6f48b97d32f8b7aae40cb31f96f"),),
+}
+_GLOVE_TEXT_ZIPS = {
+    50: (Content(69_239_732, "d7a077f83d23c830de17de68c5e07e8f1d752edfc82881495fec91563cae46c9", "the text, zipped"),),
+}
+
+
+def _glove(dimension: int) -> Source:
+    text = f"glove.6B.{dimension}d.txt"
+    return Source(
+        f"glove.6B.{dimension}d",
+        (
+            File(text, contents=_GLOVE_TEXTS.get(dimension, ())),
+            File(text + ".zip", contents=_GLOVE_TEXT_ZIPS.get(dimension, ())),
+            _GLOVE_ZIP,
+        ),
+        remedy=f"download {_GLOVE_ZIP.url} (862 MB); it, or {text} out of it, is accepted",
+        licence=_GLOVE_TERMS,
+    )
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source(
+            "imdb.npz",
+            (
+                File(
+                    "imdb.npz",
+                    _KERAS + "imdb.npz",
+                    (
+                        Content(17_464_789, "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"),
+                        Content(
+                            17_464_789,
+                            "24f1f98b71f869b946a03787c97a882d5980e5da737aa47fad2dad8dfefc0e4b",
+                            "rebuilt from the texts and the official word index",
+                        ),
+                    ),
+                ),
+            ),
+            remedy=f"download {_KERAS}imdb.npz",
+            licence=_IMDB_TERMS,
+        ),
+        Source(
+            "imdb_word_index.json",
+            (
+                File(
+                    "imdb_word_index.json",
+                    _KERAS + "imdb_word_index.json",
+                    (Content(1_641_221, "027313fe9a320280f3bf0fac5baf58c4a683cf39a7ed9c3d3d3912bde4284cf6"),),
+                ),
+            ),
+            remedy=f"download {_KERAS}imdb_word_index.json",
+            licence=_IMDB_TERMS,
+        ),
+        Source(
+            "aclImdb",
+            (
+                File(
+                    "aclImdb_v1.tar.gz",
+                    "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+                    (
+                        Content(84_125_825, "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"),
+                        Content(
+                            27_791_982,
+                            "2846bf6fefb27ad2c713aeff0dcaf90ad405c6e5861882438750948555bfd6fb",
+                            "the labelled half, repacked",
+                        ),
+                    ),
+                ),
+            ),
+            remedy="download https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz (84 MB)",
+            licence=_IMDB_TERMS,
+        ),
+        _glove(50),
+        _glove(100),
+        _glove(200),
+        _glove(300),
+        Source(
+            "GoogleNews-vectors-negative300",
+            (
+                File("GoogleNews-vectors-negative300.bin"),
+                File(
+                    "GoogleNews-vectors-negative300.bin.gz",
+                    contents=(
+                        Content(
+                            1_647_046_227, "21c05ae916a67a4da59b1d006903355cced7de7da1e42bff9f0504198c748da8"
+                        ),
+                    ),
+                ),
+            ),
+            remedy="it has no stable address; see https://code.google.com/archive/p/word2vec/ (1.6 GB)",
+            licence="Apache-2.0; cite Mikolov et al., Distributed Representations of Words and Phrases, NIPS 2013",
+        ),
+        Source(
+            "movie_reviews.csv",
+            (File("movie_reviews.csv"),),
+            remedy="it is the material of the workshop of document 003, which publishes no address",
+            licence="not stated by the document",
+        ),
+    )
+}
+
+
+def source(name: str) -> Source:
+    """Return the source of that name; a name outside `SOURCES` is a file of the user's own, with any content.
+
+    Raises `UsageError` when the name is not a plain file name.
+    """
+    if name in SOURCES:
+        return SOURCES[name]
+    if not name or Path(name).name != name:
+        raise UsageError(f"data file {name!r}: give a plain file name and put the file in the folder {DATA_DIR}")
+    return Source(name, (File(name),), remedy="it is a file of your own", licence="yours to know")
+
+
+def cache_dir() -> Path:
+    """Return the user's cache folder of this project (not created)."""
+    return Path(platformdirs.user_cache_dir("twinbench", appauthor=False))
+
+
+def folders() -> tuple[Path, ...]:
+    """Return the folders that are searched, in order."""
+    given = os.environ.get(DATA_DIR)
+    return ((Path(given),) if given else ()) + (cache_dir() / "files",)
+
+
+def locate(name: str) -> Path | None:
+    """Return where the source `name` is present (unverified), None when it is not."""
+    found = _find(source(name))
+    return found[0] if found else None
+
+
+def fetchable(name: str) -> bool:
+    """Return whether a missing source `name` would be downloaded when a cell needs it."""
+    return source(name).url is not None and not os.environ.get(DATA_DIR)
+
+
+def obtain(name: str) -> tuple[Path, str]:
+    """Return the verified path and sha256 of the source `name`, downloading it when the rule of this module allows that.
+
+    Raises `Unavailable` when it cannot be had and `DataError` when the file that is there is not a known one.
+    """
+    return _obtain(source(name), download=fetchable(name))
+
+
+def fetch(name: str) -> tuple[Path, str]:
+    """Return the verified path and sha256 of the source `name`, downloading it when it is missing.
+
+    Raises `Unavailable` when it cannot be had and `DataError` when the file that is there is not a known one.
+    """
+    return _obtain(source(name), download=True)
+
+
+def verify(name: str) -> tuple[Path, str] | None:
+    """Return path and freshly computed sha256 of the source `name`, None when it is not present; raise `DataError` if wrong."""
+    found = _find(source(name))
+    if found is None:
+        return None
+    path, file = found
+    return path, _verified(path, file, remembered=False)
+
+
+def _obtain(wanted: Source, download: bool) -> tuple[Path, str]:
+    found = _find(wanted)
+    if found is None and download and wanted.url:
+        file = next(file for file in wanted.files if file.url)
+        found = _download(wanted, file), file
+    if found is None:
+        raise missing(wanted.name)
+    path, file = found
+    return path, _verified(path, file)
+
+
+def missing(name: str) -> Unavailable:
+    """Return the error for a source that is not present: which file, where it was looked for, how to get it."""
+    wanted = source(name)
+    hint = ""
+    if wanted.url:
+        hint = f"; or run: bench data fetch {name}"
+    return Unavailable(
+        f"{name} is missing: no {_listed(file.name for file in wanted.files)} in {_listed(str(f) for f in folders())}; "
+        f"{wanted.remedy}; put it in the folder that {DATA_DIR} names{hint}"
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " or ".join(names)
+
+
+def _find(wanted: Source) -> tuple[Path, File] | None:
+    for folder in folders():
+        for file in wanted.files:
+            path = folder / file.name
+            if path.is_file():
+                return path, file
+    return None
+
+
+# --- verifying ---------------------------------------------------------------------------------------------------
+
+
+def _verified(path: Path, file: File, remembered: bool = True) -> str:
+    status = path.stat()
+    expected = _listed(f"{content.size:,} bytes, sha256 {content.sha256}" for content in file.contents)
+    if file.contents and status.st_size not in {content.size for content in file.contents}:
+        raise _refused(path, expected, f"{status.st_size:,} bytes")
+    stamp = {"path": str(path.resolve()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    note = cache_dir() / "hashes" / (hashlib.sha256(stamp["path"].encode()).hexdigest() + ".json")
+    known = _read_json(note) if remembered else None
+    if known is not None and {key: known.get(key) for key in stamp} == stamp:
+        digest = str(known["sha256"])
+    else:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        write_atomically(note, json.dumps({**stamp, "sha256": digest}).encode())
+    if file.contents and (status.st_size, digest) not in {(content.size, content.sha256) for content in file.contents}:
+        raise _refused(path, expected, f"{status.st_size:,} bytes, sha256 {digest}")
+    return digest
+
+
+def _refused(path: Path, expected: str, found: str) -> DataError:
+    return DataError(
+        f"{path} is not the known file and was not used: expected {expected}; found {found}; "
+        "it may be truncated or altered: move it away and put the right one there (bench data list says where from)"
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file of the cache so that other processes see all of it or nothing; raise `DataError` when that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+            stream.write(content)
+        os.replace(stream.name, path)
+    except OSError as error:
+        raise unwritable(error) from error
+
+
+def unwritable(error: OSError) -> DataError:
+    """Return the error for a cache folder that cannot be written."""
+    return DataError(f"cannot write the cache folder {cache_dir()}: {error}; free space or set XDG_CACHE_HOME")
+
+
+# --- downloading -------------------------------------------------------------------------------------------------
+
+_TIMEOUT = (5.0, 30.0)  # seconds to connect, and between two packets: an offline machine is told at once
+
+
+def _download(wanted: Source, file: File) -> Path:
+    import pooch
+    import requests
+
+    assert file.url is not None
+    target = cache_dir() / "files"
+    print(f"fetching {file.url} into {target}", file=sys.stderr, flush=True)
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        pooch.retrieve(
+            file.url,
+            known_hash=f"sha256:{file.contents[0].sha256}",
+            fname=file.name,
+            path=target,
+            downloader=_resuming,
+        )
+    except requests.RequestException as error:
+        raise Unavailable(f"{missing(wanted.name)}; the download failed: {error}") from error
+    except ValueError as error:  # pooch's word for a hash that does not match
+        raise DataError(f"the download of {file.url} was refused and deleted: {error}") from error
+    except OSError as error:
+        raise unwritable(error) from error
+    return target / file.name
+
+
+def _resuming(url: str, output_file: str, pooch: object) -> None:
+    """Download `url` to `output_file`, going on where an earlier attempt stopped (a downloader in pooch's sense)."""
+    import requests
+    from rich.console import Console
+    from rich.progress import Progress
+
+    part = cache_dir() / "files" / (url.rsplit("/", 1)[1] + ".part")
+    start = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    with requests.get(url, stream=True, timeout=_TIMEOUT, headers=headers) as answer:
+        if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            part.unlink()
+            raise requests.HTTPError(f"{url} cannot go on at byte {start}; try again")
+        answer.raise_for_status()
+        resumed = answer.status_code == requests.codes.partial_content
+        length = int(answer.headers.get("Content-Length", 0)) + (start if resumed else 0)
+        with part.open("ab" if resumed else "wb") as stream, Progress(console=Console(stderr=True)) as progress:
+            bar = progress.add_task(part.stem, total=length or None, completed=start if resumed else 0)
+            for chunk in answer.iter_content(1 << 20):
+                stream.write(chunk)
+                progress.advance(bar, len(chunk))
+    if length and part.stat().st_size != length:
+        raise requests.ConnectionError(f"{url} ended after {part.stat().st_size:,} of {length:,} bytes; try again")
+    os.replace(part, output_file)

@@ -1,0 +1,112 @@
+"""Keras's `Tokenizer` and `pad_sequences`, on flat arrays.
+
+Semantics: keras_preprocessing 1.1.2, `text.Tokenizer` and `sequence.pad_sequences`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import MultiHot
+from bench.spec import Side
+
+KERAS_FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
+"""The default `filters` of Keras's `Tokenizer`: everything but letters, digits, spaces and the apostrophe."""
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Sequences of different lengths: sequence i is `ids[offsets[i]:offsets[i+1]]`; int32 and int64."""
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> NDArray[np.int32]:
+        return self.ids[self.offsets[i] : self.offsets[i + 1]]
+
+    @classmethod
+    def of(cls, sequences: Iterable[Sequence[int] | NDArray[np.integer]]) -> Ragged:
+        """Return the given sequences as one flat array and its offsets."""
+        arrays = [np.asarray(sequence, dtype=np.int32) for sequence in sequences]
+        return cls(np.concatenate([*arrays, np.empty(0, np.int32)]), _offsets([len(array) for array in arrays]))
+
+    def take(self, rows: NDArray[np.intp]) -> Ragged:
+        """Return the sequences of `rows`, in that order."""
+        starts, lengths = self.offsets[rows], np.diff(self.offsets)[rows]
+        offsets = _offsets(lengths)
+        positions = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Ragged(self.ids[positions], offsets)
+
+    def multi_hot(self, width: int) -> MultiHot:
+        """Return the sequences as rows of `width` zeros and ones (the Tokenizer's `texts_to_matrix(mode="binary")`)."""
+        return MultiHot(self.ids, self.offsets, width)
+
+
+def _offsets(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
+    return np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+
+
+class Tokenizer:
+    """Words of texts to ranks: 1 for the most frequent word, ties in order of first occurrence; 0 is no word.
+
+    A text is lower-cased, characters of `filters` become spaces, spaces separate words. Only ranks below `num_words` come out.
+    """
+
+    def __init__(self, num_words: int, filters: str = KERAS_FILTERS) -> None:
+        self.num_words = num_words
+        self.word_index: dict[str, int] = {}
+        self._table = str.maketrans(dict.fromkeys(filters, " "))
+
+    def fit(self, texts: Iterable[str]) -> Ragged:
+        """Learn the ranks of the words of `texts` and return the texts as sequences of ranks."""
+        codes: defaultdict[str, int] = defaultdict(count().__next__)
+        codes[""]  # code 0: what lies between two neighbouring spaces is no word
+        tokens = self._codes(texts, codes.__getitem__)
+        frequencies = np.bincount(tokens.ids, minlength=len(codes))[1:]
+        by_frequency = 1 + np.argsort(-frequencies, kind="stable")
+        words = list(codes)
+        self.word_index = {words[code]: rank for rank, code in enumerate(by_frequency.tolist(), start=1)}
+        ranks = np.zeros(len(codes), np.int32)
+        ranks[by_frequency] = np.arange(1, len(codes), dtype=np.int32)
+        return self._kept(Ragged(ranks[tokens.ids], tokens.offsets))
+
+    def sequences(self, texts: Iterable[str]) -> Ragged:
+        """Return `texts` as sequences of the learnt ranks; unknown words are left out."""
+        ranks = defaultdict(int, self.word_index)
+        return self._kept(self._codes(texts, ranks.__getitem__))
+
+    def words(self) -> list[str]:
+        """Return the words whose ranks come out, rank 1 first."""
+        return list(self.word_index)[: self.num_words - 1]
+
+    def _codes(self, texts: Iterable[str], code: Callable[[str], int]) -> Ragged:
+        return Ragged.of(
+            np.fromiter(map(code, text.lower().translate(self._table).split(" ")), np.int32) for text in texts
+        )
+
+    def _kept(self, tokens: Ragged) -> Ragged:
+        keep = (tokens.ids > 0) & (tokens.ids < self.num_words)
+        kept_before = np.concatenate(([0], np.cumsum(keep, dtype=np.int64)))
+        return Ragged(tokens.ids[keep], kept_before[tokens.offsets])
+
+
+def pad_sequences(sequences: Ragged, maxlen: int, padding: Side = "pre", truncating: Side = "pre") -> NDArray[np.int32]:
+    """Return a (len(sequences), maxlen) matrix: too long rows cut, too short ones filled with 0, on the named sides."""
+    lengths = np.diff(sequences.offsets)
+    kept = np.minimum(lengths, maxlen)
+    skipped = lengths - kept if truncating == "pre" else np.zeros_like(lengths)
+    first = maxlen - kept if padding == "pre" else np.zeros_like(kept)
+    out = np.zeros((len(sequences), maxlen), np.int32)
+    within = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
+    rows = np.repeat(np.arange(len(sequences)), kept)
+    out[rows, within + first[rows]] = sequences.ids[within + (sequences.offsets[:-1] + skipped)[rows]]
+    return out

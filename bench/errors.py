@@ -1,0 +1,47 @@
+"""The errors a user can meet: each names the thing, the place and the remedy, and knows its exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """Any error whose message is meant for the user; its class decides the exit code."""
+
+    exit_code = 2
+
+
+class UsageError(BenchError):
+    """A name, option or file that the user gave is wrong (exit code 2)."""
+
+
+class SuiteError(BenchError):
+    """A suite file does not declare valid cases (exit code 2)."""
+
+
+class DataError(BenchError):
+    """A data file is missing, altered or malformed; the message says which, where and how to mend it."""
+
+
+class Unavailable(BenchError):
+    """Something that a cell needs (framework, kernel, device, data file) cannot be had on this machine.
+
+    A cell that meets it ends `unavailable` with this message as its reason (exit code 3).
+    """
+
+    exit_code = 3
+
+
+class TrainingDiverged(BenchError):
+    """The loss became NaN or infinite; the message names epoch and step (exit code 3)."""
+
+    exit_code = 3
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for an unknown `name` of some `kind`, with the nearest known names."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    hint = f"nearest: {', '.join(close)}" if close else f"known: {', '.join(names) or 'none'}"
+    return UsageError(f"unknown {kind} {name!r}; {hint}")

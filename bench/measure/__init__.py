@@ -1,0 +1,1 @@
+"""Measuring: parameters, machine, memory, clock, kernels."""

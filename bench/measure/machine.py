@@ -1,0 +1,95 @@
+"""The machine a run executes on: its fingerprint, its memory, its cores. No framework is imported."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import cpuinfo
+import psutil
+import pynvml
+
+import bench
+
+PACKAGES = ("twinbench", "tensorflow", "tensorflow-cpu", "keras", "torch", "jax", "jaxlib", "numpy")
+
+
+def fingerprint(threads: int) -> dict[str, Any]:
+    """Return what identifies the environment of a run; every value is a string, a number, a bool, None, a list or a dict of those."""
+    return {
+        "cpu": cpuinfo.get_cpu_info().get("brand_raw") or platform.processor(),
+        "cores": cores(),
+        "threads": threads,
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpus": gpus(),
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "packages": packages(),
+        "git": git(Path(bench.__file__).resolve().parent.parent),
+    }
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of the frameworks and of what the results rest on, of those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def gpus() -> list[dict[str, Any]]:
+    """Return name, memory and driver of every NVIDIA GPU; an empty list where there is no driver."""
+    try:
+        pynvml.nvmlInit()
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [
+            {
+                "name": pynvml.nvmlDeviceGetName(handle),
+                "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                "driver": driver,
+            }
+            for handle in handles
+        ]
+    except pynvml.NVMLError:
+        return []
+
+
+def git(folder: Path) -> dict[str, Any] | None:
+    """Return commit and dirty flag of the checkout whose root is `folder`; None when it is no checkout or git is missing."""
+
+    def answer(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.strip()
+
+    try:
+        # An installed package may lie inside somebody else's checkout, whose commit says nothing about this code.
+        if Path(answer("rev-parse", "--show-toplevel")).resolve() != folder.resolve():
+            return None
+        return {"commit": answer("rev-parse", "HEAD"), "dirty": bool(answer("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def available_memory() -> float:
+    """Return the bytes that new processes can have: the machine's free memory, or what a container's limit leaves of it (cgroup v2)."""
+    available = float(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())
+        available = min(available, limit - int((group / "memory.current").read_text()))
+    return available

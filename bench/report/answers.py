@@ -1,0 +1,170 @@
+"""The answer first: sentences with figures, generated from the frames."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from bench.report import tables
+from bench.report.tables import CASE, Results
+from bench.stats import SMALLEST_SAMPLE
+
+MOST_NAMED = 6
+"""How many cases a sentence names before it says how many more there are."""
+
+
+def answers(results: Results) -> list[str]:
+    """Return the report's main findings, most important first; every figure comes from the frames."""
+    accuracy = tables.accuracy(results)
+    main = accuracy[accuracy["main"].astype(bool) & accuracy["mean"].notna()]
+    found = (_judged(main) + _deviations(main)) if results.documented else _embedded(main)
+    found += _speed(tables.timing(results))
+    if results.documented:
+        found += _low_data(tables.low_data(results))
+    return found + _parameters(tables.parameters(results)) + _missing(results)
+
+
+def _judged(main: pd.DataFrame) -> list[str]:
+    judged = main[main["verdict"].isin(["inside", "outside"])]
+    counts = [
+        f"{int((rows['verdict'] == 'inside').sum())} of {len(rows)} under {column}" for column, rows in judged.groupby("column", sort=True)
+    ]
+    few, never = (main[main["verdict"] == verdict] for verdict in ("n too small", "not judged"))
+    rest = []
+    if len(few):
+        rest.append(f"{_figures(few)} measured with fewer than {SMALLEST_SAMPLE} seeds, too few to judge")
+    if len(never):
+        rest.append(f"{_figures(never)} may not be judged")
+    if not counts:
+        return [f"No documented accuracy is judged yet: {'; '.join(rest)}." if rest else "No documented accuracy was measured."]
+    end = f"; {'; '.join(rest)}" if rest else ""
+    return [f"Documented accuracies inside the 95 % prediction interval of the measured runs: {', '.join(counts)}{end}."]
+
+
+def _figures(rows: pd.DataFrame) -> str:
+    count = len(rows[[*CASE, "figure"]].drop_duplicates())
+    return f"{count} {'figure' if count == 1 else 'figures'}"
+
+
+def _deviations(main: pd.DataFrame) -> list[str]:
+    judged = main[main["verdict"].isin(["inside", "outside"])].copy()
+    outside = judged[judged["verdict"] == "outside"]
+    found = []
+    if len(outside):
+        texts = [_deviation(row) for row in sorted(outside.to_dict("records"), key=lambda row: -abs(_points(row)))]
+        found.append(f"Outside: {_listed(texts)}.")
+    elif len(judged):
+        largest = max(judged.to_dict("records"), key=lambda row: abs(_points(row)))
+        found.append(f"None is outside; the largest deviation of a mean is that of {_deviation(largest)}.")
+    return found
+
+
+def _points(row: dict[Any, Any]) -> float:
+    return 100 * float(row["mean"] - row["documented"])
+
+
+def _deviation(row: dict[Any, Any]) -> str:
+    return (
+        f"{row['suite']}/{row['case']} under {row['column']} ({100 * row['mean']:.2f} % {row['figure']} accuracy, documented "
+        f"{100 * row['documented']:.2f} %: {_points(row):+.2f} points)"
+    )
+
+
+def _listed(texts: list[str]) -> str:
+    more = len(texts) - MOST_NAMED
+    return "; ".join(texts[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _embedded(main: pd.DataFrame) -> list[str]:
+    found = ["Measured on the embedded corpus, which is generated: these accuracies say nothing about any document's figures."]
+    if main.empty:
+        return found
+    rows = main.to_dict("records")
+    best = max(rows, key=lambda row: row["mean"])
+    worst = min(rows, key=lambda row: row["mean"])
+    found.append(
+        f"Best is {best['suite']}/{best['case']} under {best['column']} with {100 * best['mean']:.1f} %, worst {worst['suite']}/{worst['case']} under "
+        f"{worst['column']} with {100 * worst['mean']:.1f} %."
+    )
+    spreads = [
+        (float(group["mean"].max() - group["mean"].min()), key) for key, group in main.groupby(CASE, sort=False) if len(group) > 1
+    ]
+    if spreads:
+        spread, key = max(spreads)
+        found.append(f"The backends' means differ most on {'/'.join(map(str, key))}: by {100 * spread:.1f} points.")
+    return found
+
+
+def _speed(timing: pd.DataFrame) -> list[str]:
+    """Compare every column with the reference, on headline times where there are any."""
+    compared = timing[timing["ratio"].notna() & (timing["backend"] != timing["reference"])]
+    headline = compared[compared["headline"].astype(bool)]
+    chosen = headline if len(headline) else compared
+    found = []
+    for (column, reference), rows in chosen.groupby(["column", "reference"], sort=True):
+        ratios = [(float(row["ratio"]), f"{row['suite']}/{row['case']}") for row in rows.to_dict("records")]
+        parts = [
+            part
+            for part in (
+                _faster(str(column), [(1 / ratio, name) for ratio, name in ratios if ratio < 1], len(ratios)),
+                _faster(str(reference), [(ratio, name) for ratio, name in ratios if ratio > 1], len(ratios)),
+            )
+            if part
+        ]
+        found.append(f"Seconds per epoch: {'; '.join(parts) or f'{column} and {reference} are equally fast'}.")
+    if found and not len(headline):
+        found[-1] = found[-1][:-1] + " (from accuracy runs, beside which other work may have run: no timing run has been made)."
+    return found
+
+
+def _faster(name: str, factors: list[tuple[float, str]], of: int) -> str:
+    if not factors:
+        return ""
+    factor, case = max(factors)
+    middle = median(value for value, _ in factors)
+    return f"{name} is faster on {len(factors)} of {of} cases, {middle:.1f} times in the median and most on {case} ({factor:.1f} times)"
+
+
+def _low_data(pairs: pd.DataFrame) -> list[str]:
+    parts = []
+    for _, rows in pairs.groupby(["suite", "column"], sort=True):
+        ordered = rows.sort_values("rows").to_dict("records")
+        first = ordered[0]
+        parts.append(
+            f"{first['pretrained']} - {first['learned']} = {100 * first['difference']:+.1f} points under {first['column']}, {crossover(ordered)}"
+        )
+    return [f"Pre-trained against learned embeddings: {'; '.join(parts)}."] if parts else []
+
+
+def crossover(ordered: list[dict[Any, Any]]) -> str:
+    """Return from how many training rows on the learned embedding is at least as good; `ordered` are pairs by rows."""
+    ahead = [pair["difference"] <= 0 for pair in ordered]
+    first = next((place for place in range(len(ahead)) if all(ahead[place:])), None)
+    if first is None:
+        return f"pre-trained ahead at the largest measured size, {ordered[-1]['rows']:,} rows"
+    return f"learned at least as good from {ordered[first]['rows']:,} rows on"
+
+
+def _parameters(parameters: pd.DataFrame) -> list[str]:
+    judged = parameters[parameters["verdict"].notna()]
+    if judged.empty:
+        return []
+    differing = judged[judged["verdict"] != "equal"]
+    names = sorted({f"{row['suite']}/{row['case']} ({row['verdict']})" for row in differing.to_dict("records")})
+    cases = len(judged[CASE].drop_duplicates())
+    equal = cases - len(differing[CASE].drop_duplicates())
+    end = f"; {_listed(names)}" if names else ""
+    return [f"Parameter counts are exactly the documented ones in {equal} of {cases} cases{end}."]
+
+
+def _missing(results: Results) -> list[str]:
+    not_ok = sum(record.status != "ok" for record in results.records)
+    cases = [name for names in tables.not_run(results).values() for name in names]
+    parts = []
+    if not_ok:
+        parts.append(f"{not_ok} of {len(results.records)} cells did not end ok")
+    if cases:
+        parts.append(f"{len(cases)} of the planned entries have not run (listed below)")
+    return [f"Missing: {'; '.join(parts)}."] if parts else []

@@ -1,0 +1,717 @@
+"""The one place that turns records into frames: tidy, numeric, one row per thing measured; the formats only lay them out.
+
+Units: accuracies are 0 to 1, times are seconds. A cell belongs to a case and a variant (backend, kernel, device, numerics). Every
+accuracy frame keeps the profile's promise: figures of a document appear only beside the documented profile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any, get_args
+
+import pandas as pd
+
+from bench import record as stored
+from bench.cell import Measure, Profile, Status
+from bench.errors import UsageError
+from bench.profiles import apply
+from bench.record import Metrics, Record, Timing
+from bench.spec import Case, Documented, Embedded, Embedding, Kernel, LabelledCsv, RandomRows, Score, Suite
+from bench.stats import binomial_half_width, judge, mean_interval
+
+CASE = ["suite", "case"]
+VARIANT = ["backend", "kernel", "device", "numerics"]
+NOT_RUN = "not run"
+
+_ACCURACY: tuple[Measure, ...] = ("accuracy", "all")
+_TIMING: tuple[Measure, ...] = ("timing", "all")
+_KERNELS = get_args(Kernel)
+
+
+@dataclass(frozen=True, order=True)
+class Variant:
+    """How a case was run: the parts of a cell beside case and seed."""
+
+    backend: str
+    kernel: Kernel
+    device: str
+    numerics: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run that a report draws on: `seeds` is how many measurements of each cell it planned, `environment` its fingerprint."""
+
+    name: str
+    profile: Profile
+    command: str
+    started: str
+    environment: Mapping[str, Any]
+    records: Sequence[Record]
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a report is made of: one or more runs of one profile and environment, and the suites they belong to.
+
+    `store` is the path by which commands find the runs again, None where that is the default one. A record of the same cell, repeat and
+    measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share a table, and for none at all.
+    """
+
+    sources: tuple[Source, ...]
+    suites: Mapping[str, Suite]
+    store: Path | None = None
+
+    def __post_init__(self) -> None:
+        first = self.sources[0]
+        for other in self.sources[1:]:
+            if other.profile != first.profile:
+                raise UsageError(
+                    f"runs {first.name!r} ({first.profile}) and {other.name!r} ({other.profile}) have different profiles, whose figures "
+                    "never share a table; report them apart"
+                )
+            differing = _differing(first.environment, other.environment)
+            if differing:
+                raise UsageError(
+                    f"runs {first.name!r} and {other.name!r} ran in different environments ({', '.join(differing)}); report them apart"
+                )
+        if not self.records:
+            names = ", ".join(source.name for source in self.sources)
+            raise UsageError(f"run {names} holds no record yet, so there is nothing to report; go on with it by `bench run --resume`")
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """Return the latest record of every cell, repeat and measure."""
+        return tuple(_latest((record for source in self.sources for record in source.records), lambda record: record.measure))
+
+    @cached_property
+    def run_of(self) -> dict[int, str]:
+        """Return the name of the run that each record comes from, by the record's `id`."""
+        return {id(record): source.name for source in self.sources for record in source.records}
+
+    @cached_property
+    def planned_seeds(self) -> dict[tuple[str, str], int]:
+        """Return how often each case with a record was to be measured: the most that any of its runs planned."""
+        planned: dict[tuple[str, str], int] = {}
+        for source in self.sources:
+            for key in {(record.suite, record.case) for record in source.records}:
+                planned[key] = max(planned.get(key, 0), source.seeds)
+        return planned
+
+    @property
+    def profile(self) -> Profile:
+        """Return the profile of all records."""
+        return self.sources[0].profile
+
+    @property
+    def documented(self) -> bool:
+        """Return whether figures may stand beside those of the documents."""
+        return self.profile == "documented"
+
+    def accuracy_records(self) -> list[Record]:
+        """Return the latest record of every cell and repeat that measured accuracy."""
+        return _latest((record for record in self.records if record.measure in _ACCURACY), lambda _: None)
+
+    def timing_records(self) -> list[Record]:
+        """Return the latest record of every cell and repeat that measured timing."""
+        return _latest((record for record in self.records if record.measure in _TIMING), lambda _: None)
+
+    def reported_suites(self) -> list[Suite]:
+        """Return the suites that any record belongs to, in the order of the catalog."""
+        seen = {record.suite for record in self.records}
+        return [suite for name, suite in self.suites.items() if name in seen]
+
+    def case(self, suite: str, name: str) -> Case:
+        """Return the case as it was run under the profile; raise `UsageError` when its suite is not among the given ones."""
+        for case in self.suites[suite].cases if suite in self.suites else ():
+            if case.name == name:
+                return apply(case, self.profile)
+        raise UsageError(f"the run holds {suite}/{name}, which no suite declares; give its file with --suites PATH")
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the parts of two fingerprints that differ; another commit is no other environment (the index lists the commits)."""
+    return sorted(key for key in {*one, *other} - {"git"} if one.get(key) != other.get(key))
+
+
+def _latest(records: Iterable[Record], kind: Callable[[Record], Measure | None]) -> list[Record]:
+    by_key: dict[Any, Record] = {}
+    for record in sorted(records, key=lambda record: record.started):
+        by_key[record.cell, record.repeat, kind(record)] = record
+    return list(by_key.values())
+
+
+# --- one row per cell --------------------------------------------------------------------------------------------
+
+
+def cells(records: Iterable[Record]) -> pd.DataFrame:
+    """Return one flat row per record: the cell, what became of it, its end figures, medians of its times; no curves."""
+    return pd.DataFrame([_flat(record) for record in records])
+
+
+def _flat(record: Record) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        name: getattr(record, name) for name in ("suite", "case", *VARIANT, "seed", "repeat", "profile", "measure")
+    }
+    row |= {"status": record.status, "reason": record.reason, "started": record.started, "seconds": record.seconds}
+    parameters = record.parameters
+    for name in ("total", "trainable", "frozen", "stored"):
+        row[f"parameters_{name}"] = getattr(parameters, name) if parameters else None
+    metrics = record.metrics
+    row["epochs_run"] = len(metrics.epochs) if metrics else None
+    for which in ("last", "best"):
+        weights = getattr(metrics, which) if metrics else None
+        row[f"{which}_epoch"] = weights.epoch if weights else None
+        for part in ("train", "validation", "test"):
+            score = getattr(weights, part) if weights else None
+            for figure in ("loss", "accuracy", "rows"):
+                row[f"{which}_{part}_{figure}"] = getattr(score, figure) if score else None
+    timing = record.timing
+    row["epoch_seconds"] = median(timing.epochs) if timing and timing.epochs else None
+    for name in ("first_epoch", "build", "total", "steps", "alone"):
+        row[f"timing_{name}"] = getattr(timing, name) if timing else None
+    row |= {f"memory_{name}": value for name, value in (record.memory or {}).items()}
+    data = record.data
+    row["data"], row["data_sha256"] = (data.name, data.sha256) if data else (None, None)
+    row["stand_in"] = data.stand_in if data else None
+    row["error"] = record.failure.error if record.failure else None
+    return row
+
+
+# --- groups and their columns ------------------------------------------------------------------------------------
+
+Groups = dict[tuple[str, str], dict[Variant, list[Record]]]
+
+
+def _groups(records: Iterable[Record]) -> Groups:
+    found: Groups = {}
+    for record in records:
+        variant = Variant(record.backend, record.kernel, record.device, record.numerics)
+        found.setdefault((record.suite, record.case), {}).setdefault(variant, []).append(record)
+    return found
+
+
+def columns(groups: Groups) -> dict[tuple[str, str, Variant], str]:
+    """Return the column that each case's variant stands in: its backend, and what else is needed to tell two columns apart.
+
+    The best kernel of a case stands under the backend's bare name, another one under the name with the kernel. A setting in which
+    nothing ended `ok` gets no column of its own.
+    """
+    alive = Counter(
+        (variant.backend, variant.device, variant.numerics)
+        for variants in groups.values()
+        for variant, records in variants.items()
+        if any(record.status == "ok" for record in records)
+    )
+    settings = {setting[1:] for setting in alive}
+    places: dict[tuple[str, str, Variant], str] = {}
+    for (suite, case), variants in groups.items():
+        taken: set[str] = set()
+        for variant in sorted(variants, key=lambda one: (not _any_ok(variants[one]), _KERNELS.index(one.kernel), one)):
+            setting = (variant.backend, variant.device, variant.numerics)
+            if setting not in alive:
+                mine = [(count, known) for known, count in alive.items() if known[0] == variant.backend]
+                setting = max(mine)[1] if mine else setting
+            name = _setting_name(setting, settings)
+            if name in taken:
+                name += f" {variant.kernel}"
+            taken.add(name)
+            places[suite, case, variant] = name
+    return places
+
+
+def _any_ok(records: Iterable[Record]) -> bool:
+    return any(record.status == "ok" for record in records)
+
+
+def _setting_name(setting: tuple[str, str, str], settings: set[tuple[str, str]]) -> str:
+    backend, device, numerics = setting
+    parts = [backend]
+    if len({known[0] for known in settings}) > 1:
+        parts.append(device)
+    if len({known[1] for known in settings}) > 1:
+        parts.append(numerics)
+    return " ".join(parts)
+
+
+def _status(records: Sequence[Record]) -> Status:
+    """Return `ok` when any record is, else what became of most of them."""
+    statuses = Counter(record.status for record in records)
+    return "ok" if statuses["ok"] else statuses.most_common(1)[0][0]
+
+
+# --- accuracy ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a case: what the document prints, and where a record holds the same thing.
+
+    `main` figures are those that the accuracy table shows and judges, one per case: test accuracy, else validation accuracy (and, where
+    there is no test accuracy, the train accuracy that is printed beside it).
+    """
+
+    name: str
+    score: Score
+    measured: Callable[[Metrics], stored.Score | None]
+    main: bool = False
+
+
+def figures(case: Case, documented: Documented) -> list[Figure]:
+    """Return the figures of a case, in the order in which they are shown.
+
+    A printed log that breaks off before the last epoch is compared epoch by epoch: `val, epoch 2` is the measured figure after epoch 2.
+    Where training stops early, the last printed line is the end and is compared with the measured end.
+    """
+    printed = documented.epochs
+    ends = not printed or case.training.early_stopping is not None or len(printed) >= case.training.epochs
+    validated = [number for number, line in enumerate(printed, 1) if line.val_accuracy is not None]
+    val_epoch = validated[-1] if validated else 0
+    if documented.validation is not None:
+        val, val_at = documented.validation, None
+    elif val_epoch:
+        line = printed[val_epoch - 1]
+        val, val_at = Score(line.val_loss, line.val_accuracy), None if ends else val_epoch
+    else:
+        val, val_at = Score(), None
+    fit = Score(printed[-1].loss, printed[-1].accuracy) if printed else Score()
+    fit_at = None if ends else len(printed)
+
+    test, train = documented.test or Score(), documented.train or Score()
+    test_is_main = test.accuracy is not None or (val.accuracy is None and not _validates_only(case))
+    return [
+        Figure("test", test, lambda metrics: _of(metrics, "test"), main=test_is_main),
+        Figure(_at("val", val_at), val, lambda metrics: _validation(metrics, val_at), main=not test_is_main),
+        Figure("best val", Score(), lambda metrics: metrics.best.validation if metrics.best else None),
+        Figure(
+            "train",
+            train,
+            lambda metrics: _of(metrics, "train"),
+            main=not test_is_main and train.accuracy is not None,
+        ),
+        Figure(_at("fit", fit_at), fit, lambda metrics: _fit(metrics, fit_at)),
+    ]
+
+
+def _validates_only(case: Case) -> bool:
+    """Return whether the data of a case has no test part (a labelled CSV is split into training and validation alone)."""
+    return isinstance(case.data, LabelledCsv) or (isinstance(case.data, Embedded) and not case.data.test)
+
+
+def _at(name: str, epoch: int | None) -> str:
+    return name if epoch is None else f"{name}, epoch {epoch}"
+
+
+def _of(metrics: Metrics, part: str) -> stored.Score | None:
+    score: stored.Score | None = getattr(metrics.last, part) if metrics.last else None
+    return score
+
+
+def _validation(metrics: Metrics, epoch: int | None) -> stored.Score | None:
+    final = _of(metrics, "validation")
+    if epoch is None or final is None or epoch > len(metrics.epochs):
+        return final if epoch is None else None
+    line = metrics.epochs[epoch - 1]
+    if line.val_loss is None or line.val_accuracy is None:
+        return None
+    return stored.Score(loss=line.val_loss, accuracy=line.val_accuracy, rows=final.rows)
+
+
+def _fit(metrics: Metrics, epoch: int | None) -> stored.Score | None:
+    number = len(metrics.epochs) if epoch is None else epoch
+    if not 0 < number <= len(metrics.epochs):
+        return None
+    line = metrics.epochs[number - 1]
+    return stored.Score(loss=line.loss, accuracy=line.accuracy, rows=0)
+
+
+def accuracy(results: Results) -> pd.DataFrame:
+    """Return one row per case, figure and variant.
+
+    Columns: suite, case, figure, main, documented, documented_loss (None where nothing is printed and in the quick profile), column (where
+    the variant stands), backend, kernel, device, numerics, status, mean, half (95 % interval over seeds), loss (mean), n of `of` seeds
+    recorded for the case, rows and own (the set's own uncertainty, around the mean), verdict, low, high, reason, stand_in, epochs (mean, first
+    to last), epochs_documented. A case without a record has one row per figure with status "not run".
+    """
+    records = results.accuracy_records()
+    groups = _groups(records)
+    places = columns(groups)
+    rows: list[dict[str, Any]] = []
+    for suite, case in _cases(results):
+        documented = case.documented if results.documented else Documented()
+        variants = groups.get((suite.name, case.name), {})
+        seeds = _planned(results, (suite.name, case.name), variants)
+        for figure in figures(case, documented):
+            shared = {
+                "suite": suite.name,
+                "case": case.name,
+                "figure": figure.name,
+                "main": figure.main,
+                "documented": figure.score.accuracy,
+                "documented_loss": figure.score.loss,
+                "epochs_documented": _documented_epochs(case, documented),
+                "of": seeds,
+            }
+            for variant, members in sorted(variants.items()):
+                rows.append(
+                    shared
+                    | {"column": places[suite.name, case.name, variant], "backend": variant.backend, "kernel": variant.kernel}
+                    | {"device": variant.device, "numerics": variant.numerics, "status": _status(members)}
+                    | _measured(figure, members, documented.unjudged)
+                )
+            if not variants:
+                rows.append(shared | {"status": NOT_RUN})
+    return pd.DataFrame(rows, columns=_ACCURACY_COLUMNS).astype(object)
+
+
+def _planned(results: Results, key: tuple[str, str], variants: Mapping[Variant, Sequence[Record]]) -> int:
+    """Return the n of "k of n": the measurements that were planned for a case, or those recorded where there are more."""
+    recorded = {(record.seed, record.repeat) for records in variants.values() for record in records}
+    return max(len(recorded), results.planned_seeds.get(key, 0))
+
+
+_ACCURACY_COLUMNS = [
+    *CASE, "figure", "main", "documented", "documented_loss", "epochs_documented", "column", *VARIANT, "status", "mean", "half", "loss", "n",
+    "of", "rows", "own", "verdict", "low", "high", "reason", "stand_in", "epochs", "epochs_least", "epochs_most",
+]  # fmt: skip
+
+
+def _measured(figure: Figure, records: Sequence[Record], unjudged: str | None) -> dict[str, Any]:
+    ok = [record.metrics for record in records if record.status == "ok" and record.metrics]
+    scores = [score for metrics in ok if (score := figure.measured(metrics)) is not None]
+    stand_ins = sorted({record.data.stand_in for record in records if record.data and record.data.stand_in})
+    row: dict[str, Any] = {"n": len(scores), "stand_in": "; ".join(stand_ins) or None}
+    if not scores:
+        return row
+    values = [score.accuracy for score in scores]
+    estimate = mean_interval(values)
+    set_rows = scores[0].rows
+    lengths = [len(metrics.epochs) for metrics in ok]
+    row |= {
+        "mean": estimate.mean,
+        "half": estimate.half,
+        "loss": fmean(score.loss for score in scores),
+        "rows": set_rows or None,
+        "own": binomial_half_width(estimate.mean, set_rows) if set_rows else None,
+        "epochs": fmean(lengths),
+        "epochs_least": min(lengths),
+        "epochs_most": max(lengths),
+    }
+    if figure.main and figure.score.accuracy is not None:
+        if stand_ins and not unjudged:
+            unjudged = f"measured on a stand-in: {'; '.join(stand_ins)}"
+        judgement = judge(figure.score.accuracy, values, unjudged)
+        row |= {"verdict": judgement.verdict, "low": judgement.low, "high": judgement.high, "reason": judgement.reason}
+    return row
+
+
+def _documented_epochs(case: Case, documented: Documented) -> int | None:
+    """Return how many epochs the document ran: its log's length, or its protocol's where the print breaks off."""
+    if not documented.epochs:
+        return None
+    return len(documented.epochs) if case.training.early_stopping else case.training.epochs
+
+
+def _cases(results: Results) -> Iterator[tuple[Suite, Case]]:
+    """Yield the cases of all suites with a record, as they were run."""
+    for record in results.records:
+        if record.suite not in results.suites:
+            results.case(record.suite, record.case)
+    for suite in results.reported_suites():
+        for case in suite.cases:
+            yield suite, apply(case, results.profile)
+
+
+def low_data(results: Results) -> pd.DataFrame:
+    """Return the pairs of cases that differ in nothing but a pre-trained, frozen against a learned embedding, by training rows.
+
+    One row per pair and column: suite, rows (trained on), pretrained and learned (case names), column, pretrained_mean, learned_mean, difference and half
+    (mean over paired seeds of pretrained - learned, 95 % interval), n. Pairs are found in the declarations (`RandomRows`), not in the names.
+    """
+    groups = _groups(results.accuracy_records())
+    places = columns(groups)
+    rows: list[dict[str, Any]] = []
+    for suite in results.reported_suites():
+        cases = [apply(case, results.profile) for case in suite.cases]
+        for pretrained in cases:
+            learned = next((case for case in cases if _is_learned_twin(case, pretrained)), None)
+            if learned is None or not isinstance(pretrained.training.validation, RandomRows):
+                continue
+            ours, theirs = (
+                {places[suite.name, case.name, variant]: members for variant, members in groups.get((suite.name, case.name), {}).items()}
+                for case in (pretrained, learned)
+            )
+            for column in sorted(ours.keys() & theirs.keys()):
+                with_vectors, without = _by_seed(ours[column]), _by_seed(theirs[column])
+                seeds = sorted(with_vectors.keys() & without.keys())
+                if not seeds:
+                    continue
+                difference = mean_interval([with_vectors[seed] - without[seed] for seed in seeds])
+                rows.append(
+                    {
+                        "suite": suite.name,
+                        "rows": pretrained.training.validation.train,
+                        "pretrained": pretrained.name,
+                        "learned": learned.name,
+                        "column": column,
+                        "pretrained_mean": fmean(with_vectors[seed] for seed in seeds),
+                        "learned_mean": fmean(without[seed] for seed in seeds),
+                        "difference": difference.mean,
+                        "half": difference.half,
+                        "n": difference.n,
+                    }
+                )
+    return pd.DataFrame(rows, columns=_LOW_DATA_COLUMNS)
+
+
+_LOW_DATA_COLUMNS = [
+    "suite", "rows", "pretrained", "learned", "column", "pretrained_mean", "learned_mean", "difference", "half", "n",
+]  # fmt: skip
+
+
+def _is_learned_twin(case: Case, pretrained: Case) -> bool:
+    first, other = pretrained.layers[0], case.layers[0]
+    if not isinstance(first, Embedding) or first.vectors is None or not isinstance(other, Embedding):
+        return False
+    return (
+        other == replace(first, vectors=None, trainable=True)
+        and case.layers[1:] == pretrained.layers[1:]
+        and case.data == pretrained.data
+        and case.training == pretrained.training
+    )
+
+
+def _by_seed(records: Iterable[Record]) -> dict[tuple[int, int], float]:
+    found = {}
+    for record in records:
+        score = _of(record.metrics, "test") if record.status == "ok" and record.metrics else None
+        if score is not None:
+            found[record.seed, record.repeat] = score.accuracy
+    return found
+
+
+# --- timing ------------------------------------------------------------------------------------------------------
+
+
+def timing(results: Results) -> pd.DataFrame:
+    """Return one row per case and variant; times in seconds.
+
+    A process's epoch time is the median of its steady epochs (all but the first), the row's is the median over its processes; `low` and `high`
+    are the fastest and the slowest steady epoch of all. Columns: suite, case, column, backend, kernel, device, numerics, status, headline (from records
+    that measured timing, each alone in its process), epoch, low, high, n of `of` processes, epochs (steady ones), step, first_epoch, total, documented_epoch and
+    documented_step (each least and most, documented profile only), reference (the backend) and ratio (this epoch time over the reference's).
+    The reference is the first Keras backend of the same case, device, numerics and kind of record, with its best kernel.
+    """
+    timed = _groups(results.timing_records())
+    everything = _groups(results.accuracy_records())
+    places = columns(_groups(results.records))
+    rows: list[dict[str, Any]] = []
+    for suite, case in _cases(results):
+        key = (suite.name, case.name)
+        documented = case.documented if results.documented else Documented()
+        shared = {"suite": suite.name, "case": case.name} | _documented_times(documented)
+        variants = sorted({*timed.get(key, {}), *everything.get(key, {})})
+        own: list[dict[str, Any]] = []
+        for variant in variants:
+            members = timed.get(key, {}).get(variant) or everything[key][variant]
+            own.append(
+                shared
+                | {"column": places[*key, variant], "backend": variant.backend, "kernel": variant.kernel}
+                | {"device": variant.device, "numerics": variant.numerics, "status": _status(members)}
+                | _times(members)
+            )
+        _add_ratios(own)
+        rows += own or [shared | {"status": NOT_RUN}]
+    return pd.DataFrame(rows, columns=_TIMING_COLUMNS).astype(object)
+
+
+_TIMING_COLUMNS = [
+    *CASE, "column", *VARIANT, "status", "headline", "epoch", "low", "high", "n", "of", "epochs", "step", "first_epoch", "total",
+    "documented_epoch", "documented_step", "reference", "ratio",
+]  # fmt: skip
+
+
+def _documented_times(documented: Documented) -> dict[str, Any]:
+    seconds = [line.seconds for line in documented.epochs if line.seconds is not None]
+    steps = [line.step_ms for line in documented.epochs if line.step_ms is not None]
+    step = documented.step_ms or ((min(steps), max(steps)) if steps else None)
+    return {
+        "documented_epoch": (min(seconds), max(seconds)) if seconds else None,
+        "documented_step": (step[0] / 1000, step[1] / 1000) if step else None,
+    }
+
+
+def _times(records: Sequence[Record]) -> dict[str, Any]:
+    ok = [(record, record.timing) for record in records if record.status == "ok" and record.timing]
+    row: dict[str, Any] = {"n": len(ok), "of": len(records), "headline": None}
+    if not ok:
+        return row
+    row["headline"] = all(record.measure in _TIMING and timing.alone for record, timing in ok)
+    row["first_epoch"] = median(timing.first_epoch for _, timing in ok)
+    row["total"] = median(timing.total for _, timing in ok)
+    steady = [timing for _, timing in ok if timing.epochs]
+    if steady:
+        every = [seconds for timing in steady for seconds in timing.epochs]
+        row |= {
+            "epoch": median(median(timing.epochs) for timing in steady),
+            "low": min(every),
+            "high": max(every),
+            "epochs": len(every),
+            "step": median(_step(timing) for timing in steady),
+        }
+    return row
+
+
+def _step(timing: Timing) -> float:
+    return median(timing.epochs) / timing.steps
+
+
+def _add_ratios(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        peers = [
+            other
+            for other in rows
+            if other["backend"].startswith("keras")
+            and other.get("epoch")
+            and all(other[name] == row[name] for name in ("device", "numerics", "headline"))
+        ]
+        if row.get("epoch") and peers:
+            reference = min(peers, key=lambda other: (other["backend"], _KERNELS.index(other["kernel"])))
+            row |= {"reference": reference["backend"], "ratio": row["epoch"] / reference["epoch"]}
+
+
+# --- parameters --------------------------------------------------------------------------------------------------
+
+
+def parameters(results: Results) -> pd.DataFrame:
+    """Return one row per case and variant (and per distinct count, should seeds differ) with the counts of what was built.
+
+    Columns: suite, case, column, backend, kernel, device, numerics, status, layers (tuple), total, trainable, frozen, stored, then documented_layers,
+    documented_total, documented_trainable, documented_frozen (None where nothing is printed) and verdict: "equal", "differs: ..." or None where the
+    document prints nothing. Counts hold under both profiles.
+    """
+    groups = _groups(results.records)
+    places = columns(groups)
+    rows: list[dict[str, Any]] = []
+    for suite, case in _cases(results):
+        documented = case.documented
+        shared = {
+            "suite": suite.name,
+            "case": case.name,
+            "documented_layers": documented.layers or None,
+            "documented_total": documented.total,
+            "documented_trainable": documented.trainable,
+            "documented_frozen": documented.frozen,
+        }
+        variants = groups.get((suite.name, case.name), {})
+        for variant, members in sorted(variants.items()):
+            place = {"column": places[suite.name, case.name, variant], "backend": variant.backend, "kernel": variant.kernel}
+            place |= {"device": variant.device, "numerics": variant.numerics, "status": _status(members)}
+            counts = {}
+            for record in members:
+                if record.parameters:
+                    counts[record.parameters.model_dump_json()] = record.parameters
+            for built in counts.values():
+                row = shared | place | {"layers": tuple(layer.total for layer in built.layers)}
+                row |= {"total": built.total, "trainable": built.trainable, "frozen": built.frozen, "stored": built.stored}
+                rows.append(row | {"verdict": _verdict(row)})
+            if not counts:
+                rows.append(shared | place)
+        if not variants:
+            rows.append(shared | {"status": NOT_RUN})
+    return pd.DataFrame(rows, columns=_PARAMETER_COLUMNS).astype(object)
+
+
+_PARAMETER_COLUMNS = [
+    *CASE, "column", *VARIANT, "status", "layers", "total", "trainable", "frozen", "stored", "documented_layers", "documented_total",
+    "documented_trainable", "documented_frozen", "verdict",
+]  # fmt: skip
+
+
+def _verdict(row: Mapping[str, Any]) -> str | None:
+    printed = [name for name in ("layers", "total", "trainable", "frozen") if row[f"documented_{name}"] is not None]
+    if not printed:
+        return None
+    differing = [name for name in printed if not _same(row[name], row[f"documented_{name}"])]
+    return f"differs: {', '.join(differing)}" if differing else "equal"
+
+
+def _same(built: Any, documented: Any) -> bool:
+    """Compare counts; a summary may leave out layers without parameters, so those do not count line by line."""
+    if isinstance(built, tuple):
+        return [count for count in built if count] == [count for count in documented if count]
+    return bool(built == documented)
+
+
+# --- what is missing ---------------------------------------------------------------------------------------------
+
+
+def problems(results: Results) -> pd.DataFrame:
+    """Return one row per case, variant and reason that cells did not end `ok`.
+
+    Columns: suite, case, backend, kernel, device, numerics, measure, status, reason (one line), run (the name), cells (their names).
+    """
+    rows: dict[tuple[Any, ...], list[str]] = {}
+    for record in results.records:
+        if record.status != "ok":
+            key = (*(getattr(record, name) for name in (*CASE, *VARIANT, "measure", "status")), _one_line(record), results.run_of[id(record)])
+            rows.setdefault(key, []).append(str(record.cell))
+    listed = [(*key, tuple(dict.fromkeys(names))) for key, names in rows.items()]
+    return pd.DataFrame(listed, columns=[*CASE, *VARIANT, "measure", "status", "reason", "run", "cells"]).astype(object)
+
+
+def _one_line(record: Record) -> str:
+    """Return the reason of a record, or the last line of its traceback, on one line."""
+    text = record.reason or (record.failure.traceback.strip().splitlines() or [""])[-1] if record.failure else record.reason
+    return re.sub(r"\s+", " ", text or "no reason recorded").strip()
+
+
+def not_run(results: Results) -> dict[str, list[str]]:
+    """Return by suite what no record exists of: whole cases, a case under a column that others have, some of the planned seeds."""
+    missing: dict[str, list[str]] = {}
+    groups = _groups(results.records)
+    places = columns(groups)
+    main = {name for (_, _, variant), name in places.items() if _is_main_column(name, variant)}
+    for name, suite in results.suites.items():
+        for case in suite.cases:
+            variants = groups.get((name, case.name), {})
+            found = {places[name, case.name, variant] for variant in variants}
+            entries = [f"{case.name} ({column})" for column in sorted(main - found)] if variants else [case.name]
+            planned = _planned(results, (name, case.name), variants)
+            for variant, records in sorted(variants.items()):
+                lacking = planned - len({(record.seed, record.repeat) for record in records})
+                if lacking:
+                    entries.append(f"{case.name} ({places[name, case.name, variant]}): {lacking} of {planned} seeds")
+            if entries:
+                missing.setdefault(name, []).extend(entries)
+    return missing
+
+
+def _is_main_column(name: str, variant: Variant) -> bool:
+    return not name.endswith(f" {variant.kernel}")
+
+
+def data_used(results: Results) -> pd.DataFrame:
+    """Return one row per data set that the records ran on: name, sha256, rows, stand_in, cases (how many)."""
+    rows: dict[tuple[str, str, str, str | None], set[tuple[str, str]]] = {}
+    for record in results.records:
+        if record.data:
+            parts = ", ".join(f"{name} {count:,}" for name, count in record.data.rows.items())
+            key = (record.data.name, record.data.sha256, parts, record.data.stand_in)
+            rows.setdefault(key, set()).add((record.suite, record.case))
+    return pd.DataFrame([(*key, len(cases)) for key, cases in rows.items()], columns=["name", "sha256", "rows", "stand_in", "cases"])
+
+
+def statuses(results: Results) -> pd.DataFrame:
+    """Return the number of cells by measure and backend (rows) and status (columns)."""
+    counts = Counter((record.measure, record.backend, record.status) for record in results.records)
+    seen = [status for status in get_args(Status) if any(key[2] == status for key in counts)]
+    rows = sorted({key[:2] for key in counts})
+    return pd.DataFrame([[*row, *(counts[*row, status] for status in seen)] for row in rows], columns=["measure", "backend", *seen])

@@ -1,0 +1,1 @@
+"""Running cells: the plan, the worker process of a cell, the parent that guards it."""

@@ -1,0 +1,279 @@
+"""Which cells a run executes, in which order, and how long that will take."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal, get_args
+
+from bench.backends.base import BackendInfo, backend, backends, best_kernel, check_kernel
+from bench.catalog import Catalog
+from bench.cell import Cell, Measure, Profile
+from bench.data import stand_ins_for
+from bench.errors import Unavailable, UsageError, unknown
+from bench.model import Model, numerics_differences, resolve
+from bench.profiles import apply
+from bench.spec import (
+    Bidirectional,
+    Case,
+    Device,
+    Embedding,
+    Imdb,
+    Kernel,
+    LabelledCsv,
+    RandomRows,
+    ReviewTexts,
+    SimpleRNN,
+    Suite,
+)
+
+DEFAULT_BACKENDS = ("keras-tensorflow", "torch")
+
+Part = Literal["case", "backend", "kernel", "device"]
+"""The part of a cell that a request names, or that keeps the cell from running."""
+
+_OPTIONS = re.compile(
+    r"(?P<backend>[^,#]*)(,(?P<kernel>[^,#]*)(,(?P<device>[^,#]*)(,(?P<numerics>[^#]*))?)?)?(#(?P<seed>.*))?"
+)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What was asked for; None leaves the choice to the plan (backends: the installed ones, kernels: the best one)."""
+
+    patterns: tuple[str, ...] = ()
+    profile: Profile = "quick"
+    measure: Measure = "accuracy"
+    backends: tuple[str, ...] | None = None
+    kernels: tuple[Kernel, ...] | None = None
+    device: Device | None = None
+    numerics: str = "documented"
+    seeds: int = 1
+    repeats: int = 1
+    suites: tuple[str, ...] = ()
+    stand_ins: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a cell cannot run here, and which part of it that is about."""
+
+    reason: str
+    part: Part
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell to run: `named` are the parts that the user named, `estimate` is in seconds, its process start included."""
+
+    cell: Cell
+    repeat: int
+    named: frozenset[Part]
+    obstacle: Obstacle | None
+    estimate: float
+
+    def asked_for(self, part: Part) -> bool:
+        """Return whether an obstacle in `part` stands in the way of something that was asked for by name."""
+        return part in self.named or "case" in self.named
+
+
+def shares_processes(profile: Profile, measure: Measure) -> bool:
+    """Return whether one process takes several cells: quick cells, which cost less than a process, when nobody wants their timing."""
+    return profile == "quick" and measure == "accuracy"
+
+
+def plan(catalog: Catalog, matrix: Matrix, measured: Callable[[Cell], float | None] | None = None) -> list[PlannedCell]:
+    """Return the cells of `matrix`, seed by seed, so that every case shows a result early.
+
+    Cells that cannot run stay in the plan with their obstacle. `measured` gives the seconds that a cell took before, where
+    that is known. Raises `UsageError` for an unknown name and for a matrix without cells, `Unavailable` when no
+    framework is installed and none was named.
+    """
+    numerics_differences(matrix.numerics)
+    named: dict[Cell, frozenset[Part]] = {}
+    for pattern in matrix.patterns or ("*",):
+        for cell, parts in _cells(catalog, matrix, pattern):
+            named[cell] = named.get(cell, frozenset()) | parts
+    if not named:
+        raise UsageError(f"no cell matches {' '.join(matrix.patterns) or 'the options'}; see `bench list --cells`")
+    order = {f"{suite.name}/{case.name}": place for place, (suite, case) in enumerate(catalog.select(["*"]))}
+    cells = sorted(named, key=lambda cell: (cell.seed, order[cell.case_name]))
+    planned = []
+    for repeat in range(matrix.repeats):
+        for cell in cells:
+            suite, case = catalog.case(cell.case_name)
+            case = apply(case, matrix.profile)
+            model = resolve(suite, case, cell.numerics)
+            obstacle = _obstacle(cell, case, model, matrix.stand_ins)
+            known = measured(cell) if measured else None
+            if known is None:
+                known = rough_seconds(cell.backend, case, model, shared=shares_processes(matrix.profile, matrix.measure))
+            seconds = 0.0 if obstacle else known
+            planned.append(PlannedCell(cell, repeat, named[cell], obstacle, seconds))
+    return sorted(planned, key=lambda cell: cell.cell.seed)
+
+
+def _cells(catalog: Catalog, matrix: Matrix, pattern: str) -> Iterator[tuple[Cell, frozenset[Part]]]:
+    """Yield the cells of one pattern; a part that the pattern names wins over the option, a part left out follows it."""
+    case_pattern, _, options = pattern.partition("@")
+    match = _OPTIONS.fullmatch(options)
+    if match is None:
+        raise UsageError(f"not a pattern: {pattern!r}; expected suite/case or suite/case@backend,kernel,device,numerics#seed")
+    wanted = {name: text or "*" for name, text in match.groupdict().items()}
+    named_case = "/" in case_pattern and not _is_glob(case_pattern)
+    infos, backend_named = _backends(matrix, wanted["backend"])
+    kernels, kernel_named = _kernels(matrix, wanted["kernel"])
+    device_named = not _is_glob(wanted["device"]) or matrix.device is not None
+    device = _device(matrix, wanted["device"])
+    numerics = matrix.numerics if _is_glob(wanted["numerics"]) else wanted["numerics"]
+    seeds = _seeds(matrix, wanted["seed"])
+    named: frozenset[Part] = frozenset(
+        part
+        for part, is_named in (
+            ("case", named_case),
+            ("backend", backend_named),
+            ("kernel", kernel_named),
+            ("device", device_named),
+        )
+        if is_named
+    )
+    for suite, case in catalog.select([case_pattern]):
+        model = resolve(suite, apply(case, matrix.profile), numerics)
+        for info in infos:
+            for kernel in _kernels_of(case, model, info, device, kernels, named_case):
+                for seed in seeds:
+                    yield Cell(suite.name, case.name, info.name, kernel, device, numerics, seed), named
+
+
+def _backends(matrix: Matrix, wanted: str) -> tuple[list[BackendInfo], bool]:
+    if wanted != "*":
+        if not _is_glob(wanted):
+            return [backend(wanted)], True
+        found = [info for name, info in backends().items() if fnmatchcase(name, wanted)]
+        if not found:
+            raise unknown("backend", wanted, backends())
+        return found, False
+    if matrix.backends:
+        return [backend(name) for name in matrix.backends], True
+    installed = [info for info in map(backend, DEFAULT_BACKENDS) if info.missing() is None]
+    if not installed:
+        raise Unavailable(
+            "no framework is installed; pip install 'twinbench[torch]' or 'twinbench[tensorflow]' (or both: 'twinbench[all]')"
+        )
+    return installed, False
+
+
+def _kernels(matrix: Matrix, wanted: str) -> tuple[tuple[Kernel, ...] | None, bool]:
+    if wanted == "*":
+        return matrix.kernels, matrix.kernels is not None
+    found: tuple[Kernel, ...] = tuple(kernel for kernel in get_args(Kernel) if fnmatchcase(kernel, wanted))
+    if not found:
+        raise unknown("kernel", wanted, get_args(Kernel))
+    return found, not _is_glob(wanted)
+
+
+def _device(matrix: Matrix, wanted: str) -> Device:
+    if _is_glob(wanted):
+        return matrix.device or "cpu"
+    for device in get_args(Device):
+        if device == wanted:
+            found: Device = device
+            return found
+    raise unknown("device", wanted, get_args(Device))
+
+
+def _seeds(matrix: Matrix, wanted: str) -> list[int]:
+    if wanted.isdigit():
+        return [int(wanted)]
+    return [seed for seed in range(matrix.seeds) if fnmatchcase(str(seed), wanted)]
+
+
+def _kernels_of(
+    case: Case, model: Model, info: BackendInfo, device: Device, kernels: tuple[Kernel, ...] | None, named_case: bool
+) -> Iterable[Kernel]:
+    """Return the kernels to run; one that cannot apply to the case is kept only when the case was named."""
+    if case.requires:
+        own = case.requires.kernel
+    elif kernels is None:
+        own = best_kernel(info, model, device)
+    elif named_case:
+        return kernels
+    else:
+        return [kernel for kernel in kernels if (kernel == "none") == (not model.recurrent)]
+    return [own] if kernels is None or own in kernels else []
+
+
+def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: dict[str, str]) -> Obstacle | None:
+    info = backend(cell.backend)
+    missing = info.missing()
+    if missing:
+        return Obstacle(missing, "backend")
+    if case.requires and case.requires.device != cell.device:
+        needed = case.requires.device
+        return Obstacle(f"{cell.case_name} is for {needed} only; run it with --device {needed}", "case")
+    try:
+        check_kernel(info, model, cell.kernel, cell.device)
+    except Unavailable as error:
+        return Obstacle(str(error), "kernel")
+    try:
+        stand_ins_for(case.data, embedding_of(case), stand_ins)
+    except Unavailable as error:
+        return Obstacle(str(error), "case")
+    return None
+
+
+def embedding_of(case: Case) -> Embedding | None:
+    """Return the Embedding that a case starts with, None where it has none."""
+    first = case.layers[0]
+    return first if isinstance(first, Embedding) else None
+
+
+def _is_glob(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+# --- estimates ---------------------------------------------------------------------------------------------------
+
+
+def rough_seconds(backend_name: str, case: Case, model: Model, *, shared: bool) -> float:
+    """Return a guess of a cell's seconds on two CPU cores, good to a factor of about three.
+
+    Process start and tracing: 6 s (Keras), 3 s (torch); in a shared process 1.5 s and 0.2 s. A recurrent layer costs 1.6 (SimpleRNN) or 4.5 microseconds (LSTM, GRU) per row and
+    time step at 100 units and 32 features, measured on two cores at batch 32 (docs/design.md); a training step also touches every trainable
+    weight (5 ns each). Where the document prints its epochs, as many are assumed, else at most 20. Evaluation costs a third of training.
+    """
+    start = (1.5 if shared else 6.0) if backend_name.startswith("keras") else (0.2 if shared else 3.0)
+    rows, evaluated = _rows(case)
+    per_row = 2e-6
+    for built in model.layers:
+        inner = built.layer.layer if isinstance(built.layer, Bidirectional) else built.layer
+        if inner in model.recurrent:
+            steps, features = built.input_shape
+            one_way = steps * (1.6e-6 if isinstance(inner, SimpleRNN) else 4.5e-6)
+            share = max(0.2, inner.units * (inner.units + features) / (100 * 132))  # type: ignore[union-attr]
+            per_row += one_way * share * (2 if isinstance(built.layer, Bidirectional) else 1)
+    trainable = sum(weight.size for weight in model.weights if weight.trainable)
+    per_step = 1e-3 + 5e-9 * trainable
+    epochs = len(case.documented.epochs) or min(case.training.epochs, 20)
+    steps_per_epoch = math.ceil(rows / case.training.batch_size)
+    return start + epochs * (rows * per_row + steps_per_epoch * per_step + evaluated * per_row / 3)
+
+
+def _rows(case: Case) -> tuple[int, int]:
+    """Return roughly how many rows are trained on and evaluated in an epoch."""
+    data = case.data
+    if isinstance(case.training.validation, RandomRows):
+        return case.training.validation.train, case.training.validation.validation
+    match data:
+        case Imdb():
+            train = data.train or 25_000
+        case ReviewTexts():
+            train = 25_000
+        case LabelledCsv():
+            train = 45_000
+        case _:
+            train = data.train
+    return train, train // 5

@@ -1,0 +1,199 @@
+"""The process in which cells run: one JSON request on stdin, JSON lines back on a descriptor of its own.
+
+Started by `bench.runner.local` as `python -m bench.runner.worker DESCRIPTOR`, with thread counts already in its environment. stdout and
+stderr belong to the frameworks. Answers are `{"event": "epoch", ...}` while a cell trains and `{"event": "record", "record": {...}}` when it
+is done. stdin stays open as long as the parent lives; its end ends this process at once.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import BaseModel, ConfigDict
+
+from bench.backends.base import backend, check_kernel
+from bench.catalog import Catalog
+from bench.catalog import load as load_catalog
+from bench.cell import Cell, Measure, Profile, Status
+from bench.data import prepare, stand_ins_for
+from bench.data.dataset import Dataset
+from bench.errors import BenchError, Unavailable
+from bench.measure.clock import now
+from bench.model import resolve
+from bench.profiles import apply
+from bench.record import DataUsed, Failure, Record, Timing
+from bench.runner.plan import embedding_of
+from bench.training import Progress, train
+from bench.weights import initial
+
+PROTOCOL = 1
+
+
+class RequestedCell(BaseModel):
+    """A cell by name, and which repeat of it this is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cell: str
+    repeat: int
+
+
+class Request(BaseModel):
+    """What a worker is asked to do: run `cells` in turn, all of one backend."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    protocol: int
+    cells: list[RequestedCell]
+    profile: Profile
+    measure: Measure
+    suites: list[str]
+    stand_ins: dict[str, str]
+
+
+def main() -> None:
+    """Read the request, run its cells, answer, and leave without waiting for the frameworks' own teardown."""
+    answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
+    request = Request.model_validate_json(sys.stdin.readline())
+    if request.protocol != PROTOCOL:
+        sys.exit(f"this worker speaks protocol {PROTOCOL}, asked for {request.protocol}; use the same version of twinbench")
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    # A backend reads its environment when its framework is imported, so it is set before anything else happens.
+    os.environ.update(dict(backend(Cell.parse(request.cells[0].cell).backend).environment))
+    catalog = load_catalog([Path(path) for path in request.suites])
+    for requested in request.cells:
+        record = run_cell(
+            catalog,
+            Cell.parse(requested.cell),
+            requested.repeat,
+            request,
+            alone=len(request.cells) == 1,
+            on_epoch=lambda progress: _answer(answers, {"event": "epoch", **asdict(progress)}),
+        )
+        _answer(answers, {"event": "record", "record": record.model_dump(mode="json")})
+        gc.collect()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def run_cell(
+    catalog: Catalog, cell: Cell, repeat: int, request: Request, *, alone: bool, on_epoch: Callable[[Progress], None]
+) -> Record:
+    """Prepare, build, train and evaluate one cell; whatever goes wrong becomes the status of its record."""
+    started, clock = now(), time.perf_counter()
+    known: dict[str, Any] = {}
+    status: Status = "ok"
+    reason: str | None = None
+    try:
+        _measure(catalog, cell, request, known, alone=alone, on_epoch=on_epoch)
+    except BaseException as error:
+        status, reason = classify(error)
+        if status == "unavailable":
+            known["details"] = {"obstacle": "backend" if "data" in known else "case"}
+        else:
+            known["failure"] = Failure(error=type(error).__name__, traceback=traceback.format_exc())
+    return Record(
+        **asdict(cell),
+        repeat=repeat,
+        profile=request.profile,
+        measure=request.measure,
+        status=status,
+        reason=reason,
+        started=started,
+        seconds=time.perf_counter() - clock,
+        **known,
+    )
+
+
+def _measure(
+    catalog: Catalog,
+    cell: Cell,
+    request: Request,
+    known: dict[str, Any],
+    *,
+    alone: bool,
+    on_epoch: Callable[[Progress], None],
+) -> None:
+    """Fill `known` with the parts of the record as they become known, so that a failure keeps those before it."""
+    suite, case = catalog.case(cell.case_name)
+    case = apply(case, request.profile)
+    model = resolve(suite, case, cell.numerics)
+    embedding = embedding_of(case)
+    dataset = prepare(case.data, embedding, stand_ins_for(case.data, embedding, request.stand_ins))
+    known["data"] = data_used(dataset)
+    info = backend(cell.backend)
+    check_kernel(info, model, cell.kernel, cell.device)
+    build = info.load()
+
+    clock = time.perf_counter()
+    network = build(model, cell.kernel, cell.device)
+    network.set_weights(initial(model, cell.case_name, cell.seed, dataset.vectors))
+    network.synchronize()
+    build_seconds = time.perf_counter() - clock
+    known["parameters"] = network.parameters()
+
+    trained = train(
+        network, case, model, dataset, cell.case_name, cell.seed, measure=request.measure, on_epoch=on_epoch
+    )
+    known["metrics"] = trained.metrics
+    known["timing"] = Timing(
+        build=build_seconds,
+        first_epoch=trained.epoch_seconds[0],
+        epochs=trained.epoch_seconds[1:],
+        steps=trained.steps,
+        total=time.perf_counter() - clock,
+        alone=alone,
+    )
+    if alone:
+        # Linux gives ru_maxrss in KiB, macOS in bytes (getrusage(2)).
+        unit = 1 if sys.platform == "darwin" else 1024
+        known["memory"] = {"host_peak_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)}
+
+
+def classify(error: BaseException) -> tuple[Status, str]:
+    """Return the status and the reason that an exception means for the cell it ended."""
+    text = str(error)
+    first_line = text.splitlines()[0] if text else ""
+    if isinstance(error, Unavailable):
+        return "unavailable", text
+    # torch.OutOfMemoryError, tensorflow's ResourceExhaustedError, XLA's and ATen's allocator messages: by name, no framework imported.
+    out_of_memory = type(error).__name__ in ("MemoryError", "OutOfMemoryError", "ResourceExhaustedError", "_ArrayMemoryError")
+    if out_of_memory or "RESOURCE_EXHAUSTED" in text or "DefaultCPUAllocator: can't allocate memory" in text:
+        return "out-of-memory", f"{type(error).__name__}: {first_line}"
+    if isinstance(error, BenchError):
+        return "failed", text
+    return "failed", f"{type(error).__name__}: {first_line}"
+
+
+def data_used(dataset: Dataset) -> DataUsed:
+    """Return what a record says of the data it ran on."""
+    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    rows = {name: len(part) for name, part in parts.items() if part is not None}
+    return DataUsed(name=dataset.name, sha256=dataset.sha256, rows=rows, stand_in=dataset.stand_in)
+
+
+def _answer(answers: TextIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+def _exit_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

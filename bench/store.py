@@ -1,0 +1,222 @@
+"""Where results live: an SQLite file of runs, environments, cells and samples.
+
+Every finished cell is committed at once, so nothing that ended is lost whatever happens to the process. The file is in WAL mode and waits for
+locks: several processes may write to one store. A cell is one row with its scalars; curves lie in `sample`; together they give the `Record` back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.cell import Cell, Measure, Profile
+from bench.errors import UsageError, unknown
+from bench.measure.clock import now
+from bench.record import SCHEMA_VERSION, Record
+
+DEFAULT_PATH = Path(".twinbench") / "results.sqlite"
+
+_SCHEMA = """
+CREATE TABLE environment (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL);
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, profile TEXT NOT NULL, started TEXT NOT NULL,
+    command TEXT NOT NULL, options TEXT NOT NULL, environment INTEGER NOT NULL REFERENCES environment
+);
+CREATE TABLE cell (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, environment INTEGER NOT NULL REFERENCES environment,
+    suite TEXT NOT NULL, "case" TEXT NOT NULL, backend TEXT NOT NULL, kernel TEXT NOT NULL, device TEXT NOT NULL,
+    numerics TEXT NOT NULL, seed INTEGER NOT NULL, repeat INTEGER NOT NULL, profile TEXT NOT NULL,
+    measure TEXT NOT NULL, status TEXT NOT NULL, reason TEXT, started TEXT NOT NULL, seconds REAL NOT NULL,
+    data_sha256 TEXT, stand_in TEXT, parameters INTEGER, epochs INTEGER, test_loss REAL, test_accuracy REAL,
+    record TEXT NOT NULL,
+    UNIQUE (run, suite, "case", backend, kernel, device, numerics, seed, repeat)
+);
+CREATE INDEX cell_by_configuration ON cell (suite, "case", backend, kernel, device, profile, status);
+CREATE TABLE sample (
+    cell INTEGER NOT NULL REFERENCES cell ON DELETE CASCADE, name TEXT NOT NULL, "values" TEXT NOT NULL,
+    PRIMARY KEY (cell, name)
+) WITHOUT ROWID;
+"""
+
+_KEY = ("suite", "case", "backend", "kernel", "device", "numerics", "seed", "repeat")
+_CURVES = (("metrics", "epochs"), ("timing", "epochs"))
+"""The lists of a record that are stored as samples, named `part.field`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Cells executed in one environment: its name, its fingerprint, and what was asked for."""
+
+    name: str
+    profile: Profile
+    started: str
+    command: list[str]
+    options: dict[str, Any]
+    environment: dict[str, Any]
+
+
+class Store:
+    """An open store; a context manager. Raises `UsageError` when the file is missing, no store, or of another schema version."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        if not create and not path.is_file():
+            raise UsageError(f"no store at {path}; `bench run` makes one, or name another with --store")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise UsageError(f"{path} cannot be used as a store: {error}; name another with --store") from error
+        except UsageError:
+            self._db.close()
+            raise
+
+    def _open(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        if version == 0:
+            self._db.execute("BEGIN IMMEDIATE")
+            with self._db:
+                # Another process may have made the tables while this one waited for the lock.
+                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                        raise UsageError(f"{self.path} is an SQLite file but no store; name another with --store")
+                    for statement in _SCHEMA.split(";"):
+                        self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise UsageError(
+                f"{self.path} has schema version {version}, this twinbench reads {SCHEMA_VERSION}; "
+                "use the version of twinbench that wrote it, or name another store with --store"
+            )
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def create_run(
+        self, name: str, profile: Profile, environment: dict[str, Any], command: list[str], options: dict[str, Any]
+    ) -> Run:
+        """Add a run and return it; raise `UsageError` when the name is taken."""
+        run = Run(name, profile, now(), command, options, environment)
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            if self._db.execute("SELECT 1 FROM run WHERE name = ?", (name,)).fetchone():
+                raise UsageError(f"run {name!r} exists in {self.path}; go on with it by --resume {name}, or choose another --name")
+            self._db.execute(
+                "INSERT INTO run (name, profile, started, command, options, environment) VALUES (?, ?, ?, ?, ?, ?)",
+                (name, profile, run.started, json.dumps(command), json.dumps(options), self._environment(environment)),
+            )
+        return run
+
+    def run(self, name: str) -> Run:
+        """Return the run of that name; raise `UsageError` with the nearest names otherwise."""
+        runs = {run.name: run for run in self.runs()}
+        if name not in runs:
+            raise unknown("run", name, runs)
+        return runs[name]
+
+    def runs(self) -> list[Run]:
+        """Return all runs, oldest first."""
+        rows = self._db.execute(
+            "SELECT name, profile, started, command, options, fingerprint FROM run JOIN environment ON environment.id = run.environment "
+            "ORDER BY run.id"
+        )
+        return [
+            Run(name, profile, started, json.loads(command), json.loads(options), json.loads(fingerprint))
+            for name, profile, started, command, options, fingerprint in rows
+        ]
+
+    def add(self, run: str, record: Record, environment: dict[str, Any]) -> None:
+        """Store a record and commit it, with the environment it ran in.
+
+        It takes the place of an earlier record of the same cell and repeat in the run, unless that one is `ok` and this one is not.
+        """
+        content = record.model_dump(mode="json")
+        curves = {}
+        for part, field in _CURVES:
+            if content[part] is not None:
+                curves[f"{part}.{field}"] = content[part].pop(field)
+        test = record.metrics.last.test if record.metrics and record.metrics.last else None
+        columns = {
+            **{name: content[name] for name in (*_KEY, "profile", "measure", "status", "reason", "started", "seconds")},
+            "data_sha256": record.data and record.data.sha256,
+            "stand_in": record.data and record.data.stand_in,
+            "parameters": record.parameters and record.parameters.total,
+            "epochs": record.metrics and len(record.metrics.epochs),
+            "test_loss": test and test.loss,
+            "test_accuracy": test and test.accuracy,
+            "record": json.dumps(content),
+        }
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            columns["run"] = self._run_id(run)
+            columns["environment"] = self._environment(environment)
+            same = " AND ".join(f'"{name}" = :{name}' for name in ("run", *_KEY))
+            earlier = self._db.execute(f"SELECT id, status FROM cell WHERE {same}", columns).fetchone()
+            if earlier:
+                if earlier[1] == "ok" and record.status != "ok":
+                    return
+                self._db.execute("DELETE FROM cell WHERE id = ?", (earlier[0],))
+            names = ", ".join(f'"{name}"' for name in columns)
+            inserted = self._db.execute(
+                f"INSERT INTO cell ({names}) VALUES ({', '.join(f':{name}' for name in columns)})", columns
+            )
+            self._db.executemany(
+                'INSERT INTO sample (cell, name, "values") VALUES (?, ?, ?)',
+                [(inserted.lastrowid, name, json.dumps(values)) for name, values in curves.items()],
+            )
+
+    def records(self, run: str | None = None) -> Iterator[Record]:
+        """Yield the records of a run, or of all runs, in the order they were stored; raise `UsageError` for an unknown run."""
+        where, values = ("", ()) if run is None else ("WHERE cell.run = ?", (self._run_id(run),))
+        joins = " ".join(
+            f"LEFT JOIN sample s{i} ON s{i}.cell = cell.id AND s{i}.name = '{part}.{field}'"
+            for i, (part, field) in enumerate(_CURVES)
+        )
+        curves = ", ".join(f's{i}."values"' for i in range(len(_CURVES)))
+        rows = self._db.execute(f"SELECT record, {curves} FROM cell {joins} {where} ORDER BY cell.id", values)
+        for content, *samples in rows:
+            record = json.loads(content)
+            for (part, field), sample in zip(_CURVES, samples, strict=True):
+                if sample is not None:
+                    record[part][field] = json.loads(sample)
+            yield Record.model_validate(record)
+
+    def finished(self, run: str) -> list[Record]:
+        """Return the records of a run that ended `ok`: what `--resume` need not run again."""
+        return [record for record in self.records(run) if record.status == "ok"]
+
+    def seconds(self, cell: Cell, profile: Profile, measure: Measure) -> float | None:
+        """Return the mean seconds that such a cell took, over all seeds and runs; None when none has been measured."""
+        row = self._db.execute(
+            'SELECT avg(seconds) FROM cell WHERE suite = ? AND "case" = ? AND backend = ? AND kernel = ? AND device = ? AND profile = ? '
+            "AND measure = ? AND status = 'ok'",
+            (cell.suite, cell.case, cell.backend, cell.kernel, cell.device, profile, measure),
+        ).fetchone()
+        seconds: float | None = row[0]
+        return seconds
+
+    def _run_id(self, name: str) -> int:
+        row = self._db.execute("SELECT id FROM run WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise unknown("run", name, (run.name for run in self.runs()))
+        found: int = row[0]
+        return found
+
+    def _environment(self, fingerprint: dict[str, Any]) -> int:
+        text = json.dumps(fingerprint, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self._db.execute("INSERT OR IGNORE INTO environment (sha256, fingerprint) VALUES (?, ?)", (digest, text))
+        found: int = self._db.execute("SELECT id FROM environment WHERE sha256 = ?", (digest,)).fetchone()[0]
+        return found
