@@ -1,7 +1,8 @@
 """What a backend builds: a case under one numerics, every default filled in, every weight and dropout mask named.
 
 This is the one place that knows the shapes: initial weights, parameter counts, dropout masks and the backends all walk
-the same `BuiltLayer`s. Layouts are Keras's: kernels (inputs, units), gates of an LSTM in the order i f c o, of a GRU z r h.
+the same `BuiltLayer`s. Layouts are Keras's: kernels (inputs, units), gates of an LSTM in the order i f c o, of a GRU
+z r h.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class BuiltLayer:
     """A layer with its name, shapes (without the batch axis), weights in order, and dropout masks in order.
 
     Masks of a recurrent layer have shape (gates, features): first the input's (when `dropout` > 0; one gate, unless
-    `recurrent_dropout` > 0), then the state's (when `recurrent_dropout` > 0). A Bidirectional lists forward, then backward.
+    `recurrent_dropout` > 0), then the state's (when `recurrent_dropout` > 0). A Bidirectional lists forward, then
+    backward.
     """
 
     name: str
@@ -83,7 +85,8 @@ class BuiltLayer:
 class Model:
     """A case resolved for one numerics: its last layer gives logits, every recurrent layer names its gate function.
 
-    `length` is the number of ids of a row (None for multi-hot), `width` the number of columns of a multi-hot row (None for ids).
+    `length` is the number of ids of a row (None for multi-hot), `width` the number of columns of a multi-hot row (None
+    for ids).
     """
 
     layers: tuple[BuiltLayer, ...]
@@ -139,6 +142,7 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     """Return what a backend has to build for `case` under `numerics`.
 
     `documented` uses the formulas of the suite's Keras era, all others today's Keras 3 (docs/design.md, numerics).
+    Raises `UsageError` for layers that do not fit together.
     """
     differences = numerics_differences(numerics)
     era = suite.era if numerics == "documented" else KERAS_3
@@ -146,8 +150,14 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     last = layers[-1]
     logits: Layer = ActivationLayer("linear") if isinstance(last, ActivationLayer) else Dense(1, "linear")
     ids = case.data.encoding == "ids"
+    built = build_layers((*layers[:-1], logits), case.data.maxlen if ids else None, case.data.num_words)
+    if built[-1].output_shape != (1,):
+        raise UsageError(
+            f"the last layer gives shape {built[-1].output_shape} for a row, not one logit; put Flatten, pooling or a "
+            "recurrent layer without return_sequences before it"
+        )
     return Model(
-        layers=build_layers((*layers[:-1], logits), case.data.maxlen if ids else None, case.data.num_words),
+        layers=built,
         length=case.data.maxlen if ids else None,
         width=None if ids else case.data.num_words,
         optimizer=case.training.optimizer,
@@ -199,7 +209,9 @@ def _build(name: str, layer: Layer, shape: Shape) -> BuiltLayer:
         case Conv1D():
             steps, features = _sequence(name, shape)
             if layer.kernel_size > steps:
-                raise UsageError(f"layer {name}: kernel_size {layer.kernel_size} exceeds the {steps} steps of its input")
+                raise UsageError(
+                    f"layer {name}: kernel_size {layer.kernel_size} exceeds the {steps} steps of its input"
+                )
             kernel = WeightSpec("kernel", (layer.kernel_size, features, layer.filters), "glorot_uniform")
             bias = WeightSpec("bias", (layer.filters,), "zeros")
             return BuiltLayer(name, layer, shape, (steps - layer.kernel_size + 1, layer.filters), (kernel, bias))
@@ -221,7 +233,9 @@ def _build(name: str, layer: Layer, shape: Shape) -> BuiltLayer:
             one_way = _build(name, layer.layer, shape)
             *steps_axis, units = one_way.output_shape
             weights = tuple(
-                replace(weight, name=f"{way}_{weight.name}") for way in ("forward", "backward") for weight in one_way.weights
+                replace(weight, name=f"{way}_{weight.name}")
+                for way in ("forward", "backward")
+                for weight in one_way.weights
             )
             return BuiltLayer(name, layer, shape, (*steps_axis, 2 * units), weights, one_way.masks * 2)
         case _:

@@ -19,15 +19,18 @@ QUICK_BATCH = 32
 def apply(case: Case, profile: Profile) -> Case:
     """Return `case` as `profile` runs it.
 
-    `documented` changes nothing. `quick` keeps the architecture (every layer, so every documented parameter count) and the shape of the
-    protocol, and makes both small enough that all cases under two backends take minutes on two cores:
+    `documented` changes nothing. `quick` keeps the architecture (every layer, so every documented parameter count)
+    and the shape of the protocol, and makes both small enough that all cases under two backends take minutes on two
+    cores:
 
-    - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's vocabulary, padding and
-      encoding. Rows are cut to 60 ids, since a recurrent layer's time is proportional to them; a case with `Flatten` keeps its length, as its
-      parameter count depends on it and its time hardly does.
+    - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
+    vocabulary, padding and
+      encoding. Rows are cut to 60 ids, since a recurrent layer's time is proportional to them; a case with `Flatten`
+      keeps its length, as its parameter count depends on it and its time hardly does.
     - epochs: at most 3; early stopping and checkpoints stay as they are.
-    - batch size: at most 32. Document 003's 1,024 rows would be two updates an epoch, after which no architecture differs from another.
-    - low-data pairs: N becomes 200 * sqrt(N / 200), so that 200 stays 200 and 10,000 becomes 1,414 of the 2,000 reviews there are.
+    - batch size: at most 32. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
+    differs from another. - low-data pairs: N becomes 200 * sqrt(N / 200), so that 200 stays 200 and 10,000 becomes
+    1,414 of the 2,000 reviews there are.
     """
     if profile == "documented":
         return case

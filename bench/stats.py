@@ -1,4 +1,4 @@
-"""How a measured distribution is summarised and how a documented figure is judged against it; pure functions on arrays."""
+"""How a measured distribution is summarised and a documented figure judged against it: pure functions on arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ Verdict = Literal["inside", "outside", "n too small", "not judged"]
 
 LEVEL = 0.95
 SMALLEST_SAMPLE = 5
-"""A prediction interval of fewer runs is too wide to mean anything: t(.975, S-1) sqrt(1+1/S) is 4.97 at S = 3, 3.04 at S = 5."""
+"""A prediction interval of fewer runs is too wide to mean anything: t(.975, S-1) sqrt(1+1/S) is 4.97 at S = 3, 3.04 at
+S = 5.
+"""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a documented figure, with the prediction interval it was held against, or the reason why it was not."""
+    """What became of a documented figure: the prediction interval it was held against, or why it was not."""
 
     verdict: Verdict
     low: float = math.nan
@@ -40,7 +42,8 @@ class Judgement:
 def mean_interval(values: ArrayLike) -> Estimate:
     """Return the mean of `values` and the half width of its 95 % interval, t(.975, n-1) s / sqrt(n).
 
-    `values` has shape (n,); the half width is nan for n < 2. Source: Student (1908); any textbook, e.g. Montgomery & Runger, ch. 8-2.
+    `values` has shape (n,); the half width is nan for n < 2. Source: Student (1908); any textbook, e.g. Montgomery &
+    Runger, ch. 8-2.
     """
     array = _sample(values)
     n = len(array)
@@ -51,8 +54,8 @@ def mean_interval(values: ArrayLike) -> Estimate:
 def prediction_interval(values: ArrayLike) -> tuple[float, float]:
     """Return the 95 % interval of one further run, mean +- t(.975, n-1) s sqrt(1 + 1/n).
 
-    `values` has shape (n,), in any unit; (nan, nan) for n < 2. Source: Montgomery & Runger, ch. 8-6.1 (one future observation of a
-    normal sample).
+    `values` has shape (n,), in any unit; (nan, nan) for n < 2. Source: Montgomery & Runger, ch. 8-6.1 (one future
+    observation of a normal sample).
     """
     array = _sample(values)
     n = len(array)
@@ -65,7 +68,8 @@ def prediction_interval(values: ArrayLike) -> tuple[float, float]:
 def binomial_half_width(accuracy: float, rows: int) -> float:
     """Return the 95 % uncertainty that a test set of `rows` items alone gives an accuracy: 1.96 sqrt(a(1-a)/rows).
 
-    `accuracy` is 0 to 1, and so is the result. Source: the normal approximation of the binomial distribution (Wald interval).
+    `accuracy` is 0 to 1, and so is the result. Source: the normal approximation of the binomial distribution (Wald
+    interval).
     """
     return 1.96 * math.sqrt(accuracy * (1 - accuracy) / rows)
 

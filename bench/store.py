@@ -1,7 +1,8 @@
 """Where results live: an SQLite file of runs, environments, cells and samples.
 
-Every finished cell is committed at once, so nothing that ended is lost whatever happens to the process. The file is in WAL mode and waits for
-locks: several processes may write to one store. A cell is one row with its scalars; curves lie in `sample`; together they give the `Record` back.
+Every finished cell is committed at once, so nothing that ended is lost whatever happens to the process. The file is
+in WAL mode and waits for locks: several processes may write to one store. A cell is one row with its scalars; curves
+lie in `sample`; together they give the `Record` back.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,24 +81,32 @@ class Store:
             raise
 
     def _open(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        if version == 0:
-            self._db.execute("BEGIN IMMEDIATE")
-            with self._db:
-                # Another process may have made the tables while this one waited for the lock.
-                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                        raise UsageError(f"{self.path} is an SQLite file but no store; name another with --store")
-                    for statement in _SCHEMA.split(";"):
-                        self._db.execute(statement)
-                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
+        # One statement, so that both come from one state of a file that another process may be making.
+        version, tables = self._db.execute(
+            "SELECT (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
+        ).fetchone()
+        if version == 0 and tables:
+            raise UsageError(f"{self.path} is an SQLite file but no store; name another with --store")
+        if version not in (0, SCHEMA_VERSION):
             raise UsageError(
                 f"{self.path} has schema version {version}, this twinbench reads {SCHEMA_VERSION}; "
                 "use the version of twinbench that wrote it, or name another store with --store"
             )
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        if version == 0:
+            with self._transaction():
+                # Another process may have made the tables while this one waited for the lock.
+                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    for statement in _SCHEMA.split(";"):
+                        self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            yield
 
     def __enter__(self) -> Store:
         return self
@@ -109,10 +119,11 @@ class Store:
     ) -> Run:
         """Add a run and return it; raise `UsageError` when the name is taken."""
         run = Run(name, profile, now(), command, options, environment)
-        self._db.execute("BEGIN IMMEDIATE")
-        with self._db:
+        with self._transaction():
             if self._db.execute("SELECT 1 FROM run WHERE name = ?", (name,)).fetchone():
-                raise UsageError(f"run {name!r} exists in {self.path}; go on with it by --resume {name}, or choose another --name")
+                raise UsageError(
+                    f"run {name!r} exists in {self.path}; go on with it by --resume {name}, or choose another --name"
+                )
             self._db.execute(
                 "INSERT INTO run (name, profile, started, command, options, environment) VALUES (?, ?, ?, ?, ?, ?)",
                 (name, profile, run.started, json.dumps(command), json.dumps(options), self._environment(environment)),
@@ -129,8 +140,8 @@ class Store:
     def runs(self) -> list[Run]:
         """Return all runs, oldest first."""
         rows = self._db.execute(
-            "SELECT name, profile, started, command, options, fingerprint FROM run JOIN environment ON environment.id = run.environment "
-            "ORDER BY run.id"
+            "SELECT name, profile, started, command, options, fingerprint FROM run JOIN environment ON environment.id
+            = run.environment " "ORDER BY run.id"
         )
         return [
             Run(name, profile, started, json.loads(command), json.loads(options), json.loads(fingerprint))
@@ -140,7 +151,8 @@ class Store:
     def add(self, run: str, record: Record, environment: dict[str, Any]) -> None:
         """Store a record and commit it, with the environment it ran in.
 
-        It takes the place of an earlier record of the same cell and repeat in the run, unless that one is `ok` and this one is not.
+        It takes the place of an earlier record of the same cell and repeat in the run, unless that one is `ok` and
+        this one is not.
         """
         content = record.model_dump(mode="json")
         curves = {}
@@ -158,8 +170,7 @@ class Store:
             "test_accuracy": test and test.accuracy,
             "record": json.dumps(content),
         }
-        self._db.execute("BEGIN IMMEDIATE")
-        with self._db:
+        with self._transaction():
             columns["run"] = self._run_id(run)
             columns["environment"] = self._environment(environment)
             same = " AND ".join(f'"{name}" = :{name}' for name in ("run", *_KEY))
@@ -200,9 +211,9 @@ class Store:
     def seconds(self, cell: Cell, profile: Profile, measure: Measure) -> float | None:
         """Return the mean seconds that such a cell took, over all seeds and runs; None when none has been measured."""
         row = self._db.execute(
-            'SELECT avg(seconds) FROM cell WHERE suite = ? AND "case" = ? AND backend = ? AND kernel = ? AND device = ? AND profile = ? '
-            "AND measure = ? AND status = 'ok'",
-            (cell.suite, cell.case, cell.backend, cell.kernel, cell.device, profile, measure),
+            'SELECT avg(seconds) FROM cell WHERE suite = ? AND "case" = ? AND backend = ? AND kernel = ? AND device =
+            ? AND profile = ? ' "AND measure = ? AND status = 'ok'", (cell.suite, cell.case, cell.backend,
+            cell.kernel, cell.device, profile, measure),
         ).fetchone()
         seconds: float | None = row[0]
         return seconds

@@ -201,12 +201,10 @@ class RecurrentLayer(Layer):
         if self.backwards:
             steps, ok = steps.flip(0), None if ok is None else ok.flip(0)
         states = self.states(steps, None if ok is None else ok.unsqueeze(-1).to(x.dtype), masks)
-        if not self.spec.return_sequences:
-            return states[-1], None
-        return states.transpose(0, 1), valid
+        return (states.transpose(0, 1), valid) if self.spec.return_sequences else (states, None)
 
     def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
-        """Return the states (time, rows, units) of x (time, rows, features)."""
+        """Return the states (time, rows, units), or the last (rows, units), of x (time, rows, features)."""
         raise NotImplementedError
 
 
@@ -218,7 +216,7 @@ class GenericRecurrent(RecurrentLayer):
         self._add(*(weight.shape for weight in built.weights))
 
     def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
-        """Return the states (time, rows, units)."""
+        """Return the states (time, rows, units), or the last (rows, units)."""
         kernel, recurrent_kernel, bias = self.tensors
         taken = iter(masks)
         drop_input = next(taken).transpose(0, 1) if self.spec.dropout and masks else None  # (gates or 1, rows, features)
@@ -228,16 +226,17 @@ class GenericRecurrent(RecurrentLayer):
             drop_state = _swap_last_gates(drop_state)
         one_bias = bias[0] if bias.dim() == 2 else bias
         z = _project(x, kernel, one_bias, drop_input)
+        sequences = self.spec.return_sequences
         match self.spec:
             case SimpleRNN():
-                return recurrence.simple_rnn(z, recurrent_kernel, drop_state, valid)
+                return recurrence.simple_rnn(z, recurrent_kernel, drop_state, valid, sequences)
             case LSTM():
                 gates = self.spec.recurrent_activation or "sigmoid"
-                return recurrence.lstm(z, recurrent_kernel, drop_state, valid, gates)
+                return recurrence.lstm(z, recurrent_kernel, drop_state, valid, gates, sequences)
             case GRU():
                 gates = self.spec.recurrent_activation or "sigmoid"
                 state_bias = bias[1] if self.spec.reset_after else None
-                return recurrence.gru(z, recurrent_kernel, state_bias, drop_state, valid, gates)
+                return recurrence.gru(z, recurrent_kernel, state_bias, drop_state, valid, gates, sequences)
 
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return kernel, recurrent kernel, bias with the columns of an LSTM in the order i f c o."""
@@ -284,10 +283,11 @@ class FusedRecurrent(RecurrentLayer):
         self.tensors = [own[name] for name in names]
 
     def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
-        """Return the states (time, rows, units)."""
+        """Return the states (time, rows, units), or the last (rows, units)."""
         if masks:
             x = x * masks[0].transpose(0, 1)[0]
-        return cast("Tensor", self.layer(x.contiguous())[0])
+        states = cast("Tensor", self.layer(x.contiguous())[0])
+        return states if self.spec.return_sequences else states[-1]
 
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return kernel, recurrent kernel, bias; gates i f c o are torch's i f g o, z r h are torch's r z n reordered."""

@@ -11,7 +11,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, get_args
@@ -42,11 +43,22 @@ REFRESH_SECONDS = 1.0
 
 @click.command()
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
-@click.option("--profile", type=click.Choice(get_args(Profile)), default="quick", help="Embedded data in minutes, or the real thing.")
-@click.option("--backend", "backends", multiple=True, metavar="B", help="Default: keras-tensorflow and torch, as installed.")
-@click.option("--kernel", "kernels", multiple=True, type=click.Choice(get_args(Kernel)), help="Default: the best available.")
+@click.option(
+    "--profile",
+    type=click.Choice(get_args(Profile)),
+    default="quick",
+    help="Embedded data in minutes, or the real thing.",
+)
+@click.option(
+    "--backend", "backends", multiple=True, metavar="B", help="Default: keras-tensorflow and torch, as installed."
+)
+@click.option(
+    "--kernel", "kernels", multiple=True, type=click.Choice(get_args(Kernel)), help="Default: the best available."
+)
 @click.option("--device", type=click.Choice(get_args(Device)), help="Default: cpu.")
-@click.option("--numerics", default="documented", metavar="N", help="documented, matched, native or native:DIFFERENCE,...")
+@click.option(
+    "--numerics", default="documented", metavar="N", help="documented, matched, native or native:DIFFERENCE,..."
+)
 @click.option("--seeds", type=click.IntRange(1), default=1, metavar="N", help="Seeds 0 to N-1.")
 @click.option("--repeats", type=click.IntRange(1), default=1, metavar="N", help="Measure each cell N times.")
 @click.option(
@@ -56,13 +68,20 @@ REFRESH_SECONDS = 1.0
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds that a cell may take.")
 @click.option(
-    "--memory", type=click.FloatRange(0, min_open=True), metavar="GB", help="What a cell may use. Default: 80 % of what is free."
+    "--memory",
+    type=click.FloatRange(0, min_open=True),
+    metavar="GB",
+    help="What a cell may use. Default: 80 % of what is free.",
 )
-@click.option("--budget", type=click.FloatRange(0, min_open=True), metavar="S", help="Start no cell that would end later.")
+@click.option(
+    "--budget", type=click.FloatRange(0, min_open=True), metavar="S", help="Start no cell that would end later."
+)
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of each framework. Default: every core.")
 @click.option("--suites", multiple=True, metavar="PATH", help="More suite files or folders.")
 @click.option("--stand-in", "stand_ins", multiple=True, metavar="NAME=OTHER", help="Use OTHER where a case needs NAME.")
-@click.option("--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, metavar="PATH", show_default=True)
+@click.option(
+    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, metavar="PATH", show_default=True
+)
 @click.option("--name", metavar="RUN", help="Name of the new run. Default: the time.")
 @click.option("--resume", metavar="RUN", help="Go on with a run: what ended ok is not run again.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and the estimated time, run nothing.")
@@ -74,31 +93,45 @@ def command(context: click.Context, /, **_: Any) -> int:
     A PATTERN is a shell glob over case or cell names: 'imdb-rnn/*', '*/lstm*@torch,*'. Without one, every case runs.
     """
     params = context.params
-    name: str | None = params["resume"]
-    if name and params["name"]:
+    path: Path = params["store_path"]
+    resumed: str | None = params["resume"]
+    if resumed and params["name"]:
         raise UsageError("--name is for a new run, --resume for one that exists; give one of them")
-    if params["dry_run"] and not params["store_path"].exists() and not name:
-        matrix, catalog = _matrix(params), _catalog(params)
-        return _dry_run(plan(catalog, matrix), as_json=params["as_json"])
-    with Store(params["store_path"], create=not (name or params["dry_run"])) as store:
-        stored = store.run(name) if name else None
+    with ExitStack() as opened:
+        store = opened.enter_context(Store(path)) if resumed or path.exists() else None
+        stored = store.run(resumed) if store and resumed else None
         if stored:
             _take_over(context, stored)
         matrix, catalog = _matrix(params), _catalog(params)
-        cells = plan(catalog, matrix, lambda cell: store.seconds(cell, matrix.profile, matrix.measure))
-        finished: list[Record] = []
-        if stored:
+        measured = partial(store.seconds, profile=matrix.profile, measure=matrix.measure) if store else None
+        cells = plan(catalog, matrix, measured)
+        already = 0
+        if store and stored:
             finished = [record for record in store.finished(stored.name) if _still_holds(record, catalog, matrix)]
             done = {(record.cell, record.repeat) for record in finished}
-            cells = [planned for planned in cells if (planned.cell, planned.repeat) not in done]
+            left = [planned for planned in cells if (planned.cell, planned.repeat) not in done]
+            cells, already = left, len(cells) - len(left)
         if params["dry_run"]:
             return _dry_run(cells, as_json=params["as_json"])
-        return _execute(context, store, stored, matrix, cells, len(finished))
+        store = store or opened.enter_context(Store(path, create=True))
+        return _execute(params, store, stored, matrix, cells, already)
 
 
 # --- before ------------------------------------------------------------------------------------------------------
 
-_KEPT = ("patterns", "profile", "backends", "kernels", "device", "numerics", "seeds", "repeats", "measure", "timeout", "memory")
+_KEPT = (
+    "patterns",
+    "profile",
+    "backends",
+    "kernels",
+    "device",
+    "numerics",
+    "seeds",
+    "repeats",
+    "measure",
+    "timeout",
+    "memory",
+)
 _KEPT += ("threads", "suites", "stand_ins")
 """Options that `--resume` takes from the run where the command line does not give them."""
 
@@ -108,7 +141,9 @@ def _take_over(context: click.Context, stored: Run) -> None:
     if "patterns" in given and not context.params["patterns"]:
         given.remove("patterns")
     if "profile" in given and context.params["profile"] != stored.profile:
-        raise UsageError(f"run {stored.name!r} has profile {stored.profile}; start another run for {context.params['profile']}")
+        raise UsageError(
+            f"run {stored.name!r} has profile {stored.profile}; start another run for {context.params['profile']}"
+        )
     context.params.update({name: stored.options[name] for name in _KEPT if name not in given})
 
 
@@ -168,12 +203,16 @@ def _dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
             }
             for planned in cells
         ]
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "cells": listed, "estimated_seconds": total}, indent=2))
+        click.echo(
+            json.dumps({"schema_version": SCHEMA_VERSION, "cells": listed, "estimated_seconds": total}, indent=2)
+        )
         return 0
     for planned in cells:
         what = f"unavailable: {planned.obstacle.reason}" if planned.obstacle else f"about {duration(planned.estimate)}"
         click.echo(f"{planned.cell}{f' repeat {planned.repeat}' if planned.repeat else ''}  {what}")
-    click.echo(f"{len(cells)} cells, about {duration(total)} (an estimate: stored runs where there are any, else a rough formula)")
+    click.echo(
+        f"{len(cells)} cells, about {duration(total)} (an estimate: stored runs where there are any, else a rough formula)"
+    )
     return 0
 
 
@@ -181,9 +220,8 @@ def _dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
 
 
 def _execute(
-    context: click.Context, store: Store, stored: Run | None, matrix: Matrix, cells: list[PlannedCell], already: int
+    params: dict[str, Any], store: Store, stored: Run | None, matrix: Matrix, cells: list[PlannedCell], already: int
 ) -> int:
-    params = context.params
     threads = params["threads"] or cores()
     environment = fingerprint(threads)
     if stored is None:
@@ -346,7 +384,9 @@ def _summary(
             yield f"    run it again: {again} {shlex.quote(str(record.cell))}"
     states = Counter(record.status for record in records)
     counted = ", ".join(f"{number} {status}" for status, number in states.most_common()) or "nothing to run"
-    yield f"{len(records)} cells in {duration(seconds)}: {counted}" + (f"; {already} were done before" if already else "")
+    yield f"{len(records)} cells in {duration(seconds)}: {counted}" + (
+        f"; {already} were done before" if already else ""
+    )
     missing = len(cells) - len(records)
     if missing:
         yield f"{missing} cells have not been started; go on with: {again}"

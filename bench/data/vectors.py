@@ -27,23 +27,25 @@ def load_glove(path: Path, wanted: Mapping[str, int], rows: int, dimension: int)
     """
     row_of = {word.encode(): row for word, row in wanted.items()}
     matrix = np.zeros((rows, dimension), np.float32)
-    number = 0
+    done = 0
     try:
-        with _open_glove(path, dimension) as stream:
-            for lines in _line_blocks(stream):
-                for number, line in enumerate(lines, start=number + 1):
-                    if line.count(b" ") != dimension:
-                        raise _glove_error(path, number, line, dimension)
-                    row = row_of.get(line[: line.index(b" ")])
-                    if row is not None:
-                        matrix[row] = _numbers(path, number, line, dimension)
+        for lines in _line_blocks(_glove_chunks(path, dimension)):
+            _check_dimension(path, done, lines, dimension)
+            for at, line in enumerate(lines, start=done + 1):
+                row = row_of.get(line[: line.find(b" ")])
+                if row is not None:
+                    matrix[row] = _numbers(path, at, line, dimension)
+            done += len(lines)
     except _BROKEN as error:
-        raise DataError(f"{path}, after line {number}: cannot be read: {error}") from error
-    if not number:
+        raise DataError(f"{path}, after line {done}: cannot be read: {error}") from error
+    if not done:
         raise DataError(f"{path}: no vectors in it")
     return matrix
 
 
+def _check_dimension(path: Path, done: int, lines: list[bytes], dimension: int) -> None:
+    """Raise `DataError` for a line that has not `dimension` numbers; `done` lines came before."""
+    spaces = np.count_nonzero(np.frombuffer(b"".join(lines), np.uint8) == ord(" "))
 def _numbers(path: Path, number: int, line: bytes, dimension: int) -> NDArray[np.float32]:
     try:
         values = np.fromiter(map(float, line.split(b" ")[1:]), np.float32, dimension)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -29,7 +30,8 @@ def answers(results: Results) -> list[str]:
 def _judged(main: pd.DataFrame) -> list[str]:
     judged = main[main["verdict"].isin(["inside", "outside"])]
     counts = [
-        f"{int((rows['verdict'] == 'inside').sum())} of {len(rows)} under {column}" for column, rows in judged.groupby("column", sort=True)
+        f"{int((rows['verdict'] == 'inside').sum())} of {len(rows)} under {column}"
+        for column, rows in judged.groupby("column", sort=True)
     ]
     few, never = (main[main["verdict"] == verdict] for verdict in ("n too small", "not judged"))
     rest = []
@@ -38,9 +40,15 @@ def _judged(main: pd.DataFrame) -> list[str]:
     if len(never):
         rest.append(f"{_figures(never)} may not be judged")
     if not counts:
-        return [f"No documented accuracy is judged yet: {'; '.join(rest)}." if rest else "No documented accuracy was measured."]
+        return [
+            f"No documented accuracy is judged yet: {'; '.join(rest)}."
+            if rest
+            else "No documented accuracy was measured."
+        ]
     end = f"; {'; '.join(rest)}" if rest else ""
-    return [f"Documented accuracies inside the 95 % prediction interval of the measured runs: {', '.join(counts)}{end}."]
+    return [
+        f"Documented accuracies inside the 95 % prediction interval of the measured runs: {', '.join(counts)}{end}."
+    ]
 
 
 def _figures(rows: pd.DataFrame) -> str:
@@ -49,27 +57,24 @@ def _figures(rows: pd.DataFrame) -> str:
 
 
 def _deviations(main: pd.DataFrame) -> list[str]:
-    judged = main[main["verdict"].isin(["inside", "outside"])].copy()
+    judged = main[main["verdict"].isin(["inside", "outside"])]
     outside = judged[judged["verdict"] == "outside"]
-    found = []
     if len(outside):
-        texts = [_deviation(row) for row in sorted(outside.to_dict("records"), key=lambda row: -abs(_points(row)))]
-        found.append(f"Outside: {_listed(texts)}.")
-    elif len(judged):
-        largest = max(judged.to_dict("records"), key=lambda row: abs(_points(row)))
-        found.append(f"None is outside; the largest deviation of a mean is that of {_deviation(largest)}.")
-    return found
+        found = [_deviation(rows.to_dict("records")) for _, rows in outside.groupby([*CASE, "figure"], sort=False)]
+        return [f"Outside, in points measured minus documented: {_listed([text for _, text in sorted(found)])}."]
+    if len(judged):
+        found = [_deviation([row]) for row in judged.to_dict("records")]
+        return [f"None is outside; the largest deviation of a mean, in points, is {min(found)[1]}."]
+    return []
 
 
-def _points(row: dict[Any, Any]) -> float:
-    return 100 * float(row["mean"] - row["documented"])
-
-
-def _deviation(row: dict[Any, Any]) -> str:
-    return (
-        f"{row['suite']}/{row['case']} under {row['column']} ({100 * row['mean']:.2f} % {row['figure']} accuracy, documented "
-        f"{100 * row['documented']:.2f} %: {_points(row):+.2f} points)"
-    )
+def _deviation(rows: Sequence[Mapping[Any, Any]]) -> tuple[float, str]:
+    """Return a sort key (largest deviation first) and the text for the variants of one documented figure."""
+    points = [100 * float(row["mean"] - row["documented"]) for row in rows]
+    first = rows[0]
+    measured = ", ".join(f"{value:+.2f} under {row['column']}" for value, row in zip(points, rows, strict=True))
+    name = f"{first['suite']}/{first['case']}"
+    return -max(map(abs, points)), f"{name} (documented {first['figure']} {100 * first['documented']:.2f} %) {measured}"
 
 
 def _listed(texts: list[str]) -> str:
@@ -78,18 +83,24 @@ def _listed(texts: list[str]) -> str:
 
 
 def _embedded(main: pd.DataFrame) -> list[str]:
-    found = ["Measured on the embedded corpus, which is generated: these accuracies say nothing about any document's figures."]
+    found = [
+        "Measured on the embedded corpus, which is generated: these accuracies say nothing about any document's "
+        "figures."
+    ]
     if main.empty:
         return found
     rows = main.to_dict("records")
     best = max(rows, key=lambda row: row["mean"])
     worst = min(rows, key=lambda row: row["mean"])
     found.append(
-        f"Best is {best['suite']}/{best['case']} under {best['column']} with {100 * best['mean']:.1f} %, worst {worst['suite']}/{worst['case']} under "
+        f"Best is {best['suite']}/{best['case']} under {best['column']} with {100 * best['mean']:.1f} %, worst "
+        f"{worst['suite']}/{worst['case']} under "
         f"{worst['column']} with {100 * worst['mean']:.1f} %."
     )
     spreads = [
-        (float(group["mean"].max() - group["mean"].min()), key) for key, group in main.groupby(CASE, sort=False) if len(group) > 1
+        (float(group["mean"].max() - group["mean"].min()), key)
+        for key, group in main.groupby(CASE, sort=False)
+        if len(group) > 1
     ]
     if spreads:
         spread, key = max(spreads)
@@ -115,7 +126,9 @@ def _speed(timing: pd.DataFrame) -> list[str]:
         ]
         found.append(f"Seconds per epoch: {'; '.join(parts) or f'{column} and {reference} are equally fast'}.")
     if found and not len(headline):
-        found[-1] = found[-1][:-1] + " (from accuracy runs, beside which other work may have run: no timing run has been made)."
+        found[-1] = (
+            found[-1][:-1] + " (from accuracy runs, beside which other work may have run: no timing run has been made)."
+        )
     return found
 
 
@@ -124,18 +137,25 @@ def _faster(name: str, factors: list[tuple[float, str]], of: int) -> str:
         return ""
     factor, case = max(factors)
     middle = median(value for value, _ in factors)
-    return f"{name} is faster on {len(factors)} of {of} cases, {middle:.1f} times in the median and most on {case} ({factor:.1f} times)"
+    return (
+        f"{name} is faster on {len(factors)} of {of} cases, {middle:.1f} times in the median and most on {case} "
+        f"({factor:.1f} times)"
+    )
 
 
 def _low_data(pairs: pd.DataFrame) -> list[str]:
-    parts = []
-    for _, rows in pairs.groupby(["suite", "column"], sort=True):
-        ordered = rows.sort_values("rows").to_dict("records")
-        first = ordered[0]
-        parts.append(
-            f"{first['pretrained']} - {first['learned']} = {100 * first['difference']:+.1f} points under {first['column']}, {crossover(ordered)}"
-        )
-    return [f"Pre-trained against learned embeddings: {'; '.join(parts)}."] if parts else []
+    found = []
+    for suite, rows in pairs.groupby("suite", sort=True):
+        parts = []
+        for column, own in rows.groupby("column", sort=True):
+            ordered = own.sort_values("rows").to_dict("records")
+            first = ordered[0]
+            parts.append(
+                f"{100 * first['difference']:+.1f} points at {first['rows']:,} rows under {column}, "
+                f"{crossover(ordered)}"
+            )
+        found.append(f"Pre-trained minus learned embedding in {suite}: {'; '.join(parts)}.")
+    return found
 
 
 def crossover(ordered: list[dict[Any, Any]]) -> str:
@@ -161,10 +181,13 @@ def _parameters(parameters: pd.DataFrame) -> list[str]:
 
 def _missing(results: Results) -> list[str]:
     not_ok = sum(record.status != "ok" for record in results.records)
-    cases = [name for names in tables.not_run(results).values() for name in names]
+    missing = tables.not_run(results)
+    never, partly = missing[missing["column"].isna()], missing[missing["column"].notna()]
     parts = []
     if not_ok:
         parts.append(f"{not_ok} of {len(results.records)} cells did not end ok")
-    if cases:
-        parts.append(f"{len(cases)} of the planned entries have not run (listed below)")
-    return [f"Missing: {'; '.join(parts)}."] if parts else []
+    if len(never):
+        parts.append(f"{len(never)} of {sum(len(suite.cases) for suite in results.suites.values())} cases have not run")
+    if len(partly):
+        parts.append(f"{len(partly[CASE].drop_duplicates())} more lack a backend or seeds")
+    return [f"Missing: {'; '.join(parts)} (listed below)."] if parts else []

@@ -1,4 +1,4 @@
-"""Markdown reports: `accuracy.md`, `timing.md`, `parameters.md` and their index `README.md`, for a terminal as for GitHub."""
+"""Markdown reports for a terminal as for GitHub: accuracy, timing, parameters, and their index `README.md`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from bench.report import tables
 from bench.report.answers import answers, crossover
-from bench.report.tables import CASE, NOT_RUN, Results
+from bench.report.tables import CASE, NOT_RUN, Results, on_stand_in
 from bench.spec import Case, Suite
 
 NOTHING = "–"
@@ -49,24 +49,552 @@ _SPECIAL = re.compile(
     re.VERBOSE,
 )
 _CODE = re.compile(r"(?<!`)(`[^`]+`)(?!`)")
+_NUMBERED = re.compile(r"^(\d+)(?=[.)])")
+_BLOCK = re.compile(r"^(?=[#>\[]|[-+](\s|$)|[-=]+$)")
 
 
 def plain(text: object) -> str:
     """Return `text` on one line, every character shown as itself by a Markdown renderer, pipes and HTML included."""
-    line = " ".join(str(text).split())
-    return re.sub(r"^(#|[-+>](?=\s)|\[|=+$|-+$|\d+(?=[.)]))", r"\\\1", _SPECIAL.sub(r"\\\g<0>", line)).replace("\\1", "1")
+    return _inline(_on_one_line(text))
 
 
 def prose(text: object) -> str:
-    """Return `text` like `plain`, but keep its `code`."""
-    line = " ".join(str(text).split())
-    parts = _CODE.split(line)
-    return "".join(part if place % 2 else plain(part) if part.strip() else part for place, part in enumerate(parts))
+    """Return `text` like `plain` at the start of a paragraph or list item, but keep its `code`."""
+    parts = _CODE.split(_on_one_line(text))
+    line = "".join(part if place % 2 else _inline(part) for place, part in enumerate(parts))
+    return _BLOCK.sub(r"\\", _NUMBERED.sub(r"\1\\", line))
+
+
+def _on_one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _inline(line: str) -> str:
+    return _SPECIAL.sub(r"\\\g<0>", line)
 
 
 def code(text: str) -> str:
     """Return `text` as inline code, whatever backticks it holds."""
-    line = " ".join(text.split())
+    line = _on_one_line(text)
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{pad}{line}{pad}{fence}"
+
+
+# --- tables and notes --------------------------------------------------------------------------------------------
+
+
+def table(headers: Cells, rows: Sequence[Cells], left: Iterable[int] = (0,)) -> str:
+    """Return an aligned GitHub table of texts that are Markdown already; columns not in `left` are right-aligned."""
+    aligned_left = set(left)
+    sides = ["left" if place in aligned_left else "right" for place in range(len(headers))]
+    text = tabulate(rows, headers=list(headers), tablefmt="github", colalign=sides, disable_numparse=True)
+    head, rule, *body = text.splitlines()
+    # The github format draws a rule without colons, and a renderer would align everything to the left.
+    dashes = [
+        part[:-1] + (":" if side == "right" else "-")
+        for part, side in zip(rule.strip("|").split("|"), sides, strict=True)
+    ]
+    return "\n".join([head, f"|{'|'.join(dashes)}|", *body])
+
+
+class Notes:
+    """The footnotes of one file: numbered in the order of their first mark, each text once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def mark(self, texts: Iterable[str]) -> str:
+        """Return ` [1, 3]` for `texts` (Markdown), the empty string for none."""
+        numbers = sorted({self._numbers.setdefault(text, len(self._numbers) + 1) for text in texts})
+        return f" [{', '.join(map(str, numbers))}]" if numbers else ""
+
+    def section(self) -> list[str]:
+        """Return the section that lists the notes, nothing where there are none."""
+        if not self._numbers:
+            return []
+        return ["## Notes", "\n".join(f"{number}. {text}" for text, number in self._numbers.items())]
+
+
+def _case_notes(case: Case, *, documented: bool) -> list[str]:
+    notes = [prose(note) for note in case.notes] if documented else []
+    return notes + ([prose(f"Chosen here, not documented: {case.ours}.")] if case.ours else [])
+
+
+def _problems(results: Results) -> dict[tuple[str, ...], list[str]]:
+    """Return the notes on cells that did not end ok, by suite, case, variant and measure."""
+    store = f" --store {shlex.quote(str(results.store))}" if results.store else ""
+    notes: dict[tuple[str, ...], list[str]] = {}
+    for row in tables.problems(results).to_dict("records"):
+        if row["status"] == "unavailable":
+            text = prose(f"unavailable: {row['reason']}")
+        else:
+            cells = " ".join(shlex.quote(name) for name in row["cells"])
+            again = code(f"bench run --resume {shlex.quote(row['run'])}{store} {cells}")
+            what = f"{row['status']} ({_count(len(row['cells']), 'cell')}): {row['reason']}"
+            text = f"{prose(what)}; run it again: {again}"
+        key = tuple(str(row[name]) for name in (*CASE, *tables.VARIANT, "measure"))
+        notes.setdefault(key, []).append(text)
+    return notes
+
+
+def _variant_notes(
+    row: Mapping[Any, Any], problems: Mapping[tuple[str, ...], list[str]], measures: Iterable[str]
+) -> list[str]:
+    key = tuple(str(row[name]) for name in (*CASE, *tables.VARIANT))
+    return [note for measure in measures for note in problems.get((*key, measure), [])]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+# --- figures -----------------------------------------------------------------------------------------------------
+
+
+def _given(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and pd.isna(value))
+
+
+def _percent(value: Any, half: Any = None) -> str:
+    if not _given(value):
+        return NOTHING
+    return f"{100 * value:.2f}" + (f" ±{100 * half:.2f}" if _given(half) else "")
+
+
+def _loss(value: Any) -> str:
+    return f"{value:.4f}" if _given(value) else NOTHING
+
+
+def _integer(value: Any) -> str:
+    return f"{int(value):,}" if _given(value) else ""
+
+
+def _seconds(value: Any) -> str:
+    """Return three significant digits, never in scientific notation."""
+    if not _given(value):
+        return NOTHING
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def _range(bounds: Any, factor: float = 1.0) -> str:
+    if not _given(bounds):
+        return ""
+    least, most = (f"{factor * bound:g}" for bound in bounds)
+    return least if least == most else f"{least}–{most}"
+
+
+def _of(row: Mapping[Any, Any]) -> str:
+    return f"{int(row['n'])} of {int(row['of'])}"
+
+
+# --- accuracy.md -------------------------------------------------------------------------------------------------
+
+_HOW_ACCURACY = (
+    "Accuracies in per cent. A measured one is the mean over seeds ± its 95 % interval (Student's t); `k of n` says "
+    "how many of the planned seeds ended ok. "
+    "`set ±` is the uncertainty that the evaluated set alone gives, 1.96 √(a(1-a)/rows), in points."
+)
+_HOW_JUDGED = (
+    "A documented figure is one run: it is `inside` or `outside` the 95 % prediction interval of the measured runs, "
+    "judged from 5 seeds on; behind `outside` stands measured minus "
+    "documented, in points. `test` and `val` are the scores after the last epoch."
+)
+_HOW_FIGURES = (
+    "In the tables of all figures `train` is evaluated after training, on all rows given to `fit` (the validation "
+    "part included where it is split off by fraction); `fit` is what the "
+    "last epoch reports while it trains; `best val` belongs to the weights that a checkpoint kept; `epochs` is the "
+    "mean (least–most) number run."
+)
+
+
+def accuracy(results: Results) -> str:
+    """Return `accuracy.md`: for every suite the judged table, the other figures, and the low-data pairs."""
+    frame = tables.accuracy(results)
+    pairs = tables.low_data(results)
+    notes, problems = Notes(), _problems(results)
+    title = "Accuracy: documented profile" if results.documented else "Accuracy on the embedded corpus (quick profile)"
+    parts = [f"# {title}"]
+    if not results.documented:
+        parts.append(
+            "These figures were measured on the embedded corpus, which is generated: they compare architectures and "
+            "backends with one another and say nothing about any "
+            "document's figures, which are therefore not shown."
+        )
+    parts += [_HOW_ACCURACY, *([_HOW_JUDGED] if results.documented else []), _HOW_FIGURES]
+    for suite in results.reported_suites():
+        own = frame[frame["suite"] == suite.name]
+        parts += [
+            _suite_heading(suite),
+            *_suite_notes(suite, results),
+            _accuracy_table(results, suite, own, notes, problems),
+        ]
+        parts += ["All figures, means over seeds:", _figures_table(own)]
+        parts += _low_data(pairs[pairs["suite"] == suite.name])
+    return _document(parts + notes.section())
+
+
+def _suite_heading(suite: Suite) -> str:
+    return f"## {plain(suite.name)}: {plain(suite.title)}"
+
+
+def _suite_notes(suite: Suite, results: Results) -> list[str]:
+    if not results.documented:
+        return []
+    lines = [f"Document {plain(suite.document)}, Keras {plain(suite.era.keras)}."]
+    return [" ".join(lines), *(["\n".join(f"- {prose(note)}" for note in suite.notes)] if suite.notes else [])]
+
+
+def _accuracy_table(
+    results: Results, suite: Suite, frame: pd.DataFrame, notes: Notes, problems: Mapping[tuple[str, ...], list[str]]
+) -> str:
+    main = frame[frame["main"].astype(bool)]
+    columns = sorted(main["column"].dropna().unique())
+    documented = ["documented %"] if results.documented else []
+    headers = ["case", "set", *documented, "set ±"]
+    left = {0, 1}
+    for column in columns:
+        left.add(len(headers) + 1)
+        headers += [f"{plain(column)} %", "judged" if results.documented else "seeds"]
+    rows = []
+    for (case_name, figure), group in main.groupby(["case", "figure"], sort=False):
+        case = results.case(suite.name, str(case_name))
+        case_notes = _case_notes(case, documented=results.documented)
+        case_notes += [prose(on_stand_in(name)) for name in sorted(group["stand_in"].dropna().unique())]
+        if "epoch" in str(figure):
+            case_notes.append(
+                "The document's log breaks off before the last epoch; its figure is compared with the measured one "
+                "of the same epoch."
+            )
+        members = {row["column"]: row for row in group.to_dict("records")}
+        first = next(iter(members.values()))
+        own = next((row["own"] for row in members.values() if _given(row["own"])), None)
+        row = [plain(case_name) + notes.mark(case_notes), plain(figure)]
+        if results.documented:
+            row.append(_percent(first["documented"]) if _given(first["documented"]) else "")
+        row.append(f"±{100 * own:.2f}" if own is not None else NOTHING)
+        for column in columns:
+            row += _accuracy_cells(members.get(column), column, frame, notes, problems)
+        rows.append(row)
+    return table(headers, rows, left)
+
+
+def _accuracy_cells(
+    row: Mapping[Any, Any] | None,
+    column: str,
+    frame: pd.DataFrame,
+    notes: Notes,
+    problems: Mapping[tuple[str, ...], list[str]],
+) -> list[str]:
+    if row is None:
+        kernels = set(frame.loc[frame["column"] == column, "kernel"])
+        return [NOTHING, "" if any(column.endswith(f" {kernel}") for kernel in kernels) else NOT_RUN]
+    texts = _variant_notes(row, problems, ("accuracy", "all"))
+    if row["status"] != "ok":
+        return [NOTHING, f"{row['status']}, 0 of {int(row['of'])}{notes.mark(texts)}"]
+    if not row["n"]:
+        return [NOTHING, f"not evaluated{notes.mark(texts)}"]
+    verdict = row["verdict"]
+    if verdict == "not judged":
+        on_other_data = _given(row["stand_in"]) and row["reason"] == on_stand_in(row["stand_in"])
+        texts.append(prose(row["reason"] if on_other_data else f"Not judged: {row['reason']}"))
+    deviation = f" ({100 * (row['mean'] - row['documented']):+.2f})" if verdict == "outside" else ""
+    said = f"{verdict}{deviation}, " if _given(verdict) else ""
+    return [_percent(row["mean"], row["half"]), f"{said}{_of(row)}{notes.mark(texts)}"]
+
+
+def _figures_table(frame: pd.DataFrame) -> str:
+    """Return one row for the document and one for every variant of each case, without columns that stay empty."""
+    kinds = ["test", "val", "best val", "train", "fit"]
+    rows: list[dict[str, str]] = []
+    for case, group in frame[frame["status"] == "ok"].groupby("case", sort=False):
+        first = group.iloc[0]
+        printed = {"case": plain(case), "source": "documented"}
+        for figure in group.drop_duplicates("figure").to_dict("records"):
+            kind = str(figure["figure"]).partition(",")[0]
+            printed |= _pair(kind, figure["documented"], figure["documented_loss"])
+        if _given(first["epochs_documented"]):
+            printed["epochs"] = f"{first['epochs_documented']:.0f}"
+        if len(printed) > 2:
+            rows.append(printed)
+        for column, members in group.groupby("column", sort=True):
+            one = members.iloc[0]
+            measured = {"case": plain(case), "source": plain(_source(str(column), one["kernel"]))}
+            for figure in members.to_dict("records"):
+                measured |= _pair(str(figure["figure"]).partition(",")[0], figure["mean"], figure["loss"])
+            rows.append(measured | {"epochs": _epochs(one)})
+    headers = ["case", "source", *(header for kind in kinds for header in (f"{kind} %", f"{kind} loss")), "epochs"]
+    shown = [header for header in headers if any(header in row for row in rows)]
+    return (
+        table(shown, [[row.get(header, "") for header in shown] for row in rows], left=(0, 1))
+        if rows
+        else "Nothing ended ok."
+    )
+
+
+def _pair(kind: str, accuracy: Any, loss: Any) -> dict[str, str]:
+    figures = {f"{kind} %": _percent(accuracy)} if _given(accuracy) else {}
+    return figures | ({f"{kind} loss": _loss(loss)} if _given(loss) else {})
+
+
+def _source(column: str, kernel: str) -> str:
+    return column if column.endswith(f" {kernel}") or kernel == "none" else f"{column} {kernel}"
+
+
+def _epochs(row: Mapping[Any, Any] | pd.Series) -> str:
+    if not _given(row["epochs"]):
+        return NOTHING
+    least, most = int(row["epochs_least"]), int(row["epochs_most"])
+    return f"{least}" if least == most else f"{row['epochs']:.1f} ({least}–{most})"
+
+
+def _low_data(pairs: pd.DataFrame) -> list[str]:
+    if pairs.empty:
+        return []
+    columns = sorted(pairs["column"].unique())
+    headers = ["rows", "pair"]
+    for column in columns:
+        headers += [f"{plain(column)} pre-trained %", "learned %", "difference", "seeds"]
+    rows = []
+    for (size, pretrained, learned), group in pairs.groupby(["rows", "pretrained", "learned"], sort=True):
+        row = [f"{size:,}", plain(f"{pretrained} / {learned}")]
+        members = {str(member["column"]): member for member in group.to_dict("records")}
+        for column in columns:
+            member = members.get(column)
+            if member is None:
+                row += [NOTHING] * 4
+            else:
+                half = f" ±{100 * member['half']:.2f}" if _given(member["half"]) else ""
+                row += [_percent(member["pretrained_mean"]), _percent(member["learned_mean"])]
+                row += [f"{100 * member['difference']:+.2f}{half}", str(member["n"])]
+        rows.append(row)
+    sentences = [
+        f"{plain(column)}: {crossover(own.sort_values('rows').to_dict('records'))}."
+        for column, own in pairs.groupby("column", sort=True)
+    ]
+    lead = (
+        "Low data: test accuracy with a pre-trained, frozen and with a learned embedding, by the number of training "
+        "rows; the difference (in points, ± 95 % interval) is paired by "
+        "seed. "
+    )
+    return [lead + " ".join(sentences), table(headers, rows, left=(1,))]
+
+
+# --- timing.md ---------------------------------------------------------------------------------------------------
+
+_HOW_TIMING = (
+    "`s/epoch` is the training part of a steady epoch (all but the first): the median over a process's epochs, then "
+    "over processes; `range` is the fastest to the slowest steady epoch; "
+    "`k of n` counts processes. `first` includes tracing, compilation and warm-up; `cell` is building, training and "
+    "evaluation together. All in seconds but `ms/step`. "
+    "The last column is `s/epoch` over that of the Keras backend, on the same device and under the same numerics."
+)
+_BESIDE = (
+    "From accuracy runs: other work may have run on the machine at the same time, "
+    "or the process ran several cells in turn."
+)
+
+
+def timing(results: Results) -> str:
+    """Return `timing.md`: for every suite the documented times and, below each, those of every variant."""
+    frame = tables.timing(results)
+    notes, problems = Notes(), _problems(results)
+    parts = [f"# Timing: {results.profile} profile" + ("" if results.documented else " (embedded corpus)")]
+    environment = results.sources[0].environment
+    machine = ", ".join(
+        f"{name} {_value(environment[name])}" for name in ("cpu", "cores", "threads", "gpus") if environment.get(name)
+    )
+    parts += [f"Machine: {plain(machine or 'not recorded')}.", _HOW_TIMING]
+    for suite in results.reported_suites():
+        own = frame[frame["suite"] == suite.name]
+        parts.append(_suite_heading(suite))
+        if results.documented and own["documented_epoch"].notna().any():
+            parts.append(
+                "Documented times were measured on "
+                f"{plain(suite.hardware or 'hardware that the document does not name')}."
+            )
+        parts.append(_timing_table(own, notes, problems))
+    return _document(parts + notes.section())
+
+
+def _timing_table(frame: pd.DataFrame, notes: Notes, problems: Mapping[tuple[str, ...], list[str]]) -> str:
+    references = sorted(frame["reference"].dropna().unique())
+    headers = ["case", "source", "s/epoch", "range", "ms/step", "first", "cell", "k of n"]
+    headers += [f"/ {plain(reference)}" for reference in references]
+    rows = []
+    for case, group in frame.groupby("case", sort=False):
+        first = group.iloc[0]
+        if _given(first["documented_epoch"]) or _given(first["documented_step"]):
+            printed = [
+                plain(case),
+                "documented",
+                _range(first["documented_epoch"]),
+                "",
+                _range(first["documented_step"], 1000),
+            ]
+            rows.append(printed + [""] * (len(headers) - len(printed)))
+        for row in group.to_dict("records"):
+            rows.append(_timing_row(row, references, notes, problems))
+    return table(headers, rows, left=(0, 1))
+
+
+def _timing_row(
+    row: Mapping[Any, Any], references: Sequence[str], notes: Notes, problems: Mapping[tuple[str, ...], list[str]]
+) -> list[str]:
+    name = plain(row["case"])
+    if row["status"] == NOT_RUN:
+        return [name, "", NOT_RUN, *[NOTHING] * (5 + len(references))]
+    texts = _variant_notes(row, problems, ("timing", "all", "accuracy"))
+    if row["headline"] is False:
+        texts.append(_BESIDE)
+    source = plain(_source(str(row["column"]), row["kernel"]))
+    ratios = [f"{row['ratio']:.2f}" if row["reference"] == reference else NOTHING for reference in references]
+    if row["status"] != "ok":
+        return [name, source + notes.mark(texts), row["status"], *[NOTHING] * 4, _of(row), *[NOTHING] * len(references)]
+    step = _seconds(1000 * row["step"]) if _given(row["step"]) else NOTHING
+    spread = f"{_seconds(row['low'])}–{_seconds(row['high'])}" if _given(row["low"]) else NOTHING
+    times = [_seconds(row["epoch"]), spread, step, _seconds(row["first_epoch"]), _seconds(row["total"]), _of(row)]
+    return [name, source + notes.mark(texts), *times, *ratios]
+
+
+# --- parameters.md -----------------------------------------------------------------------------------------------
+
+_HOW_PARAMETERS = (
+    "`layers` are the counts line by line. `stored` is what the framework keeps in memory: a torch LSTM stores a "
+    "second, frozen bias that is no parameter of the model. A case is `equal` when "
+    "every count that the document prints is the one that was built; layers without parameters do not count line by "
+    "line."
+)
+
+
+def parameters(results: Results) -> str:
+    """Return `parameters.md`: for every case the documented counts and, below them, those of every variant."""
+    frame = tables.parameters(results)
+    notes, problems = Notes(), _problems(results)
+    parts = [f"# Parameters: {results.profile} profile", _HOW_PARAMETERS]
+    for suite in results.reported_suites():
+        rows = []
+        for case, group in frame[frame["suite"] == suite.name].groupby("case", sort=False):
+            name = plain(case)
+            marks = notes.mark(_case_notes(results.case(suite.name, str(case)), documented=True))
+            first = group.iloc[0]
+            printed = [
+                _lines(first["documented_layers"]),
+                *(_integer(first[f"documented_{part}"]) for part in ("total", "trainable", "frozen")),
+            ]
+            rows.append([name + marks, "documented", *printed, "", ""])
+            rows += [_parameter_row(name, row, notes, problems) for row in group.to_dict("records")]
+        parts += [
+            _suite_heading(suite),
+            table(
+                ["case", "source", "layers", "total", "trainable", "frozen", "stored", "verdict"],
+                rows,
+                left=(0, 1, 2, 7),
+            ),
+        ]
+    return _document(parts + notes.section())
+
+
+def _parameter_row(
+    name: str, row: Mapping[Any, Any], notes: Notes, problems: Mapping[tuple[str, ...], list[str]]
+) -> list[str]:
+    if row["status"] == NOT_RUN:
+        return [name, "", *[""] * 5, NOT_RUN]
+    source = plain(_source(str(row["column"]), row["kernel"]))
+    if not _given(row["total"]):
+        marks = notes.mark(_variant_notes(row, problems, ("accuracy", "all", "timing")))
+        return [name, source, *[""] * 5, f"{row['status']}{marks}"]
+    counts = [_integer(row[part]) for part in ("total", "trainable", "frozen", "stored")]
+    return [name, source, _lines(row["layers"]), *counts, plain(row["verdict"]) if _given(row["verdict"]) else ""]
+
+
+def _lines(counts: Any) -> str:
+    return " + ".join(str(count) for count in counts) if _given(counts) else ""
+
+
+# --- README.md ---------------------------------------------------------------------------------------------------
+
+
+def index(results: Results) -> str:
+    """Return `README.md`: the answer first, then the files, the runs, what is missing, environment and data."""
+    names = ", ".join(source.name for source in results.sources)
+    parts = [f"# Report of {'run' if len(results.sources) == 1 else 'runs'} {plain(names)} ({results.profile} profile)"]
+    parts.append("\n".join(f"- {prose(sentence)}" for sentence in answers(results)))
+    parts += [
+        "Tables: [accuracy](accuracy.md), [timing](timing.md), [parameters](parameters.md).",
+        "## Runs",
+        table(
+            ["run", "started", "commit", "command"],
+            [
+                [plain(source.name), plain(source.started), _commit(source.environment), _cell_code(source.command)]
+                for source in results.sources
+            ],
+            left=(0, 1, 2, 3),
+        ),
+        "## Cells by status",
+        _frame(tables.statuses(results), left=(0, 1)),
+        "## Not run",
+        *_not_run(results),
+        "## Environment",
+        table(
+            ["what", "value"],
+            [[plain(name), plain(_value(value))] for name, value in _environment(results)],
+            left=(0, 1),
+        ),
+        "## Data",
+        _frame(tables.data_used(results), left=(0, 1, 2, 3)),
+    ]
+    return _document(parts)
+
+
+def _not_run(results: Results) -> list[str]:
+    missing = tables.not_run(results)
+    lines = []
+    for suite, own in missing.groupby("suite", sort=False):
+        cases: dict[str, list[str]] = {}
+        for case, rows in own.groupby("case", sort=False):
+            what = "; ".join(
+                f"{row['missing']:.0f} of {row['planned']} planned measurements under {row['column']}"
+                for row in rows.to_dict("records")
+                if _given(row["column"])
+            )
+            cases.setdefault(what, []).append(str(case))
+        for what, names in cases.items():
+            every = len(names) == len(results.suites[str(suite)].cases)
+            listed = "every case" if every else ", ".join(names)
+            lines.append(f"- {plain(f'{suite}: {listed}')}" + (f" ({plain(what)})" if what else ""))
+    return ["\n".join(lines)] if lines else ["Nothing: every case has a record of every planned seed."]
+
+
+def _commit(environment: Mapping[str, Any]) -> str:
+    git = environment.get("git")
+    return plain(f"{git['commit'][:12]}{' (changed)' if git['dirty'] else ''}") if git else NOTHING
+
+
+def _environment(results: Results) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in results.sources[0].environment.items() if name != "git"]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_value(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_value, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _frame(frame: pd.DataFrame, left: Iterable[int]) -> str:
+    rows = [
+        [plain(_value(value)) if _given(value) else "" for value in row]
+        for row in frame.astype(object).to_numpy().tolist()
+    ]
+    return table([plain(name) for name in frame.columns], rows, left) if rows else "None recorded."
+
+
+def _cell_code(text: str) -> str:
+    return code(text).replace("|", "\\|")
+
+
+def _document(parts: Sequence[str]) -> str:
+    return "\n\n".join(parts) + "\n"

@@ -1,7 +1,8 @@
-"""The one place that turns records into frames: tidy, numeric, one row per thing measured; the formats only lay them out.
+"""The one place that turns records into frames: tidy, numeric, one row per thing measured.
 
-Units: accuracies are 0 to 1, times are seconds. A cell belongs to a case and a variant (backend, kernel, device, numerics). Every
-accuracy frame keeps the profile's promise: figures of a document appear only beside the documented profile.
+Units: accuracies are 0 to 1, times are seconds. A cell belongs to a case and a variant (backend, kernel, device,
+numerics). Every accuracy frame keeps the profile's promise: figures of a document appear only beside the documented
+profile.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
 from bench import record as stored
-from bench.cell import Measure, Profile, Status
+from bench.cell import Cell, Measure, Profile, Status
 from bench.errors import UsageError
 from bench.profiles import apply
 from bench.record import Metrics, Record, Timing
@@ -44,9 +45,13 @@ class Variant:
     numerics: str
 
 
+Measurement = tuple[Literal["accuracy", "timing"], int, int]
+"""What is measured of a cell, its seed, and its repeat."""
+
+
 @dataclass(frozen=True)
 class Source:
-    """A run that a report draws on: `seeds` is how many measurements of each cell it planned, `environment` its fingerprint."""
+    """A run that a report draws on: `seeds` and `repeats` are what it planned for each cell (0: unknown)."""
 
     name: str
     profile: Profile
@@ -54,15 +59,17 @@ class Source:
     started: str
     environment: Mapping[str, Any]
     records: Sequence[Record]
-    seeds: int = 1
+    seeds: int = 0
+    repeats: int = 1
 
 
 @dataclass(frozen=True)
 class Results:
     """What a report is made of: one or more runs of one profile and environment, and the suites they belong to.
 
-    `store` is the path by which commands find the runs again, None where that is the default one. A record of the same cell, repeat and
-    measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share a table, and for none at all.
+    `store` is the path by which commands find the runs again, None where that is the default one. A record of the same
+    cell, repeat and measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share
+    a table, and for none at all.
     """
 
     sources: tuple[Source, ...]
@@ -74,22 +81,28 @@ class Results:
         for other in self.sources[1:]:
             if other.profile != first.profile:
                 raise UsageError(
-                    f"runs {first.name!r} ({first.profile}) and {other.name!r} ({other.profile}) have different profiles, whose figures "
+                    f"runs {first.name!r} ({first.profile}) and {other.name!r} ({other.profile}) have different "
+                    "profiles, whose figures "
                     "never share a table; report them apart"
                 )
             differing = _differing(first.environment, other.environment)
             if differing:
                 raise UsageError(
-                    f"runs {first.name!r} and {other.name!r} ran in different environments ({', '.join(differing)}); report them apart"
+                    f"runs {first.name!r} and {other.name!r} ran in different environments ({', '.join(differing)}); "
+                    "report them apart"
                 )
         if not self.records:
             names = ", ".join(source.name for source in self.sources)
-            raise UsageError(f"run {names} holds no record yet, so there is nothing to report; go on with it by `bench run --resume`")
+            raise UsageError(
+                f"run {names} holds no record yet, so there is nothing to report; go on with it by `bench run --resume`"
+            )
 
     @cached_property
     def records(self) -> tuple[Record, ...]:
         """Return the latest record of every cell, repeat and measure."""
-        return tuple(_latest((record for source in self.sources for record in source.records), lambda record: record.measure))
+        return tuple(
+            _latest((record for source in self.sources for record in source.records), lambda record: record.measure)
+        )
 
     @cached_property
     def run_of(self) -> dict[int, str]:
@@ -97,12 +110,16 @@ class Results:
         return {id(record): source.name for source in self.sources for record in source.records}
 
     @cached_property
-    def planned_seeds(self) -> dict[tuple[str, str], int]:
-        """Return how often each case with a record was to be measured: the most that any of its runs planned."""
-        planned: dict[tuple[str, str], int] = {}
+    def planned(self) -> dict[tuple[str, str], set[Measurement]]:
+        """Return what was to be measured of each case with a record, under every variant, recorded or not."""
+        planned: dict[tuple[str, str], set[Measurement]] = {}
         for source in self.sources:
-            for key in {(record.suite, record.case) for record in source.records}:
-                planned[key] = max(planned.get(key, 0), source.seeds)
+            for record in source.records:
+                seeds = {*range(source.seeds), record.seed}
+                repeats = {*range(source.repeats), record.repeat}
+                planned.setdefault((record.suite, record.case), set()).update(
+                    (kind, seed, repeat) for kind in _kinds(record) for seed in seeds for repeat in repeats
+                )
         return planned
 
     @property
@@ -115,10 +132,20 @@ class Results:
         """Return whether figures may stand beside those of the documents."""
         return self.profile == "documented"
 
+    @cached_property
     def accuracy_records(self) -> list[Record]:
-        """Return the latest record of every cell and repeat that measured accuracy."""
-        return _latest((record for record in self.records if record.measure in _ACCURACY), lambda _: None)
+        """Return one record of every cell that measured accuracy.
 
+        A repeat trains the same weights in the same order again, so it adds no seed: the first one that ended ok
+        counts.
+        """
+        latest = _latest((record for record in self.records if record.measure in _ACCURACY), lambda _: None)
+        by_cell: dict[Cell, Record] = {}
+        for record in sorted(latest, key=lambda record: (record.status == "ok", -record.repeat)):
+            by_cell[record.cell] = record
+        return list(by_cell.values())
+
+    @cached_property
     def timing_records(self) -> list[Record]:
         """Return the latest record of every cell and repeat that measured timing."""
         return _latest((record for record in self.records if record.measure in _TIMING), lambda _: None)
@@ -129,15 +156,22 @@ class Results:
         return [suite for name, suite in self.suites.items() if name in seen]
 
     def case(self, suite: str, name: str) -> Case:
-        """Return the case as it was run under the profile; raise `UsageError` when its suite is not among the given ones."""
+        """Return the case as the profile runs it; raise `UsageError` when its suite is not among the given ones."""
         for case in self.suites[suite].cases if suite in self.suites else ():
             if case.name == name:
                 return apply(case, self.profile)
         raise UsageError(f"the run holds {suite}/{name}, which no suite declares; give its file with --suites PATH")
 
 
+def _kinds(record: Record) -> tuple[Literal["accuracy", "timing"], ...]:
+    return ("accuracy", "timing") if record.measure == "all" else (record.measure,)
+
+
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return the parts of two fingerprints that differ; another commit is no other environment (the index lists the commits)."""
+    """Return the parts of two fingerprints that differ.
+
+    Another commit is no other environment; the index lists the commits.
+    """
     return sorted(key for key in {*one, *other} - {"git"} if one.get(key) != other.get(key))
 
 
@@ -199,10 +233,10 @@ def _groups(records: Iterable[Record]) -> Groups:
 
 
 def columns(groups: Groups) -> dict[tuple[str, str, Variant], str]:
-    """Return the column that each case's variant stands in: its backend, and what else is needed to tell two columns apart.
+    """Return the column that each case's variant stands in: its backend, and what sets it apart from another column.
 
-    The best kernel of a case stands under the backend's bare name, another one under the name with the kernel. A setting in which
-    nothing ended `ok` gets no column of its own.
+    The best kernel of a case stands under the backend's bare name, another one under the name with the kernel. A
+    setting in which nothing ended `ok` gets no column of its own.
     """
     alive = Counter(
         (variant.backend, variant.device, variant.numerics)
@@ -247,6 +281,12 @@ def _status(records: Sequence[Record]) -> Status:
     return "ok" if statuses["ok"] else statuses.most_common(1)[0][0]
 
 
+def _frame(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """Return rows as a frame of Python objects in which None, and nothing else, stands for a missing value."""
+    frame = pd.DataFrame(rows, columns=columns, dtype=object)
+    return frame.where(frame.notna(), None)
+
+
 # --- accuracy ----------------------------------------------------------------------------------------------------
 
 
@@ -254,8 +294,8 @@ def _status(records: Sequence[Record]) -> Status:
 class Figure:
     """A figure of a case: what the document prints, and where a record holds the same thing.
 
-    `main` figures are those that the accuracy table shows and judges, one per case: test accuracy, else validation accuracy (and, where
-    there is no test accuracy, the train accuracy that is printed beside it).
+    `main` figures are those that the accuracy table shows and judges, one per case: test accuracy, else validation
+    accuracy (and, where there is no test accuracy, the train accuracy that is printed beside it).
     """
 
     name: str
@@ -263,12 +303,18 @@ class Figure:
     measured: Callable[[Metrics], stored.Score | None]
     main: bool = False
 
+    @property
+    def sampled(self) -> bool:
+        """Return whether the figure is of rows held out from training, whose number limits what it can say."""
+        return self.name.startswith(("test", "val"))
+
 
 def figures(case: Case, documented: Documented) -> list[Figure]:
     """Return the figures of a case, in the order in which they are shown.
 
-    A printed log that breaks off before the last epoch is compared epoch by epoch: `val, epoch 2` is the measured figure after epoch 2.
-    Where training stops early, the last printed line is the end and is compared with the measured end.
+    A printed log that breaks off before the last epoch is compared epoch by epoch: `val, epoch 2` is the measured
+    figure after epoch 2. Where training stops early, the last printed line is the end and is compared with the measured
+    end.
     """
     printed = documented.epochs
     ends = not printed or case.training.early_stopping is not None or len(printed) >= case.training.epochs
@@ -301,7 +347,7 @@ def figures(case: Case, documented: Documented) -> list[Figure]:
 
 
 def _validates_only(case: Case) -> bool:
-    """Return whether the data of a case has no test part (a labelled CSV is split into training and validation alone)."""
+    """Return whether the data of a case has no test part, as a labelled CSV, which is only split in two."""
     return isinstance(case.data, LabelledCsv) or (isinstance(case.data, Embedded) and not case.data.test)
 
 
@@ -335,19 +381,21 @@ def _fit(metrics: Metrics, epoch: int | None) -> stored.Score | None:
 def accuracy(results: Results) -> pd.DataFrame:
     """Return one row per case, figure and variant.
 
-    Columns: suite, case, figure, main, documented, documented_loss (None where nothing is printed and in the quick profile), column (where
-    the variant stands), backend, kernel, device, numerics, status, mean, half (95 % interval over seeds), loss (mean), n of `of` seeds
-    recorded for the case, rows and own (the set's own uncertainty, around the mean), verdict, low, high, reason, stand_in, epochs (mean, first
-    to last), epochs_documented. A case without a record has one row per figure with status "not run".
+    Columns: suite, case, figure, main, documented, documented_loss (None where nothing is printed and in the quick
+    profile), column (where the variant stands), backend, kernel, device, numerics, status, mean, half (95 % interval
+    over seeds), loss (mean), n of `of` seeds recorded for the case, rows and own (the set's own uncertainty, around the
+    mean), verdict, low, high, reason, stand_in, epochs (mean, first to last), epochs_documented. A case without a
+    record has one row per figure with status "not run".
     """
-    records = results.accuracy_records()
+    records = results.accuracy_records
     groups = _groups(records)
     places = columns(groups)
     rows: list[dict[str, Any]] = []
     for suite, case in _cases(results):
         documented = case.documented if results.documented else Documented()
         variants = groups.get((suite.name, case.name), {})
-        seeds = _planned(results, (suite.name, case.name), variants)
+        planned = results.planned.get((suite.name, case.name), set())
+        seeds = len({seed for kind, seed, _ in planned if kind == "accuracy"})
         for figure in figures(case, documented):
             shared = {
                 "suite": suite.name,
@@ -362,24 +410,23 @@ def accuracy(results: Results) -> pd.DataFrame:
             for variant, members in sorted(variants.items()):
                 rows.append(
                     shared
-                    | {"column": places[suite.name, case.name, variant], "backend": variant.backend, "kernel": variant.kernel}
+                    | {
+                        "column": places[suite.name, case.name, variant],
+                        "backend": variant.backend,
+                        "kernel": variant.kernel,
+                    }
                     | {"device": variant.device, "numerics": variant.numerics, "status": _status(members)}
                     | _measured(figure, members, documented.unjudged)
                 )
             if not variants:
                 rows.append(shared | {"status": NOT_RUN})
-    return pd.DataFrame(rows, columns=_ACCURACY_COLUMNS).astype(object)
-
-
-def _planned(results: Results, key: tuple[str, str], variants: Mapping[Variant, Sequence[Record]]) -> int:
-    """Return the n of "k of n": the measurements that were planned for a case, or those recorded where there are more."""
-    recorded = {(record.seed, record.repeat) for records in variants.values() for record in records}
-    return max(len(recorded), results.planned_seeds.get(key, 0))
+    return _frame(rows, _ACCURACY_COLUMNS)
 
 
 _ACCURACY_COLUMNS = [
-    *CASE, "figure", "main", "documented", "documented_loss", "epochs_documented", "column", *VARIANT, "status", "mean", "half", "loss", "n",
-    "of", "rows", "own", "verdict", "low", "high", "reason", "stand_in", "epochs", "epochs_least", "epochs_most",
+    *CASE, "figure", "main", "documented", "documented_loss", "epochs_documented", "column", *VARIANT, "status",
+    "mean", "half", "loss", "n", "of", "rows", "own", "verdict", "low", "high", "reason", "stand_in",
+    "epochs", "epochs_least", "epochs_most",
 ]  # fmt: skip
 
 
@@ -388,28 +435,32 @@ def _measured(figure: Figure, records: Sequence[Record], unjudged: str | None) -
     scores = [score for metrics in ok if (score := figure.measured(metrics)) is not None]
     stand_ins = sorted({record.data.stand_in for record in records if record.data and record.data.stand_in})
     row: dict[str, Any] = {"n": len(scores), "stand_in": "; ".join(stand_ins) or None}
+    if ok:
+        lengths = [len(metrics.epochs) for metrics in ok]
+        row |= {"epochs": fmean(lengths), "epochs_least": min(lengths), "epochs_most": max(lengths)}
     if not scores:
         return row
     values = [score.accuracy for score in scores]
     estimate = mean_interval(values)
-    set_rows = scores[0].rows
-    lengths = [len(metrics.epochs) for metrics in ok]
+    set_rows = scores[0].rows if figure.sampled else None
     row |= {
         "mean": estimate.mean,
         "half": estimate.half,
         "loss": fmean(score.loss for score in scores),
-        "rows": set_rows or None,
+        "rows": set_rows,
         "own": binomial_half_width(estimate.mean, set_rows) if set_rows else None,
-        "epochs": fmean(lengths),
-        "epochs_least": min(lengths),
-        "epochs_most": max(lengths),
     }
     if figure.main and figure.score.accuracy is not None:
         if stand_ins and not unjudged:
-            unjudged = f"measured on a stand-in: {'; '.join(stand_ins)}"
+            unjudged = on_stand_in("; ".join(stand_ins))
         judgement = judge(figure.score.accuracy, values, unjudged)
         row |= {"verdict": judgement.verdict, "low": judgement.low, "high": judgement.high, "reason": judgement.reason}
     return row
+
+
+def on_stand_in(name: str) -> str:
+    """Return the sentence that says on what a case ran in place of the documented data or vectors."""
+    return f"Ran on a stand-in: {name}."
 
 
 def _documented_epochs(case: Case, documented: Documented) -> int | None:
@@ -430,12 +481,13 @@ def _cases(results: Results) -> Iterator[tuple[Suite, Case]]:
 
 
 def low_data(results: Results) -> pd.DataFrame:
-    """Return the pairs of cases that differ in nothing but a pre-trained, frozen against a learned embedding, by training rows.
+    """Return the pairs of cases that differ only in a pre-trained, frozen against a learned embedding.
 
-    One row per pair and column: suite, rows (trained on), pretrained and learned (case names), column, pretrained_mean, learned_mean, difference and half
-    (mean over paired seeds of pretrained - learned, 95 % interval), n. Pairs are found in the declarations (`RandomRows`), not in the names.
+    One row per pair and column: suite, rows (trained on), pretrained and learned (case names), column, pretrained_mean,
+    learned_mean, difference and half (mean over paired seeds of pretrained - learned, 95 % interval), n. Pairs are
+    found in the declarations (`RandomRows`), not in the names.
     """
-    groups = _groups(results.accuracy_records())
+    groups = _groups(results.accuracy_records)
     places = columns(groups)
     rows: list[dict[str, Any]] = []
     for suite in results.reported_suites():
@@ -445,7 +497,10 @@ def low_data(results: Results) -> pd.DataFrame:
             if learned is None or not isinstance(pretrained.training.validation, RandomRows):
                 continue
             ours, theirs = (
-                {places[suite.name, case.name, variant]: members for variant, members in groups.get((suite.name, case.name), {}).items()}
+                {
+                    places[suite.name, case.name, variant]: members
+                    for variant, members in groups.get((suite.name, case.name), {}).items()
+                }
                 for case in (pretrained, learned)
             )
             for column in sorted(ours.keys() & theirs.keys()):
@@ -468,7 +523,7 @@ def low_data(results: Results) -> pd.DataFrame:
                         "n": difference.n,
                     }
                 )
-    return pd.DataFrame(rows, columns=_LOW_DATA_COLUMNS)
+    return _frame(rows, _LOW_DATA_COLUMNS)
 
 
 _LOW_DATA_COLUMNS = [
@@ -488,12 +543,12 @@ def _is_learned_twin(case: Case, pretrained: Case) -> bool:
     )
 
 
-def _by_seed(records: Iterable[Record]) -> dict[tuple[int, int], float]:
+def _by_seed(records: Iterable[Record]) -> dict[int, float]:
     found = {}
     for record in records:
         score = _of(record.metrics, "test") if record.status == "ok" and record.metrics else None
         if score is not None:
-            found[record.seed, record.repeat] = score.accuracy
+            found[record.seed] = score.accuracy
     return found
 
 
@@ -503,14 +558,16 @@ def _by_seed(records: Iterable[Record]) -> dict[tuple[int, int], float]:
 def timing(results: Results) -> pd.DataFrame:
     """Return one row per case and variant; times in seconds.
 
-    A process's epoch time is the median of its steady epochs (all but the first), the row's is the median over its processes; `low` and `high`
-    are the fastest and the slowest steady epoch of all. Columns: suite, case, column, backend, kernel, device, numerics, status, headline (from records
-    that measured timing, each alone in its process), epoch, low, high, n of `of` processes, epochs (steady ones), step, first_epoch, total, documented_epoch and
-    documented_step (each least and most, documented profile only), reference (the backend) and ratio (this epoch time over the reference's).
-    The reference is the first Keras backend of the same case, device, numerics and kind of record, with its best kernel.
+    A process's epoch time is the median of its steady epochs (all but the first), the row's is the median over its
+    processes; `low` and `high` are the fastest and the slowest steady epoch of all. Columns: suite, case, column,
+    backend, kernel, device, numerics, status, headline (from records that measured timing, each alone in its process),
+    epoch, low, high, n of `of` processes, epochs (steady ones), step, first_epoch, total, documented_epoch and
+    documented_step (each least and most, documented profile only), reference (the backend) and ratio (this epoch time
+    over the reference's). The reference is the first Keras backend of the same case, device, numerics and kind of
+    record, with its best kernel.
     """
-    timed = _groups(results.timing_records())
-    everything = _groups(results.accuracy_records())
+    timed = _groups(results.timing_records)
+    everything = _groups(results.accuracy_records)
     places = columns(_groups(results.records))
     rows: list[dict[str, Any]] = []
     for suite, case in _cases(results):
@@ -529,12 +586,12 @@ def timing(results: Results) -> pd.DataFrame:
             )
         _add_ratios(own)
         rows += own or [shared | {"status": NOT_RUN}]
-    return pd.DataFrame(rows, columns=_TIMING_COLUMNS).astype(object)
+    return _frame(rows, _TIMING_COLUMNS)
 
 
 _TIMING_COLUMNS = [
-    *CASE, "column", *VARIANT, "status", "headline", "epoch", "low", "high", "n", "of", "epochs", "step", "first_epoch", "total",
-    "documented_epoch", "documented_step", "reference", "ratio",
+    *CASE, "column", *VARIANT, "status", "headline", "epoch", "low", "high", "n", "of", "epochs", "step",
+    "first_epoch", "total", "documented_epoch", "documented_step", "reference", "ratio",
 ]  # fmt: skip
 
 
@@ -591,11 +648,12 @@ def _add_ratios(rows: list[dict[str, Any]]) -> None:
 
 
 def parameters(results: Results) -> pd.DataFrame:
-    """Return one row per case and variant (and per distinct count, should seeds differ) with the counts of what was built.
+    """Return one row per case and variant with the counts of what was built (several, should seeds differ).
 
-    Columns: suite, case, column, backend, kernel, device, numerics, status, layers (tuple), total, trainable, frozen, stored, then documented_layers,
-    documented_total, documented_trainable, documented_frozen (None where nothing is printed) and verdict: "equal", "differs: ..." or None where the
-    document prints nothing. Counts hold under both profiles.
+    Columns: suite, case, column, backend, kernel, device, numerics, status, layers (tuple), total, trainable, frozen,
+    stored, then documented_layers, documented_total, documented_trainable, documented_frozen (None where nothing is
+    printed) and verdict: "equal", "differs: ..." or None where the document prints nothing. Counts hold under both
+    profiles.
     """
     groups = _groups(results.records)
     places = columns(groups)
@@ -612,7 +670,11 @@ def parameters(results: Results) -> pd.DataFrame:
         }
         variants = groups.get((suite.name, case.name), {})
         for variant, members in sorted(variants.items()):
-            place = {"column": places[suite.name, case.name, variant], "backend": variant.backend, "kernel": variant.kernel}
+            place = {
+                "column": places[suite.name, case.name, variant],
+                "backend": variant.backend,
+                "kernel": variant.kernel,
+            }
             place |= {"device": variant.device, "numerics": variant.numerics, "status": _status(members)}
             counts = {}
             for record in members:
@@ -620,18 +682,23 @@ def parameters(results: Results) -> pd.DataFrame:
                     counts[record.parameters.model_dump_json()] = record.parameters
             for built in counts.values():
                 row = shared | place | {"layers": tuple(layer.total for layer in built.layers)}
-                row |= {"total": built.total, "trainable": built.trainable, "frozen": built.frozen, "stored": built.stored}
+                row |= {
+                    "total": built.total,
+                    "trainable": built.trainable,
+                    "frozen": built.frozen,
+                    "stored": built.stored,
+                }
                 rows.append(row | {"verdict": _verdict(row)})
             if not counts:
                 rows.append(shared | place)
         if not variants:
             rows.append(shared | {"status": NOT_RUN})
-    return pd.DataFrame(rows, columns=_PARAMETER_COLUMNS).astype(object)
+    return _frame(rows, _PARAMETER_COLUMNS)
 
 
 _PARAMETER_COLUMNS = [
-    *CASE, "column", *VARIANT, "status", "layers", "total", "trainable", "frozen", "stored", "documented_layers", "documented_total",
-    "documented_trainable", "documented_frozen", "verdict",
+    *CASE, "column", *VARIANT, "status", "layers", "total", "trainable", "frozen", "stored", "documented_layers",
+    "documented_total", "documented_trainable", "documented_frozen", "verdict",
 ]  # fmt: skip
 
 
@@ -656,12 +723,17 @@ def _same(built: Any, documented: Any) -> bool:
 def problems(results: Results) -> pd.DataFrame:
     """Return one row per case, variant and reason that cells did not end `ok`.
 
-    Columns: suite, case, backend, kernel, device, numerics, measure, status, reason (one line), run (the name), cells (their names).
+    Columns: suite, case, backend, kernel, device, numerics, measure, status, reason (one line), run (the name), cells
+    (their names).
     """
     rows: dict[tuple[Any, ...], list[str]] = {}
     for record in results.records:
         if record.status != "ok":
-            key = (*(getattr(record, name) for name in (*CASE, *VARIANT, "measure", "status")), _one_line(record), results.run_of[id(record)])
+            key = (
+                *(getattr(record, name) for name in (*CASE, *VARIANT, "measure", "status")),
+                _one_line(record),
+                results.run_of[id(record)],
+            )
             rows.setdefault(key, []).append(str(record.cell))
     listed = [(*key, tuple(dict.fromkeys(names))) for key, names in rows.items()]
     return pd.DataFrame(listed, columns=[*CASE, *VARIANT, "measure", "status", "reason", "run", "cells"]).astype(object)
@@ -669,29 +741,43 @@ def problems(results: Results) -> pd.DataFrame:
 
 def _one_line(record: Record) -> str:
     """Return the reason of a record, or the last line of its traceback, on one line."""
-    text = record.reason or (record.failure.traceback.strip().splitlines() or [""])[-1] if record.failure else record.reason
+    text = (
+        record.reason or (record.failure.traceback.strip().splitlines() or [""])[-1]
+        if record.failure
+        else record.reason
+    )
     return re.sub(r"\s+", " ", text or "no reason recorded").strip()
 
 
-def not_run(results: Results) -> dict[str, list[str]]:
-    """Return by suite what no record exists of: whole cases, a case under a column that others have, some of the planned seeds."""
-    missing: dict[str, list[str]] = {}
+def not_run(results: Results) -> pd.DataFrame:
+    """Return what no record exists of: suite, case, column (None: under no backend), missing and planned.
+
+    The last two count measurements, (seed, repeat), of the case under that column.
+    """
+    rows: list[dict[str, Any]] = []
     groups = _groups(results.records)
     places = columns(groups)
     main = {name for (_, _, variant), name in places.items() if _is_main_column(name, variant)}
     for name, suite in results.suites.items():
         for case in suite.cases:
             variants = groups.get((name, case.name), {})
-            found = {places[name, case.name, variant] for variant in variants}
-            entries = [f"{case.name} ({column})" for column in sorted(main - found)] if variants else [case.name]
-            planned = _planned(results, (name, case.name), variants)
-            for variant, records in sorted(variants.items()):
-                lacking = planned - len({(record.seed, record.repeat) for record in records})
-                if lacking:
-                    entries.append(f"{case.name} ({places[name, case.name, variant]}): {lacking} of {planned} seeds")
-            if entries:
-                missing.setdefault(name, []).extend(entries)
-    return missing
+            planned = results.planned.get((name, case.name), set())
+            lacking = {column: planned for column in sorted(main)}
+            for variant, records in variants.items():
+                column = places[name, case.name, variant]
+                measured = {(kind, record.seed, record.repeat) for record in records for kind in _kinds(record)}
+                lacking[column] = lacking.get(column, planned) - measured
+            shared = {"suite": name, "case": case.name, "planned": _processes(planned)}
+            if not variants:
+                rows.append(shared)
+            else:
+                missing = {column: _processes(measurements) for column, measurements in lacking.items()}
+                rows += [shared | {"column": column, "missing": count} for column, count in missing.items() if count]
+    return _frame(rows, ["suite", "case", "column", "missing", "planned"])
+
+
+def _processes(measurements: set[Measurement]) -> int:
+    return len({(seed, repeat) for _, seed, repeat in measurements})
 
 
 def _is_main_column(name: str, variant: Variant) -> bool:
@@ -706,7 +792,9 @@ def data_used(results: Results) -> pd.DataFrame:
             parts = ", ".join(f"{name} {count:,}" for name, count in record.data.rows.items())
             key = (record.data.name, record.data.sha256, parts, record.data.stand_in)
             rows.setdefault(key, set()).add((record.suite, record.case))
-    return pd.DataFrame([(*key, len(cases)) for key, cases in rows.items()], columns=["name", "sha256", "rows", "stand_in", "cases"])
+    return pd.DataFrame(
+        [(*key, len(cases)) for key, cases in rows.items()], columns=["name", "sha256", "rows", "stand_in", "cases"]
+    )
 
 
 def statuses(results: Results) -> pd.DataFrame:
@@ -714,4 +802,6 @@ def statuses(results: Results) -> pd.DataFrame:
     counts = Counter((record.measure, record.backend, record.status) for record in results.records)
     seen = [status for status in get_args(Status) if any(key[2] == status for key in counts)]
     rows = sorted({key[:2] for key in counts})
-    return pd.DataFrame([[*row, *(counts[*row, status] for status in seen)] for row in rows], columns=["measure", "backend", *seen])
+    return pd.DataFrame(
+        [[*row, *(counts[*row, status] for status in seen)] for row in rows], columns=["measure", "backend", *seen]
+    )

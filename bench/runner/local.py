@@ -70,12 +70,13 @@ def run(
     limits: Limits,
     observer: Observer,
     interrupted: threading.Event,
-    worker: Sequence[str] = WORKER,
+    worker: Sequence[str] | None = None,
 ) -> Iterator[Record]:
     """Run `cells` and yield the record of each as it ends.
 
-    Cells with an obstacle end `unavailable` without a process. Once `interrupted` is set, the running cell ends `interrupted` and nothing
-    more starts; so it is with the budget, but for the running cell. `worker` is the command that runs `bench.runner.worker`.
+    Cells with an obstacle end `unavailable` without a process. Once `interrupted` is set, the running cell ends
+    `interrupted` and nothing more starts; so it is with the budget, but for the running cell. `worker` is the command
+    of another installation's `bench.runner.worker`.
     """
     budget = _Budget(limits.budget)
     for planned in cells:
@@ -93,7 +94,7 @@ def run(
         while pending:
             if interrupted.is_set() or not budget.allows(pending[0]):
                 return
-            with _Worker(worker, list(pending), settings) as process:
+            with _Worker(worker or WORKER, list(pending), settings) as process:
                 while pending and not interrupted.is_set() and budget.allows(pending[0]):
                     observer.started(pending[0])
                     record = process.record(pending[0], limits, observer, interrupted)
@@ -184,9 +185,7 @@ class _Worker:
         with suppress(BrokenPipeError):
             self._process.stdin.close()
 
-    def record(
-        self, planned: PlannedCell, limits: Limits, observer: Observer, interrupted: threading.Event
-    ) -> Record:
+    def record(self, planned: PlannedCell, limits: Limits, observer: Observer, interrupted: threading.Event) -> Record:
         """Wait for the record of `planned`; whatever keeps it from coming becomes the status of the record."""
         clock, started = self._clock, self._started
         end = None if limits.timeout is None else clock + limits.timeout
@@ -284,7 +283,13 @@ class _Memory:
 
 def thread_environment(threads: int) -> dict[str, str]:
     """Return the environment variables that give every framework `threads` threads."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    names = (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "TF_NUM_INTRAOP_THREADS",
+        "TF_NUM_INTEROP_THREADS",
+    )
     return dict.fromkeys(names, str(threads))
 
 

@@ -27,7 +27,6 @@ from bench.spec import (
     RandomRows,
     ReviewTexts,
     SimpleRNN,
-    Suite,
 )
 
 DEFAULT_BACKENDS = ("keras-tensorflow", "torch")
@@ -88,8 +87,8 @@ def shares_processes(profile: Profile, measure: Measure) -> bool:
 def plan(catalog: Catalog, matrix: Matrix, measured: Callable[[Cell], float | None] | None = None) -> list[PlannedCell]:
     """Return the cells of `matrix`, seed by seed, so that every case shows a result early.
 
-    Cells that cannot run stay in the plan with their obstacle. `measured` gives the seconds that a cell took before, where
-    that is known. Raises `UsageError` for an unknown name and for a matrix without cells, `Unavailable` when no
+    Cells that cannot run stay in the plan with their obstacle. `measured` gives the seconds that a cell took before,
+    where that is known. Raises `UsageError` for an unknown name and for a matrix without cells, `Unavailable` when no
     framework is installed and none was named.
     """
     numerics_differences(matrix.numerics)
@@ -101,19 +100,26 @@ def plan(catalog: Catalog, matrix: Matrix, measured: Callable[[Cell], float | No
         raise UsageError(f"no cell matches {' '.join(matrix.patterns) or 'the options'}; see `bench list --cells`")
     order = {f"{suite.name}/{case.name}": place for place, (suite, case) in enumerate(catalog.select(["*"]))}
     cells = sorted(named, key=lambda cell: (cell.seed, order[cell.case_name]))
-    planned = []
-    for repeat in range(matrix.repeats):
-        for cell in cells:
-            suite, case = catalog.case(cell.case_name)
-            case = apply(case, matrix.profile)
-            model = resolve(suite, case, cell.numerics)
-            obstacle = _obstacle(cell, case, model, matrix.stand_ins)
-            known = measured(cell) if measured else None
-            if known is None:
-                known = rough_seconds(cell.backend, case, model, shared=shares_processes(matrix.profile, matrix.measure))
-            seconds = 0.0 if obstacle else known
-            planned.append(PlannedCell(cell, repeat, named[cell], obstacle, seconds))
-    return sorted(planned, key=lambda cell: cell.cell.seed)
+    obstacles_and_seconds = {cell: _outlook(catalog, matrix, cell, measured) for cell in cells}
+    repeated = [(cell, repeat) for cell in cells for repeat in range(matrix.repeats)]
+    # Sorting is stable: within a seed and a repeat the cells stay in the order of the cases.
+    repeated.sort(key=lambda pair: (pair[0].seed, pair[1]))
+    return [PlannedCell(cell, repeat, named[cell], *obstacles_and_seconds[cell]) for cell, repeat in repeated]
+
+
+def _outlook(
+    catalog: Catalog, matrix: Matrix, cell: Cell, measured: Callable[[Cell], float | None] | None
+) -> tuple[Obstacle | None, float]:
+    """Return what keeps a cell from running, and how many seconds it will take."""
+    suite, case = catalog.case(cell.case_name)
+    case = apply(case, matrix.profile)
+    model = resolve(suite, case, cell.numerics)
+    obstacle = _obstacle(cell, case, model, matrix.stand_ins)
+    if obstacle:
+        return obstacle, 0.0
+    known = measured(cell) if measured else None
+    shared = shares_processes(matrix.profile, matrix.measure)
+    return None, rough_seconds(cell.backend, case, model, shared=shared) if known is None else known
 
 
 def _cells(catalog: Catalog, matrix: Matrix, pattern: str) -> Iterator[tuple[Cell, frozenset[Part]]]:
@@ -121,7 +127,9 @@ def _cells(catalog: Catalog, matrix: Matrix, pattern: str) -> Iterator[tuple[Cel
     case_pattern, _, options = pattern.partition("@")
     match = _OPTIONS.fullmatch(options)
     if match is None:
-        raise UsageError(f"not a pattern: {pattern!r}; expected suite/case or suite/case@backend,kernel,device,numerics#seed")
+        raise UsageError(
+            f"not a pattern: {pattern!r}; expected suite/case or suite/case@backend,kernel,device,numerics#seed"
+        )
     wanted = {name: text or "*" for name, text in match.groupdict().items()}
     named_case = "/" in case_pattern and not _is_glob(case_pattern)
     infos, backend_named = _backends(matrix, wanted["backend"])
@@ -161,7 +169,8 @@ def _backends(matrix: Matrix, wanted: str) -> tuple[list[BackendInfo], bool]:
     installed = [info for info in map(backend, DEFAULT_BACKENDS) if info.missing() is None]
     if not installed:
         raise Unavailable(
-            "no framework is installed; pip install 'twinbench[torch]' or 'twinbench[tensorflow]' (or both: 'twinbench[all]')"
+            "no framework is installed; pip install 'twinbench[torch]' or 'twinbench[tensorflow]' (or both:
+            'twinbench[all]')"
         )
     return installed, False
 
@@ -241,9 +250,10 @@ def _is_glob(text: str) -> bool:
 def rough_seconds(backend_name: str, case: Case, model: Model, *, shared: bool) -> float:
     """Return a guess of a cell's seconds on two CPU cores, good to a factor of about three.
 
-    Process start and tracing: 6 s (Keras), 3 s (torch); in a shared process 1.5 s and 0.2 s. A recurrent layer costs 1.6 (SimpleRNN) or 4.5 microseconds (LSTM, GRU) per row and
-    time step at 100 units and 32 features, measured on two cores at batch 32 (docs/design.md); a training step also touches every trainable
-    weight (5 ns each). Where the document prints its epochs, as many are assumed, else at most 20. Evaluation costs a third of training.
+    Process start and tracing: 6 s (Keras), 3 s (torch); in a shared process 1.5 s and 0.2 s. A recurrent layer costs
+    1.6 (SimpleRNN) or 4.5 microseconds (LSTM, GRU) per row and time step at 100 units and 32 features, measured on
+    two cores at batch 32 (docs/design.md); a training step also touches every trainable weight (5 ns each). Where the
+    document prints its epochs, as many are assumed, else at most 20. Evaluation costs a third of training.
     """
     start = (1.5 if shared else 6.0) if backend_name.startswith("keras") else (0.2 if shared else 3.0)
     rows, evaluated = _rows(case)

@@ -1,8 +1,9 @@
 """The process in which cells run: one JSON request on stdin, JSON lines back on a descriptor of its own.
 
-Started by `bench.runner.local` as `python -m bench.runner.worker DESCRIPTOR`, with thread counts already in its environment. stdout and
-stderr belong to the frameworks. Answers are `{"event": "epoch", ...}` while a cell trains and `{"event": "record", "record": {...}}` when it
-is done. stdin stays open as long as the parent lives; its end ends this process at once.
+Started by `bench.runner.local` as `python -m bench.runner.worker DESCRIPTOR`, with thread counts already in its
+environment. stdout and stderr belong to the frameworks. Answers are `{"event": "epoch", ...}` while a cell trains and
+`{"event": "record", "record": {...}}` when it is done. stdin stays open as long as the parent lives; its end ends
+this process at once.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def main() -> None:
     answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
     request = Request.model_validate_json(sys.stdin.readline())
     if request.protocol != PROTOCOL:
-        sys.exit(f"this worker speaks protocol {PROTOCOL}, asked for {request.protocol}; use the same version of twinbench")
+        sys.exit(
+            f"this worker speaks protocol {PROTOCOL}, asked for {request.protocol}; use the same version of twinbench"
+        )
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     # A backend reads its environment when its framework is imported, so it is set before anything else happens.
     os.environ.update(dict(backend(Cell.parse(request.cells[0].cell).backend).environment))
@@ -169,12 +172,17 @@ def classify(error: BaseException) -> tuple[Status, str]:
     if isinstance(error, Unavailable):
         return "unavailable", text
     # torch.OutOfMemoryError, tensorflow's ResourceExhaustedError, XLA's and ATen's allocator messages: by name, no framework imported.
-    out_of_memory = type(error).__name__ in ("MemoryError", "OutOfMemoryError", "ResourceExhaustedError", "_ArrayMemoryError")
+    out_of_memory = type(error).__name__ in (
+        "MemoryError",
+        "OutOfMemoryError",
+        "ResourceExhaustedError",
+        "_ArrayMemoryError",
+    )
     if out_of_memory or "RESOURCE_EXHAUSTED" in text or "DefaultCPUAllocator: can't allocate memory" in text:
         return "out-of-memory", f"{type(error).__name__}: {first_line}"
     if isinstance(error, BenchError):
         return "failed", text
-    return "failed", f"{type(error).__name__}: {first_line}"
+    return "failed", f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
 
 
 def data_used(dataset: Dataset) -> DataUsed:

@@ -1,0 +1,128 @@
+"""Sessions: `nox -s bench` shows the tables, `nox -s tests` proves the code. All of them share one environment.
+
+Arguments after `--` go to the session's command: `nox -s tests -- tests/data -k glove`, `nox -s bench -- 'imdb-rnn/*'`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import platform
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.7.11"  # the first whose CommandFailed knows the exit code
+nox.options.sessions = ["tests", "lint"]
+
+REPORTS = Path("reports/local")
+TABLES = ("parameters.md", "timing.md", "accuracy.md")
+NOT_ALL_OK = 3  # `bench run` measured, but some cells did not end ok: the tables say which
+
+
+@nox.session(python=False, tags=["check"])
+def tests(session: nox.Session) -> None:
+    """Run the tests."""
+    session.run(environment(session), "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=False, tags=["check"])
+def lint(session: nox.Session) -> None:
+    """Check style, format and types."""
+    python = environment(session)
+    session.run(python, "-m", "ruff", "check")
+    session.run(python, "-m", "ruff", "format", "--check")
+    session.run(python, "-m", "mypy", "--strict", "bench")
+
+
+@nox.session(python=False, tags=["measure"])
+def bench(session: nox.Session) -> None:
+    """Run the quick profile of every case under Keras and PyTorch, then write and print the tables."""
+    run_and_report(session, *session.posargs)
+
+
+@nox.session(name="bench-gpu", python=False, tags=["measure"])
+def bench_gpu(session: nox.Session) -> None:
+    """Do the same on a CUDA device."""
+    run_and_report(session, "--device", "cuda", *session.posargs)
+
+
+@nox.session(python=False, tags=["measure"])
+def report(session: nox.Session) -> None:
+    """Write the tables of the latest run, or of the runs named, again."""
+    leave(bench_command(session, "report", "--out", str(REPORTS), *session.posargs))
+
+
+def run_and_report(session: nox.Session, *arguments: str) -> None:
+    """Run cells, report what ended, print the tables, and leave with the exit code of `bench run`."""
+    ran = bench_command(session, "run", *arguments)
+    if ran not in (0, NOT_ALL_OK) or {"--dry-run", "--help", "-h"} & set(arguments):
+        leave(ran)
+        return
+    reported = bench_command(session, "report", "--out", str(REPORTS), *for_report(arguments))
+    if reported == 0:
+        print(*((REPORTS / name).read_text() for name in TABLES), sep="\n")
+        session.log(f"the tables and an index, README.md, lie in {REPORTS}")
+    leave(reported or ran)
+
+
+def for_report(arguments: tuple[str, ...]) -> list[str]:
+    """Return those arguments of `bench run` that `bench report` needs too: the run gone on with, its store and suites."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--resume")
+    parser.add_argument("--store")
+    parser.add_argument("--suites", action="append", default=[])
+    told, _ = parser.parse_known_args(arguments)
+    options = [f"--suites={path}" for path in told.suites]
+    if told.store:
+        options.append(f"--store={told.store}")
+    return [*options, told.resume] if told.resume else options
+
+
+def bench_command(session: nox.Session, *arguments: str) -> int:
+    """Run `bench` with `arguments` and return its exit code; an interrupted run gets time to store what it has."""
+    try:
+        session.run(environment(session), "-m", "bench", *arguments, interrupt_timeout=30, terminate_timeout=10)
+    except nox.command.CommandFailed as failed:
+        return failed.return_code or 1
+    return 0
+
+
+def leave(exit_code: int) -> None:
+    """Hand the exit code of `bench` on: nox itself would make a 1 of any failure."""
+    if exit_code:
+        sys.exit(exit_code)
+
+
+def environment(session: nox.Session) -> str:
+    """Return the Python of the environment that all sessions share; make it, or bring it up to date, when needed.
+
+    A change of Python or of the kind of machine makes it anew; changed requirements are installed into it.
+    """
+    home = session.cache_dir.parent / "frameworks"
+    python = str(home / ("Scripts/python.exe" if platform.system() == "Windows" else "bin/python"))
+    extras, *more = frameworks()
+    kind = shlex.join([sys.version, extras, *more])
+    files = Path("pyproject.toml").read_bytes() + Path("constraints.txt").read_bytes()
+    requirements = hashlib.sha256(files).hexdigest()
+    stamp = home / "installed.txt"
+    installed = stamp.read_text().splitlines() if stamp.exists() else []
+    if installed != [kind, requirements]:
+        stamp.unlink(missing_ok=True)
+        if installed[:1] != [kind]:
+            session.run_install(sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(home))
+        packages = ["--editable", f".[{extras},dev]", *more, "--constraint", "constraints.txt"]
+        session.run_install(python, "-m", "pip", "install", "--quiet", *packages)
+        stamp.write_text(f"{kind}\n{requirements}\n")
+    return python
+
+
+def frameworks() -> tuple[str, ...]:
+    """Return the extras that hold this machine's builds of the frameworks, then what they need besides."""
+    if shutil.which("nvidia-smi"):
+        return ("tensorflow,torch", "tensorflow[and-cuda]")
+    has_cpu_build = platform.machine() in ("x86_64", "AMD64") and platform.system() in ("Linux", "Windows")
+    return ("tensorflow-cpu,torch" if has_cpu_build else "tensorflow,torch",)

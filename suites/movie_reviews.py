@@ -1,0 +1,171 @@
+"""Document 003: recurrent neural networks and their modifications (a workshop)."""
+
+from bench.spec import (
+    GRU,
+    KERAS_2_0,
+    LSTM,
+    ActivationLayer,
+    Bidirectional,
+    Case,
+    Dense,
+    Documented,
+    Dropout,
+    EarlyStopping,
+    Embedding,
+    Glove,
+    LabelledCsv,
+    Score,
+    SimpleRNN,
+    Suite,
+    Training,
+)
+
+REVIEWS = LabelledCsv(
+    file="movie_reviews.csv",
+    num_words=10000,
+    maxlen=40,
+    filters='#$%&()*+-/:;<=>@[\\]^{|}~\t\n,.!"',
+    remove="'",
+    validation=0.1,
+    split_seed=42,
+)
+TRAINING = Training(
+    "adam",
+    epochs=100,
+    batch_size=1024,
+    early_stopping=EarlyStopping(patience=5, monitor="val_accuracy"),
+    checkpoint="val_accuracy",
+)
+GLOVE = Embedding(10000, 50, vectors=Glove(50), trainable=False)
+MASKED_GLOVE = Embedding(10000, 50, vectors=Glove(50), trainable=False, mask_zero=True)
+
+SUITE = Suite(
+    "movie-reviews",
+    document="003",
+    title="Recurrent neural networks and their modifications (workshop)",
+    era=KERAS_2_0,
+    cases=(
+        Case(
+            "simple-rnn",
+            data=REVIEWS,
+            layers=(GLOVE, SimpleRNN(100), Dense(1), ActivationLayer("sigmoid")),
+            training=TRAINING,
+            documented=Documented(
+                layers=(500000, 15100, 101, 0),
+                total=515201,
+                trainable=15201,
+                frozen=500000,
+                train=Score(accuracy=0.7713),
+                validation=Score(accuracy=0.7560),
+            ),
+        ),
+        Case(
+            "lstm",
+            data=REVIEWS,
+            layers=(GLOVE, LSTM(100), Dense(1), ActivationLayer("sigmoid")),
+            training=TRAINING,
+            documented=Documented(
+                layers=(500000, 60400, 101, 0),
+                total=560501,
+                trainable=60501,
+                frozen=500000,
+                train=Score(accuracy=0.8249),
+                validation=Score(accuracy=0.7771),
+            ),
+        ),
+        Case(
+            "gru",
+            data=REVIEWS,
+            layers=(GLOVE, GRU(100, reset_after=False), Dense(1), ActivationLayer("sigmoid")),
+            training=TRAINING,
+            documented=Documented(
+                layers=(500000, 45300, 101, 0),
+                total=545401,
+                trainable=45401,
+                frozen=500000,
+                train=Score(accuracy=0.8238),
+                validation=Score(accuracy=0.7849),
+            ),
+            notes=("The GRU is the one of Keras before 2.3: reset_after=False, one bias vector.",),
+        ),
+        Case(
+            "modified-lstm",
+            data=REVIEWS,
+            layers=(
+                MASKED_GLOVE,
+                Dropout(0.2),
+                LSTM(100, dropout=0.1, recurrent_dropout=0.1),
+                Dropout(0.2),
+                Dense(1),
+                ActivationLayer("sigmoid"),
+            ),
+            training=TRAINING,
+            documented=Documented(
+                layers=(500000, 0, 60400, 0, 101, 0),
+                total=560501,
+                trainable=60501,
+                frozen=500000,
+                train=Score(accuracy=0.7899),
+                validation=Score(accuracy=0.7981),
+            ),
+        ),
+        Case(
+            "bidirectional-lstm",
+            data=REVIEWS,
+            layers=(
+                MASKED_GLOVE,
+                Dropout(0.2),
+                Bidirectional(LSTM(100, dropout=0.1, recurrent_dropout=0.1)),
+                Dropout(0.2),
+                Dense(1),
+                ActivationLayer("sigmoid"),
+            ),
+            training=TRAINING,
+            documented=Documented(
+                layers=(500000, 0, 120800, 0, 201, 0),
+                total=621001,
+                trainable=121001,
+                frozen=500000,
+                train=Score(accuracy=0.8155),
+                validation=Score(accuracy=0.8010),
+            ),
+        ),
+        Case(
+            "stacked-lstm",
+            data=REVIEWS,
+            layers=(
+                MASKED_GLOVE,
+                Dropout(0.2),
+                LSTM(100, return_sequences=True, dropout=0.1, recurrent_dropout=0.1),
+                LSTM(100, dropout=0.1, recurrent_dropout=0.1),
+                Dropout(0.2),
+                Dense(1),
+                ActivationLayer("sigmoid"),
+            ),
+            training=TRAINING,
+            documented=Documented(
+                layers=(500000, 0, 60400, 80400, 0, 101, 0),
+                train=Score(accuracy=0.7909),
+                validation=Score(accuracy=0.7980),
+            ),
+            notes=(
+                "The printed summary is cut off after 'Total para': the document prints layer counts and no totals.",
+            ),
+        ),
+    ),
+    notes=(
+        (
+            "The accuracies are prose and the fit call is commented out in the print: epoch counts are not documented, "
+            "nor is it whether the accuracies are those of the last weights or of the checkpoint: both are recorded."
+        ),
+        "The checkpoint writes the weights with the best validation accuracy to a file; the model keeps its last ones.",
+        (
+            "In the document's data the word 'nice' has index 342 and occurs 3,846 times; 102 of the 9,999 words of "
+            "ranks 1 to 9,999 have no vector."
+        ),
+        (
+            "The text also names as things to vary: ensembles, the network architecture, embedding width, dictionary "
+            "size, sentence length, and l1/l2 regularisation (which it says worsens the results)."
+        ),
+    ),
+)

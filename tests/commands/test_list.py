@@ -1,0 +1,135 @@
+"""`bench list` as its users run it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.backends.base import backend
+from bench.cli import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["list", *arguments])
+    out, err = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, out, err
+
+
+def records(capsys: pytest.CaptureFixture[str], *patterns: str) -> dict[str, Any]:
+    code, out, _ = run(capsys, "--json", *patterns)
+    assert code == 0
+    document = json.loads(out)
+    assert document["schema_version"] == 1
+    return {f"{record['suite']}/{record['case']}": record for record in document["records"]}
+
+
+def test_a_line_holds_case_parameters_figure_and_layers(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "imdb-rnn/lstm", "movie-reviews/gru")
+    lines = [" ".join(line.split()) for line in out.splitlines() if "/" in line.split(" ")[0]]
+    assert (code, err) == (0, "")
+    assert lines == [
+        "imdb-rnn/lstm 213,301 213,301 0.7910 test Embedding(5000,32) · LSTM(100) · Dense(1)",
+        "movie-reviews/gru 545,401 45,401 0.7849 val a "
+        "Embedding(10000,50,GloVe,frozen) · GRU(100,reset_after=False) · Dense(1)",
+    ]
+
+
+def test_notes_stand_under_the_table_and_unjudged_figures_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "*/word2vec-300", "*/lstm-16")
+    assert "0.7843 test ?" in out
+    assert out.count("The document prints neither epochs nor batch size.") == 1
+    assert "(a) The document prints neither epochs nor batch size." in out
+    assert "another word's vector" in out
+    assert "?   not judged" in out
+
+
+def test_columns_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "word-embeddings")
+    table = [line for line in out.splitlines() if line.startswith(("case ", "word-embeddings/"))]
+    start = table[0].index("layers")
+    assert {line[start - 2 : start] for line in table} == {"  "}
+    assert all(line[start:].startswith("Embedding(") for line in table[1:])
+
+
+def test_json_lists_every_documented_case_with_all_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = records(capsys)
+    assert len(listed) == 37
+    simple = listed["imdb-rnn/simple-rnn"]
+    assert simple["documented"]["train"] == {"loss": 0.23753432908952235, "accuracy": 0.9356}
+    assert simple["documented"]["epochs"][0] == {
+        "loss": 0.6929,
+        "accuracy": 0.5320,
+        "val_loss": 0.6845,
+        "val_accuracy": 0.5568,
+        "seconds": 26,
+        "step_ms": None,
+    }
+    assert simple["layers"][1] == {
+        "kind": "SimpleRNN",
+        "units": 100,
+        "return_sequences": False,
+        "dropout": 0.0,
+        "recurrent_dropout": 0.0,
+    }
+    assert simple["training"]["validation"] == {"kind": "LastFraction", "fraction": 0.25}
+    assert simple["parameters"]["total"] == simple["documented"]["total"] == 173_401
+    assert listed["text-networks/word2vec-300"]["documented"]["frozen"] == 3000
+    assert listed["text-networks/word2vec-300"]["parameters"]["frozen"] == 3_000_000
+    assert listed["imdb-rnn/lstm-cudnn"]["requires"] == {"kernel": "fused", "device": "cuda"}
+    assert listed["movie-reviews/lstm"]["layers"][0]["vectors"] == {"kind": "Glove", "dimension": 50}
+
+
+def test_patterns_narrow_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(records(capsys, "*/simple-rnn")) == {"imdb-rnn/simple-rnn", "movie-reviews/simple-rnn"}
+
+
+def test_json_describes_the_suites_of_the_listed_cases(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "--json", "word-embeddings/glove-200")
+    (suite,) = json.loads(out)["suites"]
+    assert (suite["name"], suite["document"], suite["era"]["keras"]) == ("word-embeddings", "001", "2.3-2.10")
+    assert "GPU" in suite["hardware"]
+
+
+def test_an_unknown_pattern_ends_with_2_and_the_nearest_names(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "imdb-rnn/lstn")
+    assert (code, out) == (2, "")
+    assert "'imdb-rnn/lstn'; nearest: imdb-rnn/lstm" in err
+
+
+def test_a_broken_suite_file_is_reported_after_the_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from bench.spec import LSTM\nLSTM(0)\n", encoding="utf-8")
+    code, out, err = run(capsys, "--suites", str(file))
+    assert code == 2
+    assert "imdb-rnn/lstm" in out
+    assert f"suite file {file.resolve()}, line 2: LSTM.units must be positive, got 0" in err
+
+
+def test_cells_are_those_of_a_bare_run(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = backend("torch").missing()
+    if reason:
+        pytest.skip(reason)
+    code, out, _ = run(capsys, "--cells", "imdb-rnn/lstm")
+    assert code == 0
+    assert any(line.startswith("imdb-rnn/lstm@torch,generic,cpu,documented#0") for line in out.splitlines())
+
+
+def test_listing_imports_neither_frameworks_nor_heavy_libraries() -> None:
+    # Start-up time is kept by what is not imported; the measured figure is in docs/.
+    script = (
+        "import sys\n"
+        "from bench.cli import main\n"
+        "try:\n    main(['list'])\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'numpy', 'pandas', 'rich', 'sqlite3', 'scipy', 'matplotlib', 'torch', 'tensorflow', 'keras', 'jax'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"

@@ -1,0 +1,143 @@
+"""`bench report` and `bench export` as their users run them, on a store written here."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli import main
+from bench.record import Metrics, Record, Score, Weights
+from bench.store import Store
+
+ENVIRONMENT = {"cpu": "Example CPU", "threads": 2, "git": {"commit": "0" * 40, "dirty": False}}
+OPTIONS = {"seeds": 3, "repeats": 1, "patterns": ["imdb-rnn/lstm"]}
+
+
+def record(seed: int, **changes: Any) -> Record:
+    score = Score(loss=0.5, accuracy=0.78 + seed / 100, rows=2000)
+    fields: dict[str, Any] = {
+        "suite": "imdb-rnn",
+        "case": "lstm",
+        "backend": "torch",
+        "kernel": "generic",
+        "device": "cpu",
+        "numerics": "documented",
+        "seed": seed,
+        "profile": "documented",
+        "measure": "accuracy",
+        "status": "ok",
+        "metrics": Metrics(epochs=[], last=Weights(epoch=3, test=score)),
+        "started": f"2026-01-01T00:00:0{seed}+00:00",
+        "seconds": 1.0,
+    }
+    return Record(**{**fields, **changes})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    path = tmp_path / "results.sqlite"
+    with Store(path, create=True) as opened:
+        for name, seeds in ("older", [0, 1]), ("newer", [2]):
+            opened.create_run(
+                name, "documented", ENVIRONMENT, ["bench", "run", "imdb-rnn/lstm", "--seeds", "3"], OPTIONS
+            )
+            for seed in seeds:
+                opened.add(name, record(seed), ENVIRONMENT)
+        opened.create_run("quick", "quick", ENVIRONMENT, ["bench", "run"], OPTIONS)
+        opened.add("quick", record(0, profile="quick"), ENVIRONMENT)
+        opened.create_run("empty", "documented", ENVIRONMENT, ["bench", "run"], OPTIONS)
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, out, err
+
+
+def test_report_writes_the_files_and_says_where(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "reports"
+    code, shown, _ = run(capsys, "report", "older", "--store", str(store), "--out", str(out))
+    assert code == 0
+    files = ["README.md", "accuracy.md", "timing.md", "parameters.md"]
+    assert [line for line in shown.splitlines() if line.startswith("wrote")] == [
+        f"wrote {out / name}" for name in files
+    ]
+    index = (out / "README.md").read_text(encoding="utf-8")
+    assert "`bench run imdb-rnn/lstm --seeds 3`" in index
+    assert shown.splitlines()[0] in index, "the answer is printed, too"
+    assert "78.50" in (out / "accuracy.md").read_text(encoding="utf-8")
+    assert "2 of 3" in (out / "accuracy.md").read_text(encoding="utf-8")
+
+
+def test_report_merges_runs_and_lists_its_files_as_json(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["report", "older", "newer", "--store", str(store), "--out", str(tmp_path / "r"), "--json"]
+    code, shown, _ = run(capsys, *arguments)
+    document = json.loads(shown)
+    assert (code, document["schema_version"]) == (0, 1)
+    assert [Path(file).name for file in document["files"]] == ["README.md", "accuracy.md", "timing.md", "parameters.md"]
+    text = Path(document["files"][1]).read_text(encoding="utf-8")
+    assert "n too small, 3 of 3" in text
+    assert "79.00" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["odler"], "unknown run 'odler'; nearest: older"),
+        (["older", "quick"], "different profiles"),
+        (["older", "--format", "md,htm"], "unknown format 'htm'; nearest: md"),
+        ([], "run empty holds no record yet"),
+    ],
+)
+def test_wrong_input_is_named_and_nothing_is_written(
+    arguments: list[str], message: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "reports"
+    code, _, err = run(capsys, "report", *arguments, "--store", str(store), "--out", str(out))
+    assert code == 2
+    assert message in err
+    assert not out.exists()
+
+
+def test_exported_json_gives_the_records_back(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, shown, _ = run(capsys, "export", "older", "--store", str(store))
+    document = json.loads(shown)
+    assert (code, document["schema_version"]) == (0, 1)
+    assert document["environments"][document["records"][0]["environment"]] == ENVIRONMENT
+    assert {one["run"] for one in document["records"]} == {"older"}
+    again = [
+        Record.model_validate({key: value for key, value in one.items() if key not in ("run", "environment")})
+        for one in document["records"]
+    ]
+    assert again == [record(0), record(1)]
+
+
+def test_exported_csv_has_a_row_per_cell(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "new" / "cells.csv"
+    code, shown, err = run(capsys, "export", "older", "--format", "csv", "--out", str(file), "--store", str(store))
+    assert (code, shown) == (0, "")
+    assert f"wrote 2 records of run older to {file}" in err
+    with file.open(encoding="utf-8", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [(row["case"], row["seed"], float(row["last_test_accuracy"])) for row in rows] == [
+        ("lstm", "0", 0.78),
+        ("lstm", "1", 0.79),
+    ]
+
+
+def test_help_loads_no_pandas() -> None:
+    script = "import sys; from bench import cli; cli.cli.list_commands(None); sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,130 @@
+"""`bench run` as its users meet it: plans, messages, exit codes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bench.catalog import load
+from bench.cli import main
+from tests.conftest import Bench
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", *arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["imdb-rnn/lstn"], "unknown suite or case 'imdb-rnn/lstn'; nearest: imdb-rnn/lstm"),
+        (["--backend", "troch"], "unknown backend 'troch'; nearest: torch"),
+        (["--numerics", "nativ"], "unknown numerics 'nativ'; nearest: native"),
+        (["--profile", "slow"], "'slow' is not one of 'quick', 'documented'"),
+        (["--seed", "3"], "No such option"),
+        (["--seeds", "0"], "0 is not in the range x>=1"),
+        (["--stand-in", "glove"], "--stand-in 'glove': expected NAME=OTHER"),
+        (["--resume", "r"], "no store at"),
+        (["--resume", "r", "--name", "s"], "give one of them"),
+        (["--suites", "nowhere.py"], "suite path nowhere.py does not exist"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_a_message_that_names_it(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_lists_every_cell_with_an_estimate_and_writes_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("--dry-run", "--json", "--backend", "torch", "--seeds", "2") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema_version"] == 1
+    assert len(document["cells"]) == 2 * len(list(load().cases()))
+    assert document["estimated_seconds"] == pytest.approx(sum(cell["estimated_seconds"] for cell in document["cells"]))
+    assert run("--dry-run", "imdb-rnn/lstm-cudnn@torch") == 0
+    assert "unavailable: imdb-rnn/lstm-cudnn is for cuda only" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_suite_file_ends_with_2_and_its_place(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("from bench.spec import *\nLSTM(-3)\n")
+    assert run("--dry-run", "--suites", str(broken)) == 2
+    assert f"suite file {broken}, line 2: LSTM.units must be positive, got -3" in capsys.readouterr().err
+
+
+def test_the_summary_says_what_became_of_the_cells_and_where_to_go_next(fake_bench: Bench) -> None:
+    ended = fake_bench("fake/fine@fake", "--name", "my run")
+    assert ended.returncode == 0
+    summary = ended.stdout.splitlines()
+    assert summary[0].startswith("1 cells in ")
+    assert summary[0].endswith(": 1 ok")
+    assert summary[1] == f"Results: run my run in {fake_bench.store}"
+    assert summary[2] == f"Next: bench report 'my run' --store {fake_bench.store}"
+    assert "[1/1] fake/fine@fake,none,cpu,documented#0  ok  test accuracy" in ended.stderr
+
+
+def test_the_command_for_a_failed_cell_runs_exactly_that_cell(fake_bench: Bench) -> None:
+    failed = fake_bench("fake/raises@fake", "fake/fine@fake", "--name", "r")
+    assert failed.returncode == 3
+    (line,) = [line for line in failed.stdout.splitlines() if "run it again: " in line]
+    bench, verb, *arguments = shlex.split(line.partition("run it again: ")[2])
+    assert (bench, verb) == ("bench", "run")
+    assert fake_bench(*arguments, FAKE_MENDED="1").returncode == 0
+    assert fake_bench.statuses("r") == {"raises": "ok", "fine": "ok"}
+    assert len(fake_bench.trainings()) == 3
+
+
+def test_json_is_all_that_stdout_holds(fake_bench: Bench) -> None:
+    ended = fake_bench("fake/fine@fake", "--json")
+    document = json.loads(ended.stdout)
+    assert document["schema_version"] == 1
+    (record,) = document["records"]
+    assert (record["case"], record["status"], record["seed"]) == ("fine", "ok", 0)
+    assert "Results: run " in ended.stderr
+
+
+def test_unavailable_counts_only_when_it_was_asked_for(fake_bench: Bench) -> None:
+    assert fake_bench("fake/gp*@fake", "fake/no-f*@fake", "--name", "r").returncode == 0
+    assert fake_bench.statuses("r") == {"gpu": "unavailable", "no-file": "unavailable"}
+    assert "nowhere.csv" in str(fake_bench.records("r")["no-file"].reason)
+    assert fake_bench("fake/gpu@fake").returncode == 3
+    absent = fake_bench("fake/fi*", "--backend", "absent")
+    assert absent.returncode == 3
+    assert "no-such-distribution is not installed; pip install 'twinbench[absent]'" in absent.stdout
+    assert fake_bench.trainings() == []
+
+
+def test_budget_starts_no_cell_that_would_exceed_it(fake_bench: Bench) -> None:
+    ended = fake_bench("fake/slow-*@fake", "--name", "r", "--budget", "0.5")
+    assert ended.returncode == 0, ended.stderr
+    assert "3 cells have not been started; go on with: bench run --resume r" in ended.stdout
+    assert fake_bench.trainings() == []
+
+
+def test_resume_keeps_the_profile_and_names_an_unknown_run(fake_bench: Bench) -> None:
+    assert fake_bench("fake/gpu@fake", "--name", "r").returncode == 3
+    other = fake_bench("--resume", "r", profile="quick")
+    assert other.returncode == 2
+    assert "run 'r' has profile documented" in other.stderr
+    unknown = fake_bench("--resume", "rr")
+    assert unknown.returncode == 2
+    assert "unknown run 'rr'; nearest: r" in unknown.stderr

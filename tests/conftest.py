@@ -1,0 +1,115 @@
+"""A suite of well- and ill-behaved cases, its data, and the command that runs them without a framework."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bench.record import Record
+from bench.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "tests" / "runner"
+
+SUITE = """
+import sys
+sys.path.insert(0, {here!r})
+from fake_bench import *
+from bench.spec import *
+
+DATA = Embedded(num_words=30, maxlen=4, train=24, validation=8, test=8)
+BEHAVIOURS = dict(fine=FINE, hangs=HANGS, allocates=ALLOCATES, diverges=DIVERGES, dies=DIES, raises=RAISES, exits=EXITS,
+                  talks=TALKS, starves=STARVES)
+
+def case(name, width, words=30, data=DATA, **more):
+    layers = (Embedding(words, width), Flatten(), Dense(1, "sigmoid"))
+    return Case(name, data=data, layers=layers, training=Training("adam", epochs=3, batch_size=8), **more)
+
+SUITE = Suite("fake", document="none", title="Cases that misbehave", era=KERAS_3, cases=(
+    *(case(name, width) for name, width in BEHAVIOURS.items()),
+    *(case(f"slow-{{i}}", SLOW, words=30 + i) for i in range(3)),
+    case("gpu", FINE, requires=Requires("none", "cuda")),
+    case("own-file", FINE, data=LabelledCsv("reviews.csv", num_words=30, maxlen=4, filters="", validation=0.25)),
+    case("no-file", FINE, data=LabelledCsv("nowhere.csv", num_words=30, maxlen=4, filters="")),
+))
+"""
+
+
+class Training(NamedTuple):
+    """What the fake backend notes when a training begins; the words of its Embedding tell the slow cases apart."""
+
+    process: int
+    width: int
+    words: int
+
+
+@dataclass
+class Bench:
+    """Runs `bench run` on the fake suite in a folder of its own."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store.sqlite"
+
+    def command(self, *arguments: str, profile: str = "documented") -> list[str]:
+        common = ["--profile", profile, "--suites", str(self.folder / "suite.py"), "--store", str(self.store)]
+        return [sys.executable, str(HERE / "fake_bench.py"), "run", *arguments, *common]
+
+    def __call__(
+        self, *arguments: str, profile: str = "documented", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments, profile=profile),
+            env={**self.environment, **environment},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def statuses(self, run: str) -> dict[str, str]:
+        return {case: record.status for case, record in self.records(run).items()}
+
+    def records(self, run: str) -> dict[str, Record]:
+        with Store(self.store) as store:
+            return {record.case: record for record in store.records(run)}
+
+    def trainings(self) -> list[Training]:
+        """Return every training that was begun, in order."""
+        log = self.folder / "trainings"
+        return [Training(*map(int, line.split())) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@pytest.fixture
+def fake_bench(tmp_path: Path) -> Bench:
+    (tmp_path / "suite.py").write_text(SUITE.format(here=str(HERE)))
+    words = ["good", "bad", "film", "plot"]
+    lines = [f"{i % 2},{words[i % 4]} {words[(i * 7 + 1) % 4]} word{i}" for i in range(32)]
+    (tmp_path / "reviews.csv").write_text("label,text\n" + "\n".join(lines) + "\n")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "BENCH_DATA_DIR": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "FAKE_LOG": str(tmp_path / "trainings"),
+    }
+    return Bench(tmp_path, environment)

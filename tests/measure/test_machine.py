@@ -1,0 +1,55 @@
+"""The fingerprint tells environments apart, and holds nothing that changes by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from bench.measure.machine import available_memory, fingerprint, git
+
+
+def test_fingerprint_is_plain_repeatable_and_true() -> None:
+    found = fingerprint(threads=3)
+    assert json.loads(json.dumps(found)) == found
+    assert fingerprint(threads=3) == found
+    assert found["threads"] == 3
+    assert found["memory_bytes"] == psutil.virtual_memory().total
+    assert found["python"] == sys.version.split()[0]
+    assert found["packages"]["numpy"] == version("numpy")
+    assert 1 <= found["cores"] <= (os.cpu_count() or 1)
+
+
+def test_no_framework_is_imported_for_it() -> None:
+    code = "import sys; from bench.measure.machine import fingerprint; fingerprint(1); print(*sys.modules)"
+    root = Path(__file__).parent.parent.parent
+    modules = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "tensorflow", "keras", "jax"} & set(modules.split())
+
+
+def test_git_gives_commit_and_dirty_flag_of_this_checkout_only(tmp_path: Path) -> None:
+    def run(*arguments: str) -> str:
+        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        return subprocess.run(
+            ["git", "-C", str(tmp_path), *identity, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    assert git(tmp_path) is None
+    run("init", "-q")
+    (tmp_path / "file").write_text("1")
+    run("add", "file")
+    run("commit", "-q", "-m", "one")
+    assert git(tmp_path) == {"commit": run("rev-parse", "HEAD"), "dirty": False}
+    (tmp_path / "file").write_text("2")
+    assert git(tmp_path) == {"commit": run("rev-parse", "HEAD"), "dirty": True}
+    (tmp_path / "inner").mkdir()
+    assert git(tmp_path / "inner") is None
+
+
+def test_available_memory_is_within_the_machines() -> None:
+    assert 0 < available_memory() <= psutil.virtual_memory().total

@@ -1,0 +1,415 @@
+"""The written files, read back by a Markdown parser and compared with figures computed here from the records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from markdown_it import MarkdownIt
+from scipy import stats
+
+from bench.record import Record
+from bench.report import markdown
+from bench.report.answers import answers, crossover
+from bench.report.tables import Results
+from bench.spec import (
+    KERAS_2_3,
+    LSTM,
+    Case,
+    Dense,
+    Documented,
+    Embedding,
+    Epoch,
+    Flatten,
+    Imdb,
+    LastFraction,
+    RandomRows,
+    Score,
+    Suite,
+    Training,
+    Word2Vec,
+)
+
+Maker = Callable[..., Record]
+Gather = Callable[..., Results]
+Row = dict[str, str]
+
+PARSER = MarkdownIt("commonmark").enable("table")
+DATA = Imdb(num_words=50, maxlen=10)
+HOSTILE = 'a | b\nsecond line <img src=x onerror="alert(1)"> `tick *star* __init__ [text](javascript:x) &lt;'
+
+FLAT = (Embedding(50, 8), Flatten(), Dense(1, "sigmoid"))
+TRAINING = Training("adam", epochs=2, validation=LastFraction(0.25))
+SUITE = Suite(
+    "demo",
+    document="9",
+    title="Title | with <b>pipe</b>",
+    era=KERAS_2_3,
+    cases=(
+        Case(
+            "flat",
+            data=DATA,
+            layers=FLAT,
+            training=TRAINING,
+            documented=Documented(
+                layers=(400, 0, 81),
+                total=481,
+                trainable=481,
+                frozen=0,
+                epochs=(
+                    Epoch(0.6, 0.7, 0.5, 0.71, seconds=3, step_ms=4),
+                    Epoch(0.5, 0.8, 0.4, 0.72, seconds=5, step_ms=6),
+                ),
+                test=Score(0.51, 0.7321),
+            ),
+            notes=(HOSTILE,),
+            ours="the seed",
+        ),
+        Case(
+            "lstm",
+            data=DATA,
+            layers=(Embedding(50, 8), LSTM(4), Dense(1, "sigmoid")),
+            training=TRAINING,
+            documented=Documented(test=Score(None, 0.9), unjudged="epochs not printed"),
+            notes=(HOSTILE,),
+        ),
+        Case("idle", data=DATA, layers=FLAT, training=TRAINING),
+    ),
+)
+ACCURACIES = {
+    "keras-tensorflow": [0.7301, 0.7344, 0.7290, 0.7367, 0.7312],
+    "torch": [0.8010, 0.8033, 0.7995, 0.8021, 0.8040],
+}
+
+
+def name(case: str, backend: str, seed: int, kernel: str = "none") -> str:
+    return f"demo/{case}@{backend},{kernel},cpu,documented#{seed}"
+
+
+@pytest.fixture
+def full(record: Maker, results: Gather) -> Results:
+    records = []
+    for backend, accuracies in ACCURACIES.items():
+        for seed, accuracy in enumerate(accuracies):
+            records.append(
+                record(
+                    name("flat", backend, seed),
+                    test=accuracy,
+                    loss=0.5 + seed / 100,
+                    val=[0.6, 0.7 + seed / 100],
+                    epoch_seconds=[9.0, 2.0 + seed if backend == "torch" else 4.0 + seed],
+                    counts=[400, 0, 81],
+                )
+            )
+    broken = f"Traceback\nValueError: {HOSTILE}"
+    records += [
+        record(name("lstm", "torch", 0, "fused"), test=0.85, val=[0.8, 0.8], counts=[400, 208, 5], stored=629),
+        record(
+            name("lstm", "torch", 1, "fused"),
+            status="failed",
+            reason=None,
+            traceback=broken,
+        ),
+        record(name("lstm", "keras-tensorflow", 0, "fused"), status="unavailable", reason="no fused kernel | here"),
+    ]
+    return results([SUITE], records, seeds=5)
+
+
+# --- reading back ------------------------------------------------------------------------------------------------
+
+
+def parsed(text: str) -> list[list[Row]]:
+    """Return the tables as rows by header, where equal headers get ` 2`; raw HTML and foreign links are not allowed."""
+    tables: list[list[Row]] = []
+    header: list[str] = []
+    row: list[str] = []
+    for place, token in enumerate(tokens := PARSER.parse(text)):
+        assert token.type != "html_block", token.content
+        for child in token.children or []:
+            assert child.type != "html_inline", child.content
+            assert child.type != "link_open" or str(child.attrs["href"]).endswith(".md"), child.attrs
+        if token.type == "table_open":
+            tables.append([])
+            header = []
+        elif token.type == "tr_open":
+            row = []
+        elif token.type in ("th_open", "td_open"):
+            row.append("".join(child.content for child in tokens[place + 1].children or []))
+        elif token.type == "tr_close":
+            if header:
+                tables[-1].append(dict(zip(header, row, strict=True)))
+            else:
+                header = [f"{text} 2" if text in row[:number] else text for number, text in enumerate(row)]
+    return tables
+
+
+def only(rows: list[Row], **wanted: str) -> Row:
+    found = [row for row in rows if all(re.sub(r" \[.*", "", row[key]) == value for key, value in wanted.items())]
+    assert len(found) == 1, (wanted, rows)
+    return found[0]
+
+
+def notes(text: str) -> dict[int, str]:
+    """Return the rendered text of the numbered footnotes."""
+    tokens = PARSER.parse(text[text.index("## Notes") :])
+    lines = ["".join(c.content for c in token.children or []) for token in tokens[3:] if token.type == "inline"]
+    return dict(enumerate(lines, 1))
+
+
+def marks(cell: str) -> list[int]:
+    found = re.search(r" \[([\d, ]+)\]$", cell)
+    return [int(number) for number in found[1].split(",")] if found else []
+
+
+# --- accuracy.md -------------------------------------------------------------------------------------------------
+
+
+def test_the_accuracy_table_holds_the_figures_of_the_records(full: Results) -> None:
+    row = only(parsed(markdown.accuracy(full))[0], case="flat")
+    for backend, judged in ("keras-tensorflow", "judged"), ("torch", "judged 2"):
+        values = np.array(ACCURACIES[backend])
+        interval = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
+        mean, half = row[f"{backend} %"].split(" ±")
+        assert float(mean) == pytest.approx(100 * values.mean(), abs=0.005)
+        assert float(half) == pytest.approx(50 * (interval[1] - interval[0]), abs=0.005)
+        bound = stats.t.ppf(0.975, 4) * values.std(ddof=1) * np.sqrt(1 + 1 / 5)
+        inside = abs(0.7321 - values.mean()) <= bound
+        deviation = 100 * (values.mean() - 0.7321)
+        assert row[judged] == ("inside, 5 of 5" if inside else f"outside ({deviation:+.2f}), 5 of 5")
+    assert (row["documented %"], row["set"]) == ("73.21", "test")
+    mean = np.mean(ACCURACIES["keras-tensorflow"])
+    assert float(row["set ±"].strip("±")) == pytest.approx(196 * np.sqrt(mean * (1 - mean) / 2000), abs=0.005)
+
+
+def test_all_figures_stand_below_those_of_the_document(full: Results) -> None:
+    rows = parsed(markdown.accuracy(full))[1]
+    printed = only(rows, case="flat", source="documented")
+    assert [printed[f] for f in ("test %", "test loss", "val %", "val loss", "fit %", "epochs")] == [
+        "73.21", "0.5100", "72.00", "0.4000", "80.00", "2",
+    ]  # fmt: skip
+    measured = only(rows, case="flat", source="torch")
+    assert float(measured["test loss"]) == pytest.approx(np.mean([0.5, 0.51, 0.52, 0.53, 0.54]), abs=5e-5)
+    assert float(measured["val %"]) == pytest.approx(np.mean([70, 71, 72, 73, 74]), abs=0.005)
+    assert "best val %" not in measured
+    assert only(rows, case="lstm", source="torch fused")["test %"] == "85.00"
+
+
+def test_unjudged_unavailable_failed_and_not_run_cells_say_so_with_a_footnote(full: Results) -> None:
+    text = markdown.accuracy(full)
+    rows, found = parsed(text)[0], notes(text)
+    lstm = only(rows, case="lstm")
+    assert lstm["judged 2"].startswith("not judged, 1 of 5 [")
+    said = [found[number] for number in marks(lstm["judged 2"])]
+    assert "Not judged: epochs not printed" in said
+    failure = next(note for note in said if note.startswith("failed"))
+    assert "bench run --resume run0 'demo/lstm@torch,fused,cpu,documented#1'" in failure
+    assert '<img src=x onerror="alert(1)">' in failure, "shown as text"
+    assert lstm["judged"].startswith("unavailable, 0 of 5 [")
+    assert [found[number] for number in marks(lstm["judged"])] == ["unavailable: no fused kernel | here"]
+    idle = only(rows, case="idle")
+    assert (idle["judged"], idle["torch %"], idle["judged 2"]) == ("not run", "–", "not run")
+
+
+def test_footnotes_are_numbered_once_and_read_as_they_were_written(full: Results) -> None:
+    text = markdown.accuracy(full)
+    found = notes(text)
+    assert len(set(found.values())) == len(found)
+    rows = parsed(text)[0]
+    shown = " ".join(HOSTILE.split())
+    flat, lstm = only(rows, case="flat"), only(rows, case="lstm")
+    shared = set(marks(flat["case"])) & set(marks(lstm["case"]))
+    assert [found[number] for number in shared] == [shown]
+    used = {number for row in rows for cell in row.values() for number in marks(cell)}
+    assert used == set(found), "every footnote is referred to and every mark has one"
+
+
+def test_the_quick_profile_says_what_it_measured_on_and_shows_no_documented_accuracy(
+    record: Maker, results: Gather
+) -> None:
+    records = [record(name("flat", "torch", seed), test=0.8 + seed / 100, profile="quick") for seed in range(5)]
+    quick = results([SUITE], records, seeds=5)
+    text = markdown.accuracy(quick)
+    assert text.startswith(
+        "# Accuracy on the embedded corpus (quick profile)\n\nThese figures were measured on the embedded"
+    )
+    for row in (row for table in parsed(text) for row in table):
+        assert not any("documented" in part for part in (*row, *row.values()))
+    for figure in ("73.21", "72.00", "0.5100", "inside", "outside"):
+        assert figure not in text
+    assert answers(quick)[0].startswith("Measured on the embedded corpus")
+    assert "3–5" not in markdown.timing(quick), "nor documented seconds"
+
+
+def test_low_data_pairs_get_their_table_and_the_crossover(record: Maker, results: Gather) -> None:
+    def pair(rows: int) -> tuple[Case, Case]:
+        training = Training("rmsprop", epochs=1, validation=RandomRows(train=rows))
+        vectors = Embedding(50, 300, vectors=Word2Vec(), trainable=False)
+        rest = (Flatten(), Dense(1, "sigmoid"))
+        return (
+            Case(f"ready-{rows}", data=DATA, layers=(vectors, *rest), training=training),
+            Case(f"own-{rows}", data=DATA, layers=(Embedding(50, 300), *rest), training=training),
+        )
+
+    suite = Suite("demo", document="9", title="t", era=KERAS_2_3, cases=(*pair(20), *pair(400), *pair(1400)))
+    values = {"ready-20": 0.7, "own-20": 0.6, "ready-400": 0.72, "own-400": 0.75, "ready-1400": 0.74, "own-1400": 0.8}
+    records = [record(name(case, "torch", 0), test=value) for case, value in values.items()]
+    gathered = results([suite], records)
+    text = markdown.accuracy(gathered)
+    assert "torch: learned at least as good from 400 rows on." in text
+    rows = parsed(text)[-1]
+    assert [(row["rows"], row["torch pre-trained %"], row["learned %"], row["difference"]) for row in rows] == [
+        ("20", "70.00", "60.00", "+10.00"),
+        ("400", "72.00", "75.00", "-3.00"),
+        ("1,400", "74.00", "80.00", "-6.00"),
+    ]
+    assert any("+10.0 points at 20 rows under torch" in sentence for sentence in answers(gathered))
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        ([0.1, -0.1, 0.1, -0.1], "learned at least as good from 4 rows on"),
+        ([0.1, -0.1, -0.1, -0.1], "learned at least as good from 2 rows on"),
+        ([-0.1, -0.1, -0.1, 0.1], "pre-trained ahead at the largest measured size, 4 rows"),
+    ],
+)
+def test_the_crossover_is_where_the_learned_embedding_stays_ahead(differences: list[float], expected: str) -> None:
+    assert crossover([{"rows": n, "difference": value} for n, value in enumerate(differences, 1)]) == expected
+
+
+# --- timing.md and parameters.md ---------------------------------------------------------------------------------
+
+
+def test_the_timing_table_holds_documented_and_measured_times_and_their_ratio(full: Results) -> None:
+    text = markdown.timing(full)
+    rows = parsed(text)[0]
+    printed = only(rows, case="flat", source="documented")
+    assert (printed["s/epoch"], printed["ms/step"]) == ("3–5", "4–6")
+    keras, torch = (only(rows, case="flat", source=backend) for backend in ("keras-tensorflow", "torch"))
+    assert (keras["s/epoch"], keras["range"], keras["first"], keras["k of n"]) == (
+        "6.00",
+        "4.00–8.00",
+        "9.00",
+        "5 of 5",
+    )
+    assert float(torch["ms/step"]) == pytest.approx(1000 * np.median([2, 3, 4, 5, 6]) / 100)
+    assert float(torch["/ keras-tensorflow"]) == pytest.approx(4 / 6, abs=0.005)
+    assert "cpu Example CPU, cores 2, threads 2" in text
+    assert only(rows, case="lstm", source="keras-tensorflow fused")["s/epoch"] == "unavailable"
+    assert only(rows, case="idle")["s/epoch"] == "not run"
+
+
+def test_times_of_accuracy_runs_are_marked(record: Maker, results: Gather) -> None:
+    records = [record(name("flat", "torch", 0), test=0.7, measure="accuracy", epoch_seconds=[3, 2])]
+    gathered = results([SUITE], records)
+    text = markdown.timing(gathered)
+    source = only(parsed(text)[0], case="flat", source="torch")["source"]
+    assert [notes(text)[number][:19] for number in marks(source)] == ["From accuracy runs:"]
+
+
+def test_the_parameter_table_sets_every_count_below_the_documented_one(full: Results) -> None:
+    rows = parsed(markdown.parameters(full))[0]
+    printed = only(rows, case="flat", source="documented")
+    assert (printed["layers"], printed["total"]) == ("400 + 0 + 81", "481")
+    assert only(rows, case="flat", source="torch")["verdict"] == "equal"
+    silent = only(rows, case="lstm", source="documented")
+    assert (silent["total"], silent["layers"]) == ("", "")
+    built = only(rows, case="lstm", source="torch fused")
+    assert (built["total"], built["stored"], built["verdict"]) == ("613", "629", "")
+    assert only(rows, case="idle", source="")["verdict"] == "not run"
+
+
+# --- README.md ---------------------------------------------------------------------------------------------------
+
+
+def test_the_index_answers_first_with_the_figures_of_the_tables(full: Results) -> None:
+    text = markdown.index(full)
+    sentences = answers(full)
+    assert 3 <= len(sentences) <= 6
+    deviation = 100 * (np.mean(ACCURACIES["torch"]) - 0.7321)
+    assert "1 of 1 under keras-tensorflow, 0 of 1 under torch; 1 figure may not be judged" in sentences[0]
+    assert f"demo/flat (documented test 73.21 %) {deviation:+.2f} under torch" in sentences[1]
+    assert "torch is faster on 1 of 1 cases" in sentences[2]
+    assert "(1.5 times)" in sentences[2]
+    first_item = text.index("- Documented accuracies")
+    assert first_item < text.index("|"), "the answer stands before any table"
+    runs, statuses, environment, data = parsed(text)
+    assert runs[0]["command"] == "bench run --name run0"
+    assert only(statuses, backend="torch", measure="all")["failed"] == "1"
+    assert only(environment, what="packages")["value"] == "keras 3.15.1, torch 2.13.0"
+    assert data[0]["sha256"] == "ab" * 32
+    assert "- demo: idle" in text
+
+
+def test_a_report_without_any_ok_record_still_says_what_happened(
+    record: Maker, results: Gather, tmp_path: Path
+) -> None:
+    records = [record(name("flat", "torch", 0), status="timeout", reason="took longer than 600 s", data=None)]
+    gathered = results([SUITE], records)
+    written = markdown.write(gathered, tmp_path / "new" / "folder")
+    assert [path.name for path in written] == ["README.md", "accuracy.md", "timing.md", "parameters.md"]
+    for path in written:
+        text = path.read_text(encoding="utf-8")
+        parsed(text)
+        assert "nan" not in text
+        assert "None" not in text.replace("None recorded", "")
+    row = only(parsed(markdown.accuracy(gathered))[0], case="flat")
+    assert row["judged"].startswith("timeout, 0 of 1 [")
+    assert "1 of 1 cells did not end ok" in (tmp_path / "new/folder/README.md").read_text(encoding="utf-8")
+
+
+def test_one_backend_alone_is_reported_without_a_ratio(record: Maker, results: Gather) -> None:
+    gathered = results([SUITE], [record(name("flat", "torch", 0), test=0.7, epoch_seconds=[3, 2])])
+    assert not any(header.startswith("/") for header in parsed(markdown.timing(gathered))[0][0])
+    assert not any("faster" in sentence for sentence in answers(gathered))
+
+
+# --- escaping ----------------------------------------------------------------------------------------------------
+
+
+HOSTILES = [
+    HOSTILE, "<script>alert(1)</script>", "```<img src=x>` |", "# heading", "> quote", "- item", "12. item", "===",
+    "[a]: http://x",
+    "a\\", "~~gone~~", "_it_", "&amp;", "snake_case * 2",
+]  # fmt: skip
+
+
+def inline(source: str) -> tuple[set[str], str]:
+    """Return the kinds of the last inline tokens of a Markdown text, and what a reader sees."""
+    children = [token for token in PARSER.parse(source) if token.type == "inline"][-1].children or []
+    return {child.type for child in children}, "".join(child.content for child in children)
+
+
+@pytest.mark.parametrize("text", HOSTILES)
+def test_text_in_a_footnote_or_a_table_is_shown_as_it_is(text: str) -> None:
+    for source in f"1. {markdown.prose(text)}", markdown.table(["case"], [[markdown.plain(text)]]):
+        kinds, shown = inline(source)
+        assert kinds <= {"text", "text_special"}
+        assert shown == " ".join(text.split())
+
+
+@pytest.mark.parametrize("text", ["run `bench list` first", "`<i>` and *", "``<b>`` | `<i>`"])
+def test_a_footnote_keeps_its_code_and_nothing_else(text: str) -> None:
+    kinds, shown = inline(f"1. {markdown.prose(text)}")
+    assert kinds == {"text", "text_special", "code_inline"} or kinds == {"text", "code_inline"}
+    assert shown.replace("`", "") == text.replace("`", "")
+
+
+def test_code_survives_backticks_and_pipes() -> None:
+    for text in "a `b` c", "`", "x | y":
+        for token in PARSER.parse(f"1. {markdown.code(text)}"):
+            if token.type == "inline":
+                assert [(child.type, child.content) for child in token.children or []] == [("code_inline", text)]
+
+
+def test_tables_are_aligned_in_a_terminal_and_number_columns_to_the_right_when_rendered() -> None:
+    text = markdown.table(["case", "n"], [["ä–b", "1"], ["c", "1,000"]])
+    lines = text.splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert re.fullmatch(r"\|-+\|-+:\|", lines[1])
+    cells: list[Any] = [t for t in PARSER.parse(text) if t.type == "td_open"]
+    assert [cell.attrs.get("style") for cell in cells] == [None, "text-align:right"] * 2

@@ -1,0 +1,115 @@
+"""The command and the worker with a backend of their own: cells that do as their case says, without a framework.
+
+`python fake_bench.py run ...` is `bench run ...`; `python fake_bench.py worker DESCRIPTOR` is its worker. How a case
+behaves is coded in the width of its Embedding. With FAKE_MENDED set every case behaves well; FAKE_LOG names a file
+that gets a line for every training begun.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.backends import base
+from bench.backends.base import BackendInfo, EpochResult
+from bench.model import Model
+from bench.record import LayerParameters, Parameters
+from bench.runner import local
+
+FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES = range(2, 12)
+
+FAKE = BackendInfo("fake", "fake_bench", (), "fake", cpu_fused=False, environment=(("FAKE_ENVIRONMENT", "set"),))
+ABSENT = BackendInfo("absent", "fake_bench", ("no-such-distribution",), "absent", cpu_fused=False)
+
+
+def install() -> None:
+    """Add the fake backends and make this file the worker."""
+    base.BACKENDS.update({"fake": FAKE, "absent": ABSENT})
+    base.backends.cache_clear()
+    local.WORKER = (sys.executable, str(Path(__file__).resolve()), "worker")
+
+
+def misbehave(how: int) -> int | None:
+    """Do what a case of that width does in its second epoch; return the step whose loss is not finite, if any."""
+    if how == HANGS:
+        time.sleep(600)
+    elif how == ALLOCATES:
+        kept = []
+        while True:
+            kept.append(np.ones(4_000_000))
+            time.sleep(0.01)
+    elif how == DIVERGES:
+        return 3
+    elif how == DIES:
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == RAISES:
+        raise ValueError("the second epoch is too much")
+    elif how == EXITS:
+        print("about to leave", file=sys.stderr, flush=True)
+        os._exit(7)
+    elif how == TALKS:
+        print('{"event": "record"}\n' * 20_000, flush=True)
+    elif how == STARVES:
+        raise MemoryError("no room")
+    return None
+
+
+class FakeNetwork:
+    """Fulfils what training needs of the protocol with a loss that falls by epochs; the logits are zero."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.width = model.weights[0].shape[1]
+        self.epoch = 0
+
+    def parameters(self) -> Parameters:
+        sizes = [(layer.name, sum(weight.size for weight in layer.weights)) for layer in self.model.layers]
+        total = sum(size for _, size in sizes)
+        layers = [LayerParameters(name=name, total=size, trainable=size, stored=size) for name, size in sizes]
+        return Parameters(total=total, trainable=total, frozen=0, stored=total, layers=layers)
+
+    def set_weights(self, weights: list[Any]) -> None:
+        assert [weight.shape for weight in weights] == [spec.shape for spec in self.model.weights]
+
+    def train_epoch(self, x: Any, y: Any, order: Any, masks: Any) -> EpochResult:
+        self.epoch += 1
+        bad_step = None
+        if self.width == SLOW:
+            time.sleep(0.25)
+        elif self.epoch == 2 and "FAKE_MENDED" not in os.environ:
+            bad_step = misbehave(self.width)
+        return EpochResult(loss=1 / self.epoch, accuracy=0.5, first_bad_step=bad_step)
+
+    def logits(self, x: Any) -> Any:
+        return np.zeros(len(x), dtype=np.float32)
+
+    def synchronize(self) -> None:
+        pass
+
+
+def build(model: Model, kernel: str, device: str) -> FakeNetwork:
+    """Return the fake network, once it is noted that its cell has begun."""
+    assert os.environ["FAKE_ENVIRONMENT"] == "set"
+    with open(os.environ["FAKE_LOG"], "a") as log:
+        words, width = model.weights[0].shape
+        log.write(f"{os.getpid()} {width} {words}\n")
+    return FakeNetwork(model)
+
+
+if __name__ == "__main__":
+    install()
+    if sys.argv[1] == "worker":
+        from bench.runner import worker
+
+        del sys.argv[1]
+        worker.main()
+    else:
+        from bench.cli import main
+
+        main(sys.argv[1:])

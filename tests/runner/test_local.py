@@ -1,0 +1,152 @@
+"""Whatever a cell does, the run goes on, its record says what happened, and `--resume` does only what is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import psutil
+
+from tests.conftest import Bench
+
+
+def test_each_way_to_fail_has_its_status_and_resume_runs_only_those(fake_bench: Bench) -> None:
+    cases = ["fine", "hangs", "allocates", "exits"]
+    patterns = [f"fake/{case}@fake" for case in cases]
+    # The limit covers the start of a process, which takes a second, and more on a busy machine.
+    ended = fake_bench(*patterns, "--name", "r", "--timeout", "7", "--memory", "0.5")
+    assert ended.returncode == 3, ended.stderr
+    found = fake_bench.records("r")
+    statuses = {"fine": "ok", "hangs": "timeout", "allocates": "out-of-memory", "exits": "failed"}
+    assert fake_bench.statuses("r") == statuses
+    assert found["hangs"].reason == "no result within 7 s (--timeout)"
+    assert "more than the 0.5 GB allowed (--memory)" in str(found["allocates"].reason)
+    assert found["exits"].reason == "the process ended with exit code 7 before it had a result"
+    assert found["exits"].failure is not None
+    assert "about to leave" in found["exits"].failure.traceback
+    for case, status in statuses.items():
+        cell = f"fake/{case}@fake,none,cpu,documented#0"
+        assert (f"{status}: {cell}: " in ended.stdout) == (status != "ok")
+        assert (f"--resume r --store {fake_bench.store} '{cell}'" in ended.stdout) == (status != "ok")
+
+    again = fake_bench("--resume", "r", FAKE_MENDED="1")
+    assert again.returncode == 0, again.stderr
+    assert set(fake_bench.statuses("r").values()) == {"ok"}
+    begun = Counter(training.width for training in fake_bench.trainings())
+    assert sorted(begun.values()) == [1, 2, 2, 2]
+
+
+def test_a_good_cell_brings_every_part_of_its_record(fake_bench: Bench) -> None:
+    assert fake_bench("fake/fine@fake", "--name", "r").returncode == 0
+    record = fake_bench.records("r")["fine"]
+    assert record.timing is not None
+    assert record.timing.alone
+    assert (len(record.timing.epochs), record.timing.steps) == (2, 3)
+    assert record.seconds > record.timing.total > record.timing.first_epoch + sum(record.timing.epochs)
+    assert record.metrics is not None
+    assert [epoch.loss for epoch in record.metrics.epochs] == [1, 1 / 2, 1 / 3]
+    assert record.metrics.last is not None
+    assert record.metrics.last.test is not None
+    assert record.data is not None
+    assert record.data.rows == {"train": 24, "validation": 8, "test": 8}
+    assert record.parameters is not None
+    assert record.parameters.total == 30 * 2 + 4 * 2 + 1
+    assert record.memory is not None
+    assert record.memory["host_peak_bytes"] > 1e7
+
+
+def test_killed_parent_loses_no_finished_cell_leaves_no_child_and_runs_none_twice(fake_bench: Bench) -> None:
+    parent = fake_bench.start("fake/slow-*@fake", "--name", "r")
+    wait_for(lambda: len(fake_bench.trainings()) == 2, parent)
+    worker = fake_bench.trainings()[1].process
+    parent.kill()
+    parent.communicate()
+    wait_for(lambda: not alive(worker))
+    assert fake_bench.statuses("r") == {"slow-0": "ok"}
+
+    assert fake_bench("--resume", "r").returncode == 0
+    assert fake_bench.statuses("r") == {f"slow-{i}": "ok" for i in range(3)}
+    assert Counter(training.words for training in fake_bench.trainings()) == {30: 1, 31: 2, 32: 1}
+
+
+def test_killed_child_costs_its_own_cell_only(fake_bench: Bench) -> None:
+    parent = fake_bench.start("fake/slow-*@fake", "--name", "r")
+    wait_for(lambda: len(fake_bench.trainings()) == 1, parent)
+    os.kill(fake_bench.trainings()[0].process, signal.SIGKILL)
+    output, _ = parent.communicate(timeout=60)
+    assert parent.returncode == 3, output
+    assert fake_bench.statuses("r") == {"slow-0": "failed", "slow-1": "ok", "slow-2": "ok"}
+    reason = fake_bench.records("r")["slow-0"].reason
+    assert reason == "the process was killed by signal 9 (SIGKILL); the system may have run out of memory"
+    assert fake_bench("--resume", "r").returncode == 0
+    assert set(fake_bench.statuses("r").values()) == {"ok"}
+    assert len(fake_bench.trainings()) == 4
+
+
+def test_interrupt_records_the_running_cell_and_leaves_a_store_to_go_on_from(fake_bench: Bench) -> None:
+    parent = fake_bench.start("fake/slow-*@fake", "--name", "r")
+    wait_for(lambda: len(fake_bench.trainings()) == 2, parent)
+    parent.send_signal(signal.SIGINT)
+    output, _ = parent.communicate(timeout=60)
+    assert parent.returncode == 130, output
+    assert fake_bench.statuses("r") == {"slow-0": "ok", "slow-1": "interrupted"}
+    assert "1 cells have not been started; go on with: bench run --resume r" in output
+    assert fake_bench("--resume", "r").returncode == 0
+    assert set(fake_bench.statuses("r").values()) == {"ok"}
+    assert len(fake_bench.trainings()) == 4
+
+
+def test_cells_that_share_a_process_survive_those_that_fail(fake_bench: Bench) -> None:
+    cases = ["fine", "dies", "talks", "raises", "diverges", "starves"]
+    ended = fake_bench(*(f"fake/{case}@fake" for case in cases), "--name", "r", profile="quick")
+    assert ended.returncode == 3, ended.stderr
+    found = fake_bench.records("r")
+    assert fake_bench.statuses("r") == {
+        "fine": "ok",
+        "dies": "failed",
+        "talks": "ok",
+        "raises": "failed",
+        "diverges": "failed",
+        "starves": "out-of-memory",
+    }
+    assert found["diverges"].reason == "fake/diverges: the loss is not finite in epoch 2, step 3"
+    assert found["raises"].reason == "ValueError: the second epoch is too much"
+    assert found["raises"].failure is not None
+    assert "in train_epoch" in found["raises"].failure.traceback
+    processes = Counter(training.process for training in fake_bench.trainings())
+    assert sorted(processes.values()) == [3, 3]
+    assert found["fine"].timing is not None
+    assert not found["fine"].timing.alone
+
+
+def test_two_parents_share_a_run(fake_bench: Bench) -> None:
+    assert fake_bench("fake/fine@fake", "--name", "r").returncode == 0
+    parents = [fake_bench.start("--resume", "r", f"fake/slow-{i}@fake") for i in range(2)]
+    assert [(parent.communicate(timeout=60), parent.returncode)[1] for parent in parents] == [0, 0]
+    assert fake_bench.statuses("r") == {"fine": "ok", "slow-0": "ok", "slow-1": "ok"}
+
+
+def test_resume_runs_again_what_rests_on_other_data(fake_bench: Bench) -> None:
+    assert fake_bench("fake/own-file@fake", "--name", "r").returncode == 0
+    assert "1 were done before" in fake_bench("--resume", "r").stdout
+    assert len(fake_bench.trainings()) == 1
+    reviews = fake_bench.folder / "reviews.csv"
+    reviews.write_text(reviews.read_text().replace("good", "bad"))
+    assert fake_bench("--resume", "r").returncode == 0
+    assert len(fake_bench.trainings()) == 2
+
+
+def wait_for(condition: Callable[[], bool], parent: subprocess.Popen[str] | None = None) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert parent is None or parent.poll() is None, parent.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def alive(process: int) -> bool:
+    return psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE

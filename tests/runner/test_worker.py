@@ -1,0 +1,45 @@
+"""What an exception in a cell means for its record."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.cell import Status
+from bench.errors import DataError, TrainingDiverged, Unavailable
+from bench.runner.worker import classify
+
+
+class ResourceExhaustedError(Exception):
+    """Stands for TensorFlow's, which is told by its name."""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (Unavailable("no GPU"), "unavailable", "no GPU"),
+        (DataError("a.csv, line 3: the label must be 0 or 1"), "failed", "a.csv, line 3: the label must be 0 or 1"),
+        (TrainingDiverged("epoch 1, step 2"), "failed", "epoch 1, step 2"),
+        (MemoryError("8 GiB"), "out-of-memory", "MemoryError: 8 GiB"),
+        (
+            ResourceExhaustedError("OOM when allocating\nmore"),
+            "out-of-memory",
+            "ResourceExhaustedError: OOM when allocating",
+        ),
+        (
+            RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried"),
+            "out-of-memory",
+            "RuntimeError: [enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried",
+        ),
+        (ValueError("wrong\nlong story"), "failed", "ValueError: wrong"),
+        (SystemExit(), "failed", "SystemExit"),
+    ],
+)
+def test_an_exception_becomes_a_status_with_a_reason(error: BaseException, status: Status, reason: str) -> None:
+    assert classify(error) == (status, reason)
+
+
+def test_torch_tells_of_missing_memory_in_words_that_are_known() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert classify(refused.value)[0] == "out-of-memory"

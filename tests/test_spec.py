@@ -1,0 +1,111 @@
+"""Declarations refuse what cannot be meant, and say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bench.spec import (
+    GRU,
+    KERAS_3,
+    LSTM,
+    ActivationLayer,
+    Bidirectional,
+    Case,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    Glove,
+    Imdb,
+    LastFraction,
+    Layer,
+    Score,
+    Suite,
+    Training,
+    Word2Vec,
+)
+
+
+def case(*layers: Layer, name: str = "lstm", data: Imdb | None = None) -> Case:
+    return Case(name, data=data or Imdb(num_words=10, maxlen=5), layers=layers, training=Training("adam", epochs=1))
+
+
+def valid() -> Case:
+    return case(Embedding(10, 4), LSTM(3), Dense(1, "sigmoid"))
+
+
+@pytest.mark.parametrize(
+    ("declare", "field", "message"),
+    [
+        (lambda: LSTM(units=-3), "units", "greater than 0"),
+        (lambda: LSTM(units=0), "units", "greater than 0"),
+        (lambda: GRU(units=3, dropout=1.0), "dropout", "less than 1"),
+        (lambda: Dropout(rate=-0.1), "rate", "greater than or equal to 0"),
+        (lambda: Dense(units=1, activation="selu"), "activation", "'relu'"),  # type: ignore[arg-type]
+        (lambda: LSTM(3, unit=4), "unit", "Unexpected keyword"),  # type: ignore[call-arg]
+        (lambda: Glove(dimension=51), "dimension", "50, 100, 200 or 300"),  # type: ignore[arg-type]
+        (lambda: LastFraction(fraction=1.0), "fraction", "less than 1"),
+        (lambda: Score(accuracy=75.6), "accuracy", "less than or equal to 1"),
+        (lambda: Training("adam", epochs=0), "epochs", "greater than 0"),
+        (lambda: case(Dense(1, "sigmoid"), name="LSTM_1"), "0", "pattern"),
+    ],
+)
+def test_values_out_of_range_are_refused_with_their_field(declare: Callable[[], Any], field: str, message: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        declare()
+    errors = {str(error["loc"][0]): error["msg"] for error in refused.value.errors()}
+    assert message in errors[field]
+
+
+@pytest.mark.parametrize(
+    ("declare", "message"),
+    [
+        (lambda: Embedding(10, 4, vectors=Glove(50)), "output_dim is 4 but the vectors have 50 dimensions"),
+        (lambda: Embedding(10, 100, vectors=Word2Vec()), "the vectors have 300 dimensions"),
+        (lambda: case(), "layers must not be empty"),
+        (lambda: case(Embedding(10, 4), LSTM(3)), "layers must end with"),
+        (lambda: case(Embedding(10, 4), Flatten(), Dense(2, "sigmoid")), "layers must end with"),
+        (
+            lambda: case(Embedding(10, 4), Flatten(), Dense(1, "relu"), ActivationLayer("sigmoid")),
+            "layers must end with",
+        ),
+        (lambda: case(Dense(1, "sigmoid")), "layers must start with an Embedding"),
+        (lambda: case(Embedding(9, 4), LSTM(3), Dense(1, "sigmoid")), "ids go up to 9; use at least 10"),
+        (
+            lambda: case(Embedding(10, 4), Flatten(), Dense(1, "sigmoid"), data=Imdb(num_words=10)),
+            "data.maxlen is needed",
+        ),
+        (
+            lambda: case(Embedding(10, 4), LSTM(3), Dense(1, "sigmoid"), data=Imdb(num_words=10, encoding="multi-hot")),
+            "the data is multi-hot",
+        ),
+        (lambda: case(Embedding(10, 4), Embedding(10, 4), Dense(1, "sigmoid")), "can only be the first layer"),
+        (
+            lambda: Suite("x", document="0", title="x", era=KERAS_3, cases=(valid(), valid())),
+            "these occur twice: lstm",
+        ),
+    ],
+)
+def test_contradictions_are_refused_with_the_remedy(declare: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        declare()
+
+
+def test_only_recurrent_layers_run_both_ways() -> None:
+    with pytest.raises(ValidationError, match="LSTM"):
+        Bidirectional(Dense(3))  # type: ignore[arg-type]
+
+
+def test_declarations_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(AttributeError):
+        valid().name = "other"  # type: ignore[misc]
+
+
+def test_layers_of_the_same_shape_stay_what_they_were_declared_as() -> None:
+    # Flatten and pooling have no fields: a union must keep the declared class.
+    assert [type(layer) for layer in valid().layers] == [Embedding, LSTM, Dense]
+    assert type(case(Embedding(10, 4), Flatten(), Dense(1, "sigmoid")).layers[1]) is Flatten
