@@ -63,7 +63,10 @@ class Run:
 
 
 class Store:
-    """An open store; a context manager. Raises `UsageError` when the file is missing, no store, or of another schema version."""
+    """An open store; a context manager.
+
+    Raises `UsageError` when the file is missing (unless `create`), no store, or of another schema version.
+    """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
@@ -140,8 +143,8 @@ class Store:
     def runs(self) -> list[Run]:
         """Return all runs, oldest first."""
         rows = self._db.execute(
-            "SELECT name, profile, started, command, options, fingerprint FROM run JOIN environment ON environment.id
-            = run.environment " "ORDER BY run.id"
+            "SELECT name, profile, started, command, options, fingerprint FROM run "
+            "JOIN environment ON environment.id = run.environment ORDER BY run.id"
         )
         return [
             Run(name, profile, started, json.loads(command), json.loads(options), json.loads(fingerprint))
@@ -189,7 +192,10 @@ class Store:
             )
 
     def records(self, run: str | None = None) -> Iterator[Record]:
-        """Yield the records of a run, or of all runs, in the order they were stored; raise `UsageError` for an unknown run."""
+        """Yield the records of a run, or of all runs, in the order they were stored.
+
+        Raises `UsageError` for an unknown run.
+        """
         where, values = ("", ()) if run is None else ("WHERE cell.run = ?", (self._run_id(run),))
         joins = " ".join(
             f"LEFT JOIN sample s{i} ON s{i}.cell = cell.id AND s{i}.name = '{part}.{field}'"
@@ -211,9 +217,9 @@ class Store:
     def seconds(self, cell: Cell, profile: Profile, measure: Measure) -> float | None:
         """Return the mean seconds that such a cell took, over all seeds and runs; None when none has been measured."""
         row = self._db.execute(
-            'SELECT avg(seconds) FROM cell WHERE suite = ? AND "case" = ? AND backend = ? AND kernel = ? AND device =
-            ? AND profile = ? ' "AND measure = ? AND status = 'ok'", (cell.suite, cell.case, cell.backend,
-            cell.kernel, cell.device, profile, measure),
+            'SELECT avg(seconds) FROM cell WHERE suite = ? AND "case" = ? AND backend = ? AND kernel = ? AND device = ? '
+            "AND profile = ? AND measure = ? AND status = 'ok'",
+            (cell.suite, cell.case, cell.backend, cell.kernel, cell.device, profile, measure),
         ).fetchone()
         seconds: float | None = row[0]
         return seconds

@@ -209,12 +209,8 @@ def _prepared_rows(data: Data, stand_ins: Mapping[str, str]) -> _Stored:
 def _read_embedded(data: Embedded) -> _Split:
     from bench.data import embedded
 
-    parts = {}
-    for part, made in zip(("train", "validation", "test"), embedded.corpus(data), strict=True):
-        if made is not None:
-            ids, labels = made
-            parts[part] = Ragged.of(ids), np.asarray(labels)
-    return _Split(parts)
+    made = embedded.corpus(data)._asdict()
+    return _Split({part: (reviews.ids, reviews.labels) for part, reviews in made.items() if reviews is not None})
 
 
 def _read_imdb(data: Imdb, path: Path) -> _Split:
@@ -286,13 +282,16 @@ def _prepared_vectors(
     data: Data, embedding: Embedding, spec: Vectors, rows: _Stored, stand_ins: Mapping[str, str]
 ) -> _Stored:
     key: dict[str, Any] = {
+        "data": type(data).__name__,
         "vectors": type(spec).__name__,
         **dataclasses.asdict(spec),
         "input_dim": embedding.input_dim,
     }
     if isinstance(data, Embedded):
-        key["rows"] = rows.key
-        return _stored(key, partial(_embedded_vectors, data, embedding))
+        from bench.data import embedded
+
+        key["generator"] = embedded.VERSION
+        return _stored(key, partial(_embedded_vectors, embedding))
     documented = _vectors_source(spec)
     name = stand_ins.get(documented, documented)
     path, key["sha256"] = sources.obtain(name)
@@ -326,13 +325,10 @@ def _read_vectors(
     return {"vectors": matrix}, {"name": name}
 
 
-def _embedded_vectors(data: Embedded, embedding: Embedding) -> tuple[Arrays, dict[str, Any]]:
+def _embedded_vectors(embedding: Embedding) -> tuple[Arrays, dict[str, Any]]:
     from bench.data import embedded
 
-    matrix = np.zeros((embedding.input_dim, embedding.output_dim), np.float32)
-    made = embedded.vectors(data, embedding.output_dim)
-    matrix[: len(made)] = made
-    return {"vectors": matrix}, {"name": "embedded vectors"}
+    return {"vectors": embedded.vectors(embedding.input_dim, embedding.output_dim)}, {"name": "embedded vectors"}
 
 
 # --- the cache of prepared arrays --------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ _GLOVE_ZIP = File(
 )
 _GLOVE_TEXTS = {
     50: (Content(171_350_079, "d8f717f8dd4b545cb7f418ef9f3d0c3e6e68a6f48b97d32f8b7aae40cb31f96f"),),
+    100: (Content(347_116_733, "95dde4dfd627ab26608d33e76d1195ec059734bd29089ea52cadb08d07c64544"),),
 }
 _GLOVE_TEXT_ZIPS = {
     50: (Content(69_239_732, "d7a077f83d23c830de17de68c5e07e8f1d752edfc82881495fec91563cae46c9", "the text, zipped"),),

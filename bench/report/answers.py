@@ -14,6 +14,8 @@ from bench.stats import SMALLEST_SAMPLE
 
 MOST_NAMED = 6
 """How many cases a sentence names before it says how many more there are."""
+SAME_SPEED = 1.05
+"""Epoch times closer than this factor are called the same: the margin that a quiet CPU needs (docs/design.md)."""
 
 
 def answers(results: Results) -> list[str]:
@@ -119,8 +121,8 @@ def _speed(timing: pd.DataFrame) -> list[str]:
         parts = [
             part
             for part in (
-                _faster(str(column), [(1 / ratio, name) for ratio, name in ratios if ratio < 1], len(ratios)),
-                _faster(str(reference), [(ratio, name) for ratio, name in ratios if ratio > 1], len(ratios)),
+                _faster(str(column), [(1 / ratio, name) for ratio, name in ratios if ratio < 1 / SAME_SPEED], len(ratios)),
+                _faster(str(reference), [(ratio, name) for ratio, name in ratios if ratio > SAME_SPEED], len(ratios)),
             )
             if part
         ]

@@ -66,7 +66,7 @@ class Obstacle:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell to run: `named` are the parts that the user named, `estimate` is in seconds, its process start included."""
+    """A cell to run: `named` are the parts that the user named, `estimate` is in seconds, process start included."""
 
     cell: Cell
     repeat: int
@@ -80,7 +80,10 @@ class PlannedCell:
 
 
 def shares_processes(profile: Profile, measure: Measure) -> bool:
-    """Return whether one process takes several cells: quick cells, which cost less than a process, when nobody wants their timing."""
+    """Return whether one process takes several cells: quick cells cost less than a process each.
+
+    Never where their timing is wanted: a cell is timed in a process of its own.
+    """
     return profile == "quick" and measure == "accuracy"
 
 
@@ -123,7 +126,7 @@ def _outlook(
 
 
 def _cells(catalog: Catalog, matrix: Matrix, pattern: str) -> Iterator[tuple[Cell, frozenset[Part]]]:
-    """Yield the cells of one pattern; a part that the pattern names wins over the option, a part left out follows it."""
+    """Yield the cells of one pattern; a part that the pattern names wins over the option, others follow it."""
     case_pattern, _, options = pattern.partition("@")
     match = _OPTIONS.fullmatch(options)
     if match is None:
@@ -169,8 +172,8 @@ def _backends(matrix: Matrix, wanted: str) -> tuple[list[BackendInfo], bool]:
     installed = [info for info in map(backend, DEFAULT_BACKENDS) if info.missing() is None]
     if not installed:
         raise Unavailable(
-            "no framework is installed; pip install 'twinbench[torch]' or 'twinbench[tensorflow]' (or both:
-            'twinbench[all]')"
+            "no framework is installed; pip install 'twinbench[torch]' or 'twinbench[tensorflow]' "
+            "(or both: 'twinbench[torch,tensorflow]')"
         )
     return installed, False
 

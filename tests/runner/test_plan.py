@@ -86,7 +86,9 @@ def test_bare_plan_is_every_case_on_the_installed_backends_with_their_best_kerne
 
 
 def test_every_case_is_run_with_one_seed_before_any_with_the_next() -> None:
-    order = [(cell.cell.seed, cell.repeat, cell.cell.case) for cell in planned("ours/lstm", "ours/pool", seeds=2, repeats=2)]
+    order = [
+        (cell.cell.seed, cell.repeat, cell.cell.case) for cell in planned("ours/lstm", "ours/pool", seeds=2, repeats=2)
+    ]
     assert order == [
         (seed, repeat, name) for seed in (0, 1) for repeat in (0, 1) for name in ("lstm", "lstm", "pool", "pool")
     ]
@@ -103,8 +105,10 @@ def test_every_case_is_run_with_one_seed_before_any_with_the_next() -> None:
         ("ours/lstm@loop,*,*,native:init,bias#2", ["lstm@loop,generic,cpu,native:init,bias#2"]),
         ("ours/pool@[fl]*#3", ["pool@loop,none,cpu,documented#3", "pool@fused,none,cpu,documented#3"]),
     ],
-) def test_a_cell_pattern_names_options_and_leaves_the_rest_to_the_command_line(pattern: str, selected: list[str]) ->
-None:
+)
+def test_a_cell_pattern_names_options_and_leaves_the_rest_to_the_command_line(
+    pattern: str, selected: list[str]
+) -> None:
     assert names(pattern) == selected
 
 
@@ -146,7 +150,9 @@ def test_an_obstacle_counts_when_its_part_or_the_case_was_named() -> None:
 def test_missing_data_is_known_before_anything_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    suite = Suite("s", document="none", title="t", era=KERAS_3, cases=(case("imdb", GlobalAveragePooling1D(), data=Imdb(20, 4)),))
+    suite = Suite(
+        "s", document="none", title="t", era=KERAS_3, cases=(case("imdb", GlobalAveragePooling1D(), data=Imdb(20, 4)),)
+    )
     (cell,) = plan(Catalog({"s": suite}), Matrix(backends=("fused",), profile="documented"))
     assert cell.obstacle is not None
     assert "imdb.npz" in cell.obstacle.reason
