@@ -70,7 +70,7 @@ def run_and_report(session: nox.Session, *arguments: str) -> None:
 
 
 def for_report(arguments: tuple[str, ...]) -> list[str]:
-    """Return those arguments of `bench run` that `bench report` needs too: the run gone on with, its store and suites."""
+    """Return those arguments of `bench run` that `bench report` needs too: the run gone on with, store, suites."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--resume")
     parser.add_argument("--store")

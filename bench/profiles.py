@@ -1,4 +1,4 @@
-"""How much of a case is run: `documented` as the document has it, `quick` every architecture in seconds on the embedded corpus."""
+"""How much of a case is run: `documented` all of it, `quick` every architecture in seconds on the embedded corpus."""
 
 from __future__ import annotations
 

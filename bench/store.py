@@ -217,8 +217,8 @@ class Store:
     def seconds(self, cell: Cell, profile: Profile, measure: Measure) -> float | None:
         """Return the mean seconds that such a cell took, over all seeds and runs; None when none has been measured."""
         row = self._db.execute(
-            'SELECT avg(seconds) FROM cell WHERE suite = ? AND "case" = ? AND backend = ? AND kernel = ? AND device = ? '
-            "AND profile = ? AND measure = ? AND status = 'ok'",
+            'SELECT avg(seconds) FROM cell WHERE suite = ? AND "case" = ? AND backend = ? AND kernel = ? '
+            "AND device = ? AND profile = ? AND measure = ? AND status = 'ok'",
             (cell.suite, cell.case, cell.backend, cell.kernel, cell.device, profile, measure),
         ).fetchone()
         seconds: float | None = row[0]

@@ -71,7 +71,7 @@ def split(case: Case, dataset: Dataset, seed: int) -> Split:
             part = dataset.validation
             return Split(everything, everything, None if part is None else (part, np.arange(len(part), dtype=np.intp)))
         case LastFraction(fraction=fraction):
-            # keras/src/trainers/data_adapters/data_adapter_utils.py: split_at = floor(n * (1 - fraction))
+            # keras/src/trainers/data_adapters/array_slicing.py: split_at = floor(n * (1 - fraction))
             at = int(np.floor(available * (1.0 - fraction)))
             return Split(everything[:at], everything, (dataset.train, everything[at:]))
         case FirstRows(rows=rows):

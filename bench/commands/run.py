@@ -131,8 +131,10 @@ _KEPT = (
     "measure",
     "timeout",
     "memory",
+    "threads",
+    "suites",
+    "stand_ins",
 )
-_KEPT += ("threads", "suites", "stand_ins")
 """Options that `--resume` takes from the run where the command line does not give them."""
 
 
@@ -211,7 +213,7 @@ def _dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
         what = f"unavailable: {planned.obstacle.reason}" if planned.obstacle else f"about {duration(planned.estimate)}"
         click.echo(f"{planned.cell}{f' repeat {planned.repeat}' if planned.repeat else ''}  {what}")
     click.echo(
-        f"{len(cells)} cells, about {duration(total)} (an estimate: stored runs where there are any, else a rough formula)"
+        f"{len(cells)} cells, about {duration(total)} (an estimate: from stored runs where there are any, else rough)"
     )
     return 0
 
@@ -254,7 +256,7 @@ def _execute(
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Give an event that the first Ctrl-C (or SIGTERM) sets, so that no store is left mid-write; a second one stops at once."""
+    """Give an event that the first Ctrl-C (or SIGTERM) sets, so that no write is cut short; a second stops at once."""
     event = threading.Event()
 
     def note(number: int, _: FrameType | None) -> None:
@@ -267,12 +269,12 @@ def _interruptible() -> Iterator[threading.Event]:
     try:
         yield event
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
 
 
 class _Display:
-    """What stderr shows: a live line on a terminal, one line for each cell that ended (and an epoch now and then) elsewhere.
+    """What stderr shows: a line for each cell that ended; a live line on a terminal, elsewhere an epoch now and then.
 
     Nothing is drawn between the cells' own messages, so that it takes no time from what is being measured.
     """

@@ -1,28 +1,31 @@
 """The embedded corpus: generated reviews that need no network, and whose label needs word order.
 
-The reviews are ids exactly as Keras's IMDB has them (0 padding, which never occurs here, 1 start of a review, 2 out of vocabulary, the word of
-rank r has id r + 3), with IMDB's lengths and word frequencies. They are written by this grammar::
+The reviews are ids exactly as Keras's IMDB has them (0 padding, which never occurs here, 1 start of a review, 2 out of
+vocabulary, the word of rank r has id r + 3), with IMDB's lengths and word frequencies. They follow this grammar::
 
-    review      ::=  START clause clause clause ...         cut to the review's length
+    review      ::=  START clause clause clause ...      cut to the review's length
     clause      ::=  filler{3,8} opinion
-    opinion     ::=  verdict                                "dull"
-                  |  concession BUT verdict                 "funny but dull"
-                  |  verdict NOT concession                 "dull, not funny"
-    verdict     ::=  word{2,4}    words of the polarity that is the review's label
-    concession  ::=  word{2,4}    as many words of the opposite polarity
+    opinion     ::=  verdict                             "dull"
+                  |  concession BUT verdict              "funny but dull"
+                  |  verdict NOT concession              "dull, not funny"
+    verdict     ::=  word{2,4}      words of the polarity that is the review's label
+    concession  ::=  word{2,4}      words of the opposite polarity, as many as the verdict beside it has
 
-Each word of the vocabulary has one role, fixed by its rank: positive, negative, BUT, NOT or filler. Two reviewers in five are *plain*: every
-opinion of theirs is a bare verdict. The others are *balanced*: every opinion of theirs is one of the two contrasts, either as often.
+Each word of the vocabulary has one role, fixed by its rank: positive, negative, BUT, NOT or filler. Two reviewers in
+five are *plain*: all their opinions are bare verdicts. The others are *balanced*: all their opinions are contrasts, of
+either kind equally often.
 
-So counting words settles the label of a plain review and says nothing at all about a balanced one, which holds as many positive as
-negative words whatever its label: a bag of words cannot do better than 2/5 + 3/5 * 1/2 = 70 %, however long the reviews are and however many
-there are (an opinion cut in two at the end of a row gives it a little more). Whoever knows what stands before and behind BUT and NOT gets
-every review right. Any window of twenty words or more holds a whole opinion, so cutting rows at either end does not change this.
+So counting words settles the label of a plain review and says nothing about a balanced one, which holds as many
+positive as negative words whatever its label. A bag of words is right on 2/5 + 3/5 * 1/2 = 70 % of the reviews, however
+many and however long they are (a little more only where a row's end cuts an opinion in two). Whoever knows what stands
+before and behind BUT and NOT gets every review right. A clause has 11 words on average and 17 at most, so this holds for
+any stretch of a review: rows may be cut to some tens of words at either end.
 """
 
 from __future__ import annotations
 
 import hashlib
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -38,10 +41,13 @@ VERSION = 1
 START, OUT_OF_VOCABULARY, INDEX_FROM = 1, 2, 3
 """Keras's `imdb.load_data`: `start_char`, `oov_char`, `index_from`."""
 
+_FIRST_ID = INDEX_FROM + 1
+
 VOCABULARY = 88_584
 """The number of words in Keras's `imdb_word_index.json`."""
 
-# Measured on the 25,000 training reviews of imdb.npz. Lengths count the start id; shares are those of the running words (start not counted).
+# Measured on the 25,000 training reviews of imdb.npz (`tests/data/test_embedded.py` compares again). Lengths count the
+# start id; shares are those of the running words, the start id not among them.
 _LENGTH_QUANTILES = {
     0.0: 11,
     0.01: 44,
@@ -85,17 +91,36 @@ _SHARE_OF_RANK = {
     88_584: 1.683e-7,
 }
 
-_FILLER, _POSITIVE, _NEGATIVE, _BUT, _NOT = range(5)
-# Roles by rank are laid out so that each role's share of the running words in IMDB is the share that the grammar gives it.
+
+class Role(IntEnum):
+    """What a word does in the grammar."""
+
+    FILLER = 0
+    POSITIVE = 1
+    NEGATIVE = 2
+    BUT = 3
+    NOT = 4
+
+
+# Laid out so that the words of a role make up about the share of IMDB's running words that the grammar gives the role.
 _BUT_RANK, _NOT_RANK, _FIRST_OPINION_RANK = 2, 3, 11
-_ROLE_PATTERN = (_POSITIVE, _NEGATIVE, _FILLER, _NEGATIVE, _POSITIVE, _FILLER, _FILLER)
+_ROLE_PATTERN = (
+    Role.POSITIVE,
+    Role.NEGATIVE,
+    Role.FILLER,
+    Role.NEGATIVE,
+    Role.POSITIVE,
+    Role.FILLER,
+    Role.FILLER,
+)
 
 _PLAIN_SHARE = 0.4
 _FILLERS = (3, 8)
 _RUN = (2, 4)
 
-_DIRECTION_LENGTH = 4.0
-_NOISE = 0.4
+# The noise is about as large as the components of GloVe 6B 50d are (0.71 over its 10,000 first words).
+_NOISE = 0.6
+_DIRECTION_LENGTH = 2.0
 
 
 class Reviews(NamedTuple):
@@ -116,7 +141,7 @@ class Corpus(NamedTuple):
 def corpus(spec: Embedded) -> Corpus:
     """Return the reviews that `spec` asks for, always the same; half of the labels of each part are 1.
 
-    Only `num_words` and the numbers of rows matter here, and one part's rows do not depend on another's number: padding is the caller's.
+    Only `num_words` and the numbers of rows matter; padding is the caller's. No part depends on the size of another.
     """
     return Corpus(
         _write("train", spec.train, spec.num_words),
@@ -126,19 +151,32 @@ def corpus(spec: Embedded) -> Corpus:
 
 
 def vectors(num_words: int, dimension: int) -> NDArray[np.float32]:
-    """Return "pretrained" vectors for the corpus, shape (num_words, dimension): what a large corpus would teach about its words.
+    """Return "pretrained" vectors by id, shape (num_words, dimension): what much text would teach about these words.
 
-    Words of one role share a direction, the two polarities an opposite one, fillers none; to each component noise is added that is the word's own.
-    The rows of padding, start, out-of-vocabulary and the unused id 3 are zero, as a table filled from a word index has them.
+    Words of one role share a direction, the two polarities opposite ones, fillers have none; every word adds noise of
+    its own. The rows of padding, start, out-of-vocabulary and the unused id 3 are zero, as in a table filled from a
+    word index.
     """
     random = stream("embedded", VERSION, "vectors", dimension)
-    polarity, but, negation = random.standard_normal((3, dimension))
+    polarity, but, negation = (
+        _DIRECTION_LENGTH * v / np.linalg.norm(v) for v in random.standard_normal((3, dimension))
+    )
     directions = np.stack([np.zeros(dimension), polarity, -polarity, but, negation])
-    directions[1:] *= _DIRECTION_LENGTH / np.linalg.norm(directions[1:], axis=1, keepdims=True)
-    words = min(max(num_words - INDEX_FROM - 1, 0), VOCABULARY)
-    table = np.zeros((num_words, dimension), np.float32)
-    table[INDEX_FROM + 1 : INDEX_FROM + 1 + words] = directions[_roles()[:words]] + random.normal(0.0, _NOISE, (words, dimension))
-    return table
+    table = directions[roles(num_words)] + random.normal(0.0, _NOISE, (num_words, dimension))
+    table[:_FIRST_ID] = 0.0
+    return table.astype(np.float32)
+
+
+def roles(num_words: int) -> NDArray[np.int8]:
+    """Return the role of every id below `num_words`, shape (num_words,); ids that are no words are fillers."""
+    rank = np.arange(num_words) - INDEX_FROM
+    pattern = np.array(_ROLE_PATTERN, np.int8)
+    role = np.where(
+        rank < _FIRST_OPINION_RANK, np.int8(Role.FILLER), pattern[(rank - _FIRST_OPINION_RANK) % len(pattern)]
+    )
+    role[rank == _BUT_RANK] = Role.BUT
+    role[rank == _NOT_RANK] = Role.NOT
+    return role
 
 
 def sha256(made: Corpus) -> str:
@@ -155,17 +193,20 @@ def sha256(made: Corpus) -> str:
 def _write(part: str, rows: int, num_words: int) -> Reviews:
     random = stream("embedded", VERSION, part)
     labels = random.permutation(np.arange(rows) % 2)
-    lengths = np.rint(np.interp(random.random_sample(rows), list(_LENGTH_QUANTILES), list(_LENGTH_QUANTILES.values()))).astype(np.int64)
-    roles = _role_sequence(random, labels, lengths)
-    ids = _words(random, roles) + INDEX_FROM
+    quantiles, lengths_there = list(_LENGTH_QUANTILES), list(_LENGTH_QUANTILES.values())
+    words = np.rint(np.interp(random.random_sample(rows), quantiles, lengths_there)).astype(np.int64) - 1
+    ids = _ranks(random, _role_sequence(random, labels, words)) + INDEX_FROM
     ids[ids >= num_words] = OUT_OF_VOCABULARY
-    offsets = np.concatenate(([0], np.cumsum(lengths)))
-    ids[offsets[:-1]] = START
+    ends = np.cumsum(words)
+    ids = np.insert(ids, ends - words, START)
+    offsets = np.concatenate(([0], ends + np.arange(1, rows + 1)))
     return Reviews(Ragged(ids.astype(np.int32), offsets), labels.astype(np.float32))
 
 
-def _role_sequence(random: np.random.RandomState, labels: NDArray[np.int_], lengths: NDArray[np.int64]) -> NDArray[np.int8]:
-    """Return the role of every word of every review, one review after the other (a filler where the start id will stand)."""
+def _role_sequence(
+    random: np.random.RandomState, labels: NDArray[np.int_], lengths: NDArray[np.int64]
+) -> NDArray[np.int8]:
+    """Return the roles of the words of all reviews, one review after the other; `lengths` leaves the start out."""
     plain = random.random_sample(len(labels)) < _PLAIN_SHARE
     clauses = lengths // (_FILLERS[0] + _RUN[0]) + 1  # enough to fill a review of the shortest clauses
     review = np.repeat(np.arange(len(labels)), clauses)
@@ -174,33 +215,29 @@ def _role_sequence(random: np.random.RandomState, labels: NDArray[np.int_], leng
     run = random.randint(_RUN[0], _RUN[1] + 1, len(review))
     negated = random.random_sample(len(review)) < 0.5
     contrast = ~plain[review]
-    verdict = np.where(labels[review] == 1, _POSITIVE, _NEGATIVE)
-    concession = np.where(labels[review] == 1, _NEGATIVE, _POSITIVE)
+    verdict = np.where(labels[review] == 1, Role.POSITIVE, Role.NEGATIVE)
+    concession = np.where(labels[review] == 1, Role.NEGATIVE, Role.POSITIVE)
 
-    roles = [
-        np.full(len(review), _FILLER),
+    segments = [
+        np.full(len(review), Role.FILLER),
         np.where(contrast & ~negated, concession, verdict),
-        np.where(negated, _NOT, _BUT),
+        np.where(negated, Role.NOT, Role.BUT),
         np.where(negated, concession, verdict),
     ]
     counts = np.stack([fillers, run, contrast, run * contrast], axis=1)
-    sequence = np.repeat(np.stack(roles, axis=1).astype(np.int8).ravel(), counts.ravel())
+    sequence = np.repeat(np.stack(segments, axis=1).astype(np.int8).ravel(), counts.ravel())
 
     written = np.bincount(review, weights=counts.sum(axis=1)).astype(np.int64)
     position = np.arange(len(sequence)) - np.repeat(np.cumsum(written) - written, written)
-    return _with_start(sequence[position < np.repeat(lengths - 1, written)], lengths)
+    return sequence[position < np.repeat(lengths, written)]
 
 
-def _with_start(words: NDArray[np.int8], lengths: NDArray[np.int64]) -> NDArray[np.int8]:
-    return np.insert(words, np.cumsum(lengths - 1) - (lengths - 1), _FILLER)
-
-
-def _words(random: np.random.RandomState, roles: NDArray[np.int8]) -> NDArray[np.int64]:
+def _ranks(random: np.random.RandomState, sequence: NDArray[np.int8]) -> NDArray[np.int64]:
     """Return a rank for every role, drawn among the ranks of that role as often as IMDB uses them."""
-    shares, role_of = _shares(), _roles()
-    ranks = np.empty(len(roles), np.int64)
-    for role in range(_NOT + 1):
-        places = np.flatnonzero(roles == role)
+    shares, role_of = _shares(), roles(_FIRST_ID + VOCABULARY)[_FIRST_ID:]
+    ranks = np.empty(len(sequence), np.int64)
+    for role in Role:
+        places = np.flatnonzero(sequence == role)
         of_role = np.flatnonzero(role_of == role)
         cumulative = np.cumsum(shares[of_role])
         drawn = np.searchsorted(cumulative / cumulative[-1], random.random_sample(len(places)), side="right")
@@ -208,18 +245,11 @@ def _words(random: np.random.RandomState, roles: NDArray[np.int8]) -> NDArray[np
     return ranks
 
 
-def _roles() -> NDArray[np.int8]:
-    """Return the role of each word by rank: element r - 1 is that of rank r."""
-    rank = np.arange(1, VOCABULARY + 1)
-    pattern = np.array(_ROLE_PATTERN, np.int8)
-    roles = np.where(rank < _FIRST_OPINION_RANK, np.int8(_FILLER), pattern[(rank - _FIRST_OPINION_RANK) % len(pattern)])
-    roles[_BUT_RANK - 1] = _BUT
-    roles[_NOT_RANK - 1] = _NOT
-    return roles
-
-
 def _shares() -> NDArray[np.float64]:
-    """Return each rank's share of the running words: IMDB's, straight lines between the known ranks on double logarithmic paper."""
+    """Return each rank's share of the running words: IMDB's, linear in the logarithms between the known ranks."""
     known = np.log(list(_SHARE_OF_RANK))
-    shares = np.exp(np.interp(np.log(np.arange(1, VOCABULARY + 1)), known, np.log(list(_SHARE_OF_RANK.values()))))
-    return shares / shares.sum()
+    shares: NDArray[np.float64] = np.exp(
+        np.interp(np.log(np.arange(1, VOCABULARY + 1)), known, np.log(list(_SHARE_OF_RANK.values())))
+    )
+    shares /= shares.sum()
+    return shares

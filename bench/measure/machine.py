@@ -20,7 +20,7 @@ PACKAGES = ("twinbench", "tensorflow", "tensorflow-cpu", "keras", "torch", "jax"
 
 
 def fingerprint(threads: int) -> dict[str, Any]:
-    """Return what identifies the environment of a run; every value is a string, a number, a bool, None, a list or a dict of those."""
+    """Return what identifies the environment of a run, as plain JSON values; `threads` is what a framework gets."""
     return {
         "cpu": cpuinfo.get_cpu_info().get("brand_raw") or platform.processor(),
         "cores": cores(),
@@ -69,7 +69,7 @@ def gpus() -> list[dict[str, Any]]:
 
 
 def git(folder: Path) -> dict[str, Any] | None:
-    """Return commit and dirty flag of the checkout whose root is `folder`; None when it is no checkout or git is missing."""
+    """Return commit and dirty flag of the checkout with root `folder`; None when it is none, or git is missing."""
 
     def answer(*arguments: str) -> str:
         return subprocess.run(
@@ -86,7 +86,7 @@ def git(folder: Path) -> dict[str, Any] | None:
 
 
 def available_memory() -> float:
-    """Return the bytes that new processes can have: the machine's free memory, or what a container's limit leaves of it (cgroup v2)."""
+    """Return the bytes that new processes can have: what is free, or what a container's limit leaves (cgroup v2)."""
     available = float(psutil.virtual_memory().available)
     with suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")

@@ -15,7 +15,7 @@ from bench.stats import SMALLEST_SAMPLE
 MOST_NAMED = 6
 """How many cases a sentence names before it says how many more there are."""
 SAME_SPEED = 1.05
-"""Epoch times closer than this factor are called the same: the margin that a quiet CPU needs (docs/design.md)."""
+"""Epoch times closer than this factor are not called different: 5 % is the margin of a quiet CPU."""
 
 
 def answers(results: Results) -> list[str]:
@@ -86,8 +86,8 @@ def _listed(texts: list[str]) -> str:
 
 def _embedded(main: pd.DataFrame) -> list[str]:
     found = [
-        "Measured on the embedded corpus, which is generated: these accuracies say nothing about any document's "
-        "figures."
+        "Measured on the embedded corpus, which is generated, after a shortened training: these accuracies say nothing "
+        "about any document's figures."
     ]
     if main.empty:
         return found
@@ -106,7 +106,7 @@ def _embedded(main: pd.DataFrame) -> list[str]:
     ]
     if spreads:
         spread, key = max(spreads)
-        found.append(f"The backends' means differ most on {'/'.join(map(str, key))}: by {100 * spread:.1f} points.")
+        found.append(f"The backends' means differ by at most {100 * spread:.2f} points ({'/'.join(map(str, key))}).")
     return found
 
 
@@ -118,15 +118,12 @@ def _speed(timing: pd.DataFrame) -> list[str]:
     found = []
     for (column, reference), rows in chosen.groupby(["column", "reference"], sort=True):
         ratios = [(float(row["ratio"]), f"{row['suite']}/{row['case']}") for row in rows.to_dict("records")]
-        parts = [
-            part
-            for part in (
-                _faster(str(column), [(1 / ratio, name) for ratio, name in ratios if ratio < 1 / SAME_SPEED], len(ratios)),
-                _faster(str(reference), [(ratio, name) for ratio, name in ratios if ratio > SAME_SPEED], len(ratios)),
-            )
-            if part
-        ]
-        found.append(f"Seconds per epoch: {'; '.join(parts) or f'{column} and {reference} are equally fast'}.")
+        faster = [(1 / ratio, name) for ratio, name in ratios if ratio < 1 / SAME_SPEED]
+        slower = [(ratio, name) for ratio, name in ratios if ratio > SAME_SPEED]
+        same = len(ratios) - len(faster) - len(slower)
+        parts = [_faster(str(column), faster, len(ratios)), _faster(str(reference), slower, len(ratios))]
+        parts.append(f"{column} and {reference} differ by less than 5 % on {same} of {len(ratios)}" if same else "")
+        found.append(f"Seconds per epoch: {'; '.join(part for part in parts if part)}.")
     if found and not len(headline):
         found[-1] = (
             found[-1][:-1] + " (from accuracy runs, beside which other work may have run: no timing run has been made)."

@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from bench.report import tables
 from bench.report.answers import answers, crossover
-from bench.report.tables import CASE, NOT_RUN, Results, on_stand_in
+from bench.report.tables import CASE, NOT_RUN, Results, Source, on_stand_in
 from bench.spec import Case, Suite
 
 NOTHING = "–"
@@ -101,8 +101,19 @@ def table(headers: Cells, rows: Sequence[Cells], left: Iterable[int] = (0,)) -> 
 class Notes:
     """The footnotes of one file: numbered in the order of their first mark, each text once."""
 
-    def __init__(self) -> None:
+    def __init__(self, results: Results) -> None:
         self._numbers: dict[str, int] = {}
+        self._problems = _problems(results)
+        self._stand_ins = _stand_ins(results)
+
+    def on_cells(self, row: Mapping[Any, Any], measures: Iterable[str]) -> list[str]:
+        """Return the texts on cells of a row's case and variant that did not end ok."""
+        key = tuple(str(row[name]) for name in (*CASE, *tables.VARIANT))
+        return [note for measure in measures for note in self._problems.get((*key, measure), [])]
+
+    def on_data(self, suite: str, case: str) -> list[str]:
+        """Return the texts on stand-ins that a case ran on."""
+        return self._stand_ins.get((suite, case), [])
 
     def mark(self, texts: Iterable[str]) -> str:
         """Return ` [1, 3]` for `texts` (Markdown), the empty string for none."""
@@ -116,9 +127,18 @@ class Notes:
         return ["## Notes", "\n".join(f"{number}. {text}" for text, number in self._numbers.items())]
 
 
-def _case_notes(case: Case, *, documented: bool) -> list[str]:
-    notes = [prose(note) for note in case.notes] if documented else []
-    return notes + ([prose(f"Chosen here, not documented: {case.ours}.")] if case.ours else [])
+def _case_notes(case: Case) -> list[str]:
+    ours = [f"Chosen here, not documented: {case.ours}."] if case.ours else []
+    return [prose(note) for note in (*case.notes, *ours)]
+
+
+def _stand_ins(results: Results) -> dict[tuple[str, str], list[str]]:
+    """Return the notes on what replaced the documented data or vectors, by suite and case."""
+    names: dict[tuple[str, str], set[str]] = {}
+    for record in results.records:
+        if record.data and record.data.stand_in:
+            names.setdefault((record.suite, record.case), set()).add(record.data.stand_in)
+    return {key: [prose(on_stand_in(name)) for name in sorted(found)] for key, found in names.items()}
 
 
 def _problems(results: Results) -> dict[tuple[str, ...], list[str]]:
@@ -136,13 +156,6 @@ def _problems(results: Results) -> dict[tuple[str, ...], list[str]]:
         key = tuple(str(row[name]) for name in (*CASE, *tables.VARIANT, "measure"))
         notes.setdefault(key, []).append(text)
     return notes
-
-
-def _variant_notes(
-    row: Mapping[Any, Any], problems: Mapping[tuple[str, ...], list[str]], measures: Iterable[str]
-) -> list[str]:
-    key = tuple(str(row[name]) for name in (*CASE, *tables.VARIANT))
-    return [note for measure in measures for note in problems.get((*key, measure), [])]
 
 
 def _count(number: int, noun: str) -> str:
@@ -213,14 +226,14 @@ def accuracy(results: Results) -> str:
     """Return `accuracy.md`: for every suite the judged table, the other figures, and the low-data pairs."""
     frame = tables.accuracy(results)
     pairs = tables.low_data(results)
-    notes, problems = Notes(), _problems(results)
+    notes = Notes(results)
     title = "Accuracy: documented profile" if results.documented else "Accuracy on the embedded corpus (quick profile)"
     parts = [f"# {title}"]
     if not results.documented:
         parts.append(
-            "These figures were measured on the embedded corpus, which is generated: they compare architectures and "
-            "backends with one another and say nothing about any "
-            "document's figures, which are therefore not shown."
+            "These figures were measured on the embedded corpus, which is generated, after a shortened training: they "
+            "compare architectures and backends with one another and say nothing about any document's figures, which "
+            "are therefore not shown."
         )
     parts += [_HOW_ACCURACY, *([_HOW_JUDGED] if results.documented else []), _HOW_FIGURES]
     for suite in results.reported_suites():
@@ -228,10 +241,10 @@ def accuracy(results: Results) -> str:
         parts += [
             _suite_heading(suite),
             *_suite_notes(suite, results),
-            _accuracy_table(results, suite, own, notes, problems),
+            _accuracy_table(results, suite, own, notes),
         ]
         parts += ["All figures, means over seeds:", _figures_table(own)]
-        parts += _low_data(pairs[pairs["suite"] == suite.name])
+        parts += _low_data(suite, pairs[pairs["suite"] == suite.name], notes)
     return _document(parts + notes.section())
 
 
@@ -246,9 +259,7 @@ def _suite_notes(suite: Suite, results: Results) -> list[str]:
     return [" ".join(lines), *(["\n".join(f"- {prose(note)}" for note in suite.notes)] if suite.notes else [])]
 
 
-def _accuracy_table(
-    results: Results, suite: Suite, frame: pd.DataFrame, notes: Notes, problems: Mapping[tuple[str, ...], list[str]]
-) -> str:
+def _accuracy_table(results: Results, suite: Suite, frame: pd.DataFrame, notes: Notes) -> str:
     main = frame[frame["main"].astype(bool)]
     columns = sorted(main["column"].dropna().unique())
     documented = ["documented %"] if results.documented else []
@@ -260,8 +271,9 @@ def _accuracy_table(
     rows = []
     for (case_name, figure), group in main.groupby(["case", "figure"], sort=False):
         case = results.case(suite.name, str(case_name))
-        case_notes = _case_notes(case, documented=results.documented)
-        case_notes += [prose(on_stand_in(name)) for name in sorted(group["stand_in"].dropna().unique())]
+        # The notes on a case are about its document and the protocol there, which the quick profile does not run.
+        case_notes = _case_notes(case) if results.documented else []
+        case_notes += notes.on_data(suite.name, str(case_name))
         if "epoch" in str(figure):
             case_notes.append(
                 "The document's log breaks off before the last epoch; its figure is compared with the measured one "
@@ -275,7 +287,7 @@ def _accuracy_table(
             row.append(_percent(first["documented"]) if _given(first["documented"]) else "")
         row.append(f"±{100 * own:.2f}" if own is not None else NOTHING)
         for column in columns:
-            row += _accuracy_cells(members.get(column), column, frame, notes, problems)
+            row += _accuracy_cells(members.get(column), column, frame, notes)
         rows.append(row)
     return table(headers, rows, left)
 
@@ -285,12 +297,11 @@ def _accuracy_cells(
     column: str,
     frame: pd.DataFrame,
     notes: Notes,
-    problems: Mapping[tuple[str, ...], list[str]],
 ) -> list[str]:
     if row is None:
         kernels = set(frame.loc[frame["column"] == column, "kernel"])
         return [NOTHING, "" if any(column.endswith(f" {kernel}") for kernel in kernels) else NOT_RUN]
-    texts = _variant_notes(row, problems, ("accuracy", "all"))
+    texts = notes.on_cells(row, ("accuracy", "all"))
     if row["status"] != "ok":
         return [NOTHING, f"{row['status']}, 0 of {int(row['of'])}{notes.mark(texts)}"]
     if not row["n"]:
@@ -349,7 +360,7 @@ def _epochs(row: Mapping[Any, Any] | pd.Series) -> str:
     return f"{least}" if least == most else f"{row['epochs']:.1f} ({least}–{most})"
 
 
-def _low_data(pairs: pd.DataFrame) -> list[str]:
+def _low_data(suite: Suite, pairs: pd.DataFrame, notes: Notes) -> list[str]:
     if pairs.empty:
         return []
     columns = sorted(pairs["column"].unique())
@@ -358,7 +369,8 @@ def _low_data(pairs: pd.DataFrame) -> list[str]:
         headers += [f"{plain(column)} pre-trained %", "learned %", "difference", "seeds"]
     rows = []
     for (size, pretrained, learned), group in pairs.groupby(["rows", "pretrained", "learned"], sort=True):
-        row = [f"{size:,}", plain(f"{pretrained} / {learned}")]
+        marks = notes.mark(note for case in (pretrained, learned) for note in notes.on_data(suite.name, str(case)))
+        row = [f"{size:,}", plain(f"{pretrained} / {learned}") + marks]
         members = {str(member["column"]): member for member in group.to_dict("records")}
         for column in columns:
             member = members.get(column)
@@ -375,8 +387,7 @@ def _low_data(pairs: pd.DataFrame) -> list[str]:
     ]
     lead = (
         "Low data: test accuracy with a pre-trained, frozen and with a learned embedding, by the number of training "
-        "rows; the difference (in points, ± 95 % interval) is paired by "
-        "seed. "
+        "rows; the difference (in points, ± 95 % interval) is paired by seed. "
     )
     return [lead + " ".join(sentences), table(headers, rows, left=(1,))]
 
@@ -399,7 +410,7 @@ _BESIDE = (
 def timing(results: Results) -> str:
     """Return `timing.md`: for every suite the documented times and, below each, those of every variant."""
     frame = tables.timing(results)
-    notes, problems = Notes(), _problems(results)
+    notes = Notes(results)
     parts = [f"# Timing: {results.profile} profile" + ("" if results.documented else " (embedded corpus)")]
     environment = results.sources[0].environment
     machine = ", ".join(
@@ -414,11 +425,11 @@ def timing(results: Results) -> str:
                 "Documented times were measured on "
                 f"{plain(suite.hardware or 'hardware that the document does not name')}."
             )
-        parts.append(_timing_table(own, notes, problems))
+        parts.append(_timing_table(own, notes))
     return _document(parts + notes.section())
 
 
-def _timing_table(frame: pd.DataFrame, notes: Notes, problems: Mapping[tuple[str, ...], list[str]]) -> str:
+def _timing_table(frame: pd.DataFrame, notes: Notes) -> str:
     references = sorted(frame["reference"].dropna().unique())
     headers = ["case", "source", "s/epoch", "range", "ms/step", "first", "cell", "k of n"]
     headers += [f"/ {plain(reference)}" for reference in references]
@@ -435,19 +446,18 @@ def _timing_table(frame: pd.DataFrame, notes: Notes, problems: Mapping[tuple[str
             ]
             rows.append(printed + [""] * (len(headers) - len(printed)))
         for row in group.to_dict("records"):
-            rows.append(_timing_row(row, references, notes, problems))
+            rows.append(_timing_row(row, references, notes))
     return table(headers, rows, left=(0, 1))
 
 
-def _timing_row(
-    row: Mapping[Any, Any], references: Sequence[str], notes: Notes, problems: Mapping[tuple[str, ...], list[str]]
-) -> list[str]:
+def _timing_row(row: Mapping[Any, Any], references: Sequence[str], notes: Notes) -> list[str]:
     name = plain(row["case"])
     if row["status"] == NOT_RUN:
         return [name, "", NOT_RUN, *[NOTHING] * (5 + len(references))]
-    texts = _variant_notes(row, problems, ("timing", "all", "accuracy"))
+    texts = notes.on_cells(row, ("timing", "all", "accuracy"))
     if row["headline"] is False:
         texts.append(_BESIDE)
+    texts += notes.on_data(str(row["suite"]), str(row["case"]))
     source = plain(_source(str(row["column"]), row["kernel"]))
     ratios = [f"{row['ratio']:.2f}" if row["reference"] == reference else NOTHING for reference in references]
     if row["status"] != "ok":
@@ -471,20 +481,21 @@ _HOW_PARAMETERS = (
 def parameters(results: Results) -> str:
     """Return `parameters.md`: for every case the documented counts and, below them, those of every variant."""
     frame = tables.parameters(results)
-    notes, problems = Notes(), _problems(results)
+    notes = Notes(results)
     parts = [f"# Parameters: {results.profile} profile", _HOW_PARAMETERS]
     for suite in results.reported_suites():
         rows = []
         for case, group in frame[frame["suite"] == suite.name].groupby("case", sort=False):
             name = plain(case)
-            marks = notes.mark(_case_notes(results.case(suite.name, str(case)), documented=True))
+            case_notes = _case_notes(results.case(suite.name, str(case)))
+            marks = notes.mark(case_notes + notes.on_data(suite.name, str(case)))
             first = group.iloc[0]
             printed = [
                 _lines(first["documented_layers"]),
                 *(_integer(first[f"documented_{part}"]) for part in ("total", "trainable", "frozen")),
             ]
             rows.append([name + marks, "documented", *printed, "", ""])
-            rows += [_parameter_row(name, row, notes, problems) for row in group.to_dict("records")]
+            rows += [_parameter_row(name, row, notes) for row in group.to_dict("records")]
         parts += [
             _suite_heading(suite),
             table(
@@ -496,14 +507,12 @@ def parameters(results: Results) -> str:
     return _document(parts + notes.section())
 
 
-def _parameter_row(
-    name: str, row: Mapping[Any, Any], notes: Notes, problems: Mapping[tuple[str, ...], list[str]]
-) -> list[str]:
+def _parameter_row(name: str, row: Mapping[Any, Any], notes: Notes) -> list[str]:
     if row["status"] == NOT_RUN:
         return [name, "", *[""] * 5, NOT_RUN]
     source = plain(_source(str(row["column"]), row["kernel"]))
     if not _given(row["total"]):
-        marks = notes.mark(_variant_notes(row, problems, ("accuracy", "all", "timing")))
+        marks = notes.mark(notes.on_cells(row, ("accuracy", "all", "timing")))
         return [name, source, *[""] * 5, f"{row['status']}{marks}"]
     counts = [_integer(row[part]) for part in ("total", "trainable", "frozen", "stored")]
     return [name, source, _lines(row["layers"]), *counts, plain(row["verdict"]) if _given(row["verdict"]) else ""]
@@ -524,14 +533,7 @@ def index(results: Results) -> str:
     parts += [
         "Tables: [accuracy](accuracy.md), [timing](timing.md), [parameters](parameters.md).",
         "## Runs",
-        table(
-            ["run", "started", "commit", "command"],
-            [
-                [plain(source.name), plain(source.started), _commit(source.environment), _cell_code(source.command)]
-                for source in results.sources
-            ],
-            left=(0, 1, 2, 3),
-        ),
+        "\n".join(map(_run, results.sources)),
         "## Cells by status",
         _frame(tables.statuses(results), left=(0, 1)),
         "## Not run",
@@ -567,6 +569,11 @@ def _not_run(results: Results) -> list[str]:
     return ["\n".join(lines)] if lines else ["Nothing: every case has a record of every planned seed."]
 
 
+def _run(source: Source) -> str:
+    what = f"- {plain(source.name)}, started {plain(source.started)}, commit {_commit(source.environment)}"
+    return f"{what}: {code(source.command)}"
+
+
 def _commit(environment: Mapping[str, Any]) -> str:
     git = environment.get("git")
     return plain(f"{git['commit'][:12]}{' (changed)' if git['dirty'] else ''}") if git else NOTHING
@@ -590,10 +597,6 @@ def _frame(frame: pd.DataFrame, left: Iterable[int]) -> str:
         for row in frame.astype(object).to_numpy().tolist()
     ]
     return table([plain(name) for name in frame.columns], rows, left) if rows else "None recorded."
-
-
-def _cell_code(text: str) -> str:
-    return code(text).replace("|", "\\|")
 
 
 def _document(parts: Sequence[str]) -> str:

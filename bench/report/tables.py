@@ -172,7 +172,7 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
     Another commit is no other environment; the index lists the commits.
     """
-    return sorted(key for key in {*one, *other} - {"git"} if one.get(key) != other.get(key))
+    return sorted(key for key in {*one, *other} - set() if one.get(key) != other.get(key))
 
 
 def _latest(records: Iterable[Record], kind: Callable[[Record], Measure | None]) -> list[Record]:
@@ -283,8 +283,8 @@ def _status(records: Sequence[Record]) -> Status:
 
 def _frame(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> pd.DataFrame:
     """Return rows as a frame of Python objects in which None, and nothing else, stands for a missing value."""
-    frame = pd.DataFrame(rows, columns=columns, dtype=object)
-    return frame.where(frame.notna(), None)
+    values = [[None if row.get(name) != row.get(name) else row.get(name) for name in columns] for row in rows]  # nan
+    return pd.DataFrame(values, columns=columns, dtype=object)
 
 
 # --- accuracy ----------------------------------------------------------------------------------------------------

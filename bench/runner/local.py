@@ -47,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds and bytes: `timeout` and `memory` of a cell, `budget` of the run (no cell starts that would exceed it)."""
+    """Bytes (`memory`) and seconds (`timeout`) of a cell; `budget`: no cell starts that would end later."""
 
     memory: float
     timeout: float | None = None
@@ -262,7 +262,7 @@ class _Worker:
 
 
 class _Memory:
-    """Resident bytes of a process and its descendants; the descendants are looked up at every tenth call, which is dear."""
+    """Resident bytes of a process and its descendants, which are looked up at every tenth call only (it is dear)."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)

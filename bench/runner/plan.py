@@ -141,16 +141,13 @@ def _cells(catalog: Catalog, matrix: Matrix, pattern: str) -> Iterator[tuple[Cel
     device = _device(matrix, wanted["device"])
     numerics = matrix.numerics if _is_glob(wanted["numerics"]) else wanted["numerics"]
     seeds = _seeds(matrix, wanted["seed"])
-    named: frozenset[Part] = frozenset(
-        part
-        for part, is_named in (
-            ("case", named_case),
-            ("backend", backend_named),
-            ("kernel", kernel_named),
-            ("device", device_named),
-        )
-        if is_named
-    )
+    parts: dict[Part, bool] = {
+        "case": named_case,
+        "backend": backend_named,
+        "kernel": kernel_named,
+        "device": device_named,
+    }
+    named = frozenset(part for part, is_named in parts.items() if is_named)
     for suite, case in catalog.select([case_pattern]):
         model = resolve(suite, apply(case, matrix.profile), numerics)
         for info in infos:
@@ -266,7 +263,7 @@ def rough_seconds(backend_name: str, case: Case, model: Model, *, shared: bool) 
         if inner in model.recurrent:
             steps, features = built.input_shape
             one_way = steps * (1.6e-6 if isinstance(inner, SimpleRNN) else 4.5e-6)
-            share = max(0.2, inner.units * (inner.units + features) / (100 * 132))  # type: ignore[union-attr]
+            share = max(0.2, inner.units * (inner.units + features) / (100 * 132))
             per_row += one_way * share * (2 if isinstance(built.layer, Bidirectional) else 1)
     trainable = sum(weight.size for weight in model.weights if weight.trainable)
     per_step = 1e-3 + 5e-9 * trainable

@@ -171,7 +171,8 @@ def classify(error: BaseException) -> tuple[Status, str]:
     first_line = text.splitlines()[0] if text else ""
     if isinstance(error, Unavailable):
         return "unavailable", text
-    # torch.OutOfMemoryError, tensorflow's ResourceExhaustedError, XLA's and ATen's allocator messages: by name, no framework imported.
+    # torch.OutOfMemoryError, tensorflow's ResourceExhaustedError, XLA's and ATen's allocator messages: told by their
+    # names and words, since no framework may be imported for it.
     out_of_memory = type(error).__name__ in (
         "MemoryError",
         "OutOfMemoryError",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.cell import Cell
 from bench.record import (
     DataUsed,
     EpochScore,
@@ -56,8 +57,6 @@ def make_record(
     **changes: Any,
 ) -> Record:
     """Return a record of `cell` (a full cell name), ok when it has scores or times, with what was given."""
-    from bench.cell import Cell
-
     parsed = Cell.parse(cell)
     epochs = max(len(val), len(epoch_seconds), 1)
     lines = [

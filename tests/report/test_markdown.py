@@ -303,6 +303,14 @@ def test_the_timing_table_holds_documented_and_measured_times_and_their_ratio(fu
     assert only(rows, case="idle")["s/epoch"] == "not run"
 
 
+def test_a_stand_in_is_named_below_every_table(record: Maker, results: Gather) -> None:
+    fields = {"test": 0.7, "epoch_seconds": [3, 2], "counts": [400, 0, 81], "stand_in": "50d for 100d"}
+    gathered = results([SUITE], [record(name("flat", "torch", 0), **fields)])
+    for write in markdown.accuracy, markdown.timing, markdown.parameters:
+        assert "Ran on a stand-in: 50d for 100d." in notes(write(gathered)).values()
+    assert "50d for 100d" in markdown.index(gathered)
+
+
 def test_times_of_accuracy_runs_are_marked(record: Maker, results: Gather) -> None:
     records = [record(name("flat", "torch", 0), test=0.7, measure="accuracy", epoch_seconds=[3, 2])]
     gathered = results([SUITE], records)
@@ -323,6 +331,21 @@ def test_the_parameter_table_sets_every_count_below_the_documented_one(full: Res
     assert only(rows, case="idle", source="")["verdict"] == "not run"
 
 
+def test_epoch_times_within_five_per_cent_are_not_called_different(record: Maker, results: Gather) -> None:
+    def gathered(keras: float) -> Results:
+        seconds = {"keras-tensorflow": keras, "torch": 1.0}
+        return results(
+            [SUITE], [record(name("flat", b, 0), measure="timing", epoch_seconds=[9, t]) for b, t in seconds.items()]
+        )
+
+    def speed(keras: float) -> str:
+        return next(sentence for sentence in answers(gathered(keras)) if sentence.startswith("Seconds"))
+
+    assert "torch and keras-tensorflow differ by less than 5 % on 1 of 1" in speed(1.04)
+    assert "torch is faster on 1 of 1 cases" in speed(1.06)
+    assert "keras-tensorflow is faster on 1 of 1 cases" in speed(0.94)
+
+
 # --- README.md ---------------------------------------------------------------------------------------------------
 
 
@@ -337,8 +360,8 @@ def test_the_index_answers_first_with_the_figures_of_the_tables(full: Results) -
     assert "(1.5 times)" in sentences[2]
     first_item = text.index("- Documented accuracies")
     assert first_item < text.index("|"), "the answer stands before any table"
-    runs, statuses, environment, data = parsed(text)
-    assert runs[0]["command"] == "bench run --name run0"
+    statuses, environment, data = parsed(text)
+    assert "- run0, started 2026-01-01T00:00:00+00:00, commit 0123456789ab: `bench run --name run0`" in text
     assert only(statuses, backend="torch", measure="all")["failed"] == "1"
     assert only(environment, what="packages")["value"] == "keras 3.15.1, torch 2.13.0"
     assert data[0]["sha256"] == "ab" * 32

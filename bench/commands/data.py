@@ -1,0 +1,95 @@
+"""`bench data`: the data files, where they come from, and whether they are here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from bench.data import sources
+from bench.errors import BenchError, DataError, unknown
+from bench.record import SCHEMA_VERSION
+
+
+@click.group("data")
+def command() -> None:
+    """The data files: where from, size, sha256, present or not."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_(as_json: bool) -> None:
+    """List the data sources; what is present is not verified (bench data verify does that)."""
+    records = [_record(source) for source in sources.SOURCES.values()]
+    if as_json:
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": records}, indent=2))
+        return
+    click.echo(f"looked for in: {', '.join(str(folder) for folder in sources.folders())}")
+    for record in records:
+        click.echo(f"\n{record['name']}: {record['path'] or 'missing'}")
+        for file in record["files"]:
+            click.echo(f"  {file['name']}" + (f"  {file['url']}" if file["url"] else ""))
+            for content in file["contents"]:
+                click.echo(f"    {content['size']:,} bytes  sha256 {content['sha256']}  ({content['note']})")
+        click.echo(f"  to get it: {record['remedy']}\n  terms: {record['licence']}")
+
+
+def _record(source: sources.Source) -> dict[str, Any]:
+    path = sources.locate(source.name)
+    return {
+        "name": source.name,
+        "present": path is not None,
+        "path": str(path) if path else None,
+        "files": [
+            {
+                "name": file.name,
+                "url": file.url,
+                "contents": [{"size": c.size, "sha256": c.sha256, "note": c.note} for c in file.contents],
+            }
+            for file in source.files
+        ],
+        "remedy": source.remedy,
+        "licence": source.licence,
+    }
+
+
+@command.command("fetch")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def fetch(names: tuple[str, ...]) -> None:
+    """Download the named sources into the cache, unless they are present; verify them."""
+    for name in _known(names):
+        path, sha256 = sources.fetch(name)
+        click.echo(f"{name}: {path}  sha256 {sha256}")
+
+
+@command.command("verify")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+def verify(names: tuple[str, ...]) -> int:
+    """Hash the named sources, or all that are present, and compare with the known hashes.
+
+    Exit code 2 when one is altered or truncated, 3 when a named one is missing.
+    """
+    errors: list[BenchError] = []
+    for name in _known(names) or tuple(sources.SOURCES):
+        try:
+            verified = sources.verify(name)
+        except DataError as error:
+            errors.append(error)
+            click.echo(f"bench: {error}", err=True)
+            continue
+        if verified:
+            click.echo(f"{name}: {verified[0]}  sha256 {verified[1]}  ok")
+        elif names:
+            errors.append(sources.missing(name))
+            click.echo(f"bench: {errors[-1]}", err=True)
+        else:
+            click.echo(f"{name}: missing")
+    return min((error.exit_code for error in errors), default=0)
+
+
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in sources.SOURCES:
+            raise unknown("data source", name, sources.SOURCES)
+    return names
