@@ -1,7 +1,7 @@
 """The protocol that a backend fulfils, and the table of backends; no framework is imported here.
 
-A backend is one module with a function `build(model, kernel, device) -> Network`, and an entry in `BACKENDS` (or, from another
-distribution, an entry point in the group `twinbench.backends` that names a `BackendInfo`).
+A backend is one module with a function `build(model, kernel, device, dtype) -> Network`, and an entry in `BACKENDS` (or, from another
+distribution, an entry point in the group `twinbench.backends` that names a `BackendInfo`). `bench.backends.conformance` proves it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from bench.spec import GRU, LSTM, Device, Kernel
 
 Arrays = list[NDArray[Any]]
 Floats = NDArray[np.float32]
+Dtype = Literal["float32", "float64"]
+"""The precision of weights and arithmetic; cells run in float32, parity is proven in both."""
 MaskSource = Callable[[int, int], Arrays]
 """(step, rows) to the dropout masks of that step, in the order of `Model.masks`, each (rows, *shape) float32."""
 
@@ -74,11 +76,18 @@ class Network(Protocol):
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch, in training mode when masks are given; change nothing."""
 
-    def logits(self, x: Features) -> NDArray[np.float32]:
-        """Return the logits (rows,) of all rows of `x`, without dropout."""
+    def logits(self, x: Features) -> NDArray[Any]:
+        """Return the logits (rows,) of all rows of `x`, without dropout, in the network's own precision."""
 
     def synchronize(self) -> None:
         """Wait until the device has finished everything asked of it."""
+
+
+class Build(Protocol):
+    """What a backend's module calls `build`."""
+
+    def __call__(self, model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32", /) -> Network:
+        """Return a network; raise `Unavailable`, naming layer or option, for what the backend cannot run."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +113,12 @@ class BackendInfo:
                 return f"{wanted} is not installed; pip install 'twinbench[{self.extra}]'"
         return None
 
-    def load(self) -> Callable[[Model, Kernel, Device], Network]:
+    def load(self) -> Build:
         """Import the backend's module and return its `build`; raise `Unavailable` when its framework is missing."""
         reason = self.missing()
         if reason:
             raise Unavailable(reason)
-        return cast("Callable[[Model, Kernel, Device], Network]", importlib.import_module(self.module).build)
+        return cast("Build", importlib.import_module(self.module).build)
 
 
 BACKENDS = {

@@ -7,8 +7,10 @@ TensorFlow, Keras 2's RMSprop, logits with a threshold-0 accuracy, masks drawn b
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import keras
 import numpy as np
@@ -16,7 +18,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, EpochResult, Floats, Gradients, MaskSource, check_kernel
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, check_kernel
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.errors import Unavailable
 from bench.model import BuiltLayer, Model
@@ -217,11 +219,46 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return (x,) if self._y is None else (x, self._y[rows, None])
 
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def _floatx(dtype: Dtype) -> Iterator[None]:
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
+def _in_own_precision(
+    method: Callable[Concatenate[KerasNetwork, Given], Result],
+) -> Callable[Concatenate[KerasNetwork, Given], Result]:
+    """Run `method` under the network's precision: Keras casts inputs, and creates state, by a setting of the process."""
+
+    @wraps(method)
+    def run(self: KerasNetwork, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        with _floatx(self.dtype):
+            return method(self, *args, **kwargs)
+
+    return run
+
+
 class KerasNetwork:
     """A compiled Keras model that fulfils `bench.backends.base.Network`."""
 
-    def __init__(self, model: Model, kernel: Kernel) -> None:
-        self._model = model
+    def __init__(self, model: Model, kernel: Kernel, dtype: Dtype = "float32") -> None:
+        self._model, self.dtype = model, dtype
+        self._gradients = tf.function(self._differentiate, reduce_retracing=True)
+        self._build(kernel)
+
+    @_in_own_precision
+    def _build(self, kernel: Kernel) -> None:
+        model = self._model
         self._keras = TwinModel(model, kernel)
         self._keras.compile(
             optimizer=_optimizer(model),
@@ -269,6 +306,7 @@ class KerasNetwork:
             return list(optimizer._velocities)
         return [slot for pair in zip(optimizer._momentums, optimizer._velocities, strict=True) for slot in pair]
 
+    @_in_own_precision
     def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one epoch with one call of `fit`."""
         if masks or isinstance(x, MultiHot):
@@ -282,6 +320,7 @@ class KerasNetwork:
         bad = int(last["first_bad_step"])
         return EpochResult(last["loss"], last["accuracy"], bad or None)
 
+    @_in_own_precision
     def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
         """Make one optimizer step; return the loss before it."""
         inputs = (x, *masks) if masks else x
@@ -289,24 +328,30 @@ class KerasNetwork:
         logs = self._keras.train_on_batch(inputs, y[:, None], return_dict=True)
         return float(logs["loss"])
 
+    @_in_own_precision
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
         inputs = (x, *masks) if masks else x
+        logits, loss, found = self._gradients(inputs, y[:, None])
+        return Gradients(np.array(logits)[:, 0], float(loss), [np.array(gradient) for gradient in found])
+
+    def _differentiate(self, inputs: Any, y: Any) -> tuple[Any, Any, list[Any]]:
+        """Return logits, loss and dense gradients; traced, since Keras's recurrent loops are slow when run eagerly."""
         with tf.GradientTape() as tape:
             logits = self._keras(inputs)
-            loss = self._keras.loss(y[:, None], logits)
-        variables = self._keras.trainable_variables
-        found = tape.gradient(loss, [variable.value for variable in variables])
-        return Gradients(np.array(logits)[:, 0], float(loss), [np.array(tf.convert_to_tensor(g)) for g in found])
+            loss = self._keras.loss(y, logits)
+        variables = [variable.value for variable in self._keras.trainable_variables]
+        return logits, loss, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
 
-    def logits(self, x: Features) -> NDArray[np.float32]:
+    @_in_own_precision
+    def logits(self, x: Features) -> NDArray[Any]:
         """Return the logits (rows,) of all rows."""
         if isinstance(x, MultiHot):
             batches = _Batches(x, None, np.arange(len(x), dtype=np.intp), EVALUATION_ROWS, None)
             found = self._keras.predict(batches, verbose=0)
         else:
             found = self._keras.predict(np.asarray(x), batch_size=EVALUATION_ROWS, verbose=0)
-        return np.asarray(found, dtype=np.float32)[:, 0]
+        return np.asarray(found)[:, 0]
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -325,7 +370,7 @@ def _optimizer(model: Model) -> Any:
     return kind(learning_rate=model.learning_rate)
 
 
-def build(model: Model, kernel: Kernel, device: Device) -> KerasNetwork:
+def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> KerasNetwork:
     """Return a compiled Keras model; raise `Unavailable` when the device or kernel cannot be had."""
     from bench.backends.base import backend
 
@@ -333,4 +378,4 @@ def build(model: Model, kernel: Kernel, device: Device) -> KerasNetwork:
     if device == "cuda" and not tf.config.list_physical_devices("GPU"):
         raise Unavailable("TensorFlow sees no GPU; it needs a CUDA build of TensorFlow and an NVIDIA driver")
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    return KerasNetwork(model, kernel)
+    return KerasNetwork(model, kernel, dtype)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bench.backends.base import Arrays, EpochResult, Floats, Gradients, MaskSource, backend, check_kernel
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, backend, check_kernel
 from bench.backends.torch_layers import make
 from bench.backends.torch_optimizers import KerasAdam, KerasRMSprop
 from bench.data.dataset import Features, Rows
@@ -160,14 +160,14 @@ class TorchNetwork:
         return Gradients(_numpy(logits), float(loss.detach()), self._to_keras(found))
 
     @torch.inference_mode()
-    def logits(self, x: Features) -> NDArray[np.float32]:
+    def logits(self, x: Features) -> NDArray[Any]:
         """Return the logits (rows,) of all rows."""
         everything = np.arange(len(x), dtype=np.intp)
         parts = [
             self._forward(self._tensor(x[everything[start : start + EVALUATION_ROWS]]))
             for start in range(0, len(x), EVALUATION_ROWS)
         ]
-        return _numpy(torch.cat(parts).float())
+        return _numpy(torch.cat(parts))
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -179,7 +179,7 @@ def _numpy(value: Tensor) -> NDArray[Any]:
     return np.array(value.detach().cpu().numpy(), order="C")
 
 
-def build(model: Model, kernel: Kernel, device: Device) -> TorchNetwork:
+def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> TorchNetwork:
     """Return a torch model; raise `Unavailable` when the device or kernel cannot be had."""
     check_kernel(backend("torch"), model, kernel, device)
     if device == "cuda" and not torch.cuda.is_available():
@@ -187,4 +187,4 @@ def build(model: Model, kernel: Kernel, device: Device) -> TorchNetwork:
         raise Unavailable(f"torch sees no GPU; this torch {torch.__version__} is built for {build_of}")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    return TorchNetwork(model, kernel, device)
+    return TorchNetwork(model, kernel, device, getattr(torch, dtype))

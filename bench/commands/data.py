@@ -14,7 +14,7 @@ from bench.record import SCHEMA_VERSION
 
 @click.group("data")
 def command() -> None:
-    """The data files: where from, size, sha256, present or not."""
+    """List, fetch and verify the data files."""
 
 
 @command.command("list")

@@ -12,8 +12,8 @@ from bench.errors import DataError
 def load(path: Path, remove: str) -> tuple[list[str], list[int]]:
     """Return texts and labels of the lines after the header; characters in `remove` are deleted from the texts.
 
-    A line is split at its first comma, quotes stay part of the text (document 003, `load_data`). Raises `DataError` with file
-    and line for a label other than 0 or 1, an empty text, bytes that are not UTF-8, and a damaged `.gz`.
+    A line is split at its first comma, quotes stay part of the text (document 003, `load_data`). Raises `DataError`
+    with file and line for a label other than 0 or 1, an empty text and bytes that are not UTF-8.
     """
     deleted = str.maketrans(dict.fromkeys(remove))
     texts, labels = [], []
@@ -28,7 +28,9 @@ def load(path: Path, remove: str) -> tuple[list[str], list[int]]:
         texts.append(text.translate(deleted))
         labels.append(int(label))
     if len(set(labels)) < 2:
-        raise DataError(f"{path}: {len(labels)} texts and not both labels; there must be texts of label 0 and of label 1")
+        raise DataError(
+            f"{path}: {len(labels)} texts and not both labels; there must be texts of label 0 and of label 1"
+        )
     return texts, labels
 
 
@@ -43,7 +45,9 @@ def _lines(path: Path) -> list[str]:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {line}: not UTF-8 ({content[error.start]:#04x}); save the file as UTF-8") from error
+        raise DataError(
+            f"{path}, line {line}: not UTF-8 ({content[error.start]:#04x}); save the file as UTF-8"
+        ) from error
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if not lines[-1]:
         lines.pop()

@@ -34,7 +34,9 @@ class MultiHot:
         out = np.zeros((len(rows), self.width), dtype=np.float32)
         starts, ends = self.offsets[rows], self.offsets[rows + 1]
         lengths = ends - starts
-        positions = np.repeat(starts - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths) + np.arange(lengths.sum())
+        positions = np.repeat(starts - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths) + np.arange(
+            lengths.sum()
+        )
         out[np.repeat(np.arange(len(rows)), lengths), self.ids[positions]] = 1.0
         return out
 

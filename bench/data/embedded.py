@@ -18,8 +18,8 @@ either kind equally often.
 So counting words settles the label of a plain review and says nothing about a balanced one, which holds as many
 positive as negative words whatever its label. A bag of words is right on 2/5 + 3/5 * 1/2 = 70 % of the reviews, however
 many and however long they are (a little more only where a row's end cuts an opinion in two). Whoever knows what stands
-before and behind BUT and NOT gets every review right. A clause has 11 words on average and 17 at most, so this holds for
-any stretch of a review: rows may be cut to some tens of words at either end.
+before and behind BUT and NOT gets every review right. A clause has 11 words on average and 17 at most, so this holds
+for any stretch of a review: rows may be cut to some tens of words at either end.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def word_ranks(path: Path) -> dict[str, int]:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays x_train, y_train, x_test, y_test as stored; raise `DataError` when one cannot be read safely."""
+    """Return the arrays x_train, y_train, x_test, y_test as stored; raise `DataError` for any other content."""
     try:
         with zipfile.ZipFile(path) as archive:
             return {name: _read(archive.read(f"{name}.npy")) for name in ("x_train", "y_train", "x_test", "y_test")}

@@ -1,8 +1,8 @@
 """A data spec in, arrays out: read, tokenised, padded, split, once; afterwards memory-mapped from the cache.
 
-Stand-ins: a source that is present, or would be downloaded, is used as documented. Otherwise its default stand-in is used
-when that is present: the 50-dimensional GloVe vectors for the 100-dimensional ones, the 50,000 aclImdb reviews for
-`movie_reviews.csv`. `--stand-in NAME=OTHER` decides differently, `NAME=none` forbids one.
+Stand-ins: a source that is present, or would be downloaded, is used as documented. Otherwise its default stand-in is
+used when that is present: the 50-dimensional GloVe vectors for the 100-dimensional ones, the 50,000 aclImdb reviews
+for `movie_reviews.csv`. `--stand-in NAME=OTHER` decides differently, `NAME=none` forbids one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data import csvfile, imdb, reviews, sources, vectors
-from bench.data.dataset import Dataset, Features, MultiHot, Part
+from bench.data.dataset import Dataset, MultiHot, Part
 from bench.data.text import Ragged, Tokenizer, pad_sequences
 from bench.errors import DataError, Unavailable, unknown
 from bench.spec import Data, Embedded, Embedding, Imdb, LabelledCsv, ReviewTexts, Vectors, Word2Vec
@@ -32,6 +32,7 @@ FORMAT = 1
 """Raised whenever the code that shapes or stores prepared arrays changes what comes out."""
 
 FORBIDDEN = "none"
+_BY_RULE = ""
 _WORD2VEC = "GoogleNews-vectors-negative300"
 _WORD_INDEX = "imdb_word_index.json"
 _DEFAULT_STAND_INS = {"glove.6B.100d": "glove.6B.50d", "movie_reviews.csv": "aclImdb"}
@@ -41,7 +42,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def files_for(data: Data, embedding: Embedding | None) -> tuple[str, ...]:
-    """Return the names of the documented sources (`bench.data.sources`) that `data` and the embedding's vectors come from."""
+    """Return the names of the documented sources (`bench.data.sources`) of `data` and of the embedding's vectors."""
     if isinstance(data, Embedded):
         return ()
     names = [_rows_source(data)]
@@ -54,32 +55,32 @@ def files_for(data: Data, embedding: Embedding | None) -> tuple[str, ...]:
 def stand_ins_for(data: Data, embedding: Embedding | None, asked: Mapping[str, str]) -> dict[str, str]:
     """Return which stand-ins apply here: documented source to the one that replaces it.
 
-    `asked` holds what `--stand-in` said, for any case. Raises `UsageError` for a stand-in that cannot be, and `Unavailable` when a
-    source can neither be had nor replaced.
+    `asked` holds what `--stand-in` said, for any case. Raises `UsageError` for a stand-in that cannot be, and
+    `Unavailable` when a source can neither be had nor replaced.
     """
     for name, other in asked.items():
         _check_stand_in(name, other)
     applied = {}
     for name in files_for(data, embedding):
-        other = asked.get(name)
-        if other is not None and other != FORBIDDEN:
+        other = asked.get(name, _BY_RULE)
+        if other not in (_BY_RULE, FORBIDDEN):
             applied[name] = other
         elif sources.locate(name) is None and not sources.fetchable(name):
-            default = _DEFAULT_STAND_INS.get(name)
-            if other == FORBIDDEN or default is None or sources.locate(default) is None:
-                raise _nothing_to_use(name, other == FORBIDDEN, default)
-            applied[name] = default
+            applied[name] = _default_stand_in(name, forbidden=other == FORBIDDEN)
     return applied
 
 
-def _nothing_to_use(name: str, forbidden: bool, default: str | None) -> Unavailable:
+def _default_stand_in(name: str, forbidden: bool) -> str:
+    default = _DEFAULT_STAND_INS.get(name)
     if forbidden:
         reason = "its stand-in is forbidden by --stand-in"
     elif default is None:
         reason = "it has no stand-in"
-    else:
+    elif sources.locate(default) is None:
         reason = f"its stand-in {default} is missing too"
-    return Unavailable(f"{sources.missing(name)}; {reason}")
+    else:
+        return default
+    raise Unavailable(f"{sources.missing(name)}; {reason}")
 
 
 def _check_stand_in(name: str, other: str) -> None:
@@ -115,9 +116,10 @@ def _vectors_source(spec: Vectors) -> str:
 
 
 def prepare(data: Data, embedding: Embedding | None, stand_ins: Mapping[str, str]) -> Dataset:
-    """Return the prepared data of a case and the vectors of its embedding; `stand_ins` is what `stand_ins_for` returned.
+    """Return the prepared data of a case and the vectors of its embedding; `stand_ins` comes from `stand_ins_for`.
 
-    Raises `Unavailable` when a file cannot be had, `DataError` when one is malformed or an id does not fit the embedding.
+    Raises `Unavailable` when a file cannot be had, `DataError` when one is malformed or an id does not fit the
+    embedding.
     """
     rows = _prepared_rows(data, stand_ins)
     _check_ids(data, embedding, rows.meta["max_id"])
@@ -159,12 +161,9 @@ def _check_ids(data: Data, embedding: Embedding | None, highest: int) -> None:
 
 
 def _part(arrays: Arrays, part: str, width: int | None) -> Part:
-    x: Features
     if width is None:
-        x = arrays[f"{part}.x"]
-    else:
-        x = MultiHot(arrays[f"{part}.ids"], arrays[f"{part}.offsets"], width)
-    return Part(x, arrays[f"{part}.y"])
+        return Part(arrays[f"{part}.x"], arrays[f"{part}.y"])
+    return Part(MultiHot(arrays[f"{part}.ids"], arrays[f"{part}.offsets"], width), arrays[f"{part}.y"])
 
 
 # --- rows --------------------------------------------------------------------------------------------------------

@@ -15,10 +15,10 @@ Texts = tuple[list[str], list[int]]
 
 
 def load(path: Path) -> tuple[Texts, Texts]:
-    """Return (texts, labels) of the train half and of the test half: the negative ones, then the positive, each by file name.
+    """Return (texts, labels) of the train half and of the test half: first the negative texts, each label by file name.
 
-    The order is that of document 001 (`for label_type in ['neg', 'pos']: for fname in sorted(...)`). Raises `DataError` with the
-    archive's member when a text is empty or not UTF-8, and when the archive is damaged.
+    The order is that of document 001 (`for label_type in ['neg', 'pos']: for fname in sorted(...)`). Raises `DataError`
+    with the archive's member when a text is empty or not UTF-8, and when the archive is damaged.
     """
     found: dict[str, list[tuple[str, str, str]]] = {"train": [], "test": []}
     try:

@@ -1,8 +1,8 @@
 """Where data files come from: names, urls, sizes, hashes; finding, verifying and fetching them.
 
 A file is looked for in the folder `BENCH_DATA_DIR`, then in the user's cache folder, and is downloaded into the latter
-when it has a url. With `BENCH_DATA_DIR` set nothing is downloaded unless `bench data fetch` asks for it. A file whose size
-or sha256 is not a known one is refused, and never replaced.
+when it has a url. With `BENCH_DATA_DIR` set nothing is downloaded unless `bench data fetch` asks for it. A file whose
+size or sha256 is not a known one is refused, and never replaced.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Content:
 
 @dataclass(frozen=True)
 class File:
-    """A file by the name under which it is distributed; without `contents` any content is accepted and its hash recorded."""
+    """A file by the name under which it is distributed; without `contents` any content is accepted."""
 
     name: str
     url: str | None = None
@@ -155,9 +155,7 @@ SOURCES = {
                 File(
                     "GoogleNews-vectors-negative300.bin.gz",
                     contents=(
-                        Content(
-                            1_647_046_227, "21c05ae916a67a4da59b1d006903355cced7de7da1e42bff9f0504198c748da8"
-                        ),
+                        Content(1_647_046_227, "21c05ae916a67a4da59b1d006903355cced7de7da1e42bff9f0504198c748da8"),
                     ),
                 ),
             ),
@@ -209,7 +207,7 @@ def fetchable(name: str) -> bool:
 
 
 def obtain(name: str) -> tuple[Path, str]:
-    """Return the verified path and sha256 of the source `name`, downloading it when the rule of this module allows that.
+    """Return the verified path and sha256 of the source `name`, downloading it when this module's rule allows that.
 
     Raises `Unavailable` when it cannot be had and `DataError` when the file that is there is not a known one.
     """
@@ -225,7 +223,10 @@ def fetch(name: str) -> tuple[Path, str]:
 
 
 def verify(name: str) -> tuple[Path, str] | None:
-    """Return path and freshly computed sha256 of the source `name`, None when it is not present; raise `DataError` if wrong."""
+    """Return path and freshly computed sha256 of the source `name`, None when it is not present.
+
+    Raises `DataError` when it is not a known one.
+    """
     found = _find(source(name))
     if found is None:
         return None
@@ -277,8 +278,9 @@ def _verified(path: Path, file: File, remembered: bool = True) -> str:
     expected = _listed(f"{content.size:,} bytes, sha256 {content.sha256}" for content in file.contents)
     if file.contents and status.st_size not in {content.size for content in file.contents}:
         raise _refused(path, expected, f"{status.st_size:,} bytes")
-    stamp = {"path": str(path.resolve()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    note = cache_dir() / "hashes" / (hashlib.sha256(stamp["path"].encode()).hexdigest() + ".json")
+    place = str(path.resolve())
+    stamp = {"path": place, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    note = cache_dir() / "hashes" / (hashlib.sha256(place.encode()).hexdigest() + ".json")
     known = _read_json(note) if remembered else None
     if known is not None and {key: known.get(key) for key in stamp} == stamp:
         digest = str(known["sha256"])

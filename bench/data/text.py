@@ -60,7 +60,8 @@ def _offsets(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
 class Tokenizer:
     """Words of texts to ranks: 1 for the most frequent word, ties in order of first occurrence; 0 is no word.
 
-    A text is lower-cased, characters of `filters` become spaces, spaces separate words. Only ranks below `num_words` come out.
+    A text is lower-cased, characters of `filters` become spaces, spaces separate words. Only ranks below `num_words`
+    come out.
     """
 
     def __init__(self, num_words: int, filters: str = KERAS_FILTERS) -> None:
@@ -101,9 +102,10 @@ class Tokenizer:
         return Ragged(np.frombuffer(b"".join(pieces), np.int32), _offsets(lengths))
 
     def _spaced(self, text: str) -> str:
-        """Return `text` with its filtered characters replaced by spaces: as bytes, eight times as fast as `str.translate`."""
+        """Return `text` with its filtered characters replaced by spaces."""
         if self._wide:
             text = text.translate(self._wide)
+        # As bytes: eight times as fast as `str.translate`, and no byte of another character is an ASCII one.
         return text.encode("utf-8", "surrogatepass").translate(self._narrow).decode("utf-8", "surrogatepass")
 
     def _kept(self, tokens: Ragged) -> Ragged:

@@ -172,7 +172,7 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
     Another commit is no other environment; the index lists the commits.
     """
-    return sorted(key for key in {*one, *other} - set() if one.get(key) != other.get(key))
+    return sorted(key for key in {*one, *other} - {"git"} if one.get(key) != other.get(key))
 
 
 def _latest(records: Iterable[Record], kind: Callable[[Record], Measure | None]) -> list[Record]:

@@ -28,7 +28,7 @@ def made(num_words: int = EVERY_WORD, train: int = 2000, validation: int = 0, te
 
 
 def test_the_corpus_is_the_same_on_every_machine() -> None:
-    frozen = "FROZEN"
+    frozen = "1f94d5164933000e2a98c05cd6e774211a25796d5fce2c97f7319844ae5e0cfd"
     assert embedded.sha256(made(num_words=5000, train=300, validation=100, test=200)) == frozen
 
 
@@ -126,16 +126,16 @@ def _bags(rows: NDArray[np.int32], width: int) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def torch_on_two_threads() -> Iterator[None]:
+def torch_on_one_thread() -> Iterator[None]:
     torch = pytest.importorskip("torch")
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # nets this small lose by more, and lose much on busy cores
     yield
     torch.set_num_threads(before)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("torch_on_two_threads")
+@pytest.mark.usefixtures("torch_on_one_thread")
 def test_an_lstm_beats_flattening_and_pooling_by_ten_points_in_a_short_training() -> None:
     words, maxlen, width = 5000, 40, 32
     corpus = made(num_words=words, train=4000, test=2000)
@@ -176,7 +176,7 @@ def _accuracy(kind: str, corpus: embedded.Corpus, words: int, maxlen: int, width
 
 
 @pytest.mark.parametrize("epochs", [3, 10])
-@pytest.mark.usefixtures("torch_on_two_threads")
+@pytest.mark.usefixtures("torch_on_one_thread")
 def test_pretrained_vectors_beat_learned_ones_at_200_reviews(epochs: int) -> None:
     import torch
 
@@ -215,19 +215,20 @@ def test_vectors_leave_the_ids_that_are_no_words_at_zero_and_do_not_depend_on_th
 
 def _as_keras_begins(network: torch.nn.Module) -> None:
     """Embedding uniform(-0.05, 0.05), kernels glorot_uniform, recurrent ones orthogonal, biases 0, forget gate 1."""
-    from torch.nn import init
+    from torch.nn import LSTM, Embedding, init
 
-    for name, weight in network.named_parameters():
-        if weight.ndim == 1:
-            init.zeros_(weight)
-        elif "weight_hh" in name:
-            init.orthogonal_(weight)
-        elif len(weight) > 4 * 32:
-            init.uniform_(weight, -0.05, 0.05)
-        else:
-            init.xavier_uniform_(weight)
-        if "bias_ih" in name:
-            init.ones_(weight[32:64])
+    for module in network.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if weight.ndim == 1:
+                init.zeros_(weight)
+            elif isinstance(module, Embedding):
+                init.uniform_(weight, -0.05, 0.05)
+            elif "weight_hh" in name:
+                init.orthogonal_(weight)
+            else:
+                init.xavier_uniform_(weight)
+        if isinstance(module, LSTM):
+            init.ones_(module.bias_ih_l0[module.hidden_size : 2 * module.hidden_size])
 
 
 def _fit(

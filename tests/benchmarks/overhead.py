@@ -1,0 +1,222 @@
+"""What the harness costs: its epochs and cells beside the framework's plain loop, in one session, as ratios.
+
+    python tests/benchmarks/overhead.py epoch --backend torch --case text-networks/lstm-16
+    python tests/benchmarks/overhead.py cell --backend keras-tensorflow --case text-networks/lstm-16 --rounds 3
+
+`epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows and prints the ratio of every pair and the median.
+`cell` alternates whole processes: `bench run CELL` against a stand-alone script that loads the same arrays from IMDB itself, trains and evaluates.
+Both need the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit` with Keras's own optimizer, or a torch
+module with torch's own recurrent layer and torch's own optimizer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from bench.backends.base import backend, best_kernel  # noqa: E402
+from bench.catalog import load  # noqa: E402
+from bench.data import prepare, stand_ins_for  # noqa: E402
+from bench.model import Model, resolve  # noqa: E402
+from bench.runner.plan import embedding_of  # noqa: E402
+from bench.spec import Case, Dense, Embedding, Flatten, SimpleRNN  # noqa: E402
+from bench.training import mask_source, order, split  # noqa: E402
+from bench.weights import initial  # noqa: E402
+
+
+Plain = tuple[Callable[[], object], Callable[[np.ndarray, np.ndarray], object]]
+"""One epoch of the plain loop, and its evaluation."""
+
+
+def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray) -> Plain:
+    """Return `fit` and `evaluate` of a Sequential model of Keras's own layers."""
+    import keras
+
+    from bench.backends.keras import GATES
+
+    layers = []
+    for built in model.layers:
+        layer = built.layer
+        match layer:
+            case Embedding():
+                layers.append(keras.layers.Embedding(layer.input_dim, layer.output_dim, trainable=layer.trainable))
+            case Flatten():
+                layers.append(keras.layers.Flatten())
+            case Dense():
+                layers.append(keras.layers.Dense(layer.units, layer.activation))
+            case SimpleRNN():
+                layers.append(keras.layers.SimpleRNN(layer.units, return_sequences=layer.return_sequences))
+            case _:
+                gates = GATES[layer.recurrent_activation]
+                layers.append(keras.layers.LSTM(layer.units, recurrent_activation=gates))
+    plain = keras.Sequential([*layers, keras.layers.Activation("sigmoid")])
+    plain.compile(case.training.optimizer, "binary_crossentropy", metrics=["accuracy"])
+    return (
+        lambda: plain.fit(x, y, batch_size=model.batch_size, verbose=0),
+        lambda rows, labels: plain.evaluate(rows, labels, batch_size=1024, verbose=0),
+    )
+
+
+def plain_torch(model: Model, case: Case, x: np.ndarray, y: np.ndarray) -> Plain:
+    """Return the ten lines that a torch user writes, with torch's own layers, and their evaluation."""
+    import torch
+    from torch import nn
+
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            kinds = {"SimpleRNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
+            self.parts = nn.ModuleList()
+            for built in model.layers:
+                layer = built.layer
+                if isinstance(layer, Embedding):
+                    self.parts.append(nn.Embedding(layer.input_dim, layer.output_dim))
+                elif isinstance(layer, Flatten):
+                    self.parts.append(nn.Flatten())
+                elif isinstance(layer, Dense):
+                    self.parts.append(nn.Linear(built.input_shape[-1], layer.units))
+                    if layer.activation != "linear":
+                        self.parts.append({"relu": nn.ReLU, "tanh": nn.Tanh}[layer.activation]())
+                else:
+                    self.parts.append(
+                        kinds[type(layer).__name__](built.input_shape[1], layer.units, batch_first=True)
+                    )
+
+        def forward(self, x):
+            for part in self.parts:
+                x = part(x)
+                if isinstance(x, tuple):
+                    x = x[0][:, -1]
+            return x[:, 0]
+
+    plain = Plain()
+    optimizers = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
+    optimizer = optimizers[case.training.optimizer](plain.parameters(), lr=case.training.learning_rate)
+    ids, labels = torch.from_numpy(np.array(x)), torch.from_numpy(y)
+
+    def epoch() -> None:
+        shuffled = torch.randperm(len(ids))
+        for rows in shuffled.split(model.batch_size):
+            optimizer.zero_grad()
+            loss = nn.functional.binary_cross_entropy_with_logits(plain(ids[rows]), labels[rows])
+            loss.backward()
+            optimizer.step()
+
+    @torch.inference_mode()
+    def evaluate(rows: np.ndarray, target: np.ndarray) -> float:
+        logits = torch.cat([plain(part) for part in torch.from_numpy(rows).split(1024)])
+        return float(((logits > 0).numpy() == target).mean())
+
+    return epoch, evaluate
+
+
+def measure_epochs(name: str, backend_name: str, rounds: int) -> None:
+    """Print seconds of alternating epochs, ours and plain, and the median ratio."""
+    info = backend(backend_name)
+    os.environ.update(dict(info.environment))
+    suite, case = load().case(name)
+    model = resolve(suite, case, "documented")
+    embedding = embedding_of(case)
+    data = prepare(case.data, embedding, stand_ins_for(case.data, embedding, {}))
+    rows = split(case, data, 0).rows
+    x, y = np.asarray(data.train.x[rows]), data.train.y[rows]
+    kernel = best_kernel(info, model, "cpu")
+    network = info.load()(model, kernel, "cpu")
+    network.set_weights(initial(model, name, 0, data.vectors))
+    everything = np.arange(len(x), dtype=np.intp)
+
+    def ours(number: int) -> None:
+        network.train_epoch(x, y, order(name, 0, number, everything), mask_source(model, name, 0, number))
+        network.synchronize()
+
+    plain, _ = (plain_torch if backend_name == "torch" else plain_keras)(model, case, x, y)
+    ours(0)
+    plain()
+    ratios = []
+    for number in range(1, rounds + 1):
+        # A B B A: neither side always follows the other.
+        steps = [lambda n=number: ours(n), plain]
+        seconds = [0.0, 0.0]
+        for side in (0, 1) if number % 2 else (1, 0):
+            start = time.perf_counter()
+            steps[side]()
+            seconds[side] = time.perf_counter() - start
+        ratios.append(seconds[0] / seconds[1])
+        print(f"{name}@{backend_name},{kernel}  ours {seconds[0]:.3f} s  plain {seconds[1]:.3f} s  {ratios[-1]:.3f}")
+    print(f"{name}@{backend_name},{kernel}: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
+
+
+def standalone(name: str, backend_name: str) -> None:
+    """Do by hand what a cell does: load IMDB with Keras's own steps, train as documented, evaluate on train and test."""
+    os.environ.update(dict(backend(backend_name).environment))
+    suite, case = load().case(name)
+    model = resolve(suite, case, "documented")
+    folder = Path(os.environ["BENCH_DATA_DIR"])
+    with np.load(folder / "imdb.npz", allow_pickle=True) as archive:
+        halves = [(archive[f"x_{half}"], archive[f"y_{half}"]) for half in ("train", "test")]
+    prepared = []
+    for texts, labels in halves:
+        chosen = np.random.RandomState(113).permutation(len(texts))
+        x = np.zeros((len(texts), model.length), np.int32)
+        for row, text in enumerate(texts[chosen]):
+            ids = [1, *(w + 3 if w + 3 < case.data.num_words else 2 for w in text)][: model.length]
+            x[row, : len(ids)] = ids
+        prepared.append((x, labels[chosen].astype(np.float32)))
+    (x, y), (x_test, y_test) = prepared
+    epoch, evaluate = (plain_torch if backend_name == "torch" else plain_keras)(model, case, x, y)
+    for _ in range(case.training.epochs):
+        epoch()
+    print(evaluate(x, y), evaluate(x_test, y_test))
+
+
+def measure_cells(name: str, backend_name: str, rounds: int) -> None:
+    """Print seconds of alternating processes, `bench run` and the stand-alone script, and the median ratio."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = str(Path(folder) / "results.sqlite")
+        commands = (
+            [sys.executable, "-m", "bench", "run", f"{name}@{backend_name}", "--profile", "documented", "--store", store],
+            [sys.executable, __file__, "standalone", "--backend", backend_name, "--case", name],
+        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ratios = []
+        for number in range(rounds):
+            seconds = [0.0, 0.0]
+            for side in (0, 1) if number % 2 else (1, 0):
+                start = time.perf_counter()
+                subprocess.run(commands[side], env=environment, check=True, capture_output=True)
+                seconds[side] = time.perf_counter() - start
+            ratios.append(seconds[0] / seconds[1])
+            print(f"{name}@{backend_name}  cell {seconds[0]:.1f} s  script {seconds[1]:.1f} s  {ratios[-1]:.3f}", flush=True)
+        print(f"{name}@{backend_name}: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
+
+
+def main() -> None:
+    """Measure one backend and case."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("epoch", "cell", "standalone"))
+    parser.add_argument("--backend", required=True)
+    parser.add_argument("--case", default="text-networks/lstm-16")
+    parser.add_argument("--rounds", type=int, default=6)
+    arguments = parser.parse_args()
+    if arguments.what == "epoch":
+        measure_epochs(arguments.case, arguments.backend, arguments.rounds)
+    elif arguments.what == "cell":
+        measure_cells(arguments.case, arguments.backend, arguments.rounds)
+    else:
+        standalone(arguments.case, arguments.backend)
+
+
+if __name__ == "__main__":
+    main()
