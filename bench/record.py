@@ -28,7 +28,8 @@ class LayerParameters(_Part):
 class Parameters(_Part):
     """Parameter counts of the model as the backend built it.
 
-    `stored` counts what the framework keeps in memory: a torch LSTM stores a second, frozen bias that is no parameter of the model.
+    `stored` counts what the framework keeps in memory: a torch LSTM stores a second, frozen bias that is no parameter
+    of the model.
     """
 
     total: int
@@ -77,8 +78,9 @@ class Metrics(_Part):
 class Timing(_Part):
     """Seconds, each from `time.perf_counter` with the device synchronised at both ends.
 
-    `build`: the model made and its weights loaded. `first_epoch`: includes tracing, compilation and warm-up. `epochs`: steady epochs (all but
-    the first), training part only. `alone`: whether the process measured this cell and nothing else.
+    `build`: the model made and its weights loaded. `first_epoch`: includes tracing, compilation and warm-up.
+    `epochs`: steady epochs (all but the first), training part only. `alone`: whether the process measured this cell
+    and nothing else.
     """
 
     build: float

@@ -296,8 +296,9 @@ class EarlyStopping:
 class Training:
     """How a case is trained: binary cross-entropy, reshuffled every epoch, the last partial batch kept.
 
-    `validation` None leaves the validation set that the data itself brings (or none). `checkpoint` names the figure by which a
-    `ModelCheckpoint` keeps the best weights beside the last ones. `learning_rate` is Keras's default for both optimizers.
+    `validation` None leaves the validation set that the data itself brings (or none). `checkpoint` names the figure
+    by which a `ModelCheckpoint` keeps the best weights beside the last ones. `learning_rate` is Keras's default for
+    both optimizers.
     """
 
     optimizer: Literal["adam", "rmsprop"]
@@ -336,8 +337,9 @@ class Epoch:
 class Documented:
     """Every figure that a document prints for a case, nothing computed.
 
-    `layers` are the parameter counts of the printed summary, line by line. `step_ms` is the printed range of milliseconds per
-    training step, `evaluate_step_ms` that of evaluation. `unjudged` says why the figures may not be called held or not.
+    `layers` are the parameter counts of the printed summary, line by line. `step_ms` is the printed range of
+    milliseconds per training step, `evaluate_step_ms` that of evaluation. `unjudged` says why the figures may not be
+    called held or not.
     """
 
     layers: tuple[int, ...] = ()
@@ -399,10 +401,14 @@ class Case:
     def _input_fits(self) -> Case:
         first = self.layers[0]
         if self.data.encoding == "multi-hot" and isinstance(first, Embedding):
-            raise ValueError("layers start with an Embedding but the data is multi-hot; use encoding='ids' and a maxlen")
+            raise ValueError(
+                "layers start with an Embedding but the data is multi-hot; use encoding='ids' and a maxlen"
+            )
         if self.data.encoding == "ids":
             if not isinstance(first, Embedding):
-                raise ValueError("layers must start with an Embedding when the data is ids (or use encoding='multi-hot')")
+                raise ValueError(
+                    "layers must start with an Embedding when the data is ids (or use encoding='multi-hot')"
+                )
             if self.data.maxlen is None:
                 raise ValueError("data.maxlen is needed when the data is ids")
             if first.input_dim < self.data.num_words:

@@ -1,7 +1,8 @@
 """The protocol that every backend is driven through: rows, order, dropout masks, epochs, stopping, best weights.
 
-It is Keras's `fit` (keras/src/trainers, keras/src/callbacks/early_stopping.py) taken out of Keras: `validation_split` takes the last rows before any
-shuffling, the training rows are reshuffled each epoch, the last partial batch is kept, `EarlyStopping` leaves the last weights.
+It is Keras's `fit` (keras/src/trainers, keras/src/callbacks/early_stopping.py) taken out of Keras: `validation_split`
+takes the last rows before any shuffling, the training rows are reshuffled each epoch, the last partial batch is kept,
+`EarlyStopping` leaves the last weights.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """Scores of a training and the seconds of each epoch's training part; `steps` is the number of batches of an epoch."""
+    """Scores of a training, the seconds of each epoch's training part, and the number of batches of an epoch."""
 
     metrics: Metrics
     epoch_seconds: list[float]
@@ -54,7 +55,8 @@ class Trained:
 class Split:
     """Which rows of the train half are trained on, and the validation set (None: none).
 
-    `fitted` are the rows given to `fit`: with a `validation_split` they contain the validation rows, as documents evaluate on them.
+    `fitted` are the rows given to `fit`: with a `validation_split` they contain the validation rows, as documents
+    evaluate on them.
     """
 
     rows: Rows
@@ -63,7 +65,10 @@ class Split:
 
 
 def split(case: Case, dataset: Dataset, seed: int) -> Split:
-    """Return the rows to train and to validate on; sample choice depends on the seed alone, so that smaller sets are parts of larger ones."""
+    """Return the rows to train and to validate on.
+
+    The choice of random rows depends on the seed alone, so that smaller sets are parts of larger ones.
+    """
     available = len(dataset.train)
     everything = np.arange(available, dtype=np.intp)
     match case.training.validation:
@@ -95,7 +100,7 @@ def order(name: str, seed: int, epoch: int, rows: Rows) -> Rows:
 
 
 def mask_source(model: Model, name: str, seed: int, epoch: int) -> MaskSource | None:
-    """Return the dropout masks of one epoch, None when the model has no dropout; step s draws the same on every backend."""
+    """Return the dropout masks of one epoch, the same for every backend; None when the model has no dropout."""
     specs = model.masks
     if not specs:
         return None
@@ -173,7 +178,8 @@ def train(
 ) -> Trained:
     """Train `network` (weights already loaded) as the case documents it, and score it.
 
-    With `measure="timing"` only epochs are timed and nothing is evaluated. Raise `TrainingDiverged` at the first loss that is not finite.
+    With `measure="timing"` only epochs are timed and nothing is evaluated. Raise `TrainingDiverged` at the first loss
+    that is not finite.
     """
     rows = split(case, dataset, seed)
     x, y = dataset.train.x, dataset.train.y
@@ -192,7 +198,9 @@ def train(
         network.synchronize()
         seconds = time.perf_counter() - start
         if result.first_bad_step is not None or not np.isfinite(result.loss):
-            raise TrainingDiverged(f"{name}: the loss is not finite in epoch {number}, step {result.first_bad_step or steps}")
+            raise TrainingDiverged(
+                f"{name}: the loss is not finite in epoch {number}, step {result.first_bad_step or steps}"
+            )
         validation = None if rows.validation is None or only_timing else _score(network, *rows.validation)
         epoch = EpochScore(
             loss=result.loss,

@@ -1,7 +1,8 @@
 """Initial weights of a model as NumPy arrays in Keras's layout: the one set that every backend loads.
 
-The formulas are Keras's (keras/src/initializers/random_initializers.py, the same since Keras 2.0): Embedding uniform(-0.05, 0.05), kernels
-glorot_uniform, recurrent kernels orthogonal over the whole (units, gates * units) matrix, biases zero, the forget gate of an LSTM one.
+The formulas are Keras's (keras/src/initializers/random_initializers.py, the same since Keras 2.0): Embedding
+uniform(-0.05, 0.05), kernels glorot_uniform, recurrent kernels orthogonal over the whole (units, gates * units)
+matrix, biases zero, the forget gate of an LSTM one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from bench.model import Model, WeightSpec
 from bench.streams import stream
 
 
-def initial(model: Model, name: str, seed: int, vectors: NDArray[np.float32] | None = None) -> list[NDArray[np.float32]]:
+def initial(
+    model: Model, name: str, seed: int, vectors: NDArray[np.float32] | None = None
+) -> list[NDArray[np.float32]]:
     """Return the weights of `model` in order, drawn from the streams of (`name`, `seed`).
 
     `name` is the case's (`suite/case`); `vectors` fills a pretrained Embedding, shape (input_dim, output_dim).
@@ -26,7 +29,9 @@ def initial(model: Model, name: str, seed: int, vectors: NDArray[np.float32] | N
             if spec.initializer == "vectors":
                 if vectors is None or vectors.shape != spec.shape:
                     found = None if vectors is None else vectors.shape
-                    raise ValueError(f"{name}, layer {layer.name}: vectors of shape {spec.shape} are needed, got {found}")
+                    raise ValueError(
+                        f"{name}, layer {layer.name}: vectors of shape {spec.shape} are needed, got {found}"
+                    )
                 weights.append(np.array(vectors, dtype=np.float32))
             else:
                 weights.append(_draw(spec, stream("weights", name, seed, layer.name, spec.name)))

@@ -1,4 +1,6 @@
-"""Initial weights have the distributions that Keras's initialisers document, and depend on the case and the seed alone."""
+"""Initial weights have the distributions that Keras's initialisers document, and depend on the case and the seed
+alone.
+"""
 
 from __future__ import annotations
 

@@ -1,16 +1,19 @@
 """Step-by-step recurrences for torch with hand-written backward passes: SimpleRNN, LSTM, GRU as Keras defines them.
 
-torch's own layers know neither `hard_sigmoid` gates, nor `reset_after=False`, nor recurrent dropout, nor masks in front. Written naively
-(`z[:, t]` in a loop) such a recurrence spends its time in autograd. Here the input projection happens outside, for all steps at once; the forward
-loop keeps what the backward pass needs; the backward pass computes every factor that does not depend on the incoming gradient for as many steps at
-once as stay in the cache, loops over the few operations that do, and makes the weight gradients in one matrix product at the end.
+torch's own layers know neither `hard_sigmoid` gates, nor `reset_after=False`, nor recurrent dropout, nor masks in
+front. Written naively (`z[:, t]` in a loop) such a recurrence spends its time in autograd. Here the input projection
+happens outside, for all steps at once; the forward loop keeps what the backward pass needs; the backward pass
+computes every factor that does not depend on the incoming gradient for as many steps at once as stay in the cache,
+loops over the few operations that do, and makes the weight gradients in one matrix product at the end.
 
-For a large batch the time goes into memory, not arithmetic, so activations overwrite z, and in the backward pass the gradient of z overwrites them. z must
-therefore be a fresh intermediate that nobody else reads (the result of a projection), and a result can be differentiated once.
+For a large batch the time goes into memory, not arithmetic, so activations overwrite z, and in the backward pass the
+gradient of z overwrites them. z must therefore be a fresh intermediate that nobody else reads (the result of a
+projection), and a result can be differentiated once.
 
-Shapes: T steps, B rows, u units, G gates. Time comes first: z (T, B, G*u) are the projected inputs with their bias, U is (u, G*u). `drop` is the recurrent
-dropout (G, B, u) or None, `valid` (T, B, 1) is 1 where a step counts and 0 where it is masked (the state is carried on), or None. Results are the states
-after every step (T, B, u) when `sequences` is asked for, else the last one (B, u).
+Shapes: T steps, B rows, u units, G gates. Time comes first: z (T, B, G*u) are the projected inputs with their bias, U
+is (u, G*u). `drop` is the recurrent dropout (G, B, u) or None, `valid` (T, B, 1) is 1 where a step counts and 0 where
+it is masked (the state is carried on), or None. Results are the states after every step (T, B, u) when `sequences` is
+asked for, else the last one (B, u).
 """
 
 from __future__ import annotations
@@ -110,11 +113,16 @@ def _unbind(valid: Tensor | None, steps: int) -> Sequence[Tensor | None]:
 
 
 CHUNK_ELEMENTS = 2**17
-"""How many values (of 4 or 8 bytes) the backward pass prepares at once: small enough for a core's second-level cache."""
+"""How many values (of 4 or 8 bytes) the backward pass prepares at once: small enough for a core's second-level
+cache.
+"""
 
 
 def _chunks(z: Tensor) -> Iterator[tuple[slice, range]]:
-    """Split the steps of z (T, B, columns) into chunks, the last first: a slice and its steps, last first, counted from its start."""
+    """Split the steps of z (T, B, columns) into chunks, the last first.
+
+    Yield a slice of steps and their numbers within it, the last first.
+    """
     size = max(1, CHUNK_ELEMENTS // z[0].numel())
     for end in range(len(z), 0, -size):
         start = max(0, end - size)
@@ -180,7 +188,7 @@ class _SimpleRNN(torch.autograd.Function):
 
 
 def _carry(back: Tensor, dh: Tensor, ok: Tensor | None) -> Tensor:
-    """Return the gradient of the state before a step; where the step is masked, that of the state after it goes through."""
+    """Return the gradient of the state before a step: where the step is masked, also that of the state after it."""
     return back if ok is None else torch.addcmul(back, dh, 1 - ok)
 
 
@@ -415,7 +423,9 @@ class _GRUAfter(torch.autograd.Function):
                 keep = torch.where(valid[chunk] > 0, update, 1.0)
             ds[chunk] = factors
             ds[chunk][..., 2 * units :] *= reset
-            per_gate, d_input, d_state = (x.unflatten(-1, (3, units)).unbind(0) for x in (factors, dz[chunk], ds[chunk]))
+            per_gate, d_input, d_state = (
+                x.unflatten(-1, (3, units)).unbind(0) for x in (factors, dz[chunk], ds[chunk])
+            )
             keeps, rows = keep.unbind(0), ds[chunk].unbind(0)
             for t in steps:
                 dh = incoming.add(dh, chunk.start + t)
@@ -430,9 +440,7 @@ def simple_rnn(z: Tensor, weight: Tensor, drop: Tensor | None, valid: Tensor | N
     return _SimpleRNN.apply(z, weight, drop, valid, sequences)  # type: ignore[no-any-return]
 
 
-def lstm(
-    z: Tensor, weight: Tensor, drop: Tensor | None, valid: Tensor | None, gates: Gates, sequences: bool
-) -> Tensor:
+def lstm(z: Tensor, weight: Tensor, drop: Tensor | None, valid: Tensor | None, gates: Gates, sequences: bool) -> Tensor:
     """Return the states of Keras's LSTM (keras/src/layers/rnn/lstm.py); columns and `drop` in the order i f o c."""
     return _LSTM.apply(z, weight, drop, valid, gates, sequences)  # type: ignore[no-any-return]
 

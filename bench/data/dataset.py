@@ -54,8 +54,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Prepared data of a case. `sha256` covers everything that shaped it; `stand_in` names what replaced the real thing.
+    """Prepared data of a case.
 
+    `sha256` covers everything that shaped it; `stand_in` names what replaced the real thing.
     `vectors` is the (input_dim, output_dim) float32 table of a pretrained Embedding, None where the case has none.
     """
 

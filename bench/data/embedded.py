@@ -50,6 +50,7 @@ VOCABULARY = 88_584
 # start id; shares are those of the running words, the start id not among them.
 _LENGTH_QUANTILES = {
     0.0: 11,
+    0.001: 26,
     0.01: 44,
     0.05: 66,
     0.1: 93,

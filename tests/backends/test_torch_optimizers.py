@@ -1,4 +1,6 @@
-"""The foreach optimizers against the formulas of Keras written out in NumPy, and against torch's own with a matching epsilon."""
+"""The foreach optimizers against the formulas of Keras written out in NumPy, and against torch's own with a matching
+epsilon.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,9 @@ KINDS = [("simple_rnn", "sigmoid"), *itertools.product(("lstm", "gru_before", "g
 
 
 def naive(kind, gates, z, weight, bias, drop, valid):
-    """The equations of keras/src/layers/rnn/{simple_rnn,lstm,gru}.py, one step after the other (LSTM columns i f o c)."""
+    """The equations of keras/src/layers/rnn/{simple_rnn,lstm,gru}.py, one step after the other (LSTM columns i f o
+    c).
+    """
     gate = GATE_FUNCTIONS[gates]
     h = c = torch.zeros(ROWS, UNITS, dtype=z.dtype)
     columns = weight.split(UNITS, 1)
@@ -70,7 +72,9 @@ def fast(kind, gates, z, weight, bias, drop, valid, sequences):
 @pytest.mark.parametrize(("kind", "gates"), KINDS)
 # Chunks of one step, of some steps that do not divide seven, and one chunk for all.
 @pytest.mark.parametrize("chunk_elements", [1, 120, 10**6])
-def test_states_and_gradients_equal_the_naive_loop(kind, gates, dropped, masked, sequences, chunk_elements, monkeypatch):
+def test_states_and_gradients_equal_the_naive_loop(
+    kind, gates, dropped, masked, sequences, chunk_elements, monkeypatch
+):
     monkeypatch.setattr(recurrence, "CHUNK_ELEMENTS", chunk_elements)
     random = torch.Generator().manual_seed(0)
 

@@ -3,10 +3,11 @@
     python tests/benchmarks/overhead.py epoch --backend torch --case text-networks/lstm-16
     python tests/benchmarks/overhead.py cell --backend keras-tensorflow --case text-networks/lstm-16 --rounds 3
 
-`epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows and prints the ratio of every pair and the median.
-`cell` alternates whole processes: `bench run CELL` against a stand-alone script that loads the same arrays from IMDB itself, trains and evaluates.
-Both need the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit` with Keras's own optimizer, or a torch
-module with torch's own recurrent layer and torch's own optimizer.
+`epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows and prints the ratio
+of every pair and the median. `cell` alternates whole processes: `bench run CELL` against a stand-alone script that
+loads the same arrays from IMDB itself, trains and evaluates. Both need the real data (`BENCH_DATA_DIR`). The plain
+loops are what users write: Keras's `Sequential` and `fit` with Keras's own optimizer, or a torch module with torch's
+own recurrent layer and torch's own optimizer.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from bench.runner.plan import embedding_of  # noqa: E402
 from bench.spec import Case, Dense, Embedding, Flatten, SimpleRNN  # noqa: E402
 from bench.training import mask_source, order, split  # noqa: E402
 from bench.weights import initial  # noqa: E402
-
 
 Plain = tuple[Callable[[], object], Callable[[np.ndarray, np.ndarray], object]]
 """One epoch of the plain loop, and its evaluation."""
@@ -90,9 +90,7 @@ def plain_torch(model: Model, case: Case, x: np.ndarray, y: np.ndarray) -> Plain
                     if layer.activation != "linear":
                         self.parts.append({"relu": nn.ReLU, "tanh": nn.Tanh}[layer.activation]())
                 else:
-                    self.parts.append(
-                        kinds[type(layer).__name__](built.input_shape[1], layer.units, batch_first=True)
-                    )
+                    self.parts.append(kinds[type(layer).__name__](built.input_shape[1], layer.units, batch_first=True))
 
         def forward(self, x):
             for part in self.parts:
@@ -159,7 +157,9 @@ def measure_epochs(name: str, backend_name: str, rounds: int) -> None:
 
 
 def standalone(name: str, backend_name: str) -> None:
-    """Do by hand what a cell does: load IMDB with Keras's own steps, train as documented, evaluate on train and test."""
+    """Do by hand what a cell does: load IMDB with Keras's own steps, train as documented, evaluate on train and
+    test.
+    """
     os.environ.update(dict(backend(backend_name).environment))
     suite, case = load().case(name)
     model = resolve(suite, case, "documented")
@@ -186,7 +186,17 @@ def measure_cells(name: str, backend_name: str, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder) / "results.sqlite")
         commands = (
-            [sys.executable, "-m", "bench", "run", f"{name}@{backend_name}", "--profile", "documented", "--store", store],
+            [
+                sys.executable,
+                "-m",
+                "bench",
+                "run",
+                f"{name}@{backend_name}",
+                "--profile",
+                "documented",
+                "--store",
+                store,
+            ],
             [sys.executable, __file__, "standalone", "--backend", backend_name, "--case", name],
         )
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -198,7 +208,10 @@ def measure_cells(name: str, backend_name: str, rounds: int) -> None:
                 subprocess.run(commands[side], env=environment, check=True, capture_output=True)
                 seconds[side] = time.perf_counter() - start
             ratios.append(seconds[0] / seconds[1])
-            print(f"{name}@{backend_name}  cell {seconds[0]:.1f} s  script {seconds[1]:.1f} s  {ratios[-1]:.3f}", flush=True)
+            print(
+                f"{name}@{backend_name}  cell {seconds[0]:.1f} s  script {seconds[1]:.1f} s  {ratios[-1]:.3f}",
+                flush=True,
+            )
         print(f"{name}@{backend_name}: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
 
 

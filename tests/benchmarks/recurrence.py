@@ -1,8 +1,10 @@
-"""The generic torch recurrences beside the naive loop that indexes `z[:, t]`: one training step each, in alternation, as ratios.
+"""The generic torch recurrences beside the naive loop that indexes `z[:, t]`: one training step each, in alternation,
+as ratios.
 
     python tests/benchmarks/recurrence.py
 
-Shapes: those of document 000 (batch 32, 400 steps, 32 features, 100 units) and of document 003 (batch 1024, 40 steps, 50 features, 100 units).
+Shapes: those of document 000 (batch 32, 400 steps, 32 features, 100 units) and of document 003 (batch 1024, 40 steps,
+50 features, 100 units).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.backends import torch_recurrence as recurrence  # noqa: E402
+from bench.backends import torch_recurrence as recurrence
 
 SHAPES = {"000": (32, 400, 32, 100), "003": (1024, 40, 50, 100)}
 COLUMNS = {"simple_rnn": 1, "lstm": 4, "gru": 3}

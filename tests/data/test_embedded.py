@@ -28,7 +28,7 @@ def made(num_words: int = EVERY_WORD, train: int = 2000, validation: int = 0, te
 
 
 def test_the_corpus_is_the_same_on_every_machine() -> None:
-    frozen = "1f94d5164933000e2a98c05cd6e774211a25796d5fce2c97f7319844ae5e0cfd"
+    frozen = "9f9814b61910cbee663386e52bda17b3518fd4e196b38867c768cdc286a05171"
     assert embedded.sha256(made(num_words=5000, train=300, validation=100, test=200)) == frozen
 
 
@@ -94,7 +94,7 @@ def test_but_and_not_stand_between_opposite_words_of_which_the_grammar_says_whic
 def test_a_plain_review_is_settled_by_counting_and_a_balanced_one_holds_as_much_of_either() -> None:
     train = made().train
     of = embedded.roles(EVERY_WORD)
-    counts = np.array([np.bincount(of[ids], minlength=len(Role)) for ids in train.ids])  # type: ignore[attr-defined]
+    counts = np.array([np.bincount(of[ids], minlength=len(Role)) for ids in train.ids])
     surplus = counts[:, Role.POSITIVE] - counts[:, Role.NEGATIVE]
     balanced = counts[:, [Role.BUT, Role.NOT]].sum(axis=1) > 0
     assert balanced.mean() == pytest.approx(0.6, abs=0.03)
@@ -102,12 +102,12 @@ def test_a_plain_review_is_settled_by_counting_and_a_balanced_one_holds_as_much_
     assert ((surplus > 0) == (train.labels == 1))[~balanced].mean() > 0.99, "all but reviews too short for an opinion"
 
 
-@pytest.mark.parametrize(("maxlen", "side"), [(40, "pre"), (100, "post"), (400, "pre")])
+@pytest.mark.parametrize(("maxlen", "side"), [(40, "pre"), (400, "post")])
 def test_a_bag_of_words_is_right_in_part(maxlen: int, side: str) -> None:
     linear_model = pytest.importorskip("sklearn.linear_model")
-    corpus = made(num_words=2000)
+    corpus = made(num_words=1000)
     assert corpus.test is not None
-    bags = [_bags(_padded(part, maxlen, side), 2000) for part in (corpus.train, corpus.test)]
+    bags = [_bags(_padded(part, maxlen, side), 1000) for part in (corpus.train, corpus.test)]
     model = linear_model.LogisticRegression(C=0.01, max_iter=500).fit(bags[0], corpus.train.labels)
     assert 0.62 < model.score(bags[1], corpus.test.labels) < 0.78
 
@@ -141,7 +141,6 @@ def test_an_lstm_beats_flattening_and_pooling_by_ten_points_in_a_short_training(
     corpus = made(num_words=words, train=4000, test=2000)
     for seed in (0, 1):
         accuracy = {kind: _accuracy(kind, corpus, words, maxlen, width, seed) for kind in ("flatten", "pool", "lstm")}
-        print(accuracy)
         assert accuracy["lstm"] > 0.8
         assert accuracy["lstm"] > max(accuracy["flatten"], accuracy["pool"]) + 0.1
         assert min(accuracy["flatten"], accuracy["pool"]) > 0.6
@@ -199,7 +198,6 @@ def test_pretrained_vectors_beat_learned_ones_at_200_reviews(epochs: int) -> Non
             optimizer = torch.optim.RMSprop(trained, lr=0.001, alpha=0.9, eps=1e-7)
             _fit(network, optimizer, rows[chosen], corpus.train.labels[chosen], epochs)
             accuracies.append(_right(network, test, corpus.test.labels))
-    print(right)
     assert min(right["pretrained"]) > max(right["learned"])
     assert np.mean(right["pretrained"]) > np.mean(right["learned"]) + 0.05
 
