@@ -36,7 +36,7 @@ TRAINING = Training(
     early_stopping=EarlyStopping(patience=5, monitor="val_accuracy"),
     checkpoint="val_accuracy",
 )
-NOT_PRINTED = (
+NOT_PRINTED = "The accuracies are prose; the document does not say whether of the last weights or the best."
     "The accuracies are prose: the document does not say of which epoch, nor whether of the last or best weights."
 )
 GLOVE = Embedding(10000, 50, vectors=Glove(50), trainable=False)
