@@ -37,8 +37,6 @@ TRAINING = Training(
     checkpoint="val_accuracy",
 )
 NOT_PRINTED = "The accuracies are prose; the document does not say whether of the last weights or the best."
-    "The accuracies are prose: the document does not say of which epoch, nor whether of the last or best weights."
-)
 GLOVE = Embedding(10000, 50, vectors=Glove(50), trainable=False)
 MASKED_GLOVE = Embedding(10000, 50, vectors=Glove(50), trainable=False, mask_zero=True)
 

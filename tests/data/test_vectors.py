@@ -146,7 +146,9 @@ def word2vec_bytes(entries: list[tuple[str, list[float]]], dimension: int, newli
 
 
 @given(
-    entries=st.lists(st.tuples(WORDS, st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=2))),
+    entries=st.lists(
+        st.tuples(WORDS, st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=2))
+    ),
     newline=st.booleans(),
     zipped_too=st.booleans(),
     chunk=st.integers(1, 40),
