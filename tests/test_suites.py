@@ -249,7 +249,7 @@ def test_cases_whose_protocol_is_not_printed_are_not_judged() -> None:
         "text-networks/lstm-16",
         *(name for name in CASES if name.startswith("movie-reviews/")),
     }
-    assert all(CASES[name][1].notes for name in unjudged)
+    assert all(case.notes or suite.notes for suite, case in (CASES[name] for name in unjudged))
 
 
 @dataclass(frozen=True)

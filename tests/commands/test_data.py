@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def bench(*arguments: str) -> int:
+    """Return the exit code of `bench data`."""
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["data", *arguments])
+    assert isinstance(exit_.value.code, int)
+    return exit_.value.code
+
+
+def test_json_list_names_url_size_hash_and_presence(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data_folder / "movie_reviews.csv").touch()
+
+    assert bench("list", "--json") == 0
+
+    records = {record["name"]: record for record in json.loads(capsys.readouterr().out)["records"]}
+    (archive,) = records["aclImdb"]["files"]
+    assert archive["url"] == "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+    assert archive["contents"][0]["size"] == 84_125_825
+    assert archive["contents"][0]["sha256"] == "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"
+    assert records["aclImdb"]["present"] is False
+    assert records["movie_reviews.csv"]["path"] == str(data_folder / "movie_reviews.csv")
+
+
+def test_list_names_every_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("list") == 0
+
+    out = capsys.readouterr().out
+    assert "imdb.npz: missing" in out
+    assert "617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb" in out
+
+
+def test_verify_refuses_an_altered_file(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data_folder / "imdb.npz").write_bytes(b"not it")
+    (data_folder / "movie_reviews.csv").write_bytes(b"anything")
+
+    assert bench("verify") == 2
+
+    captured = capsys.readouterr()
+    assert "imdb.npz is not the known file" in captured.err
+    assert "movie_reviews.csv" in captured.out  # goes on after a bad one
+    assert (data_folder / "imdb.npz").read_bytes() == b"not it"
+
+
+def test_missing_files_matter_when_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("verify") == 0
+    assert bench("verify", "glove.6B.100d") == 3
+    assert bench("fetch", "movie_reviews.csv") == 3
+
+    assert "movie_reviews.csv is missing" in capsys.readouterr().err
+
+
+def test_an_unknown_name_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("fetch", "imbd.npz") == 2
+
+    assert "nearest: imdb.npz" in capsys.readouterr().err

@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from keras_preprocessing.sequence import pad_sequences
+from keras_preprocessing.text import Tokenizer
+from sklearn.model_selection import train_test_split
+
+from bench.data import csvfile, files_for, imdb, prepare, sources, stand_ins_for
+from bench.errors import DataError, Unavailable, UsageError
+from bench.spec import Embedded, Embedding, Glove, Imdb, LabelledCsv, ReviewTexts, Word2Vec
+
+# The filters of document 003.
+FILTERS = '#$%&()*+-/:;<=>@[\\]^{|}~\t\n,.!"'
+CSV = LabelledCsv("movie_reviews.csv", num_words=8, maxlen=5, filters=FILTERS, remove="'", validation=0.25)
+GLOVE_50 = Embedding(8, 50, vectors=Glove(50), trainable=False)
+WORDS = ["good", "bad", "film", "it's", "Not", "very", "actors", "plot", "dull"]
+
+
+def write_csv(folder: Path, name: str = "movie_reviews.csv") -> list[str]:
+    random = np.random.RandomState(0)
+    texts = [f'"{" ".join(random.choice(WORDS, size=1 + i % 9))}, {i % 3}!"' for i in range(40)]
+    lines = [f"{i % 2},{text}" for i, text in enumerate(texts)]
+    (folder / name).write_text("\n".join(["label,text", *lines]) + "\n")
+    return lines
+
+
+def write_glove(folder: Path, monkeypatch: pytest.MonkeyPatch, dimension: int) -> dict[str, list[str]]:
+    """Write vectors for some words, as a file whose content may be any."""
+    name = f"glove.6B.{dimension}d"
+    text = sources.File(f"{name}.txt")
+    monkeypatch.setitem(sources.SOURCES, name, dataclasses.replace(sources.SOURCES[name], files=(text,)))
+    vectors = {
+        word: [f"{row}.{column}" for column in range(dimension)] for row, word in enumerate(["film", "dull", "its"])
+    }
+    lines = [" ".join([word, *numbers]) for word, numbers in vectors.items()]
+    (folder / text.name).write_text("\n".join(lines) + "\n")
+    return vectors
+
+
+def test_a_csv_is_prepared_as_document_003_prepares_it(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = write_csv(data_folder)
+    vectors = write_glove(data_folder, monkeypatch, 50)
+
+    dataset = prepare(CSV, GLOVE_50, {})
+
+    x = [line.split(",", 1)[1].replace("'", "") for line in lines]
+    y = np.asarray([line.split(",", 1)[0] for line in lines], dtype="int8")
+    x_train, x_val, y_train, y_val = train_test_split(x, y, test_size=0.25, random_state=42, stratify=y)
+    tokenizer = Tokenizer(num_words=8, filters=FILTERS)
+    tokenizer.fit_on_texts(x_train)
+    monkeypatch.setattr(np, "unicode_", np.str_, raising=False)  # keras_preprocessing was written for NumPy 1
+    table = np.zeros((8, 50))
+    for word, i in tokenizer.word_index.items():
+        if i < 8 and word in vectors:
+            table[i] = np.asarray(vectors[word], dtype="float32")
+
+    assert dataset.validation is not None
+    for part, texts, labels in ((dataset.train, x_train, y_train), (dataset.validation, x_val, y_val)):
+        np.testing.assert_array_equal(part.x, pad_sequences(tokenizer.texts_to_sequences(texts), maxlen=5))
+        np.testing.assert_array_equal(part.y, labels)
+    assert table.any()
+    np.testing.assert_array_equal(dataset.vectors, table.astype(np.float32))
+    assert (dataset.name, dataset.stand_in, dataset.test) == ("movie_reviews.csv + glove.6B.50d", None, None)
+
+
+def test_what_was_prepared_is_mapped_and_not_read_again(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_csv(data_folder)
+    write_glove(data_folder, monkeypatch, 50)
+    first = prepare(CSV, GLOVE_50, {})
+    monkeypatch.setattr(csvfile, "load", None)
+
+    again = prepare(CSV, GLOVE_50, {})
+
+    assert again.sha256 == first.sha256
+    assert isinstance(again.train.x, np.memmap)
+    assert isinstance(again.vectors, np.memmap)
+
+
+def test_the_hash_is_that_of_the_content(data_folder: Path) -> None:
+    write_csv(data_folder)
+    first = prepare(CSV, None, {})
+    file = data_folder / "movie_reviews.csv"
+
+    file.write_text(file.read_text() + "\n".join(["0,good film"] * 20) + "\n")
+    longer = prepare(CSV, None, {})
+    write_csv(data_folder)
+    same = prepare(CSV, None, {})
+
+    assert len(longer.train) > len(first.train)
+    assert longer.sha256 != first.sha256
+    assert same.sha256 == first.sha256
+
+
+@pytest.mark.parametrize("change", [{"maxlen": 4}, {"num_words": 7}, {"padding": "post"}, {"split_seed": 1}])
+def test_every_field_of_the_spec_shapes_the_data(data_folder: Path, change: dict[str, Any]) -> None:
+    write_csv(data_folder)
+
+    assert prepare(dataclasses.replace(CSV, **change), None, {}).sha256 != prepare(CSV, None, {}).sha256
+
+
+def test_two_processes_may_prepare_the_same_data(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_csv(data_folder)
+    real_load = csvfile.load
+
+    def load_while_another_prepares(path: Path, remove: str) -> Any:
+        monkeypatch.setattr(csvfile, "load", real_load)
+        prepare(CSV, None, {})
+        return real_load(path, remove)
+
+    monkeypatch.setattr(csvfile, "load", load_while_another_prepares)
+    dataset = prepare(CSV, None, {})
+
+    assert len(dataset.train) == 30
+    assert len(list((sources.cache_dir() / "prepared").iterdir())) == 1
+
+
+def test_damaged_prepared_data_is_named(data_folder: Path) -> None:
+    write_csv(data_folder)
+    prepare(CSV, None, {})
+    (array,) = (sources.cache_dir() / "prepared").glob("*/train.x.npy")
+    array.write_bytes(array.read_bytes()[:50])
+
+    with pytest.raises(DataError, match=f"{array.parent} is damaged"):
+        prepare(CSV, None, {})
+
+
+def test_too_few_texts_of_a_label_to_split_are_refused(data_folder: Path) -> None:
+    (data_folder / "movie_reviews.csv").write_text("label,text\n0,a\n1,b\n")
+
+    with pytest.raises(DataError, match=r"movie_reviews\.csv: cannot be split"):
+        prepare(CSV, None, {})
+
+
+def write_imdb(folder: Path, monkeypatch: pytest.MonkeyPatch, labels: list[int]) -> None:
+    reviews = np.empty(3, dtype=object)
+    reviews[:] = [[1, 2, 3], [4, 1], [5, 96]]
+    y = np.array(labels)
+    np.savez(folder / "imdb.npz", x_train=reviews, y_train=y, x_test=reviews, y_test=y)
+    (folder / "imdb_word_index.json").write_text(json.dumps({"the": 1, "and": 2, "a": 3, "of": 4, "to": 5}))
+    for name in ("imdb.npz", "imdb_word_index.json"):
+        source = sources.SOURCES[name]
+        monkeypatch.setitem(sources.SOURCES, name, dataclasses.replace(source, files=(sources.File(name),)))
+
+
+def test_imdb_is_cut_to_its_first_rows_and_padded(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_imdb(data_folder, monkeypatch, [1, 0, 1])
+    data = Imdb(num_words=50, maxlen=3, padding="post", truncating="post", train=2, test=1)
+
+    dataset = prepare(data, Embedding(50, 8), {})
+
+    (ids, labels), _ = imdb.load(data_folder / "imdb.npz", 50)
+    rows = [([*ids[i].tolist(), 0])[:3] for i in range(2)]
+    np.testing.assert_array_equal(dataset.train.x, rows)
+    np.testing.assert_array_equal(dataset.train.y, labels[:2])
+    assert dataset.test is not None
+    assert len(dataset.test) == 1
+
+
+def test_multi_hot_rows_mark_the_ids_of_each_review(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_imdb(data_folder, monkeypatch, [1, 0, 1])
+
+    dataset = prepare(Imdb(num_words=9, encoding="multi-hot"), None, {})
+
+    (ids, _), _ = imdb.load(data_folder / "imdb.npz", 9)
+    expected = np.zeros((3, 9), np.float32)
+    for i in range(3):
+        expected[i, ids[i]] = 1.0
+    np.testing.assert_array_equal(dataset.train.x[np.arange(3)], expected)
+    np.testing.assert_array_equal(dataset.train.x[np.array([2, 0])], expected[[2, 0]])
+
+
+def test_bad_imdb_content_is_refused(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_imdb(data_folder, monkeypatch, [1, 0, 2])
+
+    with pytest.raises(DataError, match="label must be 0 or 1, got 2"):
+        prepare(Imdb(num_words=50, maxlen=3), None, {})
+    with pytest.raises(DataError, match="30 train reviews asked for, the file has 3"):
+        prepare(Imdb(num_words=50, maxlen=3, train=30), None, {})
+
+
+def test_ids_that_do_not_fit_the_embedding_are_refused(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_imdb(data_folder, monkeypatch, [1, 0, 1])
+
+    with pytest.raises(DataError, match=r"holds the id 8, but the model takes ids below 5; lower num_words"):
+        prepare(Imdb(num_words=50, maxlen=3), Embedding(5, 8), {})
+
+
+@pytest.mark.parametrize(("offset", "first"), [(0, 1), (3, 4)])
+def test_word2vec_rows_are_moved_by_the_offset(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch, offset: int, first: int
+) -> None:
+    write_imdb(data_folder, monkeypatch, [1, 0, 1])
+    words = ["the", "and", "a", "of", "to"]
+    table = np.random.RandomState(0).random_sample((5, 300)).astype("<f4")
+    content = b"".join(word.encode() + b" " + row.tobytes() for word, row in zip(words, table, strict=True))
+    (data_folder / "GoogleNews-vectors-negative300.bin").write_bytes(b"5 300\n" + content)
+    embedding = Embedding(6, 300, vectors=Word2Vec(offset), trainable=False)
+
+    vectors = prepare(Imdb(num_words=6, maxlen=3), embedding, {}).vectors
+
+    assert vectors is not None
+    np.testing.assert_array_equal(vectors[first:], table[: 6 - first])
+    assert not vectors[:first].any()
+
+
+def test_embedded_data_needs_no_file() -> None:
+    data = Embedded(num_words=50, maxlen=6, train=20, validation=4, test=10)
+
+    dataset = prepare(data, Embedding(60, 50, vectors=Glove(50), trainable=False), stand_ins_for(data, None, {}))
+
+    assert files_for(data, None) == ()
+    assert np.shape(dataset.train.x) == (20, 6)
+    assert (dataset.validation is None, dataset.test is None, dataset.stand_in) == (False, False, None)
+    assert dataset.vectors is not None
+    assert dataset.vectors.shape == (60, 50)
+
+
+# --- stand-ins ---------------------------------------------------------------------------------------------------
+
+GLOVE_100 = Embedding(8, 100, vectors=Glove(100), trainable=False)
+
+
+def test_files_are_those_that_the_documents_name() -> None:
+    assert files_for(CSV, GLOVE_50) == ("movie_reviews.csv", "glove.6B.50d")
+    assert files_for(ReviewTexts(8, maxlen=5), GLOVE_100) == ("aclImdb", "glove.6B.100d")
+    assert files_for(Imdb(8, maxlen=5), None) == ("imdb.npz",)
+    assert files_for(Imdb(8, maxlen=5), Embedding(8, 300, vectors=Word2Vec())) == (
+        *("imdb.npz", "imdb_word_index.json", "GoogleNews-vectors-negative300"),
+    )
+
+
+def test_the_documented_file_comes_first_then_its_stand_in_then_nothing(data_folder: Path) -> None:
+    with pytest.raises(Unavailable, match=r"movie_reviews\.csv is missing.*its stand-in aclImdb is missing too"):
+        stand_ins_for(CSV, None, {})
+
+    (data_folder / "aclImdb_v1.tar.gz").touch()
+    assert stand_ins_for(CSV, None, {}) == {"movie_reviews.csv": "aclImdb"}
+
+    (data_folder / "movie_reviews.csv").touch()
+    assert stand_ins_for(CSV, None, {}) == {}
+
+
+def test_a_file_that_would_be_downloaded_needs_no_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCH_DATA_DIR")
+
+    assert stand_ins_for(ReviewTexts(8, maxlen=5), GLOVE_100, {}) == {}
+
+
+def test_a_stand_in_can_be_asked_for_or_forbidden(data_folder: Path) -> None:
+    for name in ("aclImdb_v1.tar.gz", "movie_reviews.csv", "glove.6B.50d.txt"):
+        (data_folder / name).touch()
+    texts = ReviewTexts(8, maxlen=5)
+
+    assert stand_ins_for(CSV, None, {"movie_reviews.csv": "aclImdb"}) == {"movie_reviews.csv": "aclImdb"}
+    assert stand_ins_for(texts, None, {"movie_reviews.csv": "aclImdb"}) == {}
+    assert stand_ins_for(texts, GLOVE_100, {}) == {"glove.6B.100d": "glove.6B.50d"}
+    with pytest.raises(Unavailable, match="forbidden by --stand-in"):
+        stand_ins_for(texts, GLOVE_100, {"glove.6B.100d": "none"})
+
+
+def test_word2vec_has_no_stand_in(data_folder: Path) -> None:
+    for name in ("imdb.npz", "imdb_word_index.json"):
+        (data_folder / name).touch()
+
+    with pytest.raises(Unavailable, match=r"GoogleNews.*it has no stand-in"):
+        stand_ins_for(Imdb(8, maxlen=5), Embedding(8, 300, vectors=Word2Vec()), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "message"),
+    [
+        ("glove.6B.10d", "none", r"unknown source to stand in for 'glove\.6B\.10d'; nearest: glove\.6B\.100d"),
+        ("imdb.npz", "aclImdb", "unknown source to stand in for"),
+        ("glove.6B.50d", "glove.6B.100d", "unknown stand-in for glove.6B.50d"),
+        ("movie_reviews.csv", "imdb.npz", "unknown stand-in for movie_reviews.csv"),
+    ],
+)
+def test_a_stand_in_that_cannot_be_is_refused(name: str, other: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        stand_ins_for(Embedded(8, maxlen=5), None, {name: other})
+
+
+def test_smaller_vectors_fill_the_first_columns(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_csv(data_folder)
+    write_glove(data_folder, monkeypatch, 50)
+
+    dataset = prepare(CSV, GLOVE_100, stand_ins_for(CSV, GLOVE_100, {}))
+
+    half = prepare(CSV, GLOVE_50, {}).vectors
+    assert half is not None
+    assert dataset.vectors is not None
+    np.testing.assert_array_equal(dataset.vectors[:, :50], half)
+    assert not dataset.vectors[:, 50:].any()
+    assert dataset.stand_in is not None
+    assert "glove.6B.50d for glove.6B.100d: real vectors in the first 50 columns, zeros in the other 50" in (
+        dataset.stand_in
+    )
+
+
+def test_a_vector_file_of_another_dimension_is_refused(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_csv(data_folder)
+    write_glove(data_folder, monkeypatch, 100)
+    write_glove(data_folder, monkeypatch, 50)
+    (data_folder / "glove.6B.100d.txt").replace(data_folder / "glove.6B.50d.txt")
+
+    with pytest.raises(DataError, match=r"glove\.6B\.50d\.txt, line 1: 100 numbers after the word, expected 50"):
+        prepare(CSV, GLOVE_50, {})
+
+
+def test_a_truncated_zip_is_refused_before_it_is_read(data_folder: Path) -> None:
+    write_csv(data_folder)
+    path = data_folder / "glove.6B.50d.txt.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("glove.6B.50d.txt", "the 1 2 3")
+
+    with pytest.raises(DataError, match=r"expected 69,239,732 bytes, .*found \d+ bytes"):
+        prepare(CSV, GLOVE_50, {})
+
+
+# --- the real files ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.realdata
+def test_real_imdb_rows_are_padded_as_document_002_prints_them() -> None:
+    dataset = prepare(Imdb(10_000, maxlen=100, padding="post", truncating="post"), Embedding(10_000, 16), {})
+
+    printed = """
+    1, 591, 202, 14, 31, 6, 717, 10, 10, 2, 2, 5, 4, 360, 7, 4, 177, 5760, 394, 354, 4, 123, 9, 1035, 1035, 1035, 10,
+    10, 13, 92, 124, 89, 488, 7944, 100, 28, 1668, 14, 31, 23, 27, 7479, 29, 220, 468, 8, 124, 14, 286, 170, 8, 157, 46,
+    5, 27, 239, 16, 179, 2, 38, 32, 25, 7944, 451, 202, 14, 6, 717
+    """
+    assert dataset.test is not None
+    assert dataset.test.x[np.array([0])][0].tolist() == [*map(int, printed.split(",")), *[0] * 32]
+    assert np.shape(dataset.train.x) == np.shape(dataset.test.x) == (25_000, 100)
+
+
+@pytest.mark.realdata
+def test_real_review_texts_with_smaller_vectors_keep_the_documented_shapes() -> None:
+    data, embedding = ReviewTexts(10_000, maxlen=100), Embedding(10_000, 100, vectors=Glove(100), trainable=False)
+
+    dataset = prepare(data, embedding, stand_ins_for(data, embedding, {}))
+
+    assert np.shape(dataset.train.x) == (25_000, 100)
+    assert dataset.vectors is not None
+    assert dataset.vectors.shape == (10_000, 100)
