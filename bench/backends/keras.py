@@ -80,6 +80,12 @@ class DenseGradients:
 class Adam(DenseGradients, keras.optimizers.Adam):  # type: ignore[misc]
     """Keras's Adam on dense gradients."""
 
+    def __init__(self, learning_rate: float) -> None:
+        super().__init__(learning_rate)
+        if keras.config.floatx() == "float64":
+            # `ops.cast` makes a Python float a float32 on its way to float64 (keras/src/backend/tensorflow/core.py): .999 would be .99900001.
+            self.beta_1, self.beta_2 = np.float64(self.beta_1), np.float64(self.beta_2)
+
 
 class RMSprop(DenseGradients, keras.optimizers.RMSprop):  # type: ignore[misc]
     """Keras 3's RMSprop on dense gradients: divides by sqrt(v + epsilon)."""
@@ -253,7 +259,7 @@ class KerasNetwork:
 
     def __init__(self, model: Model, kernel: Kernel, dtype: Dtype = "float32") -> None:
         self._model, self.dtype = model, dtype
-        self._gradients = tf.function(self._differentiate, reduce_retracing=True)
+        self._gradients = tf.function(self._differentiate)
         self._build(kernel)
 
     @_in_own_precision
@@ -265,8 +271,8 @@ class KerasNetwork:
             loss=keras.losses.BinaryCrossentropy(from_logits=True),
             metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0), FirstBadStep()],
         )
-        width = model.length if model.width is None else model.width
-        self._keras(np.zeros((1, width or 0), dtype=np.int32 if model.width is None else np.float32))
+        # A symbolic call makes the weights without running a recurrent layer's loop.
+        self._keras(_inputs(model))
         self._keras.optimizer.build(self._keras.trainable_variables)
 
     def parameters(self) -> Parameters:
@@ -332,7 +338,7 @@ class KerasNetwork:
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
         inputs = (x, *masks) if masks else x
-        logits, loss, found = self._gradients(inputs, y[:, None])
+        logits, loss, found = self._gradients(_any_rows(inputs), _any_rows(y[:, None]))
         return Gradients(np.array(logits)[:, 0], float(loss), [np.array(gradient) for gradient in found])
 
     def _differentiate(self, inputs: Any, y: Any) -> tuple[Any, Any, list[Any]]:
@@ -356,6 +362,11 @@ class KerasNetwork:
     def synchronize(self) -> None:
         """Wait for the device."""
         tf.test.experimental.sync_devices()
+
+
+def _inputs(model: Model) -> Any:
+    """Return the symbolic input of a model: ids or a multi-hot row."""
+    return keras.Input((model.length,), dtype="int32") if model.width is None else keras.Input((model.width,))
 
 
 def _is_weight(variable: Any) -> bool:

@@ -179,7 +179,7 @@ def source(name: str) -> Source:
     """
     if name in SOURCES:
         return SOURCES[name]
-    if not name or Path(name).name != name:
+    if name in ("", "..") or Path(name).name != name:
         raise UsageError(f"data file {name!r}: give a plain file name and put the file in the folder {DATA_DIR}")
     return Source(name, (File(name),), remedy="it is a file of your own", licence="yours to know")
 
