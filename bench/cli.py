@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import sys
 from typing import Any
 
@@ -14,7 +15,9 @@ VERBS = {
     "list": "What exists: cases, layers, parameter counts, documented figures.",
     "run": "Run cells and store their results.",
     "report": "Write tables from stored results.",
+    "parity": "Prove that backends train the same model.",
     "export": "Write stored results as JSON or CSV.",
+    "import": "Put exported results into a store.",
     "data": "The data files: where from, size, sha256, present or not.",
 }
 
@@ -28,7 +31,8 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"bench.commands.{cmd_name}").command
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = importlib.import_module(f"bench.commands.{module}").command
         return command
 
     def resolve_command(

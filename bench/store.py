@@ -118,10 +118,16 @@ class Store:
         self._db.close()
 
     def create_run(
-        self, name: str, profile: Profile, environment: dict[str, Any], command: list[str], options: dict[str, Any]
+        self,
+        name: str,
+        profile: Profile,
+        environment: dict[str, Any],
+        command: list[str],
+        options: dict[str, Any],
+        started: str | None = None,
     ) -> Run:
-        """Add a run and return it; raise `UsageError` when the name is taken."""
-        run = Run(name, profile, now(), command, options, environment)
+        """Add a run and return it; raise `UsageError` when the name is taken. `started` is now, unless it is told."""
+        run = Run(name, profile, started or now(), command, options, environment)
         with self._transaction():
             if self._db.execute("SELECT 1 FROM run WHERE name = ?", (name,)).fetchone():
                 raise UsageError(

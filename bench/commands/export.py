@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from bench.commands.report import chosen, source
-from bench.record import SCHEMA_VERSION
-from bench.report.tables import Source, cells
-from bench.store import DEFAULT_PATH, Store
+from bench.commands.report import chosen
+from bench.record import SCHEMA_VERSION, Record
+from bench.report.tables import cells
+from bench.store import DEFAULT_PATH, Run, Store
 
 
 @click.command("export", short_help="Write stored results as JSON or CSV.")
@@ -26,30 +26,37 @@ from bench.store import DEFAULT_PATH, Store
 def command(run: str | None, format_: str, out: Path | None, store_path: Path) -> None:
     """Write the records of RUN (the latest one by default): everything as JSON, or one flat row per cell as CSV."""
     with Store(store_path) as store:
-        exported = source(store, chosen(store, (run,) if run else ())[0])
-    text = (
-        json.dumps(as_json(exported), indent=1) + "\n"
-        if format_ == "json"
-        else cells(exported.records).to_csv(index=False)
-    )
+        exported = chosen(store, (run,) if run else ())[0]
+        records = list(store.records(exported.name))
+    text = as_json(exported, records) if format_ == "json" else cells(records).to_csv(index=False)
     if out is None:
         click.echo(text, nl=False)
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
-    click.echo(f"wrote {len(exported.records)} records of run {exported.name} to {out}", err=True)
+    click.echo(f"wrote {len(records)} records of run {exported.name} to {out}", err=True)
 
 
-def as_json(run: Source) -> dict[str, Any]:
-    """Return a run as exported: `schema_version`, `runs`, `environments` and `records`.
+def as_json(run: Run, records: Sequence[Record]) -> str:
+    """Return a run as exported: `schema_version`, `runs`, `environments` and `records`, one record a line.
 
     Each record names its run and, by key, its environment; without these two it is a `Record` again.
     """
-    return {
+    head = {
         "schema_version": SCHEMA_VERSION,
-        "runs": [{"name": run.name, "profile": run.profile, "command": run.command, "started": run.started}],
-        "environments": {run.name: run.environment},
-        "records": [
-            {"run": run.name, "environment": run.name, **record.model_dump(mode="json")} for record in run.records
+        "runs": [
+            {
+                "name": run.name,
+                "profile": run.profile,
+                "started": run.started,
+                "command": run.command,
+                "options": run.options,
+                "environment": run.name,
+            }
         ],
+        "environments": {run.name: run.environment},
     }
+    lines = [
+        json.dumps({"run": run.name, "environment": run.name, **record.model_dump(mode="json")}) for record in records
+    ]
+    return json.dumps(head, indent=1).removesuffix("\n}") + ',\n "records": [\n' + ",\n".join(lines) + "\n ]\n}\n"

@@ -1,0 +1,90 @@
+"""`bench import` takes in what `bench export` wrote, and refuses what it cannot trust."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.record import Record
+from bench.store import Store
+
+ENVIRONMENT = {"cpu": "A processor", "threads": 2}
+OPTIONS = {"patterns": [], "seeds": 2, "repeats": 1}
+
+
+def record(seed: int, status: str = "ok") -> Record:
+    return Record(
+        suite="imdb-rnn",
+        case="lstm",
+        backend="torch",
+        kernel="generic",
+        device="cpu",
+        numerics="documented",
+        seed=seed,
+        profile="documented",
+        measure="accuracy",
+        status=status,
+        reason=None if status == "ok" else "stopped by the user",
+        started="2026-11-21T10:00:00+00:00",
+        seconds=1.5,
+    )
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    with Store(tmp_path / "there.sqlite", create=True) as store:
+        store.create_run("first", "documented", ENVIRONMENT, ["bench", "run"], OPTIONS)
+        store.add("first", record(0), ENVIRONMENT)
+        store.add("first", record(1, "interrupted"), {**ENVIRONMENT, "threads": 1})
+    file = tmp_path / "first.json"
+    call("export", "first", "--out", str(file), "--store", str(tmp_path / "there.sqlite"))
+    return file
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+def test_an_imported_run_is_the_run_that_was_exported(exported: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here.sqlite"
+    assert call("import", str(exported), "--store", str(here)) == 0
+    with Store(here) as imported, Store(tmp_path / "there.sqlite") as original:
+        assert imported.runs() == original.runs()
+        assert list(imported.records()) == list(original.records())
+
+
+def test_importing_again_adds_what_is_missing_and_keeps_what_is_better(exported: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here.sqlite"
+    call("import", str(exported), "--store", str(here))
+    with Store(here) as store:
+        store.add("first", record(1), ENVIRONMENT)
+        store.add("first", record(2), ENVIRONMENT)
+    assert call("import", str(exported), "--store", str(here)) == 0
+    with Store(here) as store:
+        assert {(one.seed, one.status) for one in store.records("first")} == {(0, "ok"), (1, "ok"), (2, "ok")}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "is no JSON or cut off"),
+        (lambda text: text.replace('"schema_version": 1', '"schema_version": 99'), "has schema version 99"),
+        (lambda text: text.replace('"torch"', "7"), "record imdb-rnn/lstm@7: backend: Input should be a valid string"),
+        (lambda text: json.dumps({"cells": []}), "holds no exported run"),
+    ],
+    ids=["truncated", "another schema", "a wrong value", "something else"],
+)
+def test_a_file_that_is_no_export_is_refused(change, message, exported: Path, tmp_path: Path, capsys) -> None:
+    exported.write_text(change(exported.read_text()))
+    assert call("import", str(exported), "--store", str(tmp_path / "here.sqlite")) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named(tmp_path: Path, capsys) -> None:
+    assert call("import", str(tmp_path / "nothing.json")) == 2
+    assert "nothing.json cannot be read: No such file" in capsys.readouterr().err
