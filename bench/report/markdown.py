@@ -412,7 +412,7 @@ def timing(results: Results) -> str:
     frame = tables.timing(results)
     notes = Notes(results)
     parts = [f"# Timing: {results.profile} profile" + ("" if results.documented else " (embedded corpus)")]
-    environment = results.sources[0].environment
+    environment = results.timing_environment
     machine = ", ".join(
         f"{name} {_value(environment[name])}" for name in ("cpu", "cores", "threads", "gpus") if environment.get(name)
     )
@@ -570,8 +570,10 @@ def _not_run(results: Results) -> list[str]:
 
 
 def _run(source: Source) -> str:
-    what = f"- {plain(source.name)}, started {plain(source.started)}, commit {_commit(source.environment)}"
-    return f"{what}: {code(source.command)}"
+    threads = source.environment.get("threads")
+    facts = [f"started {plain(source.started)}", f"commit {_commit(source.environment)}"]
+    facts += [_count(threads, "thread")] if threads else []
+    return f"- {plain(source.name)}, {', '.join(facts)}: {code(source.command)}"
 
 
 def _commit(environment: Mapping[str, Any]) -> str:
@@ -580,7 +582,7 @@ def _commit(environment: Mapping[str, Any]) -> str:
 
 
 def _environment(results: Results) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in results.sources[0].environment.items() if name != "git"]
+    return [(name, value) for name, value in results.timing_environment.items() if name not in ("git", "threads")]
 
 
 def _value(value: Any) -> str:

@@ -62,6 +62,11 @@ class Source:
     seeds: int = 0
     repeats: int = 1
 
+    @cached_property
+    def timed(self) -> bool:
+        """Return whether the run measured timing, and not accuracy alone."""
+        return any(record.measure in _TIMING for record in self.records)
+
 
 @dataclass(frozen=True)
 class Results:
@@ -85,7 +90,7 @@ class Results:
                     "profiles, whose figures "
                     "never share a table; report them apart"
                 )
-            differing = _differing(first.environment, other.environment)
+            differing = _differing(first, other)
             if differing:
                 raise UsageError(
                     f"runs {first.name!r} and {other.name!r} ran in different environments ({', '.join(differing)}); "
@@ -121,6 +126,11 @@ class Results:
                     (kind, seed, repeat) for kind in _kinds(record) for seed in seeds for repeat in repeats
                 )
         return planned
+
+    @property
+    def timing_environment(self) -> Mapping[str, Any]:
+        """Return the environment of the timed runs; where there are none, that of the first run."""
+        return next((source for source in self.sources if source.timed), self.sources[0]).environment
 
     @property
     def profile(self) -> Profile:
@@ -167,12 +177,15 @@ def _kinds(record: Record) -> tuple[Literal["accuracy", "timing"], ...]:
     return ("accuracy", "timing") if record.measure == "all" else (record.measure,)
 
 
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return the parts of two fingerprints that differ.
+def _differing(one: Source, other: Source) -> list[str]:
+    """Return the parts of two fingerprints that keep the runs out of one table.
 
-    Another commit is no other environment; the index lists the commits.
+    Another commit is no other environment; the index lists the commits. Nor are other threads, unless both runs were
+    timed: accuracies depend on them by rounding alone.
     """
-    return sorted(key for key in {*one, *other} - {"git"} if one.get(key) != other.get(key))
+    ignored = {"git"} if one.timed and other.timed else {"git", "threads"}
+    names = {*one.environment, *other.environment} - ignored
+    return sorted(name for name in names if one.environment.get(name) != other.environment.get(name))
 
 
 def _latest(records: Iterable[Record], kind: Callable[[Record], Measure | None]) -> list[Record]:

@@ -88,8 +88,21 @@ def test_runs_of_two_profiles_or_two_environments_are_refused_but_two_commits_ar
         return Source("other", "documented", "bench run", "2026", changed, (one,))
 
     Results((first, other(git={"commit": "f" * 40, "dirty": True})), base.suites)
+    with pytest.raises(UsageError, match=r"different environments \(cpu\)"):
+        Results((first, other(cpu="Another")), base.suites)
+
+
+def test_an_accuracy_run_may_have_other_threads_than_a_timed_one_but_two_timed_runs_may_not(
+    record: Maker, results: Gather
+) -> None:
+    base = results([suite(case("a"))], [record(name("a"), measure="timing", epoch_seconds=[5, 2, 4])])
+    timed = base.sources[0]
+    accurate = record(name("a"), test=0.7, measure="accuracy")
+    one_thread = {**timed.environment, "threads": 1}
+    merged = Results((Source("other", "documented", "bench run", "2026", one_thread, (accurate,)), timed), base.suites)
+    assert merged.timing_environment["threads"] == timed.environment["threads"] != 1
     with pytest.raises(UsageError, match=r"different environments \(threads\)"):
-        Results((first, other(threads=1)), base.suites)
+        Results((timed, Source("other", "documented", "bench run", "2026", one_thread, timed.records)), base.suites)
 
 
 def test_no_record_is_nothing_to_report(results: Gather) -> None:
