@@ -361,7 +361,7 @@ def test_the_index_answers_first_with_the_figures_of_the_tables(full: Results) -
     first_item = text.index("- Documented accuracies")
     assert first_item < text.index("|"), "the answer stands before any table"
     statuses, environment, data = parsed(text)
-    assert "- run0, started 2026-01-01T00:00:00+00:00, commit 0123456789ab: `bench run --name run0`" in text
+    assert "- run0, started 2026-01-01T00:00:00+00:00, commit 0123456789ab, 2 threads: `bench run --name run0`" in text
     assert only(statuses, backend="torch", measure="all")["failed"] == "1"
     assert only(environment, what="packages")["value"] == "keras 3.15.1, torch 2.13.0"
     assert data[0]["sha256"] == "ab" * 32
