@@ -73,7 +73,7 @@ class Bench:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

@@ -34,7 +34,7 @@ from bench.measure.clock import now
 from bench.model import resolve
 from bench.profiles import apply
 from bench.record import DataUsed, Failure, Record, Timing
-from bench.runner.plan import embedding_of
+from bench.runner.plan import Part, embedding_of
 from bench.training import Progress, train
 from bench.weights import initial
 
@@ -104,7 +104,7 @@ def run_cell(
     except BaseException as error:
         status, reason = classify(error)
         if status == "unavailable":
-            known["details"] = {"obstacle": "backend" if "data" in known else "case"}
+            known["details"] = {"obstacle": _obstacle(cell, known)}
         else:
             known["failure"] = Failure(error=type(error).__name__, traceback=traceback.format_exc())
     return Record(
@@ -163,6 +163,13 @@ def _measure(
         # Linux gives ru_maxrss in KiB, macOS in bytes (getrusage(2)).
         unit = 1 if sys.platform == "darwin" else 1024
         known["memory"] = {"host_peak_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)}
+
+
+def _obstacle(cell: Cell, known: dict[str, Any]) -> Part:
+    """Return the part of a cell that kept it from running: once there is data, the device, or the backend on a CPU."""
+    if "data" not in known:
+        return "case"
+    return "backend" if cell.device == "cpu" else "device"
 
 
 def classify(error: BaseException) -> tuple[Status, str]:

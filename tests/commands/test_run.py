@@ -113,6 +113,13 @@ def test_unavailable_counts_only_when_it_was_asked_for(fake_bench: Bench) -> Non
     assert fake_bench.trainings() == []
 
 
+def test_a_device_that_was_asked_for_and_is_missing_is_no_success(fake_bench: Bench) -> None:
+    ended = fake_bench("fake/fi*@fake", "--device", "cuda", "--name", "r")
+    assert ended.returncode == 3, ended.stdout
+    assert fake_bench.statuses("r") == {"fine": "unavailable"}
+    assert "the fake backend sees no GPU" in ended.stdout
+
+
 def test_budget_starts_no_cell_that_would_exceed_it(fake_bench: Bench) -> None:
     ended = fake_bench("fake/slow-*@fake", "--name", "r", "--budget", "0.5")
     assert ended.returncode == 0, ended.stderr

@@ -18,6 +18,7 @@ import numpy as np
 
 from bench.backends import base
 from bench.backends.base import BackendInfo, EpochResult
+from bench.errors import Unavailable
 from bench.model import Model
 from bench.record import LayerParameters, Parameters
 from bench.runner import local
@@ -38,6 +39,7 @@ def install() -> None:
 def misbehave(how: int) -> int | None:
     """Do what a case of that width does in its second epoch; return the step whose loss is not finite, if any."""
     if how == HANGS:
+        Path(os.environ["FAKE_LOG"]).with_name("hanging").touch()
         time.sleep(600)
     elif how == ALLOCATES:
         kept = []
@@ -94,7 +96,9 @@ class FakeNetwork:
 
 
 def build(model: Model, kernel: str, device: str) -> FakeNetwork:
-    """Return the fake network, once it is noted that its cell has begun."""
+    """Return the fake network, once it is noted that its cell has begun; there is no GPU."""
+    if device == "cuda":
+        raise Unavailable("the fake backend sees no GPU")
     assert os.environ["FAKE_ENVIRONMENT"] == "set"
     with open(os.environ["FAKE_LOG"], "a") as log:
         words, width = model.weights[0].shape
