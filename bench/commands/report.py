@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -85,10 +85,22 @@ def source(store: Store, run: Run) -> Source:
     return Source(
         run.name,
         run.profile,
-        shlex.join(run.command),
+        shlex.join(_repeatable(run.command)),
         run.started,
         run.environment,
         tuple(store.records(run.name)),
         0 if named else run.options["seeds"],
         run.options["repeats"],
     )
+
+
+def _repeatable(command: Sequence[str]) -> list[str]:
+    """Return a run's command without the place of its store, which means nothing elsewhere."""
+    kept: list[str] = []
+    words = iter(command)
+    for word in words:
+        if word == "--store":
+            next(words, None)
+        elif not word.startswith("--store="):
+            kept.append(word)
+    return kept

@@ -112,6 +112,19 @@ def test_wrong_input_is_named_and_nothing_is_written(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("place", [("--store", "/somewhere/else.sqlite"), ("--store=/somewhere/else.sqlite",)])
+def test_the_index_gives_a_command_that_can_be_repeated_elsewhere(
+    place: tuple[str, ...], store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Store(store) as opened:
+        opened.create_run("placed", "documented", ENVIRONMENT, ["bench", "run", *place, "imdb-rnn/lstm"], OPTIONS)
+        opened.add("placed", record(0), ENVIRONMENT)
+    assert run(capsys, "report", "placed", "--store", str(store), "--out", str(tmp_path / "out"))[0] == 0
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "`bench run imdb-rnn/lstm`" in text
+    assert "somewhere" not in text
+
+
 def test_exported_json_gives_the_records_back(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, shown, _ = run(capsys, "export", "older", "--store", str(store))
     document = json.loads(shown)
