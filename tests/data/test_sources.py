@@ -20,7 +20,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; answers "bytes=N-" with the rest of the file, as the hosts of the real files do."""
+    """Serves a folder; answers "bytes=N-" with the rest of the file, but for urls that end in ?whole."""
 
     ranges: list[str]
 
@@ -30,7 +30,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         wanted = self.headers.get("Range")
-        if wanted is None:
+        if wanted is None or self.path.endswith("?whole"):
             return super().do_GET()
         self.ranges.append(wanted)
         start = int(wanted.removeprefix("bytes=").removesuffix("-"))
@@ -117,6 +117,15 @@ def test_a_download_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, ur
 
     assert ranges == ["bytes=1000-"]
     assert in_cache() == ["words.bin"]
+
+
+def test_a_server_that_knows_no_ranges_begins_again(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    declare(monkeypatch, url + "?whole")
+    part = sources.cache_dir() / "files" / "words.bin?whole.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(BODY[:1000])
+
+    assert sources.fetch("words")[1] == SHA256
 
 
 def test_a_part_that_is_too_long_is_thrown_away(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
