@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -252,9 +252,18 @@ def missing(name: str) -> Unavailable:
     if wanted.url:
         hint = f"; or run: bench data fetch {name}"
     return Unavailable(
-        f"{name} is missing: no {_listed(file.name for file in wanted.files)} in {_listed(str(f) for f in folders())}; "
+        f"{name} is missing: no {_listed(file.name for file in wanted.files)} in {_listed(_places())}; "
         f"{wanted.remedy}; put it in the folder that {DATA_DIR} names{hint}"
     )
+
+
+def _places() -> Iterator[str]:
+    """Yield the folders as they are called on every machine: the message ends up in records and reports."""
+    if os.environ.get(DATA_DIR):
+        yield f"${DATA_DIR}"
+    files = cache_dir() / "files"
+    home = Path.home()
+    yield f"~/{files.relative_to(home).as_posix()}" if files.is_relative_to(home) else str(files)
 
 
 def _listed(names: Iterable[str]) -> str:
