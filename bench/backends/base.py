@@ -1,7 +1,8 @@
 """The protocol that a backend fulfils, and the table of backends; no framework is imported here.
 
-A backend is one module with a function `build(model, kernel, device, dtype) -> Network`, and an entry in `BACKENDS` (or, from another
-distribution, an entry point in the group `twinbench.backends` that names a `BackendInfo`). `bench.backends.conformance` proves it.
+A backend is one module with a function `build(model, kernel, device, dtype) -> Network`, and an entry in `BACKENDS`
+(or, from another distribution, an entry point in the group `twinbench.backends` that names a `BackendInfo`).
+`bench.backends.conformance` proves it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class EpochResult:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Logits (rows,), mean loss, and the gradient of every trainable weight in Keras's layout and the order of `Model.weights`."""
+    """Logits (rows,), mean loss, and every trainable weight's gradient, in the layout and order of `Model.weights`."""
 
     logits: NDArray[Any]
     loss: float
@@ -62,13 +63,13 @@ class Network(Protocol):
         """Load all weights, in the order and shapes of `Model.weights`."""
 
     def get_optimizer_state(self) -> Arrays:
-        """Return [step count] followed by the slots of every trainable weight (Adam: m, v; RMSprop: v), Keras's layout."""
+        """Return [step count] and the slots of every trainable weight (Adam: m, v; RMSprop: v), Keras's layout."""
 
     def set_optimizer_state(self, state: Arrays) -> None:
         """Load what `get_optimizer_state` of any backend returned."""
 
     def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
-        """Train one pass over the rows of `order`, in that order, in batches of `Model.batch_size`, the last one partial."""
+        """Train one pass over the rows of `order`, in that order, the last batch of `Model.batch_size` partial."""
 
     def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
         """Make one optimizer step on one batch; return its loss before the step."""
@@ -94,8 +95,9 @@ class Build(Protocol):
 class BackendInfo:
     """What can be said of a backend without importing its framework.
 
-    `packages` are the distributions it needs, `extra` the extra of twinbench that installs them. `cpu_fused` says whether the framework
-    has a fused recurrent layer on the CPU. `environment` is set in the worker before anything is imported.
+    `packages` are the distributions it needs, `extra` the extra of twinbench that installs them. `cpu_fused` says
+    whether the framework has a fused recurrent layer on the CPU. `environment` is set in the worker before anything
+    is imported.
     """
 
     name: str
@@ -165,7 +167,7 @@ def backend(name: str) -> BackendInfo:
 
 
 def fused_forbidden(info: BackendInfo, model: Model, device: Device) -> str | None:
-    """Return the property that keeps `model` off a fused recurrent kernel of this backend and device, None if nothing does."""
+    """Return the property that keeps `model` off a fused kernel of this backend and device, None if nothing does."""
     if device == "cpu" and not info.cpu_fused:
         return f"{info.name} has no fused recurrent layer on the CPU"
     for layer in model.recurrent:

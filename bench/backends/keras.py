@@ -1,7 +1,8 @@
-"""Keras 3 as a backend: Keras's own layers, `fit` and optimizers, with the harness's weights, order and dropout masks.
+"""Keras 3 as a backend: its own layers, `fit` and optimizers, with the harness's weights, order and dropout masks.
 
-The engine is the one `KERAS_BACKEND` names. Differences that `docs/design.md` lists under numerics are set right here: dense embedding gradients on
-TensorFlow, Keras 2's RMSprop, logits with a threshold-0 accuracy, masks drawn by the harness.
+The engine is the one `KERAS_BACKEND` names. Differences that `docs/design.md` lists under numerics are set right
+here: dense embedding gradients on TensorFlow, Keras 2's RMSprop, logits with a threshold-0 accuracy, masks drawn by
+the harness.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from bench.spec import (
 EVALUATION_ROWS = 1024
 
 
-@keras.saving.register_keras_serializable("twinbench")
+@keras.saving.register_keras_serializable("twinbench")  # type: ignore[untyped-decorator]
 def hard_sigmoid_keras2(x: Any) -> Any:
     """Return clip(0.2 x + 0.5, 0, 1): `hard_sigmoid` of Keras 2 (keras/backend/tensorflow_backend.py, 2.2)."""
     return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
@@ -83,8 +84,10 @@ class Adam(DenseGradients, keras.optimizers.Adam):  # type: ignore[misc]
     def __init__(self, learning_rate: float) -> None:
         super().__init__(learning_rate)
         if keras.config.floatx() == "float64":
-            # `ops.cast` makes a Python float a float32 on its way to float64 (keras/src/backend/tensorflow/core.py): .999 would be .99900001.
-            self.beta_1, self.beta_2 = np.float64(self.beta_1), np.float64(self.beta_2)
+            # `ops.cast` makes a Python float a float32 on its way to float64: .999 would be .99900001
+            # (keras/src/backend/tensorflow/core.py).
+            self.beta_1: Any = np.float64(self.beta_1)
+            self.beta_2: Any = np.float64(self.beta_2)
 
 
 class RMSprop(DenseGradients, keras.optimizers.RMSprop):  # type: ignore[misc]
@@ -122,7 +125,7 @@ class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc]
 
 
 class TwinModel(keras.Model):  # type: ignore[misc]
-    """The layers of a `Model` in sequence; inputs are ids (or multi-hot rows), while training followed by the dropout masks."""
+    """The layers of a `Model` in sequence; inputs are ids (or multi-hot rows), then in training the dropout masks."""
 
     def __init__(self, model: Model, kernel: Kernel) -> None:
         super().__init__()
@@ -150,12 +153,18 @@ class TwinModel(keras.Model):  # type: ignore[misc]
 
 
 def _hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
-    """Put the harness's masks where a Keras cell keeps its own (keras/src/layers/rnn/dropout_rnn_cell.py: cached, reset after the call)."""
+    """Put the harness's masks where a Keras cell keeps its own.
+
+    keras/src/layers/rnn/dropout_rnn_cell.py: cached, reset after the call.
+    """
     if not masks:
         return
     per_gate = hasattr(layer.cell, "dropout_mask_count")
     taken = iter(masks)
-    for rate, attribute in ((declared.dropout, "_dropout_mask"), (declared.recurrent_dropout, "_recurrent_dropout_mask")):
+    for rate, attribute in (
+        (declared.dropout, "_dropout_mask"),
+        (declared.recurrent_dropout, "_recurrent_dropout_mask"),
+    ):
         if rate:
             mask = next(taken)  # (rows, gates, features)
             setattr(layer.cell, attribute, ops.unstack(mask, axis=1) if per_gate else mask[:, 0])
@@ -208,7 +217,7 @@ def _recurrent(layer: Recurrent, kernel: Kernel) -> Any:
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """The batches of an epoch in the harness's order, made one at a time, with dropout masks where the model has them."""
+    """The batches of an epoch in the harness's order, made one at a time, with dropout masks if the model has any."""
 
     def __init__(self, x: Features, y: Floats | None, order: Rows, batch_size: int, masks: MaskSource | None) -> None:
         super().__init__()
@@ -244,7 +253,7 @@ def _floatx(dtype: Dtype) -> Iterator[None]:
 def _in_own_precision(
     method: Callable[Concatenate[KerasNetwork, Given], Result],
 ) -> Callable[Concatenate[KerasNetwork, Given], Result]:
-    """Run `method` under the network's precision: Keras casts inputs, and creates state, by a setting of the process."""
+    """Run `method` under the network's precision: Keras casts inputs and makes state by a setting of the process."""
 
     @wraps(method)
     def run(self: KerasNetwork, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -337,14 +346,18 @@ class KerasNetwork:
     @_in_own_precision
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
-        inputs = (x, *masks) if masks else x
-        logits, loss, found = self._gradients(_any_rows(inputs), _any_rows(y[:, None]))
+        given = [tf.convert_to_tensor(value) for value in (y[:, None], x, *(masks or ()))]
+        # Traced for any number of rows at once, not for one number after another.
+        traced = self._gradients.get_concrete_function(
+            *(tf.TensorSpec((None, *value.shape[1:]), value.dtype) for value in given)
+        )
+        logits, loss, found = traced(*given)
         return Gradients(np.array(logits)[:, 0], float(loss), [np.array(gradient) for gradient in found])
 
-    def _differentiate(self, inputs: Any, y: Any) -> tuple[Any, Any, list[Any]]:
+    def _differentiate(self, y: Any, x: Any, *masks: Any) -> tuple[Any, Any, list[Any]]:
         """Return logits, loss and dense gradients; traced, since Keras's recurrent loops are slow when run eagerly."""
         with tf.GradientTape() as tape:
-            logits = self._keras(inputs)
+            logits = self._keras((x, *masks) if masks else x)
             loss = self._keras.loss(y, logits)
         variables = [variable.value for variable in self._keras.trainable_variables]
         return logits, loss, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]

@@ -1,4 +1,4 @@
-"""torch as a backend: torch's own layers where it has them, Keras's formulas, and the harness's weights, order and dropout masks."""
+"""torch as a backend: its own layers where it has them, Keras's formulas, the harness's weights, order and masks."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
 """The layers of a `Model` for torch, each knowing how its tensors correspond to Keras's arrays.
 
-Every layer lists its `tensors` (those that Keras has too) and translates lists of values that belong to them, weights, gradients or optimizer slots alike, from
-and to Keras's layout. `forward(x, valid, masks)` takes and returns activations (rows, time, features) or (rows, features) and the validity of steps (rows, time)
-or None, as Keras carries it.
+Every layer lists its `tensors` (those that Keras has too) and translates lists of values that belong to them,
+weights, gradients or optimizer slots alike, from and to Keras's layout. `forward(x, valid, masks)` takes and returns
+activations (rows, time, features) or (rows, features) and the validity of steps (rows, time) or None, as Keras
+carries it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -188,7 +189,7 @@ def _activate(x: Tensor, activation: Activation) -> Tensor:
 
 
 class RecurrentLayer(Layer):
-    """What the fused and the generic recurrent layers share: their place in time, masks, and which states they return."""
+    """What the fused and the generic recurrent layers share: direction, masks, and which states they return."""
 
     def __init__(self, layer: Recurrent, backwards: bool) -> None:
         super().__init__()
@@ -219,7 +220,9 @@ class GenericRecurrent(RecurrentLayer):
         """Return the states (time, rows, units), or the last (rows, units)."""
         kernel, recurrent_kernel, bias = self.tensors
         taken = iter(masks)
-        drop_input = next(taken).transpose(0, 1) if self.spec.dropout and masks else None  # (gates or 1, rows, features)
+        drop_input = (
+            next(taken).transpose(0, 1) if self.spec.dropout and masks else None
+        )  # (gates or 1, rows, features)
         drop_state = next(taken).transpose(0, 1).contiguous() if self.spec.recurrent_dropout and masks else None
         if isinstance(self.spec, LSTM):
             drop_input = _swap_last_gates(drop_input)
@@ -243,7 +246,7 @@ class GenericRecurrent(RecurrentLayer):
         return [_swap_last_columns(value, self.spec) for value in values]
 
     def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return the same with the columns of an LSTM in the order i f o c, so that the three gates lie side by side."""
+        """Return the same with the columns of an LSTM in the order i f o c: the three gates side by side."""
         return [_swap_last_columns(value, self.spec) for value in values]
 
 
@@ -259,7 +262,7 @@ def _swap_last_gates(drop: Tensor | None) -> Tensor | None:
 
 
 def _project(x: Tensor, kernel: Tensor, bias: Tensor, drop: Tensor | None) -> Tensor:
-    """Return x kernel + bias for all steps at once, (time, rows, columns); with one mask per gate each gate sees its own input."""
+    """Return x kernel + bias for all steps, (time, rows, columns); with a mask per gate each sees its own input."""
     if drop is None or len(drop) == 1:
         return nn.functional.linear(x if drop is None else x * drop[0], kernel.t(), bias)
     kernels, biases = kernel.chunk(len(drop), 1), bias.chunk(len(drop))
@@ -271,8 +274,8 @@ class FusedRecurrent(RecurrentLayer):
 
     def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
         super().__init__(layer, backwards)
-        kinds: dict[type, type[nn.RNNBase]] = {SimpleRNN: nn.RNN, LSTM: nn.LSTM, GRU: nn.GRU}
-        self.layer = kinds[type(layer)](built.input_shape[1], layer.units)
+        kinds: dict[type, Any] = {SimpleRNN: nn.RNN, LSTM: nn.LSTM, GRU: nn.GRU}
+        self.layer: nn.RNNBase = kinds[type(layer)](built.input_shape[1], layer.units)
         for parameter in self.layer.parameters():
             nn.init.zeros_(parameter)
         # A plain attribute access on nn.RNNBase is typed as Tensor | Module.
@@ -290,7 +293,7 @@ class FusedRecurrent(RecurrentLayer):
         return states if self.spec.return_sequences else states[-1]
 
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return kernel, recurrent kernel, bias; gates i f c o are torch's i f g o, z r h are torch's r z n reordered."""
+        """Return kernel, recurrent kernel, bias; gates i f c o are torch's i f g o, z r h its r z n reordered."""
         kernel, recurrent_kernel = (_reorder(value, self.spec).t() for value in values[:2])
         biases = [_reorder(value, self.spec) for value in values[2:]]
         return [kernel, recurrent_kernel, torch.stack(biases) if self._two_biases else biases[0]]
@@ -368,4 +371,3 @@ def make(built: BuiltLayer, kernel: Kernel) -> Layer:
             return BidirectionalLayer(
                 recurrent(layer.layer, half, backwards=False), recurrent(layer.layer, half, backwards=True)
             )
-

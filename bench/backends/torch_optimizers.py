@@ -1,6 +1,7 @@
 """Keras's formulas of Adam and RMSprop for torch, over all weights at once (`torch._foreach_*`).
 
-Sources: keras/src/optimizers/adam.py and rmsprop.py (3.15), keras/optimizers.py (2.3, RMSprop with epsilon outside the root).
+Sources: keras/src/optimizers/adam.py and rmsprop.py (3.15), keras/optimizers.py (2.3, RMSprop with epsilon outside
+the root).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class KerasAdam:
 
 
 class KerasRMSprop:
-    """w -= lr g / (sqrt(v) + eps) with epsilon "outside" the root (Keras 2), or lr g / sqrt(v + eps), "inside" (Keras 3)."""
+    """w -= lr g / (sqrt(v) + eps), epsilon "outside" the root (Keras 2), or lr g / sqrt(v + eps), "inside" (3)."""
 
     def __init__(self, weights: list[Tensor], learning_rate: float, epsilon: Literal["outside", "inside"]) -> None:
         self._weights, self._rate, self._epsilon = weights, learning_rate, epsilon

@@ -437,12 +437,12 @@ class _GRUAfter(torch.autograd.Function):
 
 def simple_rnn(z: Tensor, weight: Tensor, drop: Tensor | None, valid: Tensor | None, sequences: bool) -> Tensor:
     """Return the states of Keras's SimpleRNN (keras/src/layers/rnn/simple_rnn.py)."""
-    return _SimpleRNN.apply(z, weight, drop, valid, sequences)  # type: ignore[no-any-return]
+    return _SimpleRNN.apply(z, weight, drop, valid, sequences)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def lstm(z: Tensor, weight: Tensor, drop: Tensor | None, valid: Tensor | None, gates: Gates, sequences: bool) -> Tensor:
     """Return the states of Keras's LSTM (keras/src/layers/rnn/lstm.py); columns and `drop` in the order i f o c."""
-    return _LSTM.apply(z, weight, drop, valid, gates, sequences)  # type: ignore[no-any-return]
+    return _LSTM.apply(z, weight, drop, valid, gates, sequences)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def gru(
@@ -456,5 +456,5 @@ def gru(
 ) -> Tensor:
     """Return the states of Keras's GRU (keras/src/layers/rnn/gru.py); `bias` (3u,) makes it `reset_after=True`."""
     if bias is None:
-        return _GRUBefore.apply(z, weight, drop, valid, gates, sequences)  # type: ignore[no-any-return]
-    return _GRUAfter.apply(z, weight, bias, drop, valid, gates, sequences)  # type: ignore[no-any-return]
+        return _GRUBefore.apply(z, weight, drop, valid, gates, sequences)  # type: ignore[no-any-return, no-untyped-call]
+    return _GRUAfter.apply(z, weight, bias, drop, valid, gates, sequences)  # type: ignore[no-any-return, no-untyped-call]

@@ -1,0 +1,95 @@
+"""`bench parity`: prove that backends train the same model, and say where they do not."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from bench.catalog import load as load_catalog
+from bench.errors import SuiteError, Unavailable
+from bench.measure.machine import cores, fingerprint
+from bench.parity import SCHEMA_VERSION, Proof, store
+from bench.report import parity as report
+from bench.runner.proofs import proofs
+from bench.spec import Kernel
+
+NOT_PROVEN = 3
+
+
+@click.command()
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.option(
+    "--backend", "backends", multiple=True, metavar="B", help="Default: keras-tensorflow and torch, as installed."
+)
+@click.option(
+    "--kernel", "kernels", multiple=True, type=click.Choice(get_args(Kernel)), help="Default: all that can run."
+)
+@click.option("--short", is_flag=True, help="Five steps on the embedded corpus instead of 100 on each case's data.")
+@click.option("--suites", multiple=True, type=click.Path(path_type=Path), metavar="PATH", help="More suite files.")
+@click.option("--json", "as_json", is_flag=True, help="Print the proofs as JSON.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("reports/local"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder for parity.md and parity.json; files of these names are replaced.",
+)
+def command(
+    patterns: tuple[str, ...],
+    backends: tuple[str, ...],
+    kernels: tuple[Kernel, ...],
+    short: bool,
+    suites: tuple[Path, ...],
+    as_json: bool,
+    out: Path,
+) -> int:
+    """Prove that backends train the same model.
+
+    Compared are parameters, logits, gradients, updates, 100 training steps, an epoch and evaluation.
+
+    Exits 3 when a twin is not proven, and prints what differs: case, check, weight, expected, found.
+    """
+    catalog = load_catalog(suites)
+    if catalog.errors:
+        raise SuiteError("\n".join(str(error) for error in catalog.errors))
+    started = time.perf_counter()
+    made: list[Proof] = []
+    for proof in proofs(catalog.select(patterns), backends, kernels, short=short):
+        made.append(proof)
+        click.echo(line(proof), err=as_json)
+        for failure in proof.failures:
+            click.echo(f"  {proof.case_name}: {failure}", err=as_json)
+    environment: dict[str, Any] = fingerprint(cores())
+    out.mkdir(parents=True, exist_ok=True)
+    store(out / "parity.json", made, environment)
+    report.write(made, environment, out / "parity.md")
+    if as_json:
+        records = [proof.model_dump(mode="json") for proof in made]
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": records}, indent=1))
+    click.echo(f"{report.answer(made)} ({time.perf_counter() - started:.0f} s)", err=as_json)
+    click.echo(f"wrote {out / 'parity.md'}\nwrote {out / 'parity.json'}", err=as_json)
+    if any(proof.verdict == "not proven" for proof in made):
+        return NOT_PROVEN
+    if not any(proof.reference for proof in made):
+        raise Unavailable(
+            "there is nothing to compare: no case runs under two backends or kernels here; the lines above say why"
+        )
+    return 0
+
+
+def line(proof: Proof) -> str:
+    """Return one proof as a line: what, verdict, the largest errors."""
+    what = f"{proof.case_name} {proof.backend},{proof.kernel}: {proof.verdict}"
+    if proof.reason:
+        what += f" ({proof.reason})"
+    if proof.same_as:
+        what += f" (same model and data as {proof.same_as})"
+    doubles = [by["float64"] for by in proof.errors.values() if "float64" in by]
+    singles = [by["float32"] for by in proof.errors.values() if "float32" in by]
+    largest = [f"{name} {max(errors):.0e}" for name, errors in (("float64", doubles), ("float32", singles)) if errors]
+    return f"{what}; largest relative error: {', '.join(largest)}" if largest else what

@@ -1,0 +1,617 @@
+"""The proof that backends train the same model: the same inputs through two of them, and how far they may differ.
+
+No framework is imported here: networks are handed in, in float32 and, where the backend can, in float64. The checks,
+the tolerances and why they are what they are stand in docs/parity.md. In short, with errors relative to the largest
+value of an array: float64 must agree to 1e-9, float32 to ten times what float32 itself costs, measured in the same
+call, and neither side may lose ten times as much to float32 as the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from bench.backends.base import Arrays, EpochResult, Floats, MaskSource, Network
+from bench.cell import Profile
+from bench.data.dataset import Dataset, Features, MultiHot, Rows
+from bench.errors import UsageError
+from bench.model import Model
+from bench.record import DataUsed
+from bench.spec import Case, Device, GlobalAveragePooling1D, Kernel
+from bench.streams import stream
+from bench.training import mask_source, order, split
+from bench.weights import initial
+
+SCHEMA_VERSION = 1
+FLOAT64 = 1e-9
+OWN_ERRORS = 10.0
+FLOAT32_FLOOR = 16 * 2.0**-23
+"""Sixteen units in the last place: what two right float32 results may differ by where the measured error happens to
+be zero.
+"""
+WORST = 1.0
+"""However large its own error, no float32 result may be further off than the largest value, or change, itself."""
+SMALL = 1e-6
+"""An array whose values are smaller than this share of the largest in the same call is measured against that share."""
+EPOCH_MEANS = 1e-4
+"""What the mean loss and the accuracy of an epoch may differ from those of the same steps made one by one, relative."""
+EPOCH_WEIGHTS = 5e-2
+"""The same for weights, relative to their change: optimizers divide a tiny gradient, mostly rounding, by its size."""
+SATURATED = 20.0
+"""A logit whose probability is 1 - 2e-9: beyond every clipping of probabilities (1e-7), and 1 in float32."""
+
+BATCH = 16
+PARTIAL = 5
+STEPS, SHORT_STEPS = 100, 5
+EVALUATION_ROWS, FEW_ROWS = 1056, 64
+"""More rows than the 1,024 that backends evaluate at once, so that the last evaluation batch is partial; fewer where
+rows are long or wide.
+"""
+
+Kind = Literal["parameters", "forward", "gradient", "update", "training", "epoch", "evaluation", "precision"]
+KINDS: tuple[Kind, ...] = (
+    "parameters",
+    "forward",
+    "gradient",
+    "update",
+    "training",
+    "epoch",
+    "evaluation",
+    "precision",
+)
+SLOTS = {"adam": ("momentum", "velocity"), "rmsprop": ("velocity",)}
+Verdict = Literal["proven", "not proven", "unavailable", "not applicable"]
+Mark = Literal["proven", "not proven", "not applicable"]
+T = TypeVar("T")
+Run = Callable[[Callable[[Network], T], Sequence[Network]], Iterable[T]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Difference(_Part):
+    """One value that is not what the reference says.
+
+    `error` and `allowed` are relative, `place` is the index in the array.
+    """
+
+    check: Kind
+    dtype: str
+    weight: str
+    place: str
+    expected: str
+    found: str
+    error: float
+    allowed: float
+    step: int | None = None
+
+    def __str__(self) -> str:
+        at = "" if self.step is None else f", step {self.step}"
+        return (
+            f"{self.check} ({self.dtype}{at}), {self.weight}{self.place}: expected {self.expected}, found {self.found} "
+            f"(relative error {self.error:.1e}, allowed {self.allowed:.1e})"
+        )
+
+
+class Proof(_Part):
+    """What was found for one case under one backend and kernel; `errors` are the largest by check and precision.
+
+    `own` is what float32 costs this backend in a training step (median, relative), `free_running` how far the weights
+    are from the reference's after all steps without coming back to it: reported, not judged. `same_as` names a case
+    of the same model and data whose proof this is.
+    """
+
+    suite: str
+    case: str
+    backend: str
+    kernel: Kernel
+    device: Device = "cpu"
+    numerics: str = "documented"
+    verdict: Verdict
+    reason: str | None = None
+    reference: str | None = None
+    same_as: str | None = None
+    profile: Profile | None = None
+    data: DataUsed | None = None
+    steps: int = 0
+    errors: dict[Kind, dict[str, float]] = {}
+    own: float | None = None
+    free_running: float | None = None
+    failures: list[Difference] = []
+    seconds: float = 0.0
+
+    @property
+    def case_name(self) -> str:
+        """Return `suite/case`."""
+        return f"{self.suite}/{self.case}"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What `prove` finds for one twin: the parts of a `Proof` that are measured."""
+
+    errors: dict[Kind, dict[str, float]]
+    failures: list[Difference]
+    own: float | None
+    free_running: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return whether the twins are proven."""
+        return "not proven" if self.failures else "proven"
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The networks of one backend and kernel; `double` is None where the backend has no float64."""
+
+    name: str
+    single: Network
+    double: Network | None
+
+    @property
+    def networks(self) -> list[Network]:
+        """Return both, float32 first."""
+        return [self.single] if self.double is None else [self.single, self.double]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch with its dropout masks."""
+
+    x: NDArray[Any]
+    y: Floats
+    masks: Arrays | None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The inputs of a proof.
+
+    Weights, a full and a partial batch for gradients, the training steps, an epoch's rows and order, rows to evaluate.
+    """
+
+    weights: Arrays
+    gradients: tuple[Batch, ...]
+    steps: tuple[Batch, ...]
+    epoch_x: Features
+    epoch_y: Floats
+    epoch_order: Rows
+    masks: MaskSource | None
+    evaluation: Features
+
+
+# --- inputs ------------------------------------------------------------------------------------------------------
+
+
+def small(model: Model) -> Model:
+    """Return the model with the batch size of a proof."""
+    return replace(model, batch_size=BATCH)
+
+
+def probe(model: Model, case: Case, name: str, dataset: Dataset, *, short: bool) -> Probe:
+    """Return the inputs of a proof of `model` (from `small`): training rows in the order of seed 0's first epoch.
+
+    The first batch, and what is evaluated, starts with a row of padding alone (a row of zeros, for multi-hot data)
+    and a row without padding. A mean over no valid step is 0/0 in every backend, so a masked model with average
+    pooling gets no all-padding row.
+    """
+    chosen = order(name, 0, 1, split(case, dataset, 0).rows)
+    steps = SHORT_STEPS if short else STEPS
+    long = model.width is not None or (bool(model.recurrent) and (model.length or 0) > 100)
+    evaluated = FEW_ROWS if short or long else EVALUATION_ROWS
+    rows = np.resize(chosen, max(steps * BATCH, evaluated, 3 * BATCH))
+    x, y = dataset.train.x, dataset.train.y
+    averages = any(isinstance(built.layer, GlobalAveragePooling1D) for built in model.layers)
+    padding = not (model.masked and averages)
+    masks = mask_source(model, name, 0, 1)
+
+    def batch(step: int, size: int) -> Batch:
+        own = rows[step * BATCH : step * BATCH + size]
+        values = _special(take(x, own), padding) if step == 0 else take(x, own)
+        return Batch(values[np.arange(size, dtype=np.intp)], np.asarray(y[own]), masks(step, size) if masks else None)
+
+    epoch_rows = rows[: 2 * BATCH + PARTIAL]
+    return Probe(
+        weights=list(initial(model, name, 0, dataset.vectors)),
+        gradients=(batch(0, BATCH), batch(1, PARTIAL)),
+        steps=tuple(batch(step, BATCH) for step in range(steps)),
+        epoch_x=take(x, epoch_rows),
+        epoch_y=np.asarray(y[epoch_rows]),
+        epoch_order=stream("parity", name).permutation(len(epoch_rows)).astype(np.intp),
+        masks=masks,
+        evaluation=_special(take(x, rows[:evaluated]), padding),
+    )
+
+
+def take(x: Features, rows: Rows) -> Features:
+    """Return some rows of `x`, as what `x` is: an array or a `MultiHot`."""
+    if not isinstance(x, MultiHot):
+        return x[rows]
+    parts = [x.ids[x.offsets[row] : x.offsets[row + 1]] for row in rows]
+    return MultiHot(np.concatenate(parts), np.cumsum([0, *map(len, parts)]), x.width)
+
+
+def _special(x: Features, padding: bool) -> Features:
+    """Return `x` with an empty first row, if asked for, and a full last row."""
+    if isinstance(x, MultiHot):
+        first = x.offsets[1]
+        return MultiHot(x.ids[first:], np.concatenate(([0], x.offsets[1:] - first)), x.width)
+    values = np.array(x)
+    fullest = values[np.argmax((values != 0).sum(1))]
+    values[-1] = np.resize(fullest[fullest != 0], len(fullest))
+    if padding:
+        values[0] = 0
+    return values
+
+
+# --- comparison --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What four networks returned for one call, arrays in the same order; None where a backend has no float64."""
+
+    reference: Arrays
+    reference_double: Arrays | None
+    found: Arrays
+    found_double: Arrays | None
+
+
+class _Judge:
+    """Collects the errors of one twin."""
+
+    def __init__(self) -> None:
+        self.errors: dict[Kind, dict[str, float]] = defaultdict(dict)
+        self.failures: list[Difference] = []
+        self.own: list[tuple[float, float]] = []
+        self._failed: set[tuple[Kind, str, str]] = set()
+
+    def compare(
+        self, kind: Kind, names: Sequence[str], call: _Call, before: Arrays | None = None, step: int | None = None
+    ) -> None:
+        """Judge one call; errors are relative to the largest value, or with `before` to the largest change from it."""
+        truth = call.reference_double or call.reference
+        starts: Sequence[Any] = before or [0.0] * len(names)
+        sizes = [_largest(value, start) for value, start in zip(truth, starts, strict=True)]
+        least = SMALL * max((size for size in sizes if np.isfinite(size)), default=0.0)
+        doubles, found_doubles = call.reference_double, call.found_double
+        for i, name in enumerate(names):
+            scale = max(sizes[i], least)
+            owns = [
+                _largest(single[i], double[i]) / scale if double and 0 < scale < np.inf else 0.0
+                for single, double in ((call.reference, doubles), (call.found, found_doubles))
+            ]
+            if kind == "training" and doubles and found_doubles:
+                self.own.append((owns[0], owns[1]))
+            if doubles and found_doubles:
+                self._judge(kind, "float64", name, doubles[i], found_doubles[i], scale, FLOAT64, step)
+            allowed = min(OWN_ERRORS * max(owns) + FLOAT32_FLOOR, WORST)
+            self._judge(kind, "float32", name, call.reference[i], call.found[i], scale, allowed, step)
+
+    def _judge(
+        self,
+        kind: Kind,
+        dtype: str,
+        name: str,
+        expected: NDArray[Any],
+        found: NDArray[Any],
+        scale: float,
+        allowed: float,
+        step: int | None,
+    ) -> None:
+        if np.shape(expected) != np.shape(found):
+            self.fail(kind, dtype, name, f"shape {np.shape(expected)}", f"shape {np.shape(found)}", step=step)
+            return
+        largest = _largest(found, expected)
+        error = largest / scale if 0 < scale < np.inf else (0.0 if largest == 0 else np.inf)
+        self.note(kind, dtype, error)
+        if not error <= allowed:
+            gaps = np.abs(np.asarray(found, np.float64) - expected)
+            place = np.unravel_index(int(np.argmax(np.where(np.isnan(gaps), np.inf, gaps))), gaps.shape)
+            index = f"[{', '.join(map(str, place))}]" if place else ""
+            wanted, got = (f"{np.asarray(array)[place]:.9g}" for array in (expected, found))
+            self.fail(kind, dtype, name, wanted, got, error=error, allowed=allowed, place=index, step=step)
+
+    def note(self, kind: Kind, dtype: str, error: float) -> None:
+        """Keep the largest error of a kind; JSON has no infinity."""
+        finite = error if np.isfinite(error) else float(np.finfo(np.float64).max)
+        self.errors[kind][dtype] = max(self.errors[kind].get(dtype, 0.0), finite)
+
+    def fail(
+        self,
+        kind: Kind,
+        dtype: str,
+        name: str,
+        expected: str,
+        found: str,
+        error: float = np.inf,
+        allowed: float = 0.0,
+        place: str = "",
+        step: int | None = None,
+    ) -> None:
+        """Keep the first failure of each check, precision and weight."""
+        self.note(kind, dtype, error)
+        if (kind, dtype, name) not in self._failed:
+            self._failed.add((kind, dtype, name))
+            self.failures.append(
+                Difference(
+                    check=kind,
+                    dtype=dtype,
+                    weight=name,
+                    place=place,
+                    expected=expected,
+                    found=found,
+                    error=self.errors[kind][dtype],
+                    allowed=allowed,
+                    step=step,
+                )
+            )
+
+    def precision(self) -> float | None:
+        """Judge whether both sides lose about as much to float32; return the twin's median loss in a training step."""
+        if not self.own:
+            return None
+        reference, own = np.median(np.array(self.own), axis=0)
+        allowed = OWN_ERRORS * min(reference, own) + FLOAT32_FLOOR
+        worse = max(reference, own)
+        self.note("precision", "float32", worse)
+        if worse > allowed:
+            wanted, got = f"a median error of {reference:.1e}", f"one of {own:.1e}"
+            self.fail("precision", "float32", "all weights", wanted, got, error=worse, allowed=allowed)
+        return float(own)
+
+
+def _largest(value: Any, other: Any) -> float:
+    """Return the largest absolute difference; infinite where one is not a number or the shapes differ."""
+    value, other = np.asarray(value), np.asarray(other)
+    if other.shape not in ((), value.shape):
+        return np.inf
+    if not value.size:
+        return 0.0
+    difference = float(np.max(np.abs(np.subtract(value, other, dtype=np.float64))))
+    return np.inf if np.isnan(difference) else difference
+
+
+# --- proof -------------------------------------------------------------------------------------------------------
+
+
+def prove(
+    model: Model, inputs: Probe, reference: Twin, others: Sequence[Twin], run: Run[Any] = map
+) -> dict[str, Findings]:
+    """Return what is found for each of `others` against `reference`, by name.
+
+    `model` is the one the networks were built from (`small`). `run` maps a function over networks; those of different
+    processes may be asked at once.
+    """
+    twins = [reference, *others]
+    networks = [network for twin in twins for network in twin.networks]
+    judges = {twin.name: _Judge() for twin in twins}
+    names = [f"{built.name}/{weight.name}" for built in model.layers for weight in built.weights]
+    trained = [name for name, weight in zip(names, model.weights, strict=True) if weight.trainable]
+    slot_names = [f"{name} {slot}" for name in trained for slot in SLOTS[model.optimizer]]
+
+    for twin in twins:
+        _parameters(model, names, slot_names, twin, judges[twin.name])
+    fresh = [np.array(0), *_slots(model, lambda shape: np.zeros(shape, np.float32))]
+
+    def restart(network: Network) -> None:
+        network.set_weights(inputs.weights)
+        network.set_optimizer_state(fresh)
+
+    def compare(kind: Kind, labels: Sequence[str], results: Sequence[Arrays], **more: Any) -> None:
+        of = dict(zip(map(id, networks), results, strict=True))
+        for twin in others:
+            doubles = [None if each.double is None else of[id(each.double)] for each in (reference, twin)]
+            call = _Call(of[id(reference.single)], doubles[0], of[id(twin.single)], doubles[1])
+            judges[twin.name].compare(kind, labels, call, **more)
+
+    def everywhere(work: Callable[[Network], T]) -> list[T]:
+        return list(run(work, networks))
+
+    everywhere(restart)
+    compare("forward", ["logits"], everywhere(lambda network: [network.logits(inputs.evaluation)]))
+    for batch in inputs.gradients:
+        found = everywhere(lambda network, given=batch: network.gradients(given.x, given.y, given.masks))  # type: ignore[misc]
+        arrays = [[each.logits, np.array(each.loss), *each.gradients] for each in found]
+        compare("gradient", ["logits", "loss", *trained], arrays)
+    # Losses computed from probabilities differ from those computed from logits only where probabilities are clipped.
+    everywhere(lambda network: network.set_weights([*inputs.weights[:-1], inputs.weights[-1] + SATURATED]))
+    given = inputs.gradients[0]
+    found = everywhere(lambda network: network.gradients(given.x, given.y, given.masks))
+    labels = [f"{name} at logits near {SATURATED:.0f}" for name in ("loss", *trained)]
+    compare("gradient", labels, [[np.array(each.loss), *each.gradients] for each in found])
+
+    everywhere(restart)
+    weights, state = inputs.weights, fresh
+    for number, batch in enumerate(inputs.steps, 1):
+
+        def step(
+            network: Network, batch: Batch = batch, weights: Arrays = weights, state: Arrays = state
+        ) -> tuple[float, Arrays, Arrays]:
+            if network is not reference.single:
+                network.set_weights(weights)
+                network.set_optimizer_state(state)
+            loss = network.train_step(batch.x, batch.y, batch.masks)
+            return loss, network.get_weights(), network.get_optimizer_state()
+
+        after = everywhere(step)
+        labels = [*names, *slot_names]
+        # The change of a step is what is compared: `before` is the same for all.
+        changed = [[*own_weights, *own_state[1:]] for _, own_weights, own_state in after]
+        for kind in ("update", "training") if number == 1 else ("training",):
+            compare(kind, labels, changed, before=[*weights, *state[1:]], step=number)
+            counts = [[np.array(loss), np.asarray(own_state[0])] for loss, _, own_state in after]
+            compare(kind, ["loss", "step count"], counts, step=number)
+        weights, state = after[0][1], after[0][2]
+
+    everywhere(lambda network: network.set_weights(weights))
+    compare("evaluation", ["logits"], everywhere(lambda network: [network.logits(inputs.evaluation)]))
+
+    def free_run(network: Network) -> Arrays:
+        restart(network)
+        for batch in inputs.steps:
+            network.train_step(batch.x, batch.y, batch.masks)
+        return network.get_weights()
+
+    free = dict(zip([twin.name for twin in others], run(free_run, [twin.single for twin in others]), strict=True))
+
+    def epoch(network: Network) -> tuple[EpochResult, Arrays, EpochResult, Arrays]:
+        restart(network)
+        expected, by_steps = _epoch_by_steps(network, inputs, model.batch_size)
+        restart(network)
+        found = network.train_epoch(inputs.epoch_x, inputs.epoch_y, inputs.epoch_order, inputs.masks)
+        return expected, by_steps, found, network.get_weights()
+
+    for twin, result in zip(twins, run(epoch, [twin.single for twin in twins]), strict=True):
+        _judge_epoch(judges[twin.name], names, inputs.weights, *result)
+
+    # What the reference breaks of its own (counts, round trip, epoch) is no twin's fault, but proves none either.
+    of_reference = judges[reference.name].failures
+    findings = {}
+    for twin in others:
+        judge = judges[twin.name]
+        own = judge.precision()
+        changes = [
+            _largest(mine, theirs) / (_largest(theirs, start) or 1.0)
+            for mine, theirs, start in zip(free[twin.name], weights, inputs.weights, strict=True)
+        ]
+        failures = [*judge.failures, *of_reference]
+        findings[twin.name] = Findings(dict(judge.errors), failures, own, max(changes))
+    return findings
+
+
+def _slots(model: Model, make: Callable[[tuple[int, ...]], NDArray[Any]]) -> Arrays:
+    """Return an array for every optimizer slot, in the order of `Network.get_optimizer_state`."""
+    return [make(weight.shape) for weight in model.weights if weight.trainable for _ in SLOTS[model.optimizer]]
+
+
+def _parameters(model: Model, names: list[str], slot_names: list[str], twin: Twin, judge: _Judge) -> None:
+    """Check counts by layer, and that weights and optimizer state come back exactly as they were loaded."""
+    counted = twin.single.parameters()
+    judge.note("parameters", "float32", 0.0)
+    for built, layer in zip(model.layers, counted.layers, strict=True):
+        expected = (
+            sum(weight.size for weight in built.weights),
+            sum(weight.size for weight in built.weights if weight.trainable),
+        )
+        if (layer.total, layer.trainable) != expected:
+            wanted, got = (
+                f"{total:,} parameters, {trainable:,} trainable"
+                for total, trainable in (expected, (layer.total, layer.trainable))
+            )
+            judge.fail("parameters", "float32", built.name, wanted, got)
+    random = stream("parity", "round trip")
+
+    def values(shape: tuple[int, ...]) -> NDArray[Any]:
+        return random.random_sample(shape).astype(np.float32)
+
+    weights = [values(weight.shape) for weight in model.weights]
+    state = [np.array(7), *_slots(model, values)]
+    twin.single.set_weights(weights)
+    twin.single.set_optimizer_state(state)
+    returned = [*twin.single.get_weights(), *twin.single.get_optimizer_state()]
+    labels = [*names, "step count", *slot_names]
+    if len(returned) != len(labels):
+        judge.fail("parameters", "float32", "all weights and slots", f"{len(labels)} arrays", f"{len(returned)}")
+        return
+    for name, sent, back in zip(labels, [*weights, *state], returned, strict=True):
+        if sent.shape != back.shape:
+            judge.fail("parameters", "float32", name, f"shape {sent.shape}", f"shape {back.shape}")
+        elif not np.array_equal(sent, back):
+            place = np.unravel_index(int(np.argmax(sent != back)), sent.shape)
+            index = f"[{', '.join(map(str, place))}]" if place else ""
+            judge.fail("parameters", "float32", name, f"{sent[place]:.9g}", f"{back[place]:.9g}", place=index)
+
+
+def _epoch_by_steps(network: Network, inputs: Probe, batch_size: int) -> tuple[EpochResult, Arrays]:
+    """Return what an epoch must give: means weighted by batch size, predictions made before each update."""
+    losses, correct, sizes = [], 0, []
+    for step, start in enumerate(range(0, len(inputs.epoch_order), batch_size)):
+        rows = inputs.epoch_order[start : start + batch_size]
+        x, y = inputs.epoch_x[rows], inputs.epoch_y[rows]
+        masks = inputs.masks(step, len(rows)) if inputs.masks else None
+        correct += int(np.sum((network.gradients(x, y, masks).logits > 0) == (y > 0.5)))
+        losses.append(network.train_step(x, y, masks))
+        sizes.append(len(rows))
+    result = EpochResult(float(np.average(losses, weights=sizes)), correct / sum(sizes))
+    return result, network.get_weights()
+
+
+def _judge_epoch(
+    judge: _Judge,
+    names: list[str],
+    before: Arrays,
+    expected: EpochResult,
+    by_steps: Arrays,
+    found: EpochResult,
+    weights: Arrays,
+) -> None:
+    for name, wanted, got in (
+        ("loss", expected.loss, found.loss),
+        ("accuracy", expected.accuracy, found.accuracy),
+    ):
+        error = abs(got - wanted) / max(wanted, SMALL)
+        judge.note("epoch", "float32", error)
+        if not error <= EPOCH_MEANS:
+            judge.fail("epoch", "float32", name, f"{wanted:.9g}", f"{got:.9g}", error, EPOCH_MEANS)
+    for name, start, wanted_array, got_array in zip(names, before, by_steps, weights, strict=True):
+        change, gap = _largest(wanted_array, start), _largest(got_array, wanted_array)
+        error = gap / change if change else (0.0 if not gap else np.inf)
+        judge.note("epoch", "float32", error)
+        if not error <= EPOCH_WEIGHTS:
+            judge.fail(
+                "epoch",
+                "float32",
+                name,
+                "the weights of the same steps",
+                f"a difference of {gap:.3g}",
+                error,
+                EPOCH_WEIGHTS,
+            )
+
+
+# --- stored results ----------------------------------------------------------------------------------------------
+
+
+def store(path: Path, proofs: Sequence[Proof], environment: dict[str, Any]) -> None:
+    """Write proofs as JSON, with the environment they were made in."""
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "environment": environment,
+        "records": [proof.model_dump(mode="json") for proof in proofs],
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> tuple[list[Proof], dict[str, Any]]:
+    """Return what `store` wrote; raise `UsageError` for anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise UsageError(
+                f"{path} has schema version {content['schema_version']}, "
+                f"this twinbench reads {SCHEMA_VERSION}; prove again"
+            )
+        return [Proof.model_validate(record) for record in content["records"]], content["environment"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} holds no stored proofs: {error}; `bench parity` writes them") from error
+
+
+def load(path: Path) -> dict[tuple[str, str, str], Mark]:
+    """Return the mark of every (`suite/case`, backend, kernel) of stored proofs; what is not in it was not proven."""
+    proofs, _ = read(path)
+    marks: dict[tuple[str, str, str], Mark] = {}
+    for proof in proofs:
+        known = proof.verdict in ("proven", "not proven")
+        marks[proof.case_name, proof.backend, proof.kernel] = proof.verdict if known else "not applicable"  # type: ignore[assignment]
+    return marks

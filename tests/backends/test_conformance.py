@@ -1,0 +1,135 @@
+"""The conformance suite holds for our backends, and finds what a wrong backend does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.backends import conformance
+from bench.backends.conformance import RULES, STACKS, Violation, subject, verify
+from bench.errors import Unavailable
+
+torch = pytest.importorskip("torch")
+
+from bench.backends.torch import TorchNetwork  # noqa: E402
+from bench.backends.torch import build as build_torch  # noqa: E402
+
+
+def test_torch_conforms() -> None:
+    lines = list(verify("torch"))
+    assert len(lines) == len(STACKS) + 2  # SimpleRNN and LSTM have two kernels
+    assert all(line.endswith("float64: 7 rules hold") for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_keras_conforms(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    assert list(verify("keras-tensorflow", ("dense",))) == ["dense, none, float64: 7 rules hold"]
+
+
+class WrongCounts(TorchNetwork):
+    def parameters(self) -> Any:
+        counted = super().parameters()
+        first = counted.layers[0].model_copy(update={"total": counted.layers[0].total + 1})
+        return counted.model_copy(update={"layers": [first, *counted.layers[1:]]})
+
+
+class LosesState(TorchNetwork):
+    def set_optimizer_state(self, state: Any) -> None:
+        super().set_optimizer_state([state[0], *(0 * value for value in state[1:])])
+
+
+class WrongGradient(TorchNetwork):
+    def gradients(self, *batch: Any) -> Any:
+        found = super().gradients(*batch)
+        return replace(found, gradients=[found.gradients[0] * 1.01, *found.gradients[1:]])
+
+
+class WrongStep(TorchNetwork):
+    def train_step(self, *batch: Any) -> float:
+        before = self.get_weights()
+        loss = super().train_step(*batch)
+        self.set_weights([old + 1.001 * (new - old) for old, new in zip(before, self.get_weights(), strict=True)])
+        return loss
+
+
+class LossAfterStep(TorchNetwork):
+    def train_step(self, *batch: Any) -> float:
+        super().train_step(*batch)
+        return self.gradients(*batch).loss
+
+
+class IgnoresOrder(TorchNetwork):
+    def train_epoch(self, x: Any, y: Any, order: Any, masks: Any) -> Any:
+        return super().train_epoch(x, y, np.sort(order), masks)
+
+
+class DropsPartialBatch(TorchNetwork):
+    def train_epoch(self, x: Any, y: Any, order: Any, masks: Any) -> Any:
+        return super().train_epoch(x, y, order[: len(order) // 4 * 4], masks)
+
+
+class NormalisesOverTheBatch(TorchNetwork):
+    def logits(self, x: Any) -> Any:
+        found = super().logits(x)
+        return found - found.mean()
+
+
+class HidesDivergence(TorchNetwork):
+    def train_epoch(self, *epoch: Any) -> Any:
+        return replace(super().train_epoch(*epoch), first_bad_step=None)
+
+
+@pytest.mark.parametrize(
+    ("network", "rule"),
+    [
+        (WrongCounts, "parameters of embedding"),
+        (LosesState, "optimizer state 1 after loading"),
+        (WrongGradient, "slope of weight 0"),
+        (WrongStep, "change of weight"),
+        (LossAfterStep, "loss of step 1"),
+        (IgnoresOrder, "of an epoch|after an epoch"),
+        (DropsPartialBatch, "of an epoch|after an epoch"),
+        (NormalisesOverTheBatch, "logits of single rows"),
+        (HidesDivergence, "first bad step"),
+    ],
+)
+def test_a_wrong_backend_is_found(network: Callable[..., Any], rule: str) -> None:
+    def build(model: Any, kernel: Any, device: Any, dtype: Any = "float32") -> Any:
+        return network(model, kernel, device, getattr(torch, dtype))
+
+    checked = subject("wrong", build, "dense", "none")
+
+    def hold() -> None:
+        for each in RULES:
+            each(checked)
+
+    with pytest.raises(Violation, match=f"wrong, model 'dense': .*({rule})"):
+        hold()
+
+
+def test_a_backend_must_refuse_a_kernel_that_does_not_fit() -> None:
+    def accepts_all(model: Any, kernel: Any, device: Any, dtype: Any = "float32") -> Any:
+        return TorchNetwork(model, "generic", device)
+
+    with pytest.raises(Violation, match="expected Unavailable"):
+        conformance.refuses_what_it_cannot_run("wrong", accepts_all)
+    conformance.refuses_what_it_cannot_run("torch", build_torch)
+
+
+def test_a_backend_without_float64_is_checked_in_float32() -> None:
+    def single(model: Any, kernel: Any, device: Any, dtype: Any = "float32") -> Any:
+        if dtype == "float64":
+            raise Unavailable("no float64")
+        return build_torch(model, kernel, device)
+
+    checked = subject("single", single, "lstm", "generic")
+    assert checked.dtype == "float32"
+    for rule in RULES:
+        rule(checked)

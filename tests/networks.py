@@ -1,0 +1,50 @@
+"""Small models, their inputs and networks for the tests of backends and parity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench import weights
+from bench.data.dataset import Dataset, Part
+from bench.model import Model, resolve
+from bench.parity import Probe, probe, small
+from bench.spec import KERAS_2_0, Case, Dense, Imdb, KerasEra, LastFraction, Layer, Suite, Training
+
+WORDS, LENGTH = 40, 9
+
+
+def case(*layers: Layer, optimizer: str = "adam", multi_hot: bool = False) -> Case:
+    return Case(
+        "case",
+        data=Imdb(num_words=WORDS, maxlen=None if multi_hot else LENGTH, encoding="multi-hot" if multi_hot else "ids"),
+        layers=(*layers, Dense(1, "sigmoid")),
+        training=Training("adam" if optimizer == "adam" else "rmsprop", epochs=1, validation=LastFraction(0.25)),
+    )
+
+
+def model_of(declared: Case, era: KerasEra = KERAS_2_0) -> Model:
+    return small(resolve(Suite("suite", "0", "title", era, (declared,)), declared, "documented"))
+
+
+def rows(number: int = 120, seed: int = 0) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return front-padded reviews of every length, and labels."""
+    random = np.random.RandomState(seed)
+    x = random.randint(1, WORDS, (number, LENGTH)).astype(np.int32)
+    for row in x:
+        row[: random.randint(0, LENGTH)] = 0
+    return x, (random.rand(number) > 0.5).astype(np.float32)
+
+
+def inputs_of(declared: Case, model: Model) -> Probe:
+    x, y = rows()
+    return probe(model, declared, "suite/case", Dataset("made", "none", Part(x, y)), short=True)
+
+
+def weights_of(model: Model, seed: int = 0) -> list[np.ndarray[Any, Any]]:
+    """Return initial weights with biases that are not zero, so that their order counts."""
+    random = np.random.RandomState(seed)
+    return [
+        (w + random.uniform(-0.2, 0.2, w.shape)).astype(np.float32) for w in weights.initial(model, "suite/case", seed)
+    ]
