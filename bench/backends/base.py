@@ -97,7 +97,7 @@ class BackendInfo:
 
     `packages` are the distributions it needs, `extra` the extra of twinbench that installs them. `cpu_fused` says
     whether the framework has a fused recurrent layer on the CPU. `environment` is set in the worker before anything
-    is imported.
+    is imported. `native` are the native differences (`bench.model.DIFFERENCES`) that it can leave to its framework.
     """
 
     name: str
@@ -106,6 +106,7 @@ class BackendInfo:
     extra: str
     cpu_fused: bool
     environment: tuple[tuple[str, str], ...] = ()
+    native: frozenset[str] = frozenset()
 
     def missing(self) -> str | None:
         """Return why the backend cannot run here at all, None when it can."""
@@ -188,6 +189,13 @@ def best_kernel(info: BackendInfo, model: Model, device: Device) -> Kernel:
     if not model.recurrent:
         return "none"
     return "generic" if fused_forbidden(info, model, device) else "fused"
+
+
+def check_numerics(info: BackendInfo, model: Model) -> None:
+    """Raise `Unavailable` when the backend cannot leave to its framework what the numerics say."""
+    lacking = sorted(model.differences - info.native)
+    if lacking:
+        raise Unavailable(f"{info.name} has no native {', '.join(lacking)}; run documented or matched numerics")
 
 
 def check_kernel(info: BackendInfo, model: Model, kernel: Kernel, device: Device) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from bench import parity
 from bench.catalog import load
 from bench.errors import UsageError, unknown
 from bench.record import SCHEMA_VERSION
@@ -50,7 +51,8 @@ def command(
     """Write accuracy, timing and parameter tables of RUN, and an index with the answer first.
 
     Without a RUN the latest one is reported. Several runs of one profile and environment are merged: a later record of
-    the same cell takes the place of an earlier one.
+    the same cell takes the place of an earlier one. Where `bench parity` has left its proofs in the same folder, the
+    tables say which twins are proven.
     """
     wanted = [name.strip() for name in formats.split(",")]
     for name in wanted:
@@ -58,7 +60,13 @@ def command(
             raise unknown("format", name, WRITERS)
     with Store(store_path) as store:
         sources = tuple(source(store, run) for run in chosen(store, runs))
-    results = Results(sources, load(paths).suites, None if store_path == DEFAULT_PATH else store_path)
+    proofs = out / "parity.json"
+    results = Results(
+        sources,
+        load(paths).suites,
+        None if store_path == DEFAULT_PATH else store_path,
+        parity.load(proofs) if proofs.is_file() else {},
+    )
     files = [str(path) for name in wanted for path in WRITERS[name](results, out)]
     if as_json:
         click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "files": files}, indent=2))

@@ -26,7 +26,14 @@ def answers(results: Results) -> list[str]:
     found += _speed(tables.timing(results))
     if results.documented:
         found += _low_data(tables.low_data(results))
-    return found + _parameters(tables.parameters(results)) + _missing(results)
+    return found + _parameters(tables.parameters(results)) + _twins(results) + _missing(results)
+
+
+def _twins(results: Results) -> list[str]:
+    marks = [mark for mark in results.twins.values() if mark != "not applicable"]
+    if not marks:
+        return []
+    return [f"Twins proven to train the same model: {marks.count('proven')} of {len(marks)} (parity.md)."]
 
 
 def _judged(main: pd.DataFrame) -> list[str]:

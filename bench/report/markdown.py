@@ -235,7 +235,7 @@ def accuracy(results: Results) -> str:
             "compare architectures and backends with one another and say nothing about any document's figures, which "
             "are therefore not shown."
         )
-    parts += [_HOW_ACCURACY, *([_HOW_JUDGED] if results.documented else []), _HOW_FIGURES]
+    parts += [_HOW_ACCURACY, *([_HOW_JUDGED] if results.documented else []), _HOW_FIGURES, *_how_twins(results)]
     for suite in results.reported_suites():
         own = frame[frame["suite"] == suite.name]
         parts += [
@@ -246,6 +246,11 @@ def accuracy(results: Results) -> str:
         parts += ["All figures, means over seeds:", _figures_table(own)]
         parts += _low_data(suite, pairs[pairs["suite"] == suite.name], notes)
     return _document(parts + notes.section())
+
+
+def _how_twins(results: Results) -> list[str]:
+    said = "`twins` says whether [parity](parity.md) has proven that the variants train the same model."
+    return [said] if results.twins else []
 
 
 def _suite_heading(suite: Suite) -> str:
@@ -288,7 +293,12 @@ def _accuracy_table(results: Results, suite: Suite, frame: pd.DataFrame, notes: 
         row.append(f"±{100 * own:.2f}" if own is not None else NOTHING)
         for column in columns:
             row += _accuracy_cells(members.get(column), column, frame, notes)
+        if results.twins:
+            row.append(results.twin_mark(one for one in members.values() if one["status"] == "ok") or NOTHING)
         rows.append(row)
+    if results.twins:
+        left.add(len(headers))
+        headers.append("twins")
     return table(headers, rows, left)
 
 
@@ -416,7 +426,7 @@ def timing(results: Results) -> str:
     machine = ", ".join(
         f"{name} {_value(environment[name])}" for name in ("cpu", "cores", "threads", "gpus") if environment.get(name)
     )
-    parts += [f"Machine: {plain(machine or 'not recorded')}.", _HOW_TIMING]
+    parts += [f"Machine: {plain(machine or 'not recorded')}.", _HOW_TIMING, *_how_twins(results)]
     for suite in results.reported_suites():
         own = frame[frame["suite"] == suite.name]
         parts.append(_suite_heading(suite))
@@ -425,11 +435,11 @@ def timing(results: Results) -> str:
                 "Documented times were measured on "
                 f"{plain(suite.hardware or 'hardware that the document does not name')}."
             )
-        parts.append(_timing_table(own, notes))
+        parts.append(_timing_table(results, own, notes))
     return _document(parts + notes.section())
 
 
-def _timing_table(frame: pd.DataFrame, notes: Notes) -> str:
+def _timing_table(results: Results, frame: pd.DataFrame, notes: Notes) -> str:
     references = sorted(frame["reference"].dropna().unique())
     headers = ["case", "source", "s/epoch", "range", "ms/step", "first", "cell", "k of n"]
     headers += [f"/ {plain(reference)}" for reference in references]
@@ -444,10 +454,13 @@ def _timing_table(frame: pd.DataFrame, notes: Notes) -> str:
                 "",
                 _range(first["documented_step"], 1000),
             ]
-            rows.append(printed + [""] * (len(headers) - len(printed)))
+            rows.append(printed + [""] * (len(headers) + 1 - len(printed)))
         for row in group.to_dict("records"):
-            rows.append(_timing_row(row, references, notes))
-    return table(headers, rows, left=(0, 1))
+            mark = results.twin_mark([row]) if row["status"] == "ok" else None
+            rows.append([*_timing_row(row, references, notes), mark or NOTHING])
+    if results.twins:
+        return table([*headers, "twins"], rows, left=(0, 1, len(headers)))
+    return table(headers, [row[: len(headers)] for row in rows], left=(0, 1))
 
 
 def _timing_row(row: Mapping[Any, Any], references: Sequence[str], notes: Notes) -> list[str]:
@@ -531,7 +544,8 @@ def index(results: Results) -> str:
     parts = [f"# Report of {'run' if len(results.sources) == 1 else 'runs'} {plain(names)} ({results.profile} profile)"]
     parts.append("\n".join(f"- {prose(sentence)}" for sentence in answers(results)))
     parts += [
-        "Tables: [accuracy](accuracy.md), [timing](timing.md), [parameters](parameters.md).",
+        "Tables: [accuracy](accuracy.md), [timing](timing.md), [parameters](parameters.md)"
+        + (", [parity](parity.md)." if results.twins else "."),
         "## Runs",
         "\n".join(map(_run, results.sources)),
         "## Cells by status",

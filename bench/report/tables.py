@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median
@@ -72,7 +72,8 @@ class Source:
 class Results:
     """What a report is made of: one or more runs of one profile and environment, and the suites they belong to.
 
-    `store` is the path by which commands find the runs again, None where that is the default one. A record of the same
+    `store` is the path by which commands find the runs again, None where that is the default one. `twins` is what
+    `bench parity` found of every (`suite/case`, backend, kernel); empty where it was not run. A record of the same
     cell, repeat and measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share
     a table, and for none at all.
     """
@@ -80,6 +81,7 @@ class Results:
     sources: tuple[Source, ...]
     suites: Mapping[str, Suite]
     store: Path | None = None
+    twins: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         first = self.sources[0]
@@ -126,6 +128,19 @@ class Results:
                     (kind, seed, repeat) for kind in _kinds(record) for seed in seeds for repeat in repeats
                 )
         return planned
+
+    def twin_mark(self, variants: Iterable[Mapping[Any, Any]]) -> str | None:
+        """Return whether rows of one case are proven to train the same model: None where nothing was compared.
+
+        A variant that has no proof of its own, and native numerics, are not proven.
+        """
+        marks = {
+            self.twins.get((f"{row['suite']}/{row['case']}", row["backend"], row["kernel"]), "not proven")
+            if row["numerics"] == "documented" and row["device"] == "cpu"
+            else "not proven"
+            for row in variants
+        }
+        return next((mark for mark in ("not proven", "proven") if mark in marks), None)
 
     @property
     def timing_environment(self) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
-from bench.backends.base import BackendInfo, backend, backends, best_kernel, check_kernel
+from bench.backends.base import BackendInfo, backend, backends, best_kernel, check_kernel, check_numerics
 from bench.catalog import Catalog
 from bench.cell import Cell, Measure, Profile
 from bench.data import stand_ins_for
@@ -31,7 +31,7 @@ from bench.spec import (
 
 DEFAULT_BACKENDS = ("keras-tensorflow", "torch")
 
-Part = Literal["case", "backend", "kernel", "device"]
+Part = Literal["case", "backend", "kernel", "device", "numerics"]
 """The part of a cell that a request names, or that keeps the cell from running."""
 
 _OPTIONS = re.compile(
@@ -146,6 +146,7 @@ def _cells(catalog: Catalog, matrix: Matrix, pattern: str) -> Iterator[tuple[Cel
         "backend": backend_named,
         "kernel": kernel_named,
         "device": device_named,
+        "numerics": numerics != "documented",
     }
     named = frozenset(part for part, is_named in parts.items() if is_named)
     for suite, case in catalog.select([case_pattern]):
@@ -223,6 +224,10 @@ def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: dict[str, str]) -
     if case.requires and case.requires.device != cell.device:
         needed = case.requires.device
         return Obstacle(f"{cell.case_name} is for {needed} only; run it with --device {needed}", "case")
+    try:
+        check_numerics(info, model)
+    except Unavailable as error:
+        return Obstacle(str(error), "numerics")
     try:
         check_kernel(info, model, cell.kernel, cell.device)
     except Unavailable as error:

@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.backends.base import backend, check_kernel
+from bench.backends.base import backend, check_kernel, check_numerics
 from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Cell, Measure, Profile, Status
@@ -137,6 +137,7 @@ def _measure(
     dataset = prepare(case.data, embedding, stand_ins_for(case.data, embedding, request.stand_ins))
     known["data"] = data_used(dataset)
     info = backend(cell.backend)
+    check_numerics(info, model)
     check_kernel(info, model, cell.kernel, cell.device)
     build = info.load()
 

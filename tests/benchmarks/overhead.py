@@ -156,7 +156,7 @@ def measure_epochs(name: str, backend_name: str, rounds: int) -> None:
     print(f"{name}@{backend_name},{kernel}: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
 
 
-def standalone(name: str, backend_name: str) -> None:
+def standalone(name: str, backend_name: str, epochs: int) -> None:
     """Do by hand what a cell does: load IMDB with Keras's own steps, train as documented, evaluate on train and
     test.
     """
@@ -176,29 +176,29 @@ def standalone(name: str, backend_name: str) -> None:
         prepared.append((x, labels[chosen].astype(np.float32)))
     (x, y), (x_test, y_test) = prepared
     epoch, evaluate = (plain_torch if backend_name == "torch" else plain_keras)(model, case, x, y)
-    for _ in range(case.training.epochs):
+    for _ in range(epochs):
         epoch()
     print(evaluate(x, y), evaluate(x_test, y_test))
 
 
-def measure_cells(name: str, backend_name: str, rounds: int) -> None:
+LONGER = """
+from dataclasses import replace
+from bench.catalog import load
+suite, case = load().case({name!r})
+training = replace(case.training, epochs={epochs})
+SUITE = replace(suite, name="longer", cases=(replace(case, training=training),))
+"""
+
+
+def measure_cells(name: str, backend_name: str, rounds: int, epochs: int) -> None:
     """Print seconds of alternating processes, `bench run` and the stand-alone script, and the median ratio."""
     with tempfile.TemporaryDirectory() as folder:
-        store = str(Path(folder) / "results.sqlite")
-        commands = (
-            [
-                sys.executable,
-                "-m",
-                "bench",
-                "run",
-                f"{name}@{backend_name}",
-                "--profile",
-                "documented",
-                "--store",
-                store,
-            ],
-            [sys.executable, __file__, "standalone", "--backend", backend_name, "--case", name],
-        )
+        suite = Path(folder) / "longer.py"
+        suite.write_text(LONGER.format(name=name, epochs=epochs))
+        cell = f"longer/{name.partition('/')[2]}@{backend_name}"
+        options = ["--profile", "documented", "--suites", str(suite), "--store", str(Path(folder) / "results.sqlite")]
+        script = [__file__, "standalone", "--backend", backend_name, "--case", name, "--epochs", str(epochs)]
+        commands = ([sys.executable, "-m", "bench", "run", cell, *options], [sys.executable, *script])
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         ratios = []
         for number in range(rounds):
@@ -208,11 +208,8 @@ def measure_cells(name: str, backend_name: str, rounds: int) -> None:
                 subprocess.run(commands[side], env=environment, check=True, capture_output=True)
                 seconds[side] = time.perf_counter() - start
             ratios.append(seconds[0] / seconds[1])
-            print(
-                f"{name}@{backend_name}  cell {seconds[0]:.1f} s  script {seconds[1]:.1f} s  {ratios[-1]:.3f}",
-                flush=True,
-            )
-        print(f"{name}@{backend_name}: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
+            print(f"{cell}  cell {seconds[0]:.1f} s  script {seconds[1]:.1f} s  {ratios[-1]:.3f}", flush=True)
+        print(f"{cell}, {epochs} epochs: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
 
 
 def main() -> None:
@@ -222,13 +219,14 @@ def main() -> None:
     parser.add_argument("--backend", required=True)
     parser.add_argument("--case", default="text-networks/lstm-16")
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=24, help="of a cell: enough for 30 s of training")
     arguments = parser.parse_args()
     if arguments.what == "epoch":
         measure_epochs(arguments.case, arguments.backend, arguments.rounds)
     elif arguments.what == "cell":
-        measure_cells(arguments.case, arguments.backend, arguments.rounds)
+        measure_cells(arguments.case, arguments.backend, arguments.rounds, arguments.epochs)
     else:
-        standalone(arguments.case, arguments.backend)
+        standalone(arguments.case, arguments.backend, arguments.epochs)
 
 
 if __name__ == "__main__":

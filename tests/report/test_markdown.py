@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -436,3 +437,25 @@ def test_tables_are_aligned_in_a_terminal_and_number_columns_to_the_right_when_r
     assert re.fullmatch(r"\|-+\|-+:\|", lines[1])
     cells: list[Any] = [t for t in PARSER.parse(text) if t.type == "td_open"]
     assert [cell.attrs.get("style") for cell in cells] == [None, "text-align:right"] * 2
+
+
+def test_the_tables_say_which_twins_are_proven(record: Maker, results: Gather) -> None:
+    cells = [
+        name("flat", "keras-tensorflow", 0),
+        name("flat", "torch", 0),
+        name("lstm", "keras-tensorflow", 0, "generic"),
+        name("lstm", "torch", 0, "fused"),
+    ]
+    plain = results([SUITE], [record(cell, test=0.7, measure="all", epoch_seconds=[5, 2, 4]) for cell in cells])
+    twins = {
+        ("demo/flat", "keras-tensorflow", "none"): "not applicable",
+        ("demo/flat", "torch", "none"): "proven",
+        ("demo/lstm", "keras-tensorflow", "generic"): "not applicable",
+    }
+    marked = replace(plain, twins=twins)
+    shown = [row["twins"] for table in parsed(markdown.accuracy(marked)) for row in table if "twins" in row]
+    assert shown[:2] == ["proven", "not proven"]
+    shown = [row["twins"] for table in parsed(markdown.timing(marked)) for row in table if row["source"][:5] != "docum"]
+    assert shown[:4] == ["–", "proven", "–", "not proven"]
+    assert "Twins proven to train the same model: 1 of 1" in markdown.index(marked)
+    assert "twins" not in markdown.accuracy(plain) + markdown.timing(plain)

@@ -136,6 +136,14 @@ def test_what_cannot_run_stays_in_the_plan_with_its_reason() -> None:
     assert found["ours/gpu@fused,fused,cpu,documented#0"] == (reason, False)
 
 
+def test_native_numerics_that_no_backend_has_are_refused_and_not_run_as_others() -> None:
+    cell = "ours/pool@fused,none,cpu,native:init,order#0"
+    assert obstacles("ours/po*@fused,none,cpu,native:init,order") == {
+        cell: ("fused has no native init, order; run documented or matched numerics", True)
+    }
+    assert obstacles("ours/pool@fused,none,cpu,matched") == {"ours/pool@fused,none,cpu,matched#0": None}
+
+
 def test_an_obstacle_counts_when_its_part_or_the_case_was_named() -> None:
     reason = "no fused kernel: LSTM with recurrent_dropout 0.1"
     cell = "ours/lstm-dropped@fused,fused,cpu,documented#0"
