@@ -36,7 +36,7 @@ def test_a_line_holds_case_parameters_figure_and_layers(capsys: pytest.CaptureFi
     assert (code, err) == (0, "")
     assert lines == [
         "imdb-rnn/lstm 213,301 213,301 0.7910 test Embedding(5000,32) · LSTM(100) · Dense(1)",
-        "movie-reviews/gru 545,401 45,401 0.7849 val a "
+        "movie-reviews/gru 545,401 45,401 0.7849 val ? a "
         "Embedding(10000,50,GloVe,frozen) · GRU(100,reset_after=False) · Dense(1)",
     ]
 
