@@ -9,7 +9,7 @@ from bench.cell import Profile
 from bench.spec import Case, Data, Embedded, FirstRows, Flatten, LabelledCsv, RandomRows, Training, Validation
 
 QUICK_MAXLEN = 40
-QUICK_TRAIN = 4000
+QUICK_TRAIN = 2000
 QUICK_VALIDATION = 500
 QUICK_TEST = 1000
 QUICK_EPOCHS = 3
@@ -23,13 +23,13 @@ def apply(case: Case, profile: Profile) -> Case:
     and the shape of the protocol, and makes both small enough that all cases under two backends take minutes on two
     cores:
 
-    - data: the embedded corpus, 4,000 reviews to train (validation rows among them), 1,000 to test, with the case's
+    - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
       vocabulary, padding and encoding. Rows are cut to 40 ids, since a recurrent layer's time is proportional to
       them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time hardly does.
     - epochs: at most 3; early stopping and checkpoints stay as they are.
     - batch size: at most 32. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
       differs from another.
-    - low-data pairs: N becomes 200 * sqrt(N / 200), so that 200 stays 200 and 10,000 becomes 1,414 of the 4,000
+    - low-data pairs: N becomes 200 * sqrt(N / 200), so that 200 stays 200 and 10,000 becomes 1,414 of the 2,000
       reviews there are.
     """
     if profile == "documented":
