@@ -33,7 +33,10 @@ def _twins(results: Results) -> list[str]:
     marks = [mark for mark in results.twins.values() if mark != "not applicable"]
     if not marks:
         return []
-    return [f"Twins proven to train the same model: {marks.count('proven')} of {len(marks)} (parity.md)."]
+    proven = f"{marks.count('proven')} of {len(marks)}"
+    return [
+        f"Proven to train the same model: {proven} variants (case, backend, kernel), references included (parity.md)."
+    ]
 
 
 def _judged(main: pd.DataFrame) -> list[str]:

@@ -457,5 +457,5 @@ def test_the_tables_say_which_twins_are_proven(record: Maker, results: Gather) -
     assert shown[:2] == ["proven", "not proven"]
     shown = [row["twins"] for table in parsed(markdown.timing(marked)) for row in table if row["source"][:5] != "docum"]
     assert shown[:4] == ["–", "proven", "–", "not proven"]
-    assert "Twins proven to train the same model: 1 of 1" in markdown.index(marked)
+    assert "Proven to train the same model: 1 of 1 variants" in markdown.index(marked)
     assert "twins" not in markdown.accuracy(plain) + markdown.timing(plain)
