@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.backends.base import Arrays, EpochResult, Floats, MaskSource, Network
 from bench.cell import Profile
-from bench.data.dataset import Dataset, Features, MultiHot, Rows
+from bench.data.dataset import Dataset, Features, MultiHot, Rows, take
 from bench.errors import UsageError
 from bench.model import Model
 from bench.record import DataUsed
@@ -231,14 +231,6 @@ def probe(model: Model, case: Case, name: str, dataset: Dataset, *, short: bool)
         masks=masks,
         evaluation=_special(take(x, rows[:evaluated]), padding),
     )
-
-
-def take(x: Features, rows: Rows) -> Features:
-    """Return some rows of `x`, as what `x` is: an array or a `MultiHot`."""
-    if not isinstance(x, MultiHot):
-        return x[rows]
-    parts = [x.ids[x.offsets[row] : x.offsets[row + 1]] for row in rows]
-    return MultiHot(np.concatenate(parts), np.cumsum([0, *map(len, parts)]), x.width)
 
 
 def _special(x: Features, padding: bool) -> Features:
@@ -472,8 +464,10 @@ def prove(
         found = network.train_epoch(inputs.epoch_x, inputs.epoch_y, inputs.epoch_order, inputs.masks)
         return expected, by_steps, found, network.get_weights()
 
-    for twin, result in zip(twins, run(epoch, [twin.single for twin in twins]), strict=True):
-        _judge_epoch(judges[twin.name], names, inputs.weights, *result)
+    results = iter(everywhere(epoch))
+    for twin in twins:
+        for dtype, _ in zip(("float32", "float64"), twin.networks, strict=False):
+            _judge_epoch(judges[twin.name], dtype, names, inputs.weights, *next(results))
 
     # What the reference breaks of its own (counts, round trip, epoch) is no twin's fault, but proves none either.
     of_reference = judges[reference.name].failures
@@ -549,6 +543,7 @@ def _epoch_by_steps(network: Network, inputs: Probe, batch_size: int) -> tuple[E
 
 def _judge_epoch(
     judge: _Judge,
+    dtype: str,
     names: list[str],
     before: Arrays,
     expected: EpochResult,
@@ -556,28 +551,22 @@ def _judge_epoch(
     found: EpochResult,
     weights: Arrays,
 ) -> None:
+    of_means, of_weights = (FLOAT64, FLOAT64) if dtype == "float64" else (EPOCH_MEANS, EPOCH_WEIGHTS)
     for name, wanted, got in (
         ("loss", expected.loss, found.loss),
         ("accuracy", expected.accuracy, found.accuracy),
     ):
         error = abs(got - wanted) / max(wanted, SMALL)
-        judge.note("epoch", "float32", error)
-        if not error <= EPOCH_MEANS:
-            judge.fail("epoch", "float32", name, f"{wanted:.9g}", f"{got:.9g}", error, EPOCH_MEANS)
+        judge.note("epoch", dtype, error)
+        if not error <= of_means:
+            judge.fail("epoch", dtype, name, f"{wanted:.9g}", f"{got:.9g}", error, of_means)
     for name, start, wanted_array, got_array in zip(names, before, by_steps, weights, strict=True):
         change, gap = _largest(wanted_array, start), _largest(got_array, wanted_array)
         error = gap / change if change else (0.0 if not gap else np.inf)
-        judge.note("epoch", "float32", error)
-        if not error <= EPOCH_WEIGHTS:
-            judge.fail(
-                "epoch",
-                "float32",
-                name,
-                "the weights of the same steps",
-                f"a difference of {gap:.3g}",
-                error,
-                EPOCH_WEIGHTS,
-            )
+        judge.note("epoch", dtype, error)
+        if not error <= of_weights:
+            found_gap = f"a difference of {gap:.3g}"
+            judge.fail("epoch", dtype, name, "the weights of the same steps", found_gap, error, of_weights)
 
 
 # --- stored results ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, MaskSource, Network
 from bench.cell import Measure
-from bench.data.dataset import Dataset, Part, Rows
+from bench.data.dataset import Dataset, Part, Rows, take
 from bench.errors import TrainingDiverged, UsageError
 from bench.model import Model
 from bench.record import EpochScore, Metrics, Score, Weights
@@ -232,9 +232,9 @@ def _timed_enough(steady: list[float]) -> bool:
 
 
 def _score(network: Network, part: Part, rows: Rows) -> Score:
-    whole = len(rows) == len(part)
-    x = part.x if whole else part.x[rows]
-    return scores(network.logits(x), part.y if whole else part.y[rows])
+    if len(rows) == len(part):
+        return scores(network.logits(part.x), part.y)
+    return scores(network.logits(take(part.x, rows)), part.y[rows])
 
 
 def _scores_of(network: Network, dataset: Dataset, rows: Split, epoch: int) -> Weights:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from bench.backends.base import Arrays, EpochResult
-from bench.data.dataset import Dataset, MultiHot, Part
+from bench.data.dataset import Dataset, MultiHot, Part, take
 from bench.errors import UsageError
 from bench.model import Model
 from bench.parity import (
@@ -30,7 +30,6 @@ from bench.parity import (
     probe,
     prove,
     store,
-    take,
 )
 from bench.spec import (
     GRU,

@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 
 from bench.backends.base import EpochResult
-from bench.data.dataset import Dataset, Part
+from bench.data.dataset import Dataset, MultiHot, Part
 from bench.errors import TrainingDiverged, UsageError
 from bench.model import resolve
 from bench.spec import (
@@ -229,6 +229,21 @@ def test_scores_of_train_cover_the_validation_rows_of_a_split():
     assert found.metrics.last.validation.rows == 10
     assert found.metrics.last.test.rows == 20
     assert {len(rows) for rows in network.epochs} == {30}
+
+
+def test_scoring_some_multi_hot_rows_does_not_make_them_all(monkeypatch):
+    y = part(40).y
+    rows = MultiHot(np.arange(40, dtype=np.int32), np.arange(41), 50)
+    made = []
+    make = MultiHot.__getitem__
+    monkeypatch.setattr(MultiHot, "__getitem__", lambda self, rows: made.append(len(rows)) or make(self, rows))
+    case = Case("case", Imdb(50, encoding="multi-hot"), LAYERS[-1:], Training("adam", 1, validation=FirstRows(10)))
+    network = Scripted([(0.5, 1.0)])
+    network.labels_of = {10: y[:10], 30: y[10:]}
+    data = Dataset("data", "0", Part(rows, y))
+    found = train(network, case, model_of(case), data, "s/c", 0, measure="accuracy", on_epoch=lambda _: None)
+    assert (found.metrics.last.validation.rows, found.metrics.last.train.rows) == (10, 30)
+    assert made == []
 
 
 def test_steps_count_the_partial_batch():

@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, check_kernel
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, backend, check_kernel
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.errors import Unavailable
 from bench.model import BuiltLayer, Model
@@ -396,8 +396,6 @@ def _optimizer(model: Model) -> Any:
 
 def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> KerasNetwork:
     """Return a compiled Keras model; raise `Unavailable` when the device or kernel cannot be had."""
-    from bench.backends.base import backend
-
     check_kernel(backend(f"keras-{keras.backend.backend()}"), model, kernel, device)
     if device == "cuda" and not tf.config.list_physical_devices("GPU"):
         raise Unavailable("TensorFlow sees no GPU; it needs a CUDA build of TensorFlow and an NVIDIA driver")

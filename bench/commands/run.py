@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import shlex
 import signal
@@ -228,8 +229,9 @@ def _execute(
     environment = fingerprint(threads)
     if stored is None:
         options = {name: params[name] for name in _KEPT} | {"measure": matrix.measure, "threads": threads}
-        name = params["name"] or datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        stored = store.create_run(name, matrix.profile, environment, ["bench", *sys.argv[1:]], options)
+        stored = store.create_run(
+            params["name"] or free_name(store), matrix.profile, environment, ["bench", *sys.argv[1:]], options
+        )
     else:
         changed = [key for key in environment if environment[key] != stored.environment.get(key)]
         if changed:
@@ -252,6 +254,14 @@ def _execute(
     if interrupted.is_set():
         return 130
     return 3 if any(_counts(record, planned) for record, planned in _pairs(records, cells)) else 0
+
+
+def free_name(store: Store) -> str:
+    """Name a run by the second it begins in; a second run of that second has a number behind it."""
+    name = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    taken = {run.name for run in store.runs()}
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
 @contextmanager

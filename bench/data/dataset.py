@@ -32,13 +32,24 @@ class MultiHot:
 
     def __getitem__(self, rows: Rows, /) -> NDArray[np.float32]:
         out = np.zeros((len(rows), self.width), dtype=np.float32)
-        starts, ends = self.offsets[rows], self.offsets[rows + 1]
-        lengths = ends - starts
-        positions = np.repeat(starts - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths) + np.arange(
-            lengths.sum()
-        )
-        out[np.repeat(np.arange(len(rows)), lengths), self.ids[positions]] = 1.0
+        ids, offsets = gather(self.ids, self.offsets, rows)
+        out[np.repeat(np.arange(len(rows)), np.diff(offsets)), ids] = 1.0
         return out
+
+
+def gather(
+    ids: NDArray[np.int32], offsets: NDArray[np.int64], rows: Rows
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return ids and offsets of the sequences `rows` of ragged ones: sequence i is `ids[offsets[i]:offsets[i+1]]`."""
+    starts, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
+    taken = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    positions = np.repeat(starts - taken[:-1], lengths) + np.arange(taken[-1])
+    return ids[positions], taken
+
+
+def take(x: Features, rows: Rows) -> Features:
+    """Return some rows of `x` as what `x` is: a `MultiHot` stays ragged, its rows are not made."""
+    return MultiHot(*gather(x.ids, x.offsets, rows), x.width) if isinstance(x, MultiHot) else x[rows]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import MultiHot
+from bench.data.dataset import MultiHot, gather
 from bench.spec import Side
 
 KERAS_FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
@@ -43,10 +43,7 @@ class Ragged:
 
     def take(self, rows: NDArray[np.intp]) -> Ragged:
         """Return the sequences of `rows`, in that order."""
-        starts, lengths = self.offsets[rows], np.diff(self.offsets)[rows]
-        offsets = _offsets(lengths)
-        positions = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Ragged(self.ids[positions], offsets)
+        return Ragged(*gather(self.ids, self.offsets, rows))
 
     def multi_hot(self, width: int) -> MultiHot:
         """Return the sequences as rows of `width` zeros and ones (the Tokenizer's `texts_to_matrix(mode="binary")`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shlex
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from bench.catalog import load
 from bench.cli import main
+from bench.commands.run import free_name
+from bench.store import Store
 from tests.conftest import Bench
 
 
@@ -135,3 +138,18 @@ def test_resume_keeps_the_profile_and_names_an_unknown_run(fake_bench: Bench) ->
     unknown = fake_bench("--resume", "rr")
     assert unknown.returncode == 2
     assert "unknown run 'rr'; nearest: r" in unknown.stderr
+
+
+def test_runs_that_begin_in_one_second_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Frozen(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Frozen:
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.setattr("bench.commands.run.datetime.datetime", Frozen)
+    names = []
+    with Store(tmp_path / "s.sqlite", create=True) as store:
+        for _ in range(3):
+            names.append(free_name(store))
+            store.create_run(names[-1], "quick", {}, [], {})
+    assert names == ["2026-01-02-030405", "2026-01-02-030405-2", "2026-01-02-030405-3"]
