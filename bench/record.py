@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from bench.cell import Cell, Measure, Profile, Status
 from bench.spec import Device, Kernel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class _Part(BaseModel):
@@ -80,7 +80,11 @@ class Timing(_Part):
 
     `build`: the model made and its weights loaded. `first_epoch`: includes tracing, compilation and warm-up.
     `epochs`: steady epochs (all but the first), training part only. `alone`: whether the process measured this cell
-    and nothing else.
+    and nothing else. The rest is there where timing was asked for: `first_step`: the first training step on a full
+    batch. `compile`: what comes once, first calls minus steady calls over both batch shapes. `windows`: raw
+    [steps, seconds] of training. `step`: one steady training step, from the windows. `input`: the input pipeline
+    alone, per step. `latency`: raw seconds of inferences of one row. `throughput`: rows per second of inference at the
+    case's batch size. `noise`: spread of a busy loop on this machine before the run, as a share of its median.
     """
 
     build: float
@@ -89,6 +93,49 @@ class Timing(_Part):
     steps: int
     total: float
     alone: bool
+    first_step: float | None = None
+    compile: float | None = None
+    windows: list[tuple[int, float]] = []
+    step: float | None = None
+    input: float | None = None
+    latency: list[float] = []
+    throughput: float | None = None
+    noise: float | None = None
+
+
+class Cost(_Part):
+    """What one training step on a full batch needs at least (counted), and what the machine gives at most (measured).
+
+    `flops`: those of its matrix products and convolutions; `bytes`: its traffic with memory. `peak_flops`: FLOP/s of a
+    large matrix product; `bandwidth`: bytes/s read and written by a large copy.
+    """
+
+    flops: float
+    bytes: float
+    peak_flops: float | None = None
+    bandwidth: float | None = None
+
+
+class SeenKernel(_Part):
+    """A kernel or operation that ran, how often, and its share (0 to 1) of the time, where that is known."""
+
+    name: str
+    calls: int
+    share: float | None = None
+
+
+class KernelProof(_Part):
+    """Whether the kernel that a cell claims is the one that ran.
+
+    `how`: by which means it was seen. `met` is None where that could not be told; `reason` says why, or what is missing
+    from the claim.
+    """
+
+    claimed: Kernel
+    how: str
+    seen: list[SeenKernel]
+    met: bool | None
+    reason: str | None = None
 
 
 class DataUsed(_Part):
@@ -108,7 +155,11 @@ class Failure(_Part):
 
 
 class Record(_Part):
-    """One cell's result. `reason` is set for every status but `ok`; parts that were not reached are None."""
+    """One cell's result. `reason` is set for every status but `ok`; parts that were not reached are None.
+
+    `memory` holds peaks: `host_peak_bytes` and, on a GPU, `device_peak_bytes` of training in a pass of its own, and
+    `process_peak_bytes` of the whole process where it ran this cell alone.
+    """
 
     suite: str
     case: str
@@ -126,7 +177,9 @@ class Record(_Part):
     metrics: Metrics | None = None
     timing: Timing | None = None
     memory: dict[str, float] | None = None
+    cost: Cost | None = None
     kernels_seen: list[str] | None = None
+    kernel_proof: KernelProof | None = None
     data: DataUsed | None = None
     failure: Failure | None = None
     started: str
@@ -137,3 +190,15 @@ class Record(_Part):
     def cell(self) -> Cell:
         """Return the cell this is the record of."""
         return Cell(self.suite, self.case, self.backend, self.kernel, self.device, self.numerics, self.seed)
+
+
+def upgrade(content: dict[str, Any], version: int) -> dict[str, Any]:
+    """Return the JSON content of a record of an earlier schema version as this version has it.
+
+    Version 1 called the peak of a whole process `host_peak_bytes`, which is now that of training alone.
+    """
+    memory = content.get("memory")
+    if version == 1 and memory and "host_peak_bytes" in memory:
+        renamed = {("process_peak_bytes" if name == "host_peak_bytes" else name): v for name, v in memory.items()}
+        return content | {"memory": renamed}
+    return content

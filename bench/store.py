@@ -19,7 +19,7 @@ from typing import Any
 from bench.cell import Cell, Measure, Profile
 from bench.errors import UsageError, unknown
 from bench.measure.clock import now
-from bench.record import SCHEMA_VERSION, Record
+from bench.record import SCHEMA_VERSION, Record, upgrade
 
 DEFAULT_PATH = Path(".twinbench") / "results.sqlite"
 
@@ -46,8 +46,8 @@ CREATE TABLE sample (
 """
 
 _KEY = ("suite", "case", "backend", "kernel", "device", "numerics", "seed", "repeat")
-_CURVES = (("metrics", "epochs"), ("timing", "epochs"))
-"""The lists of a record that are stored as samples, named `part.field`."""
+_CURVES = (("metrics", "epochs"), ("timing", "epochs"), ("timing", "windows"), ("timing", "latency"))
+"""The lists of a record that are stored as samples, named `part.field`, where they are not empty."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Run:
 class Store:
     """An open store; a context manager.
 
-    Raises `UsageError` when the file is missing (unless `create`), no store, or of another schema version.
+    A store of an earlier schema version is brought up to this one. Raises `UsageError` when the file is missing (unless
+    `create`), no store, or of a later schema version.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
@@ -90,20 +91,30 @@ class Store:
         ).fetchone()
         if version == 0 and tables:
             raise UsageError(f"{self.path} is an SQLite file but no store; name another with --store")
-        if version not in (0, SCHEMA_VERSION):
+        if version > SCHEMA_VERSION:
             raise UsageError(
-                f"{self.path} has schema version {version}, this twinbench reads {SCHEMA_VERSION}; "
+                f"{self.path} has schema version {version}, this twinbench reads {SCHEMA_VERSION} and earlier ones; "
                 "use the version of twinbench that wrote it, or name another store with --store"
             )
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA foreign_keys = ON")
-        if version == 0:
+        if version < SCHEMA_VERSION:
             with self._transaction():
-                # Another process may have made the tables while this one waited for the lock.
-                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                # Another process may have done it while this one waited for the lock.
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
                     for statement in _SCHEMA.split(";"):
                         self._db.execute(statement)
-                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                elif version < SCHEMA_VERSION:
+                    self._upgrade(version)
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _upgrade(self, version: int) -> None:
+        for cell, text in self._db.execute("SELECT id, record FROM cell").fetchall():
+            content = json.loads(text)
+            upgraded = upgrade(content, version)
+            if upgraded != content:
+                self._db.execute("UPDATE cell SET record = ? WHERE id = ?", (json.dumps(upgraded), cell))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -166,7 +177,7 @@ class Store:
         content = record.model_dump(mode="json")
         curves = {}
         for part, field in _CURVES:
-            if content[part] is not None:
+            if content[part] is not None and content[part][field]:
                 curves[f"{part}.{field}"] = content[part].pop(field)
         test = record.metrics.last.test if record.metrics and record.metrics.last else None
         columns = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,16 @@ from bench.record import DataUsed, EpochScore, Failure, Metrics, Record, Score, 
 from bench.store import Store
 
 ENVIRONMENT = {"cpu": "Example CPU", "threads": 2}
+TIMING = Timing(
+    build=0.1,
+    first_epoch=2.5,
+    epochs=[1 / 3, 0.3],
+    steps=4,
+    total=3.2,
+    alone=True,
+    windows=[(1, 0.1), (2, 1 / 7)],
+    latency=[0.01, 1 / 9],
+)
 
 
 def make_record(case: str = "lstm", seed: int = 0, status: Status = "ok", seconds: float = 12.5) -> Record:
@@ -36,7 +47,7 @@ def make_record(case: str = "lstm", seed: int = 0, status: Status = "ok", second
         status=status,
         reason=None if ok else "because",
         metrics=Metrics(epochs=epochs, last=last) if ok else None,
-        timing=Timing(build=0.1, first_epoch=2.5, epochs=[1 / 3, 0.3], steps=4, total=3.2, alone=True) if ok else None,
+        timing=TIMING if ok else None,
         data=DataUsed(name="embedded", sha256="ab" * 32, rows={"train": 16}, stand_in="one for another"),
         failure=None if ok else Failure(error="ValueError", traceback="a\nb"),
         started="2026-01-01T00:00:00+00:00",
@@ -94,6 +105,7 @@ def test_scalars_are_columns_for_plain_sql(store: Store) -> None:
         samples = dict(plain.execute('SELECT name, "values" FROM sample').fetchall())
     plain.close()
     assert samples["timing.epochs"] == f"[{1 / 3}, 0.3]"
+    assert samples["timing.windows"] == f"[[1, 0.1], [2, {1 / 7}]]"
 
 
 def test_seconds_are_the_mean_over_what_ended_ok(store: Store) -> None:
@@ -138,8 +150,26 @@ def test_an_unknown_run_is_named_with_its_neighbours(store: Store) -> None:
 
 def test_a_store_of_another_version_is_refused_with_both_versions(store: Store) -> None:
     store._db.execute("PRAGMA user_version = 9")
-    with pytest.raises(UsageError, match="schema version 9, this twinbench reads 1"):
+    with pytest.raises(UsageError, match="schema version 9, this twinbench reads 2 and earlier"):
         Store(store.path)
+
+
+def test_a_store_of_version_1_is_brought_up_to_date_once(store: Store) -> None:
+    store.add("r", make_record(), ENVIRONMENT)
+    old = make_record().model_dump(mode="json", exclude={"cost", "kernel_proof"})
+    old["memory"] = {"host_peak_bytes": 3e9}
+    del old["metrics"]["epochs"], old["timing"]["epochs"]
+    for name in ("first_step", "compile", "windows", "step", "input", "latency", "throughput", "noise"):
+        del old["timing"][name]
+    store._db.execute("UPDATE cell SET record = ?", (json.dumps(old),))
+    store._db.execute("DELETE FROM sample WHERE name IN ('timing.windows', 'timing.latency')")
+    store._db.execute("PRAGMA user_version = 1")
+    for _ in range(2):
+        with Store(store.path) as opened:
+            (record,) = opened.records()
+        assert record.memory == {"process_peak_bytes": 3e9}
+        assert record.timing == TIMING.model_copy(update={"windows": [], "latency": []})
+    assert store._db.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_a_missing_store_is_no_empty_store(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import click
 from pydantic import ValidationError
 
 from bench.errors import UsageError
-from bench.record import SCHEMA_VERSION, Record
+from bench.record import SCHEMA_VERSION, Record, upgrade
 from bench.store import DEFAULT_PATH, Store
 
 
@@ -33,7 +33,7 @@ def command(files: tuple[Path, ...], store_path: Path) -> None:
                     )
             for row in export["records"]:
                 run_name, environment = row.pop("run"), export["environments"][row.pop("environment")]
-                store.add(run_name, _record(file, row), environment)
+                store.add(run_name, _record(file, upgrade(row, export["schema_version"])), environment)
             click.echo(f"{len(export['records'])} records of {file} are in {store_path}", err=True)
 
 
@@ -46,9 +46,10 @@ def _read(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file} is no JSON or cut off: {error}; export the run again") from error
     if not isinstance(export, dict) or "records" not in export:
         raise UsageError(f"{file} holds no exported run; write one with `bench export --format json`")
-    if export.get("schema_version") != SCHEMA_VERSION:
+    version = export.get("schema_version")
+    if version not in range(1, SCHEMA_VERSION + 1):
         raise UsageError(
-            f"{file} has schema version {export.get('schema_version')}, this twinbench reads {SCHEMA_VERSION}; "
+            f"{file} has schema version {version}, this twinbench reads 1 to {SCHEMA_VERSION}; "
             "use the version of twinbench that wrote it"
         )
     return export

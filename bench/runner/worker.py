@@ -163,7 +163,7 @@ def _measure(
     if alone:
         # Linux gives ru_maxrss in KiB, macOS in bytes (getrusage(2)).
         unit = 1 if sys.platform == "darwin" else 1024
-        known["memory"] = {"host_peak_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)}
+        known["memory"] = {"process_peak_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)}
 
 
 def _obstacle(cell: Cell, known: dict[str, Any]) -> Part:

@@ -12,6 +12,8 @@ from bench.record import Record
 from bench.store import Store
 
 ENVIRONMENT = {"cpu": "A processor", "threads": 2}
+VERSION_1 = Path(__file__).with_name("version_1.json")
+"""Two records as schema version 1 exported them."""
 OPTIONS = {"patterns": [], "seeds": 2, "repeats": 1}
 
 
@@ -58,6 +60,17 @@ def test_an_imported_run_is_the_run_that_was_exported(exported: Path, tmp_path: 
         assert list(imported.records()) == list(original.records())
 
 
+def test_an_export_of_version_1_is_taken_in(tmp_path: Path) -> None:
+    old, not_ok = json.loads(VERSION_1.read_text())["records"]
+    assert call("import", str(VERSION_1), "--store", str(tmp_path / "here.sqlite")) == 0
+    with Store(tmp_path / "here.sqlite") as store:
+        new, also = store.records()
+    assert new.memory == {"process_peak_bytes": old["memory"]["host_peak_bytes"]}
+    assert new.timing is not None
+    assert (new.timing.epochs, new.timing.step) == (old["timing"]["epochs"], None)
+    assert (also.status, also.timing) == (not_ok["status"], None)
+
+
 def test_importing_again_adds_what_is_missing_and_keeps_what_is_better(exported: Path, tmp_path: Path) -> None:
     here = tmp_path / "here.sqlite"
     call("import", str(exported), "--store", str(here))
@@ -73,7 +86,7 @@ def test_importing_again_adds_what_is_missing_and_keeps_what_is_better(exported:
     ("change", "message"),
     [
         (lambda text: text[: len(text) // 2], "is no JSON or cut off"),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 99'), "has schema version 99"),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 99'), "has schema version 99"),
         (lambda text: text.replace('"torch"', "7"), "record imdb-rnn/lstm@7: backend: Input should be a valid string"),
         (lambda text: json.dumps({"cells": []}), "holds no exported run"),
     ],

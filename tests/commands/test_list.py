@@ -12,6 +12,7 @@ import pytest
 
 from bench.backends.base import backend
 from bench.cli import main
+from bench.record import SCHEMA_VERSION
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -26,7 +27,7 @@ def records(capsys: pytest.CaptureFixture[str], *patterns: str) -> dict[str, Any
     code, out, _ = run(capsys, "--json", *patterns)
     assert code == 0
     document = json.loads(out)
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == SCHEMA_VERSION
     return {f"{record['suite']}/{record['case']}": record for record in document["records"]}
 
 

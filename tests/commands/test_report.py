@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench.cli import main
-from bench.record import Metrics, Record, Score, Weights
+from bench.record import SCHEMA_VERSION, Metrics, Record, Score, Weights
 from bench.store import Store
 
 ENVIRONMENT = {"cpu": "Example CPU", "threads": 2, "git": {"commit": "0" * 40, "dirty": False}}
@@ -86,7 +86,7 @@ def test_report_merges_runs_and_lists_its_files_as_json(
     arguments = ["report", "older", "newer", "--store", str(store), "--out", str(tmp_path / "r"), "--json"]
     code, shown, _ = run(capsys, *arguments)
     document = json.loads(shown)
-    assert (code, document["schema_version"]) == (0, 1)
+    assert (code, document["schema_version"]) == (0, SCHEMA_VERSION)
     assert [Path(file).name for file in document["files"]] == ["README.md", "accuracy.md", "timing.md", "parameters.md"]
     text = Path(document["files"][1]).read_text(encoding="utf-8")
     assert "n too small, 3 of 3" in text
@@ -128,7 +128,7 @@ def test_the_index_gives_a_command_that_can_be_repeated_elsewhere(
 def test_exported_json_gives_the_records_back(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, shown, _ = run(capsys, "export", "older", "--store", str(store))
     document = json.loads(shown)
-    assert (code, document["schema_version"]) == (0, 1)
+    assert (code, document["schema_version"]) == (0, SCHEMA_VERSION)
     assert document["environments"][document["records"][0]["environment"]] == ENVIRONMENT
     assert {one["run"] for one in document["records"]} == {"older"}
     again = [

@@ -12,6 +12,7 @@ import pytest
 from bench.catalog import load
 from bench.cli import main
 from bench.commands.run import free_name
+from bench.record import SCHEMA_VERSION
 from bench.store import Store
 from tests.conftest import Bench
 
@@ -59,7 +60,7 @@ def test_dry_run_lists_every_cell_with_an_estimate_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     assert run("--dry-run", "--json", "--backend", "torch", "--seeds", "2") == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == SCHEMA_VERSION
     assert len(document["cells"]) == 2 * len(list(load().cases()))
     assert document["estimated_seconds"] == pytest.approx(sum(cell["estimated_seconds"] for cell in document["cells"]))
     assert run("--dry-run", "imdb-rnn/lstm-cudnn@torch") == 0
@@ -99,7 +100,7 @@ def test_the_command_for_a_failed_cell_runs_exactly_that_cell(fake_bench: Bench)
 def test_json_is_all_that_stdout_holds(fake_bench: Bench) -> None:
     ended = fake_bench("fake/fine@fake", "--json")
     document = json.loads(ended.stdout)
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == SCHEMA_VERSION
     (record,) = document["records"]
     assert (record["case"], record["status"], record["seed"]) == ("fine", "ok", 0)
     assert "Results: run " in ended.stderr

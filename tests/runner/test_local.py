@@ -60,7 +60,7 @@ def test_a_good_cell_brings_every_part_of_its_record(fake_bench: Bench) -> None:
     assert record.parameters is not None
     assert record.parameters.total == 30 * 2 + 4 * 2 + 1
     assert record.memory is not None
-    assert record.memory["host_peak_bytes"] > 1e7
+    assert record.memory["process_peak_bytes"] > 1e7
 
 
 def test_killed_parent_loses_no_finished_cell_leaves_no_child_and_runs_none_twice(fake_bench: Bench) -> None:
