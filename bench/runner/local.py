@@ -24,7 +24,7 @@ import psutil
 
 from bench.cell import Measure, Profile, Status
 from bench.measure.clock import now
-from bench.record import Failure, Record
+from bench.record import Failure, Record, upgrade
 from bench.runner.plan import PlannedCell, shares_processes
 from bench.runner.worker import PROTOCOL, Request, RequestedCell
 
@@ -196,7 +196,7 @@ class _Worker:
                 if message.pop("event") == "epoch":
                     observer.epoch(planned, message)
                     continue
-                record = Record.model_validate(message["record"])
+                record = Record.model_validate(upgrade(message["record"], message["schema_version"]))
                 self._clock, self._started = time.monotonic(), now()
                 return record.model_copy(
                     update={"seconds": self._clock - clock, "failure": self._with_log(record.failure)}

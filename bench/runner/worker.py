@@ -2,8 +2,11 @@
 
 Started by `bench.runner.local` as `python -m bench.runner.worker DESCRIPTOR`, with thread counts already in its
 environment. stdout and stderr belong to the frameworks. Answers are `{"event": "epoch", ...}` while a cell trains and
-`{"event": "record", "record": {...}}` when it is done. stdin stays open as long as the parent lives; its end ends
-this process at once.
+`{"event": "record", "schema_version": 2, "record": {...}}` when it is done. stdin stays open as long as the parent
+lives; its end ends this process at once.
+
+Asked `introduce` in place of a descriptor, it says who it is and which cells it knows (`bench.runner.introduction`):
+`bench ab` drives the workers of two installations.
 """
 
 from __future__ import annotations
@@ -33,12 +36,14 @@ from bench.errors import BenchError, Unavailable
 from bench.measure.clock import now
 from bench.model import resolve
 from bench.profiles import apply
-from bench.record import DataUsed, Failure, Record, Timing
+from bench.record import SCHEMA_VERSION, DataUsed, Failure, Record, Timing
+from bench.runner.introduction import Question, introduce
 from bench.runner.plan import Part, embedding_of
 from bench.training import Progress, train
 from bench.weights import initial
 
-PROTOCOL = 1
+PROTOCOL = 2
+"""Rises with every change of `Request`, `Question`, `Introduction` or the answers."""
 
 
 class RequestedCell(BaseModel):
@@ -65,6 +70,9 @@ class Request(BaseModel):
 
 def main() -> None:
     """Read the request, run its cells, answer, and leave without waiting for the frameworks' own teardown."""
+    if sys.argv[1] == "introduce":
+        _introduce()
+        return
     answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
     request = Request.model_validate_json(sys.stdin.readline())
     if request.protocol != PROTOCOL:
@@ -84,11 +92,20 @@ def main() -> None:
             alone=len(request.cells) == 1,
             on_epoch=lambda progress: _answer(answers, {"event": "epoch", **asdict(progress)}),
         )
-        _answer(answers, {"event": "record", "record": record.model_dump(mode="json")})
+        content = record.model_dump(mode="json")
+        _answer(answers, {"event": "record", "schema_version": SCHEMA_VERSION, "record": content})
         gc.collect()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _introduce() -> None:
+    question = Question.model_validate_json(sys.stdin.readline())
+    try:
+        print(introduce(question, PROTOCOL).model_dump_json())
+    except BenchError as error:
+        sys.exit(str(error))
 
 
 def run_cell(

@@ -1,0 +1,145 @@
+"""The two sides of an A/B comparison: interpreters, each with an installation or a checkout of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from bench.errors import BenchError, UsageError
+from bench.runner import local
+from bench.runner.introduction import Introduction, Question
+from bench.runner.worker import PROTOCOL
+
+SideName = Literal["base", "candidate"]
+SPOKEN = (PROTOCOL,)
+"""The protocols whose workers this parent can drive."""
+
+ANSWER_SECONDS = 120.0
+_MODULE = "bench.runner.worker"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side: `worker` is the command of its worker, which may be another checkout's."""
+
+    name: SideName
+    python: str
+    worker: tuple[str, ...]
+    introduction: Introduction
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Return the fingerprint of what is measured on this side."""
+        return self.introduction.environment
+
+
+def side(name: SideName, python: str | None, path: Path | None, question: Question) -> Side:
+    """Return the side whose worker runs under `python` (None: this interpreter) with the checkout `path`, if any.
+
+    Without `path` the interpreter's own installation is measured; the current folder never is by accident. Raises
+    `UsageError` for an interpreter that does not run, lacks the package, or speaks another protocol.
+    """
+    worker = _command(name, python, path)
+    return Side(name, python or sys.executable, worker, _introduction(name, python or sys.executable, worker, question))
+
+
+def same_installation(base: Side, candidate: Side) -> bool:
+    """Return whether both sides are one Python with one twinbench: then there is nothing to compare."""
+    one, other = base.introduction, candidate.introduction
+    return (one.prefix, one.package) == (other.prefix, other.package)
+
+
+def differences(base: Side, candidate: Side) -> list[str]:
+    """Return what the fingerprints say is different, as `torch 2.12.0 -> 2.13.0`; empty when they say nothing is."""
+    found = []
+    one, other = base.environment, candidate.environment
+    for key in sorted({*one, *other} - {"packages", "git"}):
+        if one.get(key) != other.get(key):
+            found.append(f"{key} {one.get(key)} -> {other.get(key)}")
+    for name in sorted({*one["packages"], *other["packages"]}):
+        before, after = one["packages"].get(name, "absent"), other["packages"].get(name, "absent")
+        if before != after:
+            found.append(f"{name} {before} -> {after}")
+    if one.get("git") != other.get("git"):
+        found.append(f"code {_commit(one)} -> {_commit(other)}")
+    return found
+
+
+def _commit(environment: dict[str, Any]) -> str:
+    git = environment.get("git")
+    return f"{git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else "of no commit"
+
+
+def _command(name: SideName, python: str | None, path: Path | None) -> tuple[str, ...]:
+    if python is None and path is None:
+        return tuple(local.WORKER)
+    python = python or sys.executable
+    if shutil.which(python) is None:
+        raise UsageError(
+            f"--{name} {python}: there is no such program that can be run; name the Python of an environment where "
+            "twinbench is installed, as in --base ../base/.venv/bin/python"
+        )
+    if path is None:
+        # -P: `python -m` would look in the current folder first, which may be the other side's checkout.
+        return python, "-P", "-m", _MODULE
+    folder = path.resolve()
+    if not (folder / "bench" / "runner" / "worker.py").is_file():
+        raise UsageError(
+            f"--{name}-path {path}: no checkout of twinbench; name the folder that holds bench/ and suites/"
+        )
+    return "env", f"PYTHONPATH={folder}", python, "-P", "-m", _MODULE
+
+
+def _introduction(name: SideName, python: str, worker: Sequence[str], question: Question) -> Introduction:
+    place = f"the {name} interpreter {python}"
+    try:
+        answer = subprocess.run(
+            [*worker, "introduce"],
+            input=question.model_dump_json() + "\n",
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_SECONDS,
+        )
+    except OSError as error:
+        raise UsageError(f"{place} does not run: {error.strerror}; name another with --{name}") from error
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"{place} gave no answer within {ANSWER_SECONDS:g} s; try {python} -c pass") from error
+    if answer.returncode:
+        raise _refusal(name, place, python, answer.stderr)
+    try:
+        found = json.loads(answer.stdout)
+        protocol = found["protocol"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{place} answered something else than a twinbench worker: {answer.stdout[:200]!r}") from error
+    if protocol not in SPOKEN:
+        raise _other_protocol(place, f"{protocol} (twinbench {found.get('version')})", newer=protocol > max(SPOKEN))
+    try:
+        return Introduction.model_validate(found)
+    except ValidationError as error:
+        raise BenchError(f"{place} speaks protocol {protocol}, but its introduction is malformed: {error}") from error
+
+
+def _refusal(name: SideName, place: str, python: str, stderr: str) -> UsageError:
+    last = (stderr.strip().splitlines() or ["no message"])[-1]
+    if "No module named 'bench" in last or "No module named bench" in last:
+        return UsageError(
+            f"{place} lacks twinbench ({last}); install it with {python} -m pip install twinbench, "
+            f"or name a checkout with --{name}-path"
+        )
+    if "invalid literal for int() with base 10: 'introduce'" in last:
+        return _other_protocol(place, "1", newer=False)
+    return UsageError(f"{place} cannot run a twinbench worker: {last}")
+
+
+def _other_protocol(place: str, theirs: str, *, newer: bool) -> UsageError:
+    remedy = "run `bench ab` from that newer twinbench" if newer else "bring that side to a newer twinbench"
+    ours = " or ".join(map(str, SPOKEN))
+    return UsageError(f"{place} speaks worker protocol {theirs}, this twinbench speaks {ours}; {remedy}")
