@@ -38,7 +38,7 @@ Shape = tuple[int, ...]
 Initializer = Literal["uniform", "glorot_uniform", "orthogonal", "zeros", "lstm_bias", "vectors"]
 
 DIFFERENCES = ("init", "optimizer", "bias", "loss", "embedding-gradient", "order")
-"""What `native` numerics leave to the framework; `native:a,b` leaves only those, the rest stays matched."""
+"""What `native` numerics leave to the framework, where it exists; `native:a,b` leave only those, all else matched."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ class Model:
     batch_size: int
     rmsprop_epsilon: Literal["outside", "inside"]
     differences: frozenset[str] = frozenset()
+    """What is left to the framework; all `DIFFERENCES` until `bench.backends.base.native` keeps those that exist."""
 
     @property
     def weights(self) -> tuple[WeightSpec, ...]:
@@ -119,6 +120,24 @@ class Model:
         """Return whether id 0 is masked."""
         first = self.layers[0].layer
         return isinstance(first, Embedding) and first.mask_zero
+
+
+def with_two_biases(model: Model) -> Model:
+    """Return `model` with a second trained bias, (2, columns), in every SimpleRNN and LSTM, as torch has it."""
+    return replace(model, layers=tuple(_with_two_biases(built) for built in model.layers))
+
+
+def _with_two_biases(built: BuiltLayer) -> BuiltLayer:
+    inner = built.layer.layer if isinstance(built.layer, Bidirectional) else built.layer
+    if not isinstance(inner, SimpleRNN | LSTM):
+        return built
+    return replace(
+        built,
+        weights=tuple(
+            replace(weight, shape=(2, *weight.shape)) if weight.name.endswith("bias") else weight
+            for weight in built.weights
+        ),
+    )
 
 
 def numerics_differences(numerics: str) -> frozenset[str]:

@@ -50,8 +50,8 @@ def _draw(spec: WeightSpec, random: np.random.RandomState) -> NDArray[np.float32
             values = _orthogonal(spec.shape, random)
         case "lstm_bias":
             values = np.zeros(spec.shape)
-            units = spec.shape[0] // 4
-            values[units : 2 * units] = 1.0
+            units = spec.shape[-1] // 4
+            values.reshape(-1)[units : 2 * units] = 1.0  # of the first bias, where there are two
         case _:
             values = np.zeros(spec.shape)
     return values.astype(np.float32)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, Protocol, cast
 
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import Features, Rows
 from bench.errors import Unavailable, unknown
-from bench.model import Model
+from bench.model import DIFFERENCES, Model, with_two_biases
 from bench.record import Parameters
-from bench.spec import GRU, LSTM, Device, Kernel
+from bench.spec import GRU, LSTM, Device, Embedding, Kernel, SimpleRNN
 
 Arrays = list[NDArray[Any]]
 Floats = NDArray[np.float32]
@@ -62,6 +62,12 @@ class Network(Protocol):
     def set_weights(self, weights: Arrays) -> None:
         """Load all weights, in the order and shapes of `Model.weights`."""
 
+    def initialize(self, seed: int) -> None:
+        """Seed the framework; under native `init` draw all weights but pretrained vectors by its own initialisers.
+
+        Called only where `Model.differences` names something.
+        """
+
     def get_optimizer_state(self) -> Arrays:
         """Return [step count] and the slots of every trainable weight (Adam: m, v; RMSprop: v), Keras's layout."""
 
@@ -69,7 +75,10 @@ class Network(Protocol):
         """Load what `get_optimizer_state` of any backend returned."""
 
     def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
-        """Train one pass over the rows of `order`, in that order, the last batch of `Model.batch_size` partial."""
+        """Train one pass over the rows of `order`, in that order, the last batch of `Model.batch_size` partial.
+
+        Under native `order` the framework shuffles the rows of `order` by itself.
+        """
 
     def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
         """Make one optimizer step on one batch; return its loss before the step."""
@@ -134,8 +143,16 @@ BACKENDS = {
             "tensorflow",
             cpu_fused=False,
             environment=(("KERAS_BACKEND", "tensorflow"), ("TF_CPP_MIN_LOG_LEVEL", "2")),
+            native=frozenset({"init", "loss", "embedding-gradient", "order"}),
         ),
-        BackendInfo("torch", "bench.backends.torch", ("torch",), "torch", cpu_fused=True),
+        BackendInfo(
+            "torch",
+            "bench.backends.torch",
+            ("torch",),
+            "torch",
+            cpu_fused=True,
+            native=frozenset({"init", "optimizer", "bias", "loss", "order"}),
+        ),
     )
 }
 
@@ -191,11 +208,32 @@ def best_kernel(info: BackendInfo, model: Model, device: Device) -> Kernel:
     return "generic" if fused_forbidden(info, model, device) else "fused"
 
 
-def check_numerics(info: BackendInfo, model: Model) -> None:
-    """Raise `Unavailable` when the backend cannot leave to its framework what the numerics say."""
-    lacking = sorted(model.differences - info.native)
-    if lacking:
-        raise Unavailable(f"{info.name} has no native {', '.join(lacking)}; run documented or matched numerics")
+def differences(info: BackendInfo, model: Model) -> frozenset[str]:
+    """Return the native differences that exist for the layers of `model` under this backend."""
+    existing = set(info.native)
+    if not any(isinstance(layer, SimpleRNN | LSTM) for layer in model.recurrent):
+        existing.discard("bias")
+    first = model.layers[0].layer
+    if not (isinstance(first, Embedding) and first.trainable):
+        existing.discard("embedding-gradient")
+    return frozenset(existing)
+
+
+def native(info: BackendInfo, model: Model) -> Model:
+    """Return `model` as the backend builds it: of the differences that its numerics name, those that exist.
+
+    Plain `native` names all and takes what exists. Raises `Unavailable` when single ones are named that do not exist.
+    """
+    existing = differences(info, model)
+    lacking = model.differences - existing
+    if lacking and (model.differences != frozenset(DIFFERENCES) or not existing):
+        names = [name for name in DIFFERENCES if name in lacking]
+        raise Unavailable(
+            f"{info.name} has no {' and no '.join(names)} difference"
+            f"{'' if lacking - info.native else ' in this case'}: its own is what matched numerics run"
+        )
+    model = replace(model, differences=model.differences & existing)
+    return with_two_biases(model) if "bias" in model.differences else model
 
 
 def check_kernel(info: BackendInfo, model: Model, kernel: Kernel, device: Device) -> None:

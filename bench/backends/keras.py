@@ -1,8 +1,8 @@
 """Keras 3 as a backend: its own layers, `fit` and optimizers, with the harness's weights, order and dropout masks.
 
 The engine is the one `KERAS_BACKEND` names. Differences that `docs/design.md` lists under numerics are set right
-here: dense embedding gradients on TensorFlow, Keras 2's RMSprop, logits with a threshold-0 accuracy, masks drawn by
-the harness.
+here, unless native numerics leave them: dense embedding gradients on TensorFlow, Keras 2's RMSprop, logits with a
+threshold-0 accuracy, masks drawn by the harness.
 """
 
 from __future__ import annotations
@@ -152,6 +152,18 @@ class TwinModel(keras.Model):  # type: ignore[misc]
         return x
 
 
+class Probabilities(keras.Model):  # type: ignore[misc]
+    """A `TwinModel` as Keras's users train it: with the sigmoid of its last layer."""
+
+    def __init__(self, twin: TwinModel) -> None:
+        super().__init__()
+        self.twin = twin
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Return probabilities (rows, 1)."""
+        return keras.activations.sigmoid(self.twin(inputs, training=training))
+
+
 def _hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
     """Put the harness's masks where a Keras cell keeps its own.
 
@@ -267,22 +279,44 @@ class KerasNetwork:
     """A compiled Keras model that fulfils `bench.backends.base.Network`."""
 
     def __init__(self, model: Model, kernel: Kernel, dtype: Dtype = "float32") -> None:
-        self._model, self.dtype = model, dtype
+        self._model, self._kernel, self.dtype = model, kernel, dtype
         self._gradients = tf.function(self._differentiate)
-        self._build(kernel)
+        self._build()
 
     @_in_own_precision
-    def _build(self, kernel: Kernel) -> None:
-        model = self._model
+    def _build(self) -> None:
+        model, kernel = self._model, self._kernel
+        on_logits = "loss" not in model.differences
         self._keras = TwinModel(model, kernel)
-        self._keras.compile(
+        self._trained = self._keras if on_logits else Probabilities(self._keras)
+        self._trained.compile(
             optimizer=_optimizer(model),
-            loss=keras.losses.BinaryCrossentropy(from_logits=True),
-            metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0), FirstBadStep()],
+            loss=keras.losses.BinaryCrossentropy(from_logits=on_logits),
+            metrics=[
+                keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if on_logits else 0.5),
+                FirstBadStep(),
+            ],
         )
         # A symbolic call makes the weights without running a recurrent layer's loop.
-        self._keras(_inputs(model))
-        self._keras.optimizer.build(self._keras.trainable_variables)
+        self._trained(_inputs(model))
+        self._trained.optimizer.build(self._keras.trainable_variables)
+
+    @_in_own_precision
+    def initialize(self, seed: int) -> None:
+        """Seed Keras; under native `init` take the weights of layers that are made after it, as its users' are."""
+        keras.utils.set_random_seed(seed)
+        if "init" not in self._model.differences:
+            return
+        fresh = TwinModel(self._model, self._kernel)
+        fresh(_inputs(self._model))
+        drawn = [np.array(weight) for layer in fresh.stack for weight in layer.weights if _is_weight(weight)]
+        specs = self._model.weights
+        self.set_weights(
+            [
+                own if spec.initializer == "vectors" else new
+                for spec, own, new in zip(specs, self.get_weights(), drawn, strict=True)
+            ]
+        )
 
     def parameters(self) -> Parameters:
         """Return the parameter counts of what was really built."""
@@ -307,16 +341,16 @@ class KerasNetwork:
 
     def get_optimizer_state(self) -> Arrays:
         """Return [step count], then the slots of every trainable weight."""
-        return [np.array(self._keras.optimizer.iterations), *(np.array(slot) for slot in self._slots())]
+        return [np.array(self._trained.optimizer.iterations), *(np.array(slot) for slot in self._slots())]
 
     def set_optimizer_state(self, state: Arrays) -> None:
         """Load what `get_optimizer_state` returned."""
-        self._keras.optimizer.iterations.assign(int(state[0]))
+        self._trained.optimizer.iterations.assign(int(state[0]))
         for slot, value in zip(self._slots(), state[1:], strict=True):
             slot.assign(value)
 
     def _slots(self) -> list[Any]:
-        optimizer = self._keras.optimizer
+        optimizer = self._trained.optimizer
         if self._model.optimizer == "rmsprop":
             return list(optimizer._velocities)
         return [slot for pair in zip(optimizer._momentums, optimizer._velocities, strict=True) for slot in pair]
@@ -324,12 +358,16 @@ class KerasNetwork:
     @_in_own_precision
     def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one epoch with one call of `fit`."""
+        own_order = "order" in self._model.differences
         if masks or isinstance(x, MultiHot):
+            if own_order:
+                # `fit` would shuffle the batches of a `PyDataset`, not its rows.
+                order = order[np.array(keras.random.shuffle(np.arange(len(order))))]
             batches = _Batches(x, y, order, self._model.batch_size, masks)
-            history = self._keras.fit(batches, shuffle=False, verbose=0)
+            history = self._trained.fit(batches, shuffle=False, verbose=0)
         else:
-            history = self._keras.fit(
-                x[order], y[order, None], batch_size=self._model.batch_size, shuffle=False, verbose=0
+            history = self._trained.fit(
+                x[order], y[order, None], batch_size=self._model.batch_size, shuffle=own_order, verbose=0
             )
         last = {name: float(values[-1]) for name, values in history.history.items()}
         bad = int(last["first_bad_step"])
@@ -339,8 +377,8 @@ class KerasNetwork:
     def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
         """Make one optimizer step; return the loss before it."""
         inputs = (x, *masks) if masks else x
-        self._keras.reset_metrics()
-        logs = self._keras.train_on_batch(inputs, y[:, None], return_dict=True)
+        self._trained.reset_metrics()
+        logs = self._trained.train_on_batch(inputs, y[:, None], return_dict=True)
         return float(logs["loss"])
 
     @_in_own_precision
@@ -358,7 +396,8 @@ class KerasNetwork:
         """Return logits, loss and dense gradients; traced, since Keras's recurrent loops are slow when run eagerly."""
         with tf.GradientTape() as tape:
             logits = self._keras((x, *masks) if masks else x)
-            loss = self._keras.loss(y, logits)
+            on_logits = self._trained is self._keras
+            loss = self._trained.loss(y, logits if on_logits else keras.activations.sigmoid(logits))
         variables = [variable.value for variable in self._keras.trainable_variables]
         return logits, loss, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
 
@@ -388,6 +427,9 @@ def _is_weight(variable: Any) -> bool:
 
 
 def _optimizer(model: Model) -> Any:
+    if "embedding-gradient" in model.differences:
+        own = keras.optimizers.Adam if model.optimizer == "adam" else keras.optimizers.RMSprop
+        return own(learning_rate=model.learning_rate)
     if model.optimizer == "adam":
         return Adam(learning_rate=model.learning_rate)
     kind = RMSpropKeras2 if model.rmsprop_epsilon == "outside" else RMSprop

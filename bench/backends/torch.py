@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, backend, check_kernel
 from bench.backends.torch_layers import make
+from bench.backends.torch_native import TorchOptimizer, probability_loss, shuffled
 from bench.backends.torch_optimizers import KerasAdam, KerasRMSprop
 from bench.data.dataset import Features, Rows
 from bench.errors import Unavailable
@@ -31,11 +32,8 @@ class TorchNetwork:
         self._device, self._dtype = torch.device(device), dtype
         self._layers = [make(built, kernel).to(self._device, dtype) for built in model.layers]
         self._trained = [tensor for layer in self._layers if layer.trainable for tensor in layer.tensors]
-        self._optimizer = (
-            KerasAdam(list(self._trained), model.learning_rate)
-            if model.optimizer == "adam"
-            else KerasRMSprop(list(self._trained), model.learning_rate, model.rmsprop_epsilon)
-        )
+        self._optimizer = _optimizer(model, self._trained)
+        self._loss = probability_loss if "loss" in model.differences else binary_cross_entropy_with_logits
 
     def _forward(self, x: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
         valid: Tensor | None = None
@@ -47,7 +45,10 @@ class TorchNetwork:
         return x[:, 0]
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+        return self._on_device(torch.from_numpy(np.ascontiguousarray(values)))
+
+    def _on_device(self, tensor: Tensor) -> Tensor:
+        tensor = tensor.to(self._device)
         return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
 
     # --- weights and optimizer state ---------------------------------------------------------------------------
@@ -81,6 +82,14 @@ class TorchNetwork:
             taken += len(own)
             for tensor, value in zip(layer.tensors, layer.from_keras(own), strict=True):
                 tensor.copy_(value)
+
+    def initialize(self, seed: int) -> None:
+        """Seed torch; under native `init` draw the weights as torch's own modules do when they are made."""
+        torch.manual_seed(seed)
+        if "init" in self._model.differences:
+            for built, layer in zip(self._model.layers, self._layers, strict=True):
+                if all(weight.initializer != "vectors" for weight in built.weights):
+                    layer.draw()
 
     def get_optimizer_state(self) -> Arrays:
         """Return [step count], then the slots of every trainable weight in Keras's layout and order."""
@@ -119,21 +128,15 @@ class TorchNetwork:
 
     def _step(self, x: Tensor, y: Tensor, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         logits = self._forward(x, masks)
-        loss = binary_cross_entropy_with_logits(logits, y)
+        loss = self._loss(logits, y)
         self._optimizer.step(list(torch.autograd.grad(loss, self._trained)))
         return loss.detach(), logits.detach()
 
     def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one epoch; losses stay on the device until it ends, so that no step waits for another."""
-        labels = self._tensor(y[order])
-        # Ids are gathered once for the whole epoch; multi-hot rows would not fit, they are made batch by batch.
-        gathered = self._tensor(x[order]) if self._model.width is None else None
         losses, sizes = [], []
         correct = torch.zeros((), dtype=torch.int64, device=self._device)
-        for step, start in enumerate(range(0, len(order), self._model.batch_size)):
-            chosen = slice(start, start + self._model.batch_size)
-            batch = self._tensor(x[order[chosen]]) if gathered is None else gathered[chosen]
-            target = labels[chosen]
+        for step, (batch, target) in enumerate(self._batches(x, y, order)):
             drawn = [self._tensor(mask) for mask in masks(step, len(target))] if masks else []
             loss, logits = self._step(batch, target, drawn)
             losses.append(loss)
@@ -147,6 +150,18 @@ class TorchNetwork:
             first_bad_step=int(bad[0]) + 1 if len(bad) else None,
         )
 
+    def _batches(self, x: Features, y: Floats, order: Rows) -> Iterator[tuple[Tensor, Tensor]]:
+        if "order" in self._model.differences:
+            for batch, target in shuffled(x, y, order, self._model.batch_size):
+                yield self._on_device(batch), self._on_device(target)
+            return
+        labels = self._tensor(y[order])
+        # Ids are gathered once for the whole epoch; multi-hot rows would not fit, they are made batch by batch.
+        gathered = self._tensor(x[order]) if self._model.width is None else None
+        for start in range(0, len(order), self._model.batch_size):
+            chosen = slice(start, start + self._model.batch_size)
+            yield self._tensor(x[order[chosen]]) if gathered is None else gathered[chosen], labels[chosen]
+
     def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
         """Make one optimizer step; return the loss before it."""
         loss, _ = self._step(self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()])
@@ -155,7 +170,7 @@ class TorchNetwork:
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
         logits = self._forward(self._tensor(x), [self._tensor(mask) for mask in masks or ()])
-        loss = binary_cross_entropy_with_logits(logits, self._tensor(y))
+        loss = self._loss(logits, self._tensor(y))
         found = torch.autograd.grad(loss, self._trained)
         return Gradients(_numpy(logits), float(loss.detach()), self._to_keras(found))
 
@@ -173,6 +188,15 @@ class TorchNetwork:
         """Wait for the device."""
         if self._device.type == "cuda":
             torch.cuda.synchronize()
+
+
+def _optimizer(model: Model, trained: list[nn.Parameter]) -> KerasAdam | KerasRMSprop | TorchOptimizer:
+    weights: list[Tensor] = list(trained)
+    if "optimizer" in model.differences:
+        return TorchOptimizer(weights, model.optimizer, model.learning_rate)
+    if model.optimizer == "adam":
+        return KerasAdam(weights, model.learning_rate)
+    return KerasRMSprop(weights, model.learning_rate, model.rmsprop_epsilon)
 
 
 def _numpy(value: Tensor) -> NDArray[Any]:

@@ -8,8 +8,8 @@ carries it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,18 @@ class Layer(nn.Module):
         """Return the number of values that the layer keeps, whether they belong to the model or not."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def own_module(self) -> nn.Module | None:
+        """Return the layer as torch's users make it, freshly drawn; None for a layer without weights."""
+        return None
+
+    @torch.no_grad()
+    def draw(self) -> None:
+        """Draw the tensors as torch's own module does when it is made (on the CPU, from the global generator)."""
+        module = self.own_module()
+        if module is not None:
+            for tensor, value in zip(self.tensors, module.parameters(), strict=True):
+                tensor.copy_(value)
+
     def _add(self, *shapes: tuple[int, ...], trainable: bool = True) -> None:
         for number, shape in enumerate(shapes):
             parameter = nn.Parameter(torch.zeros(shape), requires_grad=trainable)
@@ -82,6 +94,10 @@ class EmbeddingLayer(Layer):
         super().__init__()
         self._add((layer.input_dim, layer.output_dim), trainable=layer.trainable)
         self._mask_zero, self._trainable = layer.mask_zero, layer.trainable
+
+    def own_module(self) -> nn.Module:
+        """Return a table drawn from N(0, 1)."""
+        return nn.Embedding(*self.tensors[0].shape)
 
     @property
     def trainable(self) -> bool:
@@ -128,6 +144,11 @@ class Conv1DLayer(Layer):
         self._add((layer.filters, built.input_shape[1], layer.kernel_size), (layer.filters,))
         self._activation = layer.activation
 
+    def own_module(self) -> nn.Module:
+        """Return a convolution drawn from kaiming_uniform(a=√5)."""
+        filters, features, width = self.tensors[0].shape
+        return nn.Conv1d(features, filters, width)
+
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
         """Return the activations (rows, time, filters)."""
         kernel, bias = self.tensors
@@ -149,6 +170,11 @@ class DenseLayer(Layer):
         super().__init__()
         self._add((layer.units, built.input_shape[-1]), (layer.units,))
         self._activation = layer.activation
+
+    def own_module(self) -> nn.Module:
+        """Return a linear layer drawn from U(±1/√inputs), bias too."""
+        units, inputs = self.tensors[0].shape
+        return nn.Linear(inputs, units)
 
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
         """Return the activations."""
@@ -188,12 +214,33 @@ def _activate(x: Tensor, activation: Activation) -> Tensor:
     return cast("Tensor", ACTIVATIONS[activation](x))
 
 
-class RecurrentLayer(Layer):
-    """What the fused and the generic recurrent layers share: direction, masks, and which states they return."""
+_KINDS: dict[type, Callable[[int, int], nn.RNNBase]] = {SimpleRNN: nn.RNN, LSTM: nn.LSTM, GRU: nn.GRU}
 
-    def __init__(self, layer: Recurrent, backwards: bool) -> None:
+
+class RecurrentLayer(Layer):
+    """What the fused and the generic recurrent layers share: direction, masks, biases, which states they return.
+
+    torch's own layers have two biases: `two_biases` says whether the model has both (a GRU with `reset_after`, and any
+    layer under native `bias`) or one.
+    """
+
+    def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
         super().__init__()
         self.spec, self.backwards = layer, backwards
+        self.two_biases = len(built.weights[2].shape) == 2
+        self._features = built.input_shape[1]
+
+    def own_module(self) -> nn.RNNBase:
+        """Return torch's layer, drawn from U(±1/√units)."""
+        return _KINDS[type(self.spec)](self._features, self.spec.units)
+
+    @torch.no_grad()
+    def draw(self) -> None:
+        """Draw the tensors as torch does; where the model has one bias, it is the sum of torch's two."""
+        kernel, recurrent_kernel, *biases = self.own_module().parameters()
+        drawn = [kernel, recurrent_kernel, *(biases if self.two_biases else [biases[0] + biases[1]])]
+        for tensor, value in zip(self.tensors, self.from_keras(_to_keras(drawn, self.spec)), strict=True):
+            tensor.copy_(value)
 
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
         """Return all states (rows, time, units) or the last one (rows, units), in the order of the steps taken."""
@@ -213,7 +260,7 @@ class GenericRecurrent(RecurrentLayer):
     """Step by step; tensors are Keras's kernel, recurrent kernel and bias (of an LSTM with columns i f o c)."""
 
     def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
-        super().__init__(layer, backwards)
+        super().__init__(layer, built, backwards)
         self._add(*(weight.shape for weight in built.weights))
 
     def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
@@ -227,8 +274,7 @@ class GenericRecurrent(RecurrentLayer):
         if isinstance(self.spec, LSTM):
             drop_input = _swap_last_gates(drop_input)
             drop_state = _swap_last_gates(drop_state)
-        one_bias = bias[0] if bias.dim() == 2 else bias
-        z = _project(x, kernel, one_bias, drop_input)
+        z = _project(x, kernel, self._input_bias(bias), drop_input)
         sequences = self.spec.return_sequences
         match self.spec:
             case SimpleRNN():
@@ -240,6 +286,12 @@ class GenericRecurrent(RecurrentLayer):
                 gates = self.spec.recurrent_activation or "sigmoid"
                 state_bias = bias[1] if self.spec.reset_after else None
                 return recurrence.gru(z, recurrent_kernel, state_bias, drop_state, valid, gates, sequences)
+
+    def _input_bias(self, bias: Tensor) -> Tensor:
+        """Return what is added to the projected input: of a GRU the first bias, as its second one is reset."""
+        if not self.two_biases:
+            return bias
+        return bias[0] if isinstance(self.spec, GRU) else bias.sum(0)
 
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return kernel, recurrent kernel, bias with the columns of an LSTM in the order i f c o."""
@@ -270,19 +322,17 @@ def _project(x: Tensor, kernel: Tensor, bias: Tensor, drop: Tensor | None) -> Te
 
 
 class FusedRecurrent(RecurrentLayer):
-    """torch's own recurrent layer; the second bias it insists on is zero and frozen where Keras has one only."""
+    """torch's own recurrent layer; the second bias it insists on is zero and frozen where the model has one only."""
 
     def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
-        super().__init__(layer, backwards)
-        kinds: dict[type, Any] = {SimpleRNN: nn.RNN, LSTM: nn.LSTM, GRU: nn.GRU}
-        self.layer: nn.RNNBase = kinds[type(layer)](built.input_shape[1], layer.units)
+        super().__init__(layer, built, backwards)
+        self.layer = self.own_module()
         for parameter in self.layer.parameters():
             nn.init.zeros_(parameter)
         # A plain attribute access on nn.RNNBase is typed as Tensor | Module.
         own = dict(self.layer.named_parameters())
-        self._two_biases = isinstance(layer, GRU)
-        own["bias_hh_l0"].requires_grad_(self._two_biases)
-        names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", *(["bias_hh_l0"] if self._two_biases else [])]
+        own["bias_hh_l0"].requires_grad_(self.two_biases)
+        names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", *(["bias_hh_l0"] if self.two_biases else [])]
         self.tensors = [own[name] for name in names]
 
     def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
@@ -293,16 +343,21 @@ class FusedRecurrent(RecurrentLayer):
         return states if self.spec.return_sequences else states[-1]
 
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return kernel, recurrent kernel, bias; gates i f c o are torch's i f g o, z r h its r z n reordered."""
-        kernel, recurrent_kernel = (_reorder(value, self.spec).t() for value in values[:2])
-        biases = [_reorder(value, self.spec) for value in values[2:]]
-        return [kernel, recurrent_kernel, torch.stack(biases) if self._two_biases else biases[0]]
+        """Return kernel, recurrent kernel, bias (one, or both stacked)."""
+        return _to_keras(values, self.spec)
 
     def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return weight_ih, weight_hh, bias_ih and, for a GRU, bias_hh."""
+        """Return weight_ih, weight_hh, bias_ih and, where the model has both biases, bias_hh."""
         kernel, recurrent_kernel = (_reorder(value.t(), self.spec) for value in values[:2])
-        biases = values[2].unbind(0) if self._two_biases else (values[2],)
+        biases = values[2].unbind(0) if self.two_biases else (values[2],)
         return [kernel, recurrent_kernel, *(_reorder(bias, self.spec) for bias in biases)]
+
+
+def _to_keras(values: Sequence[Tensor], layer: Recurrent) -> list[Tensor]:
+    """Return torch's tensors in Keras's layout; gates i f c o are torch's i f g o, z r h its r z n reordered."""
+    kernel, recurrent_kernel = (_reorder(value, layer).t() for value in values[:2])
+    biases = [_reorder(value, layer) for value in values[2:]]
+    return [kernel, recurrent_kernel, torch.stack(biases) if len(biases) == 2 else biases[0]]
 
 
 def _reorder(value: Tensor, layer: Recurrent) -> Tensor:
@@ -320,6 +375,11 @@ class BidirectionalLayer(Layer):
         super().__init__()
         self.forward_layer, self.backward_layer = forward_layer, backward_layer
         self.tensors = [*forward_layer.tensors, *backward_layer.tensors]
+
+    def draw(self) -> None:
+        """Draw the forward layer's tensors, then the backward layer's, as torch's bidirectional layers do."""
+        self.forward_layer.draw()
+        self.backward_layer.draw()
 
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
         """Return forward and backward states side by side."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
-from bench.backends.base import BackendInfo, backend, backends, best_kernel, check_kernel, check_numerics
+from bench.backends.base import BackendInfo, backend, backends, best_kernel, check_kernel, native
 from bench.catalog import Catalog
 from bench.cell import Cell, Measure, Profile
 from bench.data import stand_ins_for
@@ -225,7 +225,7 @@ def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: dict[str, str]) -
         needed = case.requires.device
         return Obstacle(f"{cell.case_name} is for {needed} only; run it with --device {needed}", "case")
     try:
-        check_numerics(info, model)
+        native(info, model)
     except Unavailable as error:
         return Obstacle(str(error), "numerics")
     try:

@@ -111,6 +111,10 @@ class RemoteNetwork:
         """Load all weights."""
         self._call("set_weights", weights)
 
+    def initialize(self, seed: int) -> None:
+        """Seed the framework; under native `init` draw the weights."""
+        self._call("initialize", seed)
+
     def get_optimizer_state(self) -> Arrays:
         """Return [step count] and the slots."""
         found: Arrays = self._call("get_optimizer_state")

@@ -26,7 +26,7 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.backends.base import backend, check_kernel, check_numerics
+from bench.backends.base import backend, check_kernel, native
 from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Cell, Measure, Profile, Status
@@ -154,13 +154,15 @@ def _measure(
     dataset = prepare(case.data, embedding, stand_ins_for(case.data, embedding, request.stand_ins))
     known["data"] = data_used(dataset)
     info = backend(cell.backend)
-    check_numerics(info, model)
+    model = native(info, model)
     check_kernel(info, model, cell.kernel, cell.device)
     build = info.load()
 
     clock = time.perf_counter()
     network = build(model, cell.kernel, cell.device)
     network.set_weights(initial(model, cell.case_name, cell.seed, dataset.vectors))
+    if model.differences:
+        network.initialize(cell.seed)
     network.synchronize()
     build_seconds = time.perf_counter() - clock
     known["parameters"] = network.parameters()

@@ -1,0 +1,349 @@
+"""Native numerics against what a user of each framework writes: its own modules, optimizers and loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import weights
+from bench.backends.base import BACKENDS, Network, best_kernel, native
+from bench.data.dataset import Dataset, MultiHot, Part
+from bench.errors import Unavailable
+from bench.model import DIFFERENCES, Model, resolve
+from bench.spec import (
+    GRU,
+    KERAS_2_0,
+    LSTM,
+    Bidirectional,
+    Case,
+    Conv1D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAveragePooling1D,
+    Imdb,
+    Layer,
+    SimpleRNN,
+    Suite,
+    Training,
+)
+from bench.training import mask_source, order, train
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on NumPy 2.4
+
+WORDS, LENGTH, ROWS, SEED = 40, 9, 50, 3
+RANDOM = np.random.RandomState(0)
+X = RANDOM.randint(1, WORDS, (ROWS, LENGTH)).astype(np.int32)
+Y = (RANDOM.rand(ROWS) > 0.5).astype(np.float32)
+
+
+def case_of(*layers: Layer, optimizer: str = "adam", **training: Any) -> Case:
+    settings = Training("adam" if optimizer == "adam" else "rmsprop", **{"epochs": 3, "batch_size": 16, **training})
+    return Case("case", Imdb(WORDS, maxlen=LENGTH), (*layers, Dense(1, "sigmoid")), settings)
+
+
+def model_of(backend: str, numerics: str, case: Case) -> Model:
+    resolved = resolve(Suite("suite", "0", "title", KERAS_2_0, (case,)), case, numerics)
+    return native(BACKENDS[backend], resolved)
+
+
+def network_of(backend: str, model: Model, seed: int = SEED, kernel: str | None = None) -> Network:
+    network = BACKENDS[backend].load()(model, kernel or best_kernel(BACKENDS[backend], model, "cpu"), "cpu")
+    network.set_weights(weights.initial(model, "suite/case", seed))
+    if model.differences:
+        network.initialize(seed)
+    return network
+
+
+def trained(backend: str, numerics: str, case: Case) -> Network:
+    """Train as a cell is trained."""
+    model = model_of(backend, numerics, case)
+    network = network_of(backend, model)
+    data = Dataset("made", "0", Part(X, Y))
+    train(network, case, model, data, "suite/case", SEED, measure="accuracy", on_epoch=lambda _: None)
+    return network
+
+
+# --- which differences exist -------------------------------------------------------------------------------------
+
+RNN, POOL = (Embedding(WORDS, 4), LSTM(3)), (Embedding(WORDS, 4), GlobalAveragePooling1D())
+FROZEN = (Embedding(WORDS, 4, trainable=False), GRU(3))
+
+
+@pytest.mark.parametrize(
+    ("backend", "layers", "existing"),
+    [
+        ("torch", RNN, {"init", "optimizer", "bias", "loss", "order"}),
+        ("torch", POOL, {"init", "optimizer", "loss", "order"}),
+        ("torch", FROZEN, {"init", "optimizer", "loss", "order"}),  # both biases of a GRU are trained everywhere
+        ("keras-tensorflow", RNN, {"init", "loss", "embedding-gradient", "order"}),
+        ("keras-tensorflow", FROZEN, {"init", "loss", "order"}),
+    ],
+)
+def test_native_takes_the_differences_that_exist(backend: str, layers: tuple[Layer, ...], existing: set[str]) -> None:
+    assert model_of(backend, "native", case_of(*layers)).differences == existing
+    for name in DIFFERENCES:
+        if name in existing:
+            assert model_of(backend, f"native:{name}", case_of(*layers)).differences == {name}
+        else:
+            with pytest.raises(Unavailable, match=rf"{backend} has no {name} difference"):
+                model_of(backend, f"native:{name}", case_of(*layers))
+
+
+def test_a_difference_that_does_not_exist_is_refused_with_what_lacks_it() -> None:
+    with pytest.raises(Unavailable, match=r"^torch has no embedding-gradient difference: its own is what matched"):
+        model_of("torch", "native:init,embedding-gradient", case_of(*RNN))
+    with pytest.raises(Unavailable, match=r"^torch has no bias difference in this case: "):
+        model_of("torch", "native:bias", case_of(*POOL))
+
+
+def test_the_harness_shuffles_unless_the_framework_does() -> None:
+    class Spy:
+        def __init__(self) -> None:
+            self.orders: list[Any] = []
+
+        def train_epoch(self, x: Any, y: Any, rows: Any, masks: Any) -> Any:
+            self.orders.append(rows)
+            return type("Result", (), {"loss": 0.5, "accuracy": 0.5, "first_bad_step": None})
+
+        def logits(self, x: Any) -> Any:
+            return np.zeros(len(x))
+
+        def synchronize(self) -> None: ...
+
+    case = case_of(*POOL, epochs=2)
+    for numerics, expected in (
+        ("matched", [order("suite/case", SEED, epoch, np.arange(ROWS)) for epoch in (1, 2)]),
+        ("native:order", [np.arange(ROWS)] * 2),
+    ):
+        spy: Any = Spy()
+        data = Dataset("made", "0", Part(X, Y))
+        model = model_of("torch", numerics, case)
+        train(spy, case, model, data, "suite/case", SEED, measure="accuracy", on_epoch=lambda _: None)
+        np.testing.assert_array_equal(spy.orders, expected)
+
+
+# --- torch -------------------------------------------------------------------------------------------------------
+
+
+def plain_torch(case: Case, body: Callable[..., Any], modules: Callable[[Any], list[Any]]) -> list[Any]:
+    """Train as a torch user does: modules made after a manual seed, torch.optim, BCELoss, DataLoader."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(SEED)
+    layers = torch.nn.ModuleList(modules(torch.nn))
+    kind = torch.optim.Adam if case.training.optimizer == "adam" else torch.optim.RMSprop
+    optimizer = kind(layers.parameters(), lr=case.training.learning_rate)
+    rows = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+    loader = torch.utils.data.DataLoader(rows, batch_size=case.training.batch_size, shuffle=True)
+    for _ in range(case.training.epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            torch.nn.BCELoss()(torch.sigmoid(body(x, *layers))[:, 0], y).backward()
+            optimizer.step()
+    with torch.no_grad():
+        return [body(torch.from_numpy(X), *layers)[:, 0].numpy(), sum(p.numel() for p in layers.parameters())]
+
+
+TORCH = {
+    "lstm": (
+        case_of(Embedding(WORDS, 4), LSTM(3), optimizer="rmsprop", learning_rate=0.01),
+        lambda nn: [nn.Embedding(WORDS, 4), nn.LSTM(4, 3, batch_first=True), nn.Linear(3, 1)],
+        lambda x, embedding, lstm, dense: dense(lstm(embedding(x))[0][:, -1]),
+    ),
+    "bidirectional rnn": (
+        case_of(Embedding(WORDS, 4), Bidirectional(SimpleRNN(3)), learning_rate=0.01),
+        lambda nn: [nn.Embedding(WORDS, 4), nn.RNN(4, 3, batch_first=True, bidirectional=True), nn.Linear(6, 1)],
+        lambda x, embedding, rnn, dense: dense(rnn(embedding(x))[1].transpose(0, 1).flatten(1)),
+    ),
+    "gru": (
+        case_of(Embedding(WORDS, 4), GRU(3), learning_rate=0.01),
+        lambda nn: [nn.Embedding(WORDS, 4), nn.GRU(4, 3, batch_first=True), nn.Linear(3, 1)],
+        lambda x, embedding, gru, dense: dense(gru(embedding(x))[0][:, -1]),
+    ),
+    "convolution": (
+        case_of(Embedding(WORDS, 4), Conv1D(5, 3, "relu"), Flatten(), Dense(6, "relu"), optimizer="rmsprop"),
+        lambda nn: [nn.Embedding(WORDS, 4), nn.Conv1d(4, 5, 3), nn.Linear(35, 6), nn.Linear(6, 1)],
+        lambda x, embedding, conv, dense, last: last(
+            dense(conv(embedding(x).transpose(1, 2)).relu().transpose(1, 2).flatten(1)).relu()
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_a_native_torch_cell_is_what_ten_lines_of_torch_train(name: str) -> None:
+    case, modules, body = TORCH[name]
+    logits, parameters = plain_torch(case, body, modules)
+    network = trained("torch", "native", case)
+    np.testing.assert_allclose(network.logits(X), logits, rtol=1e-4, atol=1e-5)
+    assert network.parameters().total == network.parameters().trainable == parameters
+
+
+def test_both_biases_are_counted_and_trained_only_where_native_says_so() -> None:
+    case = case_of(*RNN)
+    one, two = (trained("torch", numerics, case) for numerics in ("matched", "native:bias"))
+    assert (one.parameters().total, one.parameters().stored) == (160 + 96 + 4, 160 + 108 + 4)
+    assert (two.parameters().total, two.parameters().stored) == (160 + 108 + 4, 160 + 108 + 4)
+    start = network_of("torch", model_of("torch", "native:bias", case)).get_weights()[3]
+    np.testing.assert_array_equal(start, [[0, 0, 0, 1, 1, 1, *[0] * 6], [0] * 12])
+    moved = two.get_weights()[3] - start
+    assert np.abs(moved).min() > 0
+    np.testing.assert_allclose(moved[0], moved[1], atol=1e-6)  # one gradient for both
+
+
+@pytest.mark.parametrize("layer", [LSTM(3), SimpleRNN(3), Bidirectional(LSTM(3, return_sequences=True))])
+def test_two_biases_of_the_generic_recurrence_are_those_of_the_fused_one(layer: Layer) -> None:
+    case = case_of(Embedding(WORDS, 4), *((layer, LSTM(2)) if isinstance(layer, Bidirectional) else (layer,)))
+    model = model_of("torch", "native:init,bias", case)
+    fused, generic = (network_of("torch", model, kernel=kernel) for kernel in ("fused", "generic"))
+    for one, other in zip(fused.get_weights(), generic.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert fused.parameters() == generic.parameters()
+    one, other = (network.gradients(X, Y, None) for network in (fused, generic))
+    np.testing.assert_allclose(one.logits, other.logits, rtol=1e-4, atol=1e-6)
+    for expected, found in zip(one.gradients, other.gradients, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-7)
+
+
+def test_torch_own_initialisers_alone_start_the_function_that_torch_starts() -> None:
+    """With one bias in the model, it is the sum of the two that torch draws."""
+    torch = pytest.importorskip("torch")
+    case = case_of(*RNN)
+    found = network_of("torch", model_of("torch", "native:init", case)).logits(X)
+    torch.manual_seed(SEED)
+    embedding, lstm, dense = torch.nn.Embedding(WORDS, 4), torch.nn.LSTM(4, 3, batch_first=True), torch.nn.Linear(3, 1)
+    expected = dense(lstm(embedding(torch.from_numpy(X)))[0][:, -1])[:, 0]
+    np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_pretrained_vectors_stay() -> None:
+    from bench.spec import Glove
+
+    for backend in ("torch", "keras-tensorflow"):
+        case = case_of(Embedding(WORDS, 50, vectors=Glove(50), trainable=False), LSTM(3))
+        model = model_of(backend, "native", case)
+        network = BACKENDS[backend].load()(model, best_kernel(BACKENDS[backend], model, "cpu"), "cpu")
+        vectors = RANDOM.rand(WORDS, 50).astype(np.float32)
+        start = weights.initial(model, "suite/case", SEED, vectors)
+        network.set_weights(start)
+        network.initialize(SEED)
+        drawn = network.get_weights()
+        np.testing.assert_array_equal(drawn[0], vectors)
+        assert np.all(drawn[1] != start[1])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_the_state_of_torchs_own_optimizer_comes_back(optimizer: str) -> None:
+    model = model_of("torch", "native:optimizer", case_of(*RNN, optimizer=optimizer))
+    one, other = network_of("torch", model), network_of("torch", model)
+    assert int(one.get_optimizer_state()[0]) == 0
+    one.train_step(X, Y, None)
+    other.set_weights(one.get_weights())
+    other.set_optimizer_state(one.get_optimizer_state())
+    assert int(other.get_optimizer_state()[0]) == 1
+    for network in (one, other):
+        network.train_step(X, Y, None)
+    for expected, found in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def multi_hot() -> MultiHot:
+    return MultiHot(X.reshape(-1), np.arange(0, ROWS * LENGTH + 1, LENGTH), WORDS)
+
+
+@pytest.mark.parametrize("backend", ["torch", "keras-tensorflow"])
+def test_own_order_trains_every_row_once(backend: str) -> None:
+    """Multi-hot rows, and rows with dropout masks: neither fits into what `fit` or a `TensorDataset` takes whole."""
+    pytest.importorskip("torch" if backend == "torch" else "tensorflow")
+    wide = Case("case", Imdb(WORDS, encoding="multi-hot"), (Dense(1, "sigmoid"),), Training("adam", 1, 16))
+    dropped = case_of(*POOL, Dropout(0.5))
+    for case, x in ((wide, multi_hot()), (dropped, X)):
+        model = replace(model_of(backend, "native:order", case), learning_rate=0.0)
+        network = network_of(backend, model)
+        # Weights do not move, so the mean loss of an epoch is that of its rows, whatever their order.
+        everything = np.arange(ROWS, dtype=np.intp)
+        masks = mask_source(model, "suite/case", SEED, 1)
+        losses = [network.train_epoch(x, Y, everything, masks).loss for _ in range(2)]
+        if masks:
+            assert losses[0] != losses[1]  # another order meets other masks
+        else:
+            expected = network.gradients(x[everything], Y, None).loss
+            np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+# --- Keras -------------------------------------------------------------------------------------------------------
+
+
+def plain_keras(case: Case, *layers: Any) -> Any:
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(SEED)
+    model = keras.Sequential([make() for make in layers])
+    kind = keras.optimizers.Adam if case.training.optimizer == "adam" else keras.optimizers.RMSprop
+    model.compile(kind(case.training.learning_rate), loss="binary_crossentropy", metrics=["accuracy"])
+    history = model.fit(X, Y, batch_size=case.training.batch_size, epochs=case.training.epochs, verbose=0)
+    return model, history.history
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_a_native_keras_cell_is_what_a_sequential_model_trains(optimizer: str) -> None:
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+    case = case_of(Embedding(WORDS, 4), LSTM(3), optimizer=optimizer, learning_rate=0.01)
+    theirs, history = plain_keras(
+        case,
+        lambda: layers.Embedding(WORDS, 4),
+        lambda: layers.LSTM(3),
+        lambda: layers.Dense(1, activation="sigmoid"),
+    )
+    ours = trained("keras-tensorflow", "native", case)
+    for expected, found in zip(theirs.get_weights(), ours.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    model = model_of("keras-tensorflow", "native", case)
+    epochs = train(
+        network_of("keras-tensorflow", model),
+        case,
+        model,
+        Dataset("made", "0", Part(X, Y)),
+        "suite/case",
+        SEED,
+        measure="accuracy",
+        on_epoch=lambda _: None,
+    ).metrics.epochs
+    np.testing.assert_allclose([epoch.loss for epoch in epochs], history["loss"], rtol=1e-5)
+    np.testing.assert_allclose([epoch.accuracy for epoch in epochs], history["accuracy"], rtol=1e-6)
+    # Probabilities inside, logits outside.
+    probabilities = theirs.predict(X, verbose=0)[:, 0]
+    np.testing.assert_allclose(1 / (1 + np.exp(-ours.logits(X))), probabilities, rtol=1e-4)
+
+
+def test_gradients_of_the_loss_on_probabilities_are_those_on_logits_in_tensorflow() -> None:
+    """TensorFlow recovers the logits behind a sigmoid: its loss on probabilities costs nothing (docs/design.md)."""
+    pytest.importorskip("tensorflow")
+    case = case_of(*POOL)
+    one, other = (
+        network_of("keras-tensorflow", model_of("keras-tensorflow", numerics, case)).gradients(X, Y, None)
+        for numerics in ("matched", "native:loss")
+    )
+    assert one.loss == pytest.approx(other.loss, rel=1e-6)
+    for expected, found in zip([one.logits, *one.gradients], [other.logits, *other.gradients], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_the_embedding_gradient_stays_sparse_only_where_native_says_so() -> None:
+    """A word that occurs twice: mean of squares 0.1 (g1^2 + g2^2) instead of 0.1 (g1 + g2)^2 (docs/findings.md)."""
+    pytest.importorskip("tensorflow")
+    x, y = np.array([[1, 1, *range(2, LENGTH)]], np.int32), np.ones(1, np.float32)
+    found = {}
+    for numerics in ("matched", "native:embedding-gradient"):
+        case = case_of(Embedding(WORDS, 1), GlobalAveragePooling1D(), optimizer="rmsprop")
+        network = network_of("keras-tensorflow", model_of("keras-tensorflow", numerics, case))
+        gradient = network.gradients(x, y, None).gradients[0][:, 0]
+        network.train_step(x, y, None)
+        found[numerics] = network.get_optimizer_state()[1][:, 0] / (0.1 * gradient[2] ** 2)
+    np.testing.assert_allclose(found["matched"][1:3], [4, 1], rtol=1e-4)
+    np.testing.assert_allclose(found["native:embedding-gradient"][1:3], [2, 1], rtol=1e-4)
