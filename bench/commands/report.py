@@ -13,12 +13,12 @@ from bench import parity
 from bench.catalog import load
 from bench.errors import UsageError, unknown
 from bench.record import SCHEMA_VERSION
-from bench.report import markdown
+from bench.report import markdown, page
 from bench.report.answers import answers
 from bench.report.tables import Results, Source
 from bench.store import DEFAULT_PATH, Run, Store
 
-WRITERS: dict[str, Callable[[Results, Path], list[Path]]] = {"md": markdown.write}
+WRITERS: dict[str, Callable[[Results, Path], list[Path]]] = {"md": markdown.write, "html": page.write}
 """Formats by name: each writes its files into a folder and returns their paths."""
 
 

@@ -759,7 +759,7 @@ def problems(results: Results) -> pd.DataFrame:
         if record.status != "ok":
             key = (
                 *(getattr(record, name) for name in (*CASE, *VARIANT, "measure", "status")),
-                _one_line(record),
+                one_line(record),
                 results.run_of[id(record)],
             )
             rows.setdefault(key, []).append(str(record.cell))
@@ -767,7 +767,7 @@ def problems(results: Results) -> pd.DataFrame:
     return pd.DataFrame(listed, columns=[*CASE, *VARIANT, "measure", "status", "reason", "run", "cells"]).astype(object)
 
 
-def _one_line(record: Record) -> str:
+def one_line(record: Record) -> str:
     """Return the reason of a record, or the last line of its traceback, on one line."""
     text = (
         record.reason or (record.failure.traceback.strip().splitlines() or [""])[-1]

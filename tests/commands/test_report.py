@@ -98,7 +98,7 @@ def test_report_merges_runs_and_lists_its_files_as_json(
     [
         (["odler"], "unknown run 'odler'; nearest: older"),
         (["older", "quick"], "different profiles"),
-        (["older", "--format", "md,htm"], "unknown format 'htm'; nearest: md"),
+        (["older", "--format", "md,htm"], "unknown format 'htm'; nearest: html"),
         ([], "run empty holds no record yet"),
     ],
 )

@@ -1,0 +1,311 @@
+"""One HTML file of a report: tables to sort and filter, plots that follow the filter, the details of every cell.
+
+It holds its data, its libraries (`assets/README.md`) and nothing from elsewhere, and works by being opened. What comes
+from results reaches the page as JSON and is shown as text; a policy in its head admits no script but the three that are
+written here, by their hashes, and no address at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import jinja2
+from markupsafe import Markup
+
+from bench import describe
+from bench.quantities import QUANTITIES, Quantity, is_headline, value
+from bench.record import Record
+from bench.report import tables
+from bench.report.answers import answers
+from bench.report.tables import CASE, VARIANT, Results
+
+FILE = "page.html"
+FACETS = (*CASE, *VARIANT, "status")
+"""What the page filters by."""
+DIGITS = 6
+"""Significant digits of a figure in the page."""
+LONGEST = 200
+"""Numbers of a raw series that the details show; a longer one is shown by its count, least, median and most."""
+
+_SCRIPTS = ("tabulator.min.js", "chart.umd.min.js", "page.js")
+_STYLES = ("tabulator_simple.min.css", "page.css")
+
+Kind = Literal["text", "count", "percent", "seconds", "bytes", "number"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: the field of a row, its heading, how its values are written, whether it shows at first."""
+
+    field: str
+    title: str
+    kind: Kind = "text"
+    shown: bool = True
+
+
+def write(results: Results, folder: Path) -> list[Path]:
+    """Write the page into `folder`, which is made, and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    path.write_text(page(results), encoding="utf-8")
+    return [path]
+
+
+def page(results: Results) -> str:
+    """Return the page as HTML."""
+    scripts = [_asset(name) for name in _SCRIPTS]
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    names = ", ".join(source.name for source in results.sources)
+    return environment.from_string(_asset("page.html.jinja")).render(
+        title=f"twinbench: {names}",
+        hashes=" ".join(f"'sha256-{_hash(script)}'" for script in scripts),
+        styles=[Markup(_asset(name)) for name in _STYLES],
+        scripts=[Markup(script) for script in scripts],
+        overview=_json(overview(results)),
+        details=_json(details(results)),
+    )
+
+
+def _asset(name: str) -> str:
+    return (importlib.resources.files("bench.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _json(content: Any) -> Markup:
+    """Return JSON that no HTML parser can leave: `<`, `>` and `&` are written as escapes."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _plain(content: Any) -> Any:
+    """Return values as JSON has them: floats of `DIGITS` digits, the infinite and undefined ones by name, no nulls."""
+    if isinstance(content, dict):
+        return {str(key): _plain(one) for key, one in content.items() if one is not None}
+    if isinstance(content, list | tuple):
+        return [_plain(one) for one in content]
+    if isinstance(content, float):
+        return float(f"{content:.{DIGITS}g}") if math.isfinite(content) else str(content)
+    return content
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+def overview(results: Results) -> dict[str, Any]:
+    """Return what the page shows first: `runs`, `answers`, `facets`, and `views`, each with its columns and rows.
+
+    Every row has an `id` by which the page and its address name it, and the fields of `FACETS`.
+    """
+    views = (
+        ("configurations", "Configurations", _CONFIGURATION_COLUMNS, configurations(results)),
+        ("cells", "Cells", _CELL_COLUMNS, cells(results)),
+    )
+    runs = [
+        {
+            "name": source.name,
+            "profile": source.profile,
+            "command": source.command,
+            "started": source.started,
+            "environment": source.environment,
+        }
+        for source in results.sources
+    ]
+    return {
+        "answers": answers(results),
+        "facets": FACETS,
+        "runs": _plain(runs),
+        "views": [
+            {"name": name, "title": title, "columns": _filled(columns, rows), "rows": _plain(rows)}
+            for name, title, columns, rows in views
+        ],
+    }
+
+
+def _filled(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the columns in which any row has a value, and those of the filter."""
+    filled = {name for row in rows for name, content in row.items() if content is not None}
+    return [asdict(column) for column in columns if column.field in filled or column.field in FACETS]
+
+
+def _kind(quantity: Quantity) -> Kind:
+    if quantity.name == "accuracy":
+        return "percent"
+    kinds: dict[str, Kind] = {"s": "seconds", "bytes": "bytes"}
+    return "count" if quantity.kind == "count" else kinds.get(quantity.unit, "number")
+
+
+def _quantities(shown: Iterable[str], left_out: Iterable[str] = ()) -> list[Column]:
+    return [
+        Column(one.name, one.title, _kind(one), one.name in shown)
+        for one in QUANTITIES.values()
+        if one.name not in left_out
+    ]
+
+
+_IDENTITY = [
+    *(Column(name, name) for name in ("case", "suite", "backend", "kernel")),
+    *(Column(name, name, shown=False) for name in ("device", "numerics")),
+    Column("status", "status"),
+]
+_CONFIGURATION_COLUMNS = [
+    *_IDENTITY,
+    Column("n", "n", "count"),
+    Column("accuracy", "accuracy", "percent"),
+    Column("half", "interval ±", "percent"),
+    Column("documented", "documented", "percent"),
+    Column("verdict", "verdict"),
+    Column("epoch", "epoch", "seconds"),
+    Column("ratio", "ratio to Keras", "number"),
+    Column("alone", "timed alone"),
+    *_quantities(("parameters",), left_out=("accuracy", "epoch")),
+    Column("twins", "twins", shown=False),
+    Column("stand_in", "stand-in"),
+]
+_CELL_COLUMNS = [
+    *_IDENTITY,
+    Column("seed", "seed", "count"),
+    Column("repeat", "repeat", "count", shown=False),
+    Column("measure", "measure", shown=False),
+    *_quantities(("step", "epoch", "accuracy", "loss", "parameters")),
+    Column("epochs_run", "epochs", "count"),
+    Column("seconds", "whole cell", "seconds", shown=False),
+    Column("alone", "timed alone", shown=False),
+    Column("stand_in", "stand-in"),
+    Column("run", "run", shown=False),
+    Column("reason", "reason"),
+]
+
+
+def cells(results: Results) -> list[dict[str, Any]]:
+    """Return one row per record, in the order of the suites."""
+    rows = []
+    for record in _in_order(results):
+        row = {name: getattr(record, name) for name in (*FACETS, "seed", "repeat", "measure", "seconds")}
+        row |= {name: value(record, name) for name in QUANTITIES}
+        row |= {
+            "id": identity(record),
+            "epochs_run": len(record.metrics.epochs) if record.metrics else None,
+            "alone": _yes(is_headline(record)) if record.timing else None,
+            "stand_in": record.data.stand_in if record.data else None,
+            "run": results.run_of[id(record)],
+            "reason": None if record.status == "ok" else tables.one_line(record),
+        }
+        rows.append(row)
+    return rows
+
+
+def _in_order(results: Results) -> list[Record]:
+    places = [(suite.name, case.name) for suite in results.reported_suites() for case in suite.cases]
+    order = {place: number for number, place in enumerate(places)}
+    return sorted(
+        results.records, key=lambda record: (order.get((record.suite, record.case), len(order)), identity(record))
+    )
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"
+
+
+def identity(record: Record) -> str:
+    """Return the name of a record, unique in a report: the cell's, its repeat unless it is the first, and measure."""
+    repeat = f" repeat {record.repeat}" if record.repeat else ""
+    return f"{record.cell}{repeat} {record.measure}"
+
+
+def configurations(results: Results) -> list[dict[str, Any]]:
+    """Return one row per case and variant: `tables.accuracy` and `tables.timing` beside medians of other quantities.
+
+    A case of a reported suite that has no record has one row, `not run`.
+    """
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for timing in tables.timing(results).to_dict("records"):
+        row = {name: timing[name] for name in (*FACETS, "epoch", "ratio", "n")}
+        row["alone"] = None if timing["headline"] is None else _yes(timing["headline"])
+        found[tuple(row[name] for name in (*CASE, *VARIANT))] = row
+    for accuracy in tables.accuracy(results).to_dict("records"):
+        row = found.get(tuple(accuracy[name] for name in (*CASE, *VARIANT)), {})
+        if row and accuracy["main"] and "half" not in row:
+            row |= {name: accuracy[name] for name in ("half", "documented", "verdict", "n", "stand_in", "status")}
+            row["accuracy"] = accuracy["mean"]
+    members: dict[tuple[Any, ...], list[Record]] = {}
+    for record in results.records:
+        members.setdefault(tuple(getattr(record, name) for name in (*CASE, *VARIANT)), []).append(record)
+    for key, row in found.items():
+        row["id"] = _configuration(key)
+        if key in members:
+            row |= {name: _typical(members[key], one) for name, one in QUANTITIES.items() if name not in row}
+            row["twins"] = results.twin_mark([row]) if results.twins else None
+            if any(record.status == "ok" for record in members[key]):
+                row["status"] = "ok"
+    return list(found.values())
+
+
+def _configuration(key: Sequence[Any]) -> str:
+    suite, case, *variant = key
+    return f"{suite}/{case}" + (f"@{','.join(variant)}" if all(variant) else "")
+
+
+def _typical(records: Sequence[Record], quantity: Quantity) -> float | None:
+    """Return the median over records; of times only those that may be compared, unless there are none."""
+    headline = [record for record in records if is_headline(record)]
+    counted = headline if quantity.kind == "time" and headline else records
+    found = [figure for record in counted if (figure := value(record, quantity.name)) is not None]
+    return median(found) if found else None
+
+
+# --- details -----------------------------------------------------------------------------------------------------
+
+
+def details(results: Results) -> dict[str, Any]:
+    """Return what the page shows on demand: `records` by id, and `cases` by name.
+
+    Equal parameter counts are held once, in `parameters`, and named by their place; epochs are held as columns.
+    """
+    parameters: dict[str, int] = {}
+    counts: list[Any] = []
+    records = {}
+    for record in results.records:
+        content = record.model_dump(mode="json")
+        if record.parameters:
+            known = record.parameters.model_dump_json()
+            if known not in parameters:
+                parameters[known] = len(counts)
+                counts.append(content["parameters"])
+            content["parameters"] = parameters[known]
+        if record.metrics:
+            epochs = content["metrics"]["epochs"]
+            content["metrics"]["epochs"] = (
+                {name: [line[name] for line in epochs] for name in epochs[0]} if epochs else {}
+            )
+        if record.timing:
+            content["timing"] = {name: _series(figures) for name, figures in content["timing"].items()}
+        records[identity(record)] = content
+    cases = {
+        f"{suite.name}/{case.name}": {
+            "document": f"{suite.document}, {suite.title}",
+            "layers": describe.layers(case),
+            "notes": list(case.notes),
+            "chosen here": case.ours,
+        }
+        for suite in results.reported_suites()
+        for case in suite.cases
+    }
+    return {"records": _plain(records), "parameters": _plain(counts), "cases": _plain(cases)}
+
+
+def _series(figures: Any) -> Any:
+    if not isinstance(figures, list) or len(figures) <= LONGEST or not isinstance(figures[0], float):
+        return figures
+    return {"count": len(figures), "least": min(figures), "median": median(figures), "most": max(figures)}
