@@ -127,13 +127,14 @@ class SeenKernel(_Part):
 class KernelProof(_Part):
     """Whether the kernel that a cell claims is the one that ran.
 
-    `how`: by which means it was seen. `met` is None where that could not be told; `reason` says why, or what is missing
-    from the claim.
+    `how`: by which means it was seen. `share`: that of the recurrences in the time, backward passes included. `met` is
+    None where that could not be told; `reason` says why, or what is missing from the claim.
     """
 
     claimed: Kernel
     how: str
     seen: list[SeenKernel]
+    share: float | None = None
     met: bool | None
     reason: str | None = None
 

@@ -50,6 +50,29 @@ class Gradients:
     gradients: Arrays
 
 
+@dataclass(frozen=True)
+class Executed:
+    """An operation, a loop or a device kernel that ran: how often, and its seconds on the device.
+
+    `within` names the entry whose seconds contain these; the entries without one are disjoint.
+    """
+
+    name: str
+    calls: int
+    seconds: float
+    within: str | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a profiler saw of some training steps. `how` says by which means; `seconds` is all their device time."""
+
+    how: str
+    steps: int
+    seconds: float
+    ran: tuple[Executed, ...]
+
+
 class Network(Protocol):
     """A built model with its optimizer, on its device. Weights and gradients travel in Keras's layout."""
 
@@ -91,6 +114,13 @@ class Network(Protocol):
 
     def synchronize(self) -> None:
         """Wait until the device has finished everything asked of it."""
+
+    def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
+        """Make `steps` optimizer steps on one batch under the framework's profiler; say what ran in them.
+
+        A recurrence appears under a name that `bench.measure.kernels` knows: that of its fused operation, or of its
+        loop, or else as operations that ran once for every time step.
+        """
 
 
 class Build(Protocol):

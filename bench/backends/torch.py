@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, backend, check_kernel
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, backend, check_kernel
 from bench.backends.torch_layers import make
 from bench.backends.torch_native import TorchOptimizer, probability_loss, shuffled
 from bench.backends.torch_optimizers import KerasAdam, KerasRMSprop
+from bench.backends.torch_trace import trace_steps
 from bench.data.dataset import Features, Rows
 from bench.errors import Unavailable
 from bench.model import Model
@@ -188,6 +189,11 @@ class TorchNetwork:
         """Wait for the device."""
         if self._device.type == "cuda":
             torch.cuda.synchronize()
+
+    def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
+        """Make `steps` optimizer steps under torch.profiler."""
+        batch, target, drawn = self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()]
+        return trace_steps(lambda: self._step(batch, target, drawn), steps, self._device)
 
 
 def _optimizer(model: Model, trained: list[nn.Parameter]) -> KerasAdam | KerasRMSprop | TorchOptimizer:

@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, BackendInfo, Dtype, EpochResult, Floats, Gradients, MaskSource
+from bench.backends.base import Arrays, BackendInfo, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
 from bench.data.dataset import Features, Rows
 from bench.errors import BenchError, Unavailable
 from bench.model import Model
@@ -149,3 +149,8 @@ class RemoteNetwork:
     def synchronize(self) -> None:
         """Wait for the device."""
         self._call("synchronize")
+
+    def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
+        """Make `steps` optimizer steps under the framework's profiler; say what ran in them."""
+        found: Trace = self._call("trace", x, y, masks, steps)
+        return found

@@ -1,0 +1,117 @@
+"""What ran in TensorFlow training steps: the operations that its profiler saw, and those of the traced graph.
+
+The profiler names an operation by its path and type, `twin_model/lstm/while/body/_1/.../MatMul:MatMul`. All that ran in
+one loop is one entry, `While twin_model/lstm`; its calls are the passes through its body. The graph is asked for loops
+and recurrent operations that the profiler did not see: where XLA compiled the step, it sees no operation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+from bench.backends.base import Executed, Trace
+from bench.spec import Device
+
+PATH_AND_TYPE = re.compile(r"(?P<path>[\w.\-/]+):(?P<type>[A-Za-z_]\w*)")
+LOOP = re.compile(
+    r"gradient_tape/(?P<backward>.+?)/while(_\d+)?/.*while(_\d+)?_grad/(body|cond)/"
+    r"|(?P<forward>.+?)/while(_\d+)?/(body|cond)/"
+)
+TELLING = re.compile(r"(Stateless)?While|CudnnRNN\w*")
+
+
+class Ran(NamedTuple):
+    """An operation that ran once: its place in the graph, its type, its seconds on the device."""
+
+    path: str
+    type: str
+    seconds: float
+
+
+def trace_steps(step: Callable[[], object], steps: int, device: Device, graph: Any) -> Trace:
+    """Return what `steps` calls of `step` ran; `graph` is the one they were traced to, None where it is not known."""
+    with TemporaryDirectory() as folder:
+        tf.profiler.experimental.start(folder)
+        for _ in range(steps):
+            step()
+        tf.test.experimental.sync_devices()
+        tf.profiler.experimental.stop()
+        spaces = [xplane_pb2.XSpace.FromString(file.read_bytes()) for file in Path(folder).rglob("*.xplane.pb")]
+    ran = [event for space in spaces for event in executed(space, device)]
+    how = f"operations of TensorFlow's profiler, {'GPU' if device == 'cuda' else 'CPU'} time, and of the traced graph"
+    entries = list(grouped(ran))
+    entries += in_graph_only(operations(graph), entries, steps) if graph is not None else []
+    return Trace(how, steps, sum(event.seconds for event in ran), tuple(entries))
+
+
+def executed(space: Any, device: Device) -> Iterator[Ran]:
+    """Return the operations of a profile; on a GPU an operation's seconds are those of its kernels there.
+
+    Host events are named `path:type`; GPU events name a kernel, their stat `tf_op` the operation
+    (tsl/profiler/utils/xplane_schema.h).
+    """
+    on_gpu = device == "cuda"
+    for plane in space.planes:
+        kernels = plane.name.startswith("/device:GPU")
+        if kernels != on_gpu and not plane.name.startswith("/host"):
+            continue
+        for line in plane.lines:
+            for event in line.events:
+                name = _operation(plane, event) if kernels else plane.event_metadata[event.metadata_id].name
+                match = PATH_AND_TYPE.fullmatch(name)
+                if match:
+                    counted = kernels or not on_gpu
+                    yield Ran(match["path"], match["type"], event.duration_ps / 1e12 if counted else 0.0)
+
+
+def _operation(plane: Any, event: Any) -> str:
+    for stat in event.stats:
+        if plane.stat_metadata[stat.metadata_id].name == "tf_op":
+            return str(plane.stat_metadata[stat.ref_value].name if stat.ref_value else stat.str_value)
+    return ""
+
+
+def grouped(ran: Iterable[Ran]) -> Iterator[Executed]:
+    """Return the entries of a trace: loops with what ran in them, and everything else by type; the longest first."""
+    calls: Counter[tuple[str, str | None]] = Counter()
+    seconds: dict[tuple[str, str | None], float] = defaultdict(float)
+    by_path: dict[str, Counter[str]] = defaultdict(Counter)
+    for path, kind, took in ran:
+        inside = LOOP.match(path)
+        if inside is None:
+            calls[kind, None] += 1
+            seconds[kind, None] += took
+            continue
+        loop = f"While {inside['forward']}" if inside["forward"] else f"While {inside['backward']}, backward"
+        by_path[loop][path] += 1
+        seconds[loop, None] += took
+        calls[loop, kind] += 1
+        seconds[loop, kind] += took
+    for loop, paths in by_path.items():
+        calls[loop, None] = max((number for path, number in paths.items() if "/body/" in path), default=0)
+    for (entry, detail), took in sorted(seconds.items(), key=lambda item: -item[1]):
+        number = calls[entry, detail]
+        yield Executed(entry, number, took) if detail is None else Executed(detail, number, took, entry)
+
+
+def operations(graph: Any) -> Counter[str]:
+    """Return how often each type of operation is in a graph and in the functions that it calls."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    return Counter(node.op for node in nodes)
+
+
+def in_graph_only(types: Counter[str], entries: Iterable[Executed], steps: int) -> Iterator[Executed]:
+    """Return loops and recurrent operations that a graph has and of which no execution was seen."""
+    seen = {entry.name.split(" ")[0] for entry in entries}
+    for kind, number in types.items():
+        if TELLING.fullmatch(kind) and kind.removeprefix("Stateless") not in seen:
+            yield Executed(kind, number * steps, 0.0)

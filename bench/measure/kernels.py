@@ -1,0 +1,133 @@
+"""Whether the kernel that a cell claims is the one that ran: rules on the names that a profiler saw.
+
+A backend tells what ran (`Network.trace`); no framework is imported here. Known are, with where the names come from:
+
+- fused on a GPU: `aten::_cudnn_rnn` (torch, aten/src/ATen/native/native_functions.yaml), the operations `CudnnRNN` to
+  `CudnnRNNV3` (TensorFlow, core/ops/cudnn_rnn_ops.cc), a custom call of `cudnn_rnn` (JAX, jaxlib/gpu_rnn.py);
+- fused on a CPU: torch's own layers, `aten::lstm`, `aten::gru`, `aten::rnn_tanh`, however they are computed. On a GPU
+  the same operations run step by step where cuDNN is not taken, so there they prove nothing;
+- a loop: `While` (TensorFlow's graph), `while` (XLA's), torch's own cells (`aten::_thnn_fused_lstm_cell`), a recurrence
+  of `bench.backends.torch_recurrence`, or matrix products that ran at least once for every step of every layer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import numpy as np
+
+from bench.backends.base import Executed, Network, Trace
+from bench.data.dataset import Dataset
+from bench.errors import BenchError
+from bench.model import BuiltLayer, Model
+from bench.record import KernelProof, SeenKernel
+from bench.spec import GRU, LSTM, Bidirectional, Case, Device, Kernel, SimpleRNN
+from bench.training import mask_source, order, split
+
+TRACED_STEPS = 3
+MOST_SEEN = 12
+"""Names that a record keeps; those that prove the claim come first."""
+
+FUSED = {
+    "cpu": re.compile(r"aten::(lstm|gru|rnn_tanh|rnn_relu)"),
+    "cuda": re.compile(r"aten::_cudnn_rnn|CudnnRNN(V2|V3)?|custom-call cudnn_rnn(_ffi)?"),
+}
+"""One call of these is one recurrent layer, in one direction."""
+RECURRENT = re.compile(
+    r"aten::(lstm|gru|rnn_tanh|rnn_relu|_cudnn_rnn(_backward)?)(, backward)?"
+    r"|CudnnRNN\w*|custom-call cudnn_rnn\w*|[Ww]hile( .*)?|_(SimpleRNN|LSTM|GRUBefore|GRUAfter)(, backward)?"
+)
+"""Names under which a recurrence, fused or not, is one entry."""
+LOOP = re.compile(r"[Ww]hile( .*)?|_(SimpleRNN|LSTM|GRUBefore|GRUAfter)")
+
+Seen = Literal["fused", "partly fused", "generic", "none"]
+
+
+class KernelClaim(BenchError):
+    """Another kernel ran than the cell claims; the cell ends `failed` (exit code 3)."""
+
+    exit_code = 3
+
+
+def observe(
+    network: Network, case: Case, model: Model, dataset: Dataset, name: str, seed: int, kernel: Kernel, device: Device
+) -> KernelProof:
+    """Train some steps on a full batch under the profiler and return what they prove.
+
+    They change the network's weights: everything else about the cell is measured before.
+    """
+    rows = order(name, seed, 1, split(case, dataset, seed).rows)[: model.batch_size]
+    x, y = dataset.train.x[rows], np.asarray(dataset.train.y[rows])
+    masks = mask_source(model, name, seed, 1)
+    drawn = masks(0, len(rows)) if masks else None
+    network.train_step(x, y, drawn)  # whatever is compiled on a first call is not traced
+    return prove(kernel, device, model, network.trace(x, y, drawn, TRACED_STEPS))
+
+
+def prove(claimed: Kernel, device: Device, model: Model, trace: Trace) -> KernelProof:
+    """Return whether what ran is what was claimed; None as the verdict where the profiler saw nothing at all."""
+    seen = [
+        SeenKernel(
+            name=f"{entry.within} > {entry.name}" if entry.within else entry.name,
+            calls=round(entry.calls / trace.steps),
+            share=entry.seconds / trace.seconds if trace.seconds else None,
+        )
+        for entry in _telling(trace, device)
+    ]
+    proof = KernelProof(claimed=claimed, how=trace.how, seen=seen, share=recurrent_share(trace, model), met=None)
+    if not trace.ran:
+        proof.reason = "the profiler saw nothing"
+        return proof
+    found = classify(trace, device, model)
+    proof.met = found == claimed
+    if not proof.met:
+        names = ", ".join(kernel.name for kernel in seen)
+        proof.reason = f"kernel claim not met: claimed {claimed}, seen {found} ({names})"
+    return proof
+
+
+def classify(trace: Trace, device: Device, model: Model) -> Seen:
+    """Return which kernel ran: `fused` only where every recurrent layer, and both of its directions, did."""
+    calls = sum(entry.calls for entry in trace.ran if FUSED[device].fullmatch(entry.name))
+    if calls:
+        return "fused" if calls >= _one_way_layers(model) * trace.steps else "partly fused"
+    looped = any(LOOP.fullmatch(entry.name) or _once_a_step(entry, trace, model) for entry in trace.ran)
+    return "generic" if looped else "none"
+
+
+def recurrent_share(trace: Trace, model: Model) -> float | None:
+    """Return the share of the time that went into recurrences, their backward passes included; None where unknown.
+
+    Where a framework loops in Python, these are the operations that ran at least once for every time step.
+    """
+    if not trace.seconds:
+        return None
+    disjoint = [entry for entry in trace.ran if entry.within is None]
+    whole = [entry for entry in disjoint if RECURRENT.fullmatch(entry.name)]
+    counted = whole or [entry for entry in disjoint if _once_a_step(entry, trace, model)]
+    return sum(entry.seconds for entry in counted) / trace.seconds
+
+
+def _once_a_step(entry: Executed, trace: Trace, model: Model) -> bool:
+    """Return whether an entry ran once for every time step, of the shortest sequence; never without a recurrence."""
+    lengths = [built.input_shape[0] for built in _recurrent_layers(model)]
+    return bool(lengths) and entry.calls >= min(lengths) * trace.steps
+
+
+def _recurrent_layers(model: Model) -> list[BuiltLayer]:
+    return [built for built in model.layers if isinstance(built.layer, SimpleRNN | LSTM | GRU | Bidirectional)]
+
+
+def _one_way_layers(model: Model) -> int:
+    return sum(2 if isinstance(built.layer, Bidirectional) else 1 for built in _recurrent_layers(model))
+
+
+def _telling(trace: Trace, device: Device) -> list[Executed]:
+    """Return what a record keeps of a trace: what is fused or a loop, then what is in it, each by time."""
+
+    def rank(entry: Executed) -> tuple[int, float]:
+        proves = FUSED[device].fullmatch(entry.name) or LOOP.fullmatch(entry.name)
+        return (0 if proves else 1 if RECURRENT.fullmatch(entry.name) else 2), -entry.seconds
+
+    return sorted(trace.ran, key=rank)[:MOST_SEEN]
