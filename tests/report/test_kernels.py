@@ -1,0 +1,115 @@
+"""`kernels.md`, read back by a Markdown parser, from records made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from markdown_it import MarkdownIt
+
+from bench.record import KernelProof, Record, SeenKernel, Timing
+from bench.report import kernels
+from bench.report.tables import Results
+from bench.spec import GRU, KERAS_2_3, LSTM, Case, Dense, Embedding, Imdb, Suite, Training
+
+Maker = Callable[..., Record]
+Gather = Callable[..., Results]
+
+PARSER = MarkdownIt("commonmark").enable("table")
+DATA = Imdb(num_words=50, maxlen=10)
+SUITE = Suite(
+    "demo",
+    document="9",
+    title="Title | with <b>pipe</b>",
+    era=KERAS_2_3,
+    cases=tuple(
+        Case(
+            name, data=DATA, layers=(Embedding(50, 8), layer, Dense(1, "sigmoid")), training=Training("adam", epochs=2)
+        )
+        for name, layer in (("lstm", LSTM(3)), ("gru", GRU(3)))
+    ),
+)
+HOSTILE = 'void k<float, 4>(int) | <img src=x onerror="alert(1)"> `tick'
+
+
+def timed(record: Maker, cell: str, step: float, met: bool | None, *names: str, share: float = 0.5, **more: Any) -> Any:
+    timing = Timing(build=0.1, first_epoch=1.0, epochs=[1.0], steps=10, total=3.0, alone=True, step=step)
+    claimed: Any = cell.split(",")[1]
+    proof = KernelProof(
+        claimed=claimed,
+        how="torch.profiler, CPU time",
+        seen=[SeenKernel(name=name, calls=2, share=share) for name in names],
+        share=share,
+        met=met,
+        reason=None if met else "kernel claim not met: claimed fused, seen generic (x)",
+    )
+    failed = {"status": "failed", "reason": proof.reason} if met is False else {"status": "ok"}
+    return record(cell, timing=timing, kernel_proof=proof, **failed | more)
+
+
+def rows_of(text: str) -> list[list[str]]:
+    rows: list[list[str]] = []
+    tokens = PARSER.parse(text)
+    for before, token in pairwise(tokens):
+        if token.type == "tr_open":
+            rows.append([])
+        elif before.type in ("th_open", "td_open"):
+            rows[-1].append("".join(child.content for child in token.children or ()))
+    return rows
+
+
+def test_fused_is_paired_with_generic_by_seed_and_repeat(record: Maker, results: Gather) -> None:
+    records = [
+        timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.010, True, "aten::lstm", repeat=0),
+        timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.020, True, "aten::lstm", repeat=1, share=0.7),
+        timed(record, "demo/lstm@torch,generic,cpu,documented#0", 0.030, True, "_LSTM", repeat=0),
+        timed(record, "demo/lstm@torch,generic,cpu,documented#0", 0.080, True, "_LSTM", repeat=1),
+        timed(record, "demo/lstm@torch,generic,cpu,documented#0", 9.0, True, "_LSTM", repeat=2),
+        timed(record, "demo/lstm@keras-tensorflow,generic,cpu,documented#0", 1.0, True, "While lstm"),
+    ]
+    frame = kernels.frame(results([SUITE], records))
+    fused = frame[frame["kernel"] == "fused"].iloc[0]
+    assert (fused["speedup"], fused["low"], fused["high"], fused["pairs"]) == (3.5, 3.0, 4.0, 2)
+    assert (fused["share"], fused["step"]) == (0.6, 0.015)
+    assert frame[frame["kernel"] != "fused"]["speedup"].isna().all()
+    assert kernels.answers(frame) == [
+        "The kernel claimed is the one that ran in 3 of 3 timed variants.",
+        "torch on cpu: the fused kernel makes 3.50 times as many training steps a second as the generic one "
+        "(median of 1 case).",
+    ]
+
+
+def test_a_claim_that_does_not_hold_is_shown_and_its_times_are_not_used(record: Maker, results: Gather) -> None:
+    records = [
+        timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.010, False, "_LSTM"),
+        timed(record, "demo/lstm@torch,generic,cpu,documented#0", 0.030, True, "_LSTM"),
+        timed(record, "demo/gru@torch,fused,cpu,documented#0", 0.010, None),
+        record("demo/gru@torch,generic,cpu,documented#0", status="unavailable", reason="no | such"),
+    ]
+    page = kernels.page(results([SUITE], records))
+    rows = rows_of(page)
+    assert [row[:4] for row in rows[1:]] == [
+        ["lstm", "torch", "fused", "not met"],
+        ["lstm", "torch", "generic", "holds"],
+        ["gru", "torch", "fused", "not proven"],
+        ["gru", "torch", "generic", "unavailable"],
+    ]
+    assert rows[1][5:8] == ["–", "–", "–"]
+    assert "1 of 3 timed variants, 1 not met, 1 not proven." in page
+    assert "demo/lstm@torch,fused,cpu,documented: kernel claim not met" in page
+    assert "no \\| such" in page
+
+
+def test_names_are_shown_as_text(record: Maker, results: Gather) -> None:
+    page = kernels.page(
+        results([SUITE], [timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.01, True, HOSTILE)])
+    )
+    assert rows_of(page)[1][-1] == f"{HOSTILE} ×2"
+    assert "<img" not in PARSER.render(page)
+
+
+def test_where_nothing_was_traced_it_says_not_run(record: Maker, results: Gather) -> None:
+    page = kernels.page(results([SUITE], [record("demo/lstm@torch,fused,cpu,documented#0", epoch_seconds=(1, 1))]))
+    assert "not run" in page
+    assert rows_of(page)[1][3] == "not traced"
