@@ -54,9 +54,13 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command; print a `BenchError` as one message and exit with its code."""
+    """Run the command; print a `BenchError` as one message and exit with its code.
+
+    A verb finds the words that it was called with in its context's `obj`.
+    """
     try:
-        outcome: Any = cli.main(args=args, prog_name="bench", standalone_mode=False)
+        words = sys.argv[1:] if args is None else args
+        outcome: Any = cli.main(words, "bench", standalone_mode=False, obj=words)
     except BenchError as error:
         click.echo(f"bench: {error}", err=True)
         sys.exit(error.exit_code)

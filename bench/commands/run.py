@@ -7,11 +7,10 @@ import itertools
 import json
 import shlex
 import signal
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -115,7 +114,7 @@ def command(context: click.Context, /, **_: Any) -> int:
         if params["dry_run"]:
             return _dry_run(cells, as_json=params["as_json"])
         store = store or opened.enter_context(Store(path, create=True))
-        return _execute(params, store, stored, matrix, cells, already)
+        return _execute(["bench", *context.obj], params, store, stored, matrix, cells, already)
 
 
 # --- before ------------------------------------------------------------------------------------------------------
@@ -223,15 +222,20 @@ def _dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
 
 
 def _execute(
-    params: dict[str, Any], store: Store, stored: Run | None, matrix: Matrix, cells: list[PlannedCell], already: int
+    words: list[str],
+    params: dict[str, Any],
+    store: Store,
+    stored: Run | None,
+    matrix: Matrix,
+    cells: list[PlannedCell],
+    already: int,
 ) -> int:
     threads = params["threads"] or cores()
     environment = fingerprint(threads)
     if stored is None:
         options = {name: params[name] for name in _KEPT} | {"measure": matrix.measure, "threads": threads}
-        stored = store.create_run(
-            params["name"] or free_name(store), matrix.profile, environment, ["bench", *sys.argv[1:]], options
-        )
+        name = params["name"] or free_name(run.name for run in store.runs())
+        stored = store.create_run(name, matrix.profile, environment, words, options)
     else:
         changed = [key for key in environment if environment[key] != stored.environment.get(key)]
         if changed:
@@ -256,10 +260,10 @@ def _execute(
     return 3 if any(_counts(record, planned) for record, planned in _pairs(records, cells)) else 0
 
 
-def free_name(store: Store) -> str:
-    """Name a run by the second it begins in; a second run of that second has a number behind it."""
+def free_name(names: Iterable[str]) -> str:
+    """Name a run by the second it begins in, with a number behind it where that is among the `names` in use."""
     name = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    taken = {run.name for run in store.runs()}
+    taken = set(names)
     numbered = (f"{name}-{number}" for number in itertools.count(2))
     return next(free for free in itertools.chain([name], numbered) if free not in taken)
 

@@ -151,6 +151,6 @@ def test_runs_that_begin_in_one_second_have_names_of_their_own(tmp_path: Path, m
     names = []
     with Store(tmp_path / "s.sqlite", create=True) as store:
         for _ in range(3):
-            names.append(free_name(store))
+            names.append(free_name(run.name for run in store.runs()))
             store.create_run(names[-1], "quick", {}, [], {})
     assert names == ["2026-01-02-030405", "2026-01-02-030405-2", "2026-01-02-030405-3"]

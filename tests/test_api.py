@@ -1,0 +1,98 @@
+"""`import bench` as a notebook uses it, beside the command that it stands for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.errors import SuiteError, UsageError
+from bench.spec import Suite
+from bench.store import Store
+from tests.conftest import HERE, Bench
+
+NOTEBOOK = """
+import json, sys
+sys.path.insert(0, {here!r})
+import fake_bench
+fake_bench.install()
+import bench
+
+frame = bench.run("fake/fine", "fake/raises", backends=["fake"], profile="documented", suites=["suite.py"],
+                  seeds=2, store="kept.sqlite", name="first")
+again = bench.run("fake/fine@fake#0", profile="documented", suites=["suite.py"], store="kept.sqlite")
+print(json.dumps({{
+    "first": frame[["case", "seed", "status", "reason"]].fillna("").values.tolist(),
+    "again": again["case"].tolist(),
+    "latest": bench.results(store="kept.sqlite").equals(again),
+    "both": bench.results("first", again["run"][0], store="kept.sqlite")["run"].tolist(),
+}}))
+"""
+
+
+def test_a_notebook_runs_cells_and_reads_them_again(fake_bench: Bench) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK.format(here=str(HERE))],
+        env=fake_bench.environment,
+        cwd=fake_bench.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)  # nothing else is printed there
+    ended = {(case, seed): (status, reason.partition("\n")[0]) for case, seed, status, reason in told["first"]}
+    assert ended["fine", 0] == ended["fine", 1] == ("ok", "")
+    assert {ended["raises", seed][0] for seed in (0, 1)} == {"failed"}
+    assert told["again"] == ["fine"]
+    assert told["latest"]
+    assert told["both"][:-1] == ["first"] * 4
+    with Store(fake_bench.folder / "kept.sqlite") as store:
+        first, second = store.runs()
+    assert second.name == told["both"][-1]
+    assert first.command[:2] == ["bench", "run"]
+    repeated = fake_bench("--dry-run", *first.command[2:])
+    assert len(repeated.stdout.splitlines()) == 5, "the stored command runs the same four cells"
+
+
+def test_what_is_wrong_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown backend 'troch'; nearest: torch"):
+        bench.run(backends=["troch"], store=tmp_path / "s.sqlite")
+    with pytest.raises(UsageError, match="--seeds"):
+        bench.run(seeds=0, store=tmp_path / "s.sqlite")
+    with pytest.raises(UsageError, match="no store at"):
+        bench.results(store=tmp_path / "s.sqlite")
+    assert not (tmp_path / "s.sqlite").exists()
+
+
+def test_suites_are_found_by_name_and_by_file(tmp_path: Path) -> None:
+    ours = bench.load_suite("imdb-rnn")
+    assert isinstance(ours, Suite)
+    assert (ours.document, ours.cases[0].name) == ("000", "simple-rnn")
+    file = tmp_path / "mine.py"
+    file.write_text("from bench.spec import *\nSUITE = Suite('mine', 'none', 'Mine', KERAS_3, ())\n")
+    assert bench.load_suite(file).name == "mine"
+    with pytest.raises(UsageError, match="unknown suite 'imdb-rn'; nearest: imdb-rnn"):
+        bench.load_suite("imdb-rn")
+    file.write_text("SUITE = 1\n")
+    with pytest.raises(SuiteError, match=r"mine\.py declares no suite"):
+        bench.load_suite(file)
+    with pytest.raises(UsageError, match="does not exist"):
+        bench.load_suite(tmp_path / "gone.py")
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    heavy = "{'pandas', 'rich', 'sqlite3', 'scipy', 'matplotlib', 'torch', 'tensorflow', 'keras', 'jax'}"
+    script = f"import sys, bench; bench.run; bench.load_suite('imdb-rnn'); print({heavy} & set(sys.modules) or 'none')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("none\n", "")
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="it has load_suite, results, run"):
+        bench.reports  # type: ignore[attr-defined]  # noqa: B018
+    assert {"load_suite", "results", "run"} <= set(dir(bench))
