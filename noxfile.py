@@ -52,8 +52,8 @@ def bench_gpu(session: nox.Session) -> None:
 
 @nox.session(python=False, tags=["measure"])
 def report(session: nox.Session) -> None:
-    """Write the tables of the latest run, or of the runs named, again."""
-    leave(bench_command(session, "report", "--out", str(REPORTS), *session.posargs))
+    """Write the committed reports, their index and README's tables again; `-- --check` says which are stale."""
+    leave(bench_command(session, "report", "--index", "reports", *session.posargs))
 
 
 def run_and_report(session: nox.Session, *arguments: str) -> None:

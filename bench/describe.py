@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any
 
-from bench.spec import ActivationLayer, Bidirectional, Case, Dense, Documented, Glove, Layer, Word2Vec
+from bench.spec import (
+    GRU,
+    LSTM,
+    ActivationLayer,
+    Bidirectional,
+    Case,
+    Dense,
+    Documented,
+    Glove,
+    Layer,
+    SimpleRNN,
+    Word2Vec,
+)
 
 SEPARATOR = " · "
 
@@ -49,6 +61,13 @@ def _argument(name: str, value: Any) -> str:
         case (("dropout" | "recurrent_dropout" | "reset_after" | "recurrent_activation"), _):
             return f"{name}={value}"
     return str(value)
+
+
+def recurrence(case: Case) -> str:
+    """Return the kinds of the case's recurrent layers (`LSTM`, `LSTM and SimpleRNN`), or `no recurrent layer`."""
+    inner = [layer.layer if isinstance(layer, Bidirectional) else layer for layer in case.layers]
+    kinds = sorted({type(layer).__name__ for layer in inner if isinstance(layer, LSTM | GRU | SimpleRNN)})
+    return " and ".join(kinds) or "no recurrent layer"
 
 
 def documented_accuracy(documented: Documented) -> tuple[str, float] | None:

@@ -30,6 +30,15 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """A ratio and the bounds of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What became of a documented figure: the prediction interval it was held against, or why it was not."""
 
@@ -63,6 +72,22 @@ def prediction_interval(values: ArrayLike) -> tuple[float, float]:
         return math.nan, math.nan
     mean, half = float(array.mean()), _t(n) * _deviation(array) * math.sqrt(1 + 1 / n)
     return mean - half, mean + half
+
+
+def ratio_interval(numerator: ArrayLike, denominator: ArrayLike) -> Ratio:
+    """Return the ratio of two geometric means of times and its 95 % interval, unpaired and with unequal variances.
+
+    Both have shape (n,), n >= 2, positive, in one unit: Welch's interval for the difference of the means of the
+    logarithms. Source: Welch (1947), degrees of freedom by Satterthwaite; Montgomery & Runger, ch. 10-2.
+    """
+    logs = [np.log(_sample(values)) for values in (numerator, denominator)]
+    difference = float(logs[0].mean() - logs[1].mean())
+    shares = [float(log.var(ddof=1)) / len(log) for log in logs]
+    if not sum(shares):
+        return Ratio(math.exp(difference), math.exp(difference), math.exp(difference))
+    freedom = sum(shares) ** 2 / sum(share**2 / (len(log) - 1) for share, log in zip(shares, logs, strict=True))
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * math.sqrt(sum(shares))
+    return Ratio(*(math.exp(difference + side * half) for side in (0, -1, 1)))
 
 
 def binomial_half_width(accuracy: float, rows: int) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from bench.stats import binomial_half_width, judge, mean_interval, prediction_interval
+from bench.stats import binomial_half_width, judge, mean_interval, prediction_interval, ratio_interval
 
 VALUES = [0.7475, 0.7612, 0.7390, 0.7551, 0.7433, 0.7698]
 
@@ -76,3 +76,16 @@ def test_the_verdict_turns_exactly_at_the_bounds() -> None:
     low, high = prediction_interval(VALUES)
     assert judge(low, VALUES).verdict == judge(high, VALUES).verdict == "inside"
     assert judge(np.nextafter(low, 0), VALUES).verdict == judge(np.nextafter(high, 1), VALUES).verdict == "outside"
+
+
+def test_the_interval_of_a_ratio_is_that_of_scipys_welch_test_on_logarithms() -> None:
+    slow, fast = [4.1, 4.4, 3.9, 4.6], [2.0, 2.1, 2.05]
+    expected = reference.ttest_ind(np.log(slow), np.log(fast), equal_var=False).confidence_interval(0.95)
+    found = ratio_interval(slow, fast)
+    assert found.value == pytest.approx(reference.gmean(slow) / reference.gmean(fast), rel=1e-12)
+    assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)), rel=1e-12)
+
+
+def test_times_that_do_not_vary_give_an_interval_of_no_width() -> None:
+    found = ratio_interval([4.0, 4.0], [2.0, 2.0])
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from bench import parity
 from bench.catalog import load
 from bench.errors import UsageError, unknown
 from bench.record import SCHEMA_VERSION
-from bench.report import markdown, page
-from bench.report.answers import answers
+from bench.report import committed, markdown, page
+from bench.report.answers import Answer, answers
+from bench.report.sources import from_run, gather
 from bench.report.tables import Results, Source
 from bench.store import DEFAULT_PATH, Run, Store
 
@@ -44,36 +45,88 @@ WRITERS: dict[str, Callable[[Results, Path], list[Path]]] = {"md": markdown.writ
     metavar="PATH",
     help="More suite files or folders.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the paths of the files as JSON.")
+@click.option(
+    "--index",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Instead of a run: every report below DIR, made from the DIR/*/results/*.json in it, their index, and the "
+    "generated tables of the README beside DIR.",
+)
+@click.option("--check", is_flag=True, help="With --index: write nothing; exit 1 when a file is not as it would be.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answers and the paths of the files as JSON.")
+@click.pass_context
 def command(
-    runs: tuple[str, ...], out: Path, formats: str, store_path: Path, paths: tuple[Path, ...], as_json: bool
-) -> None:
-    """Write accuracy, timing and parameter tables of RUN, and an index with the answer first.
+    context: click.Context,
+    runs: tuple[str, ...],
+    out: Path,
+    formats: str,
+    store_path: Path,
+    paths: tuple[Path, ...],
+    index: Path | None,
+    check: bool,
+    as_json: bool,
+) -> int:
+    """Write accuracy, timing and parameter tables of RUN, and a README.md with the answers first.
 
     Without a RUN the latest one is reported. Several runs of one profile and environment are merged: a later record of
     the same cell takes the place of an earlier one. Where `bench parity` has left its proofs in the same folder, the
-    tables say which twins are proven.
+    tables say which twins are proven; where somebody has written deviations.md there, the answers cite its reasons.
     """
+    if index is not None:
+        given = [name for name in ("runs", "out", "formats", "store_path") if _given(context, name)]
+        if given:
+            raise UsageError("--index reports the results below its folder; give it no RUN, --out, --format or --store")
+        return _index(index, paths, check=check, as_json=as_json)
+    if check:
+        raise UsageError("--check compares the files below a folder of reports; name it by --index")
     wanted = [name.strip() for name in formats.split(",")]
     for name in wanted:
         if name not in WRITERS:
             raise unknown("format", name, WRITERS)
     with Store(store_path) as store:
-        sources = tuple(source(store, run) for run in chosen(store, runs))
-    proofs = out / "parity.json"
-    results = Results(
-        sources,
-        load(paths).suites,
-        None if store_path == DEFAULT_PATH else store_path,
-        parity.load(proofs) if proofs.is_file() else {},
-    )
+        sources = [source(store, run) for run in chosen(store, runs)]
+    results = gather(sources, load(paths).suites, out, None if store_path == DEFAULT_PATH else store_path)
     files = [str(path) for name in wanted for path in WRITERS[name](results, out)]
+    found = answers(results)
     if as_json:
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "files": files}, indent=2))
-        return
-    for sentence in answers(results):
-        click.echo(sentence)
+        content = {"schema_version": SCHEMA_VERSION, "answers": [_plain(answer) for answer in found], "files": files}
+        click.echo(json.dumps(content, indent=2))
+        return 0
+    for answer in found:
+        click.echo(answer.question)
+        for finding in answer.findings:
+            click.echo(f"  {finding.lead}{f': {finding.text}' if finding.text else ''}")
     click.echo("\n".join(f"wrote {file}" for file in files))
+    return 0
+
+
+def _given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is not ParameterSource.DEFAULT and bool(context.params[name])
+
+
+def _plain(answer: Answer) -> dict[str, Any]:
+    return {
+        "question": answer.question,
+        "findings": [{"lead": finding.lead, "text": finding.text} for finding in answer.findings],
+    }
+
+
+def _index(folder: Path, paths: tuple[Path, ...], *, check: bool, as_json: bool) -> int:
+    """Write the committed reports, or say which of their files are stale; return the exit code."""
+    generated = committed.files(folder, load(paths).suites)
+    stale = [path for path, text in generated.items() if not path.is_file() or path.read_text("utf-8") != text]
+    if not check:
+        for path in stale:
+            path.write_text(generated[path], encoding="utf-8")
+    if as_json:
+        content = {"schema_version": SCHEMA_VERSION, "files": [str(path) for path in generated]}
+        click.echo(json.dumps({**content, "stale": [str(path) for path in stale]}, indent=2))
+    elif check:
+        for path in stale:
+            click.echo(f"stale: {path}; write it again by `nox -s report`, or `bench report --index {folder}`")
+    else:
+        click.echo("\n".join(f"wrote {path}" for path in stale) or f"all {len(generated)} files are up to date")
+    return 1 if check and stale else 0
 
 
 def chosen(store: Store, names: tuple[str, ...]) -> list[Run]:
@@ -87,28 +140,5 @@ def chosen(store: Store, names: tuple[str, ...]) -> list[Run]:
 
 
 def source(store: Store, run: Run) -> Source:
-    """Return a run with its records, as reports take it."""
-    # A pattern may name single seeds; then the options do not say how many were planned.
-    named = any("#" in pattern for pattern in run.options["patterns"])
-    return Source(
-        run.name,
-        run.profile,
-        shlex.join(_repeatable(run.command)),
-        run.started,
-        run.environment,
-        tuple(store.records(run.name)),
-        0 if named else run.options["seeds"],
-        run.options["repeats"],
-    )
-
-
-def _repeatable(command: Sequence[str]) -> list[str]:
-    """Return a run's command without the place of its store, which means nothing elsewhere."""
-    kept: list[str] = []
-    words = iter(command)
-    for word in words:
-        if word == "--store":
-            next(words, None)
-        elif not word.startswith("--store="):
-            kept.append(word)
-    return kept
+    """Return a run of a store with its records, as reports take it."""
+    return from_run(run, store.records(run.name))

@@ -1,45 +1,281 @@
-"""The answer first: sentences with figures, generated from the frames."""
+"""The answers first: what people ask of a report, answered in sentences whose every figure comes from the frames."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from bench.report import tables
-from bench.report.tables import CASE, Results
+from bench.describe import documented_accuracy
+from bench.report import comparisons, tables
+from bench.report.tables import CASE, Link, Results
+from bench.spec import GRU, KERAS_3, LSTM, Bidirectional, Case
 from bench.stats import SMALLEST_SAMPLE
 
 MOST_NAMED = 6
 """How many cases a sentence names before it says how many more there are."""
 SAME_SPEED = 1.05
 """Epoch times closer than this factor are not called different: 5 % is the margin of a quiet CPU."""
+NEAR, CHEAPER = 0.01, 0.8
+"""An architecture within a point of the best one is an alternative when it costs at most this share of its time."""
 
 
-def answers(results: Results) -> list[str]:
-    """Return the report's main findings, most important first; every figure comes from the frames."""
-    accuracy = tables.accuracy(results)
-    main = accuracy[accuracy["main"].astype(bool) & accuracy["mean"].notna()]
-    found = (_judged(main) + _deviations(main)) if results.documented else _embedded(main)
-    found += _speed(tables.timing(results))
-    if results.documented:
-        found += _low_data(tables.low_data(results))
-    return found + _parameters(tables.parameters(results)) + _twins(results) + _missing(results)
+@dataclass(frozen=True)
+class Finding:
+    """The answer in a phrase (`lead`), a sentence or two behind it, both plain text, and where more is said."""
+
+    lead: str
+    text: str
+    see: tuple[Link, ...] = ()
 
 
-def _twins(results: Results) -> list[str]:
-    marks = [mark for mark in results.twins.values() if mark != "not applicable"]
-    if not marks:
-        return []
-    proven = f"{marks.count('proven')} of {len(marks)}"
-    return [
-        f"Proven to train the same model: {proven} variants (case, backend, kernel), references included (parity.md)."
+@dataclass(frozen=True)
+class Answer:
+    """A question and what the results say to it, the most important first."""
+
+    question: str
+    findings: tuple[Finding, ...]
+
+
+def answers(results: Results) -> list[Answer]:
+    """Return every question that the results, or their absence, say something to, in the order in which it is read."""
+    asked: list[tuple[str, Callable[[Results], list[Finding]]]] = [
+        ("Which architecture is best, and at what cost?", _architectures),
+        ("Which backend is faster, and by how much?", _speed),
+        ("Do fused kernels pay?", _kernels),
+        ("Did the documented figures hold?", _documented if results.documented else _embedded),
+        ("Which documented figures could not be measured?", _unmeasured),
+        ("What does a pre-trained embedding buy?", _low_data),
+        ("What did Keras 3 change?", partial(_numerics, wanted="matched")),
+        ("What do the frameworks' own defaults change?", partial(_numerics, wanted="native")),
+        ("Do the backends train the same model?", _twins),
+        ("What is missing?", _missing),
     ]
+    found = [Answer(question, tuple(answer(results))) for question, answer in asked]
+    return [answer for answer in found if answer.findings]
 
 
-def _judged(main: pd.DataFrame) -> list[str]:
+# --- words -------------------------------------------------------------------------------------------------------
+
+
+def _percent(value: float, half: Any = None) -> str:
+    return f"{100 * value:.2f}" + (f" ± {100 * half:.2f}" if half is not None else "") + " %"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f} s" if value >= 100 else f"{value:.3g} s"
+
+
+def _times(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1.1 else f"{value:.2f}"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - MOST_NAMED
+    return "; ".join(texts[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _source(row: Mapping[Any, Any]) -> str:
+    """Return the column of a row, with the kernel where a recurrent layer has one."""
+    column, kernel = str(row["column"]), str(row["kernel"])
+    return column if kernel == "none" or column.endswith(f" {kernel}") else f"{column} ({kernel})"
+
+
+# --- architectures -----------------------------------------------------------------------------------------------
+
+
+def _architectures(results: Results) -> list[Finding]:
+    frame = comparisons.architectures(results)
+    found = []
+    for suite, rows in frame.groupby("suite", sort=False):
+        cases = {str(case): tables.rows_of(own) for case, own in rows.groupby("case", sort=False)}
+        if len(cases) < 2:
+            continue
+        first = rows.iloc[0]
+        kind = "test" if first["figure"] == "test" else "validation"
+        best = max(cases, key=lambda case: _best(cases[case]))
+        own = cases.pop(best)
+        text = f"{_reached(own)} ({_count(int(first['rows']), f'{kind} row')})."
+        near = [
+            case
+            for case, others in cases.items()
+            if _best(others) >= _best(own) - NEAR and _cost(others) <= CHEAPER * _cost(own)
+        ]
+        other = min(near, key=lambda case: _cost(cases[case])) if near else max(cases, key=lambda c: _best(cases[c]))
+        said = "Within a point of it and cheaper" if near else "Next"
+        text += f" {said}: {other}, {_accuracy_and_cost(_cheapest(cases[other]))}."
+        found.append(Finding(f"{suite}: {best}", text, (("accuracy", "accuracy.md"),)))
+    return found
+
+
+def _best(rows: Sequence[Mapping[Any, Any]]) -> float:
+    return max(float(row["mean"]) for row in rows)
+
+
+def _cost(rows: Sequence[Mapping[Any, Any]]) -> float:
+    return min((row["seconds"] for row in rows if row["seconds"] is not None), default=math.inf)
+
+
+def _cheapest(rows: Sequence[Mapping[Any, Any]]) -> Mapping[Any, Any]:
+    return min(rows, key=lambda row: math.inf if row["seconds"] is None else row["seconds"])
+
+
+def _reached(rows: Sequence[Mapping[Any, Any]]) -> str:
+    """Return accuracy and training time of a case under its fastest backend, then under the others."""
+    first = _cheapest(rows)
+    others = [row for row in rows if row is not first]
+    text = _accuracy_and_cost(first)
+    if len(others) == 1:
+        text += f"; {_accuracy_and_cost(others[0])}"
+    elif others:
+        low, high = (pick(row["mean"] for row in others) for pick in (min, max))
+        text += f"; the other {len(others)} variants {100 * low:.2f} to {_percent(high)}"
+        costs = [row["seconds"] for row in others if row["seconds"] is not None]
+        text += f" in {_seconds(min(costs))} to {_seconds(max(costs))}" if costs else ""
+    return text
+
+
+def _accuracy_and_cost(row: Mapping[Any, Any]) -> str:
+    """Return `80.43 ± 1.38 % (5 seeds) in 6.76 s of training with torch (fused)`."""
+    text = f"{_percent(row['mean'], row['half'])} ({_count(int(row['n']), 'seed')})"
+    if row["seconds"] is not None:
+        text += f" in {_seconds(row['seconds'])} of training" + ("" if row["headline"] else " beside other work")
+    return f"{text} with {_source(row)}"
+
+
+# --- speed -------------------------------------------------------------------------------------------------------
+
+
+def _speed(results: Results) -> list[Finding]:
+    """Compare every column with its reference by kind of layer, on times of cells alone in their process if any."""
+    frame = comparisons.main_rows(comparisons.speed(results))
+    found = []
+    for (layers, device), rows in sorted(frame.groupby(["layers", "device"], sort=True), key=_by_importance):
+        headline = rows[rows["headline"].astype(bool)]
+        chosen = headline if len(headline) else rows
+        columns = {str(column): tables.rows_of(own) for column, own in chosen.groupby("column", sort=True)}
+        text = ". ".join(_against(own, named=len(columns) > 1) for own in columns.values()) + "."
+        if not len(headline):
+            text += " (From accuracy runs, beside which other work may have run.)"
+        winner = _winner(chosen)
+        lead = f"{_upper(str(layers))} on a {_device(str(device))}: {winner}"
+        if len(columns) == 1 and winner.endswith(name := next(iter(columns))):
+            lead += f", {_factors(columns[name])} as fast as {columns[name][0]['reference']}"
+        found.append(Finding(lead, _upper(text), (("timing", "timing.md"),)))
+    return found
+
+
+def _by_importance(group: tuple[Any, pd.DataFrame]) -> tuple[int, str, str]:
+    layers, device = group[0]
+    order = ["LSTM", "GRU", "SimpleRNN"]
+    return (order.index(layers) if layers in order else len(order)), str(layers), str(device)
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _device(name: str) -> str:
+    return {"cpu": "CPU", "cuda": "GPU"}.get(name, name)
+
+
+def _winner(rows: pd.DataFrame) -> str:
+    """Return the backend that is clearly fastest in every case, or in most, or that it depends on the case."""
+    won: Counter[str] = Counter()
+    cases = [tables.rows_of(own) for _, own in rows.groupby(CASE, sort=False)]
+    for own in cases:
+        fastest = max(own, key=lambda row: row["speedup"])
+        outcomes = {_outcome(row) for row in own}
+        if _outcome(fastest) == "faster":
+            won[str(fastest["column"])] += 1
+        elif outcomes == {"slower"}:
+            won[str(fastest["reference"])] += 1
+    if not won:
+        return "no clear difference"
+    name, count = won.most_common(1)[0]
+    if count == len(cases):
+        return name
+    return f"mostly {name}" if count > len(cases) / 2 else "it depends on the case"
+
+
+def _factors(rows: Sequence[Mapping[Any, Any]]) -> str:
+    factors = [float(row["speedup"]) for row in rows]
+    if len(factors) == 1:
+        return f"{_times(factors[0])} times"
+    return f"{_times(min(factors))} to {_times(max(factors))} times"
+
+
+def _against(rows: Sequence[Mapping[Any, Any]], *, named: bool) -> str:
+    """Return how a column fares against its reference over the cases of one kind of layer; the longest case by name.
+
+    `named` says whether the column and its factors have to be told.
+    """
+    column, reference = rows[0]["column"], rows[0]["reference"]
+    outcomes = Counter(_outcome(row) for row in rows)
+    text = f"{column}, {_factors(rows)} as fast, is " if named else ""
+    text += f"faster than {reference} in {outcomes['faster']} of {_count(len(rows), 'case')}"
+    if outcomes["slower"]:
+        text += f", slower in {outcomes['slower']}"
+    if outcomes["same"]:
+        text += f", not clearly different in {outcomes['same']}"
+    if len(rows) > 1:
+        text += f", {_times(median(float(row['speedup']) for row in rows))} times as fast in the median"
+    longest = max(rows, key=lambda row: row["base_epoch"])
+    return f"{text}; {_case_speed(longest)}"
+
+
+def _outcome(row: Mapping[Any, Any]) -> Literal["faster", "slower", "same"]:
+    """Return `faster` or `slower` where the spread leaves no other reading and the factor is above 5 %, else `same`."""
+    if row["low"] > 1 and row["speedup"] > SAME_SPEED:
+        return "faster"
+    return "slower" if row["high"] < 1 and row["speedup"] < 1 / SAME_SPEED else "same"
+
+
+def _case_speed(row: Mapping[Any, Any]) -> str:
+    kernel = "" if row["kernel"] == "none" else f", {row['kernel']} against {row['reference_kernel']} kernel"
+    processes = "1 process each" if row["base_n"] == row["n"] == 1 else f"{row['n']} against {row['base_n']} processes"
+    return (
+        f"on {row['suite']}/{row['case']} an epoch takes {_seconds(row['epoch'])} against "
+        f"{_seconds(row['base_epoch'])}: {_times(row['speedup'])} times as fast ({row['spread']} {_times(row['low'])} "
+        f"to {_times(row['high'])}, {processes}{kernel})"
+    )
+
+
+def _kernels(results: Results) -> list[Finding]:
+    frame = comparisons.main_rows(comparisons.kernels(results))
+    found = []
+    for (backend, device), rows in frame.groupby(["backend", "device"], sort=True):
+        ordered = sorted(tables.rows_of(rows), key=lambda row: -row["speedup"])
+        parts = [
+            f"{row['suite']}/{row['case']} {_times(row['speedup'])} times ({_times(row['low'])} to "
+            f"{_times(row['high'])}, {row['spread']})"
+            for row in ordered
+        ]
+        lead = f"{backend} on a {_device(str(device))}, fused over generic kernel"
+        found.append(Finding(lead, f"{_listed(parts)}.", (("timing", "timing.md"),)))
+    return found
+
+
+# --- documented figures ------------------------------------------------------------------------------------------
+
+
+def _documented(results: Results) -> list[Finding]:
+    frame = comparisons.main_rows(tables.accuracy(results))
+    main = frame[frame["main"].astype(bool) & frame["mean"].notna()]
+    return [*_judged(main), *_deviations(main, results), *_parameters(tables.parameters(results))]
+
+
+def _judged(main: pd.DataFrame) -> list[Finding]:
     judged = main[main["verdict"].isin(["inside", "outside"])]
     counts = [
         f"{int((rows['verdict'] == 'inside').sum())} of {len(rows)} under {column}"
@@ -50,145 +286,251 @@ def _judged(main: pd.DataFrame) -> list[str]:
     if len(few):
         rest.append(f"{_figures(few)} measured with fewer than {SMALLEST_SAMPLE} seeds, too few to judge")
     if len(never):
-        rest.append(f"{_figures(never)} may not be judged")
-    if not counts:
-        return [
-            f"No documented accuracy is judged yet: {'; '.join(rest)}."
-            if rest
-            else "No documented accuracy was measured."
-        ]
-    end = f"; {'; '.join(rest)}" if rest else ""
-    return [
-        f"Documented accuracies inside the 95 % prediction interval of the measured runs: {', '.join(counts)}{end}."
-    ]
+        rest.append(f"{_figures(never)} may not be judged (no printed protocol, or a stand-in for the data)")
+    if counts:
+        lead = f"Inside the 95 % prediction interval of the measured runs: {', '.join(counts)}"
+    else:
+        lead = "No figure is judged yet" if rest else "No figure was measured"
+    return [Finding(lead, f"{_upper('; '.join(rest))}." if rest else "", (("accuracy", "accuracy.md"),))]
 
 
 def _figures(rows: pd.DataFrame) -> str:
-    count = len(rows[[*CASE, "figure"]].drop_duplicates())
-    return f"{count} {'figure' if count == 1 else 'figures'}"
+    return _count(len(rows[[*CASE, "figure"]].drop_duplicates()), "figure")
 
 
-def _deviations(main: pd.DataFrame) -> list[str]:
+def _deviations(main: pd.DataFrame, results: Results) -> list[Finding]:
+    """Return the figures outside, largest deviation first, each with its reason; then other cases with a reason."""
     judged = main[main["verdict"].isin(["inside", "outside"])]
     outside = judged[judged["verdict"] == "outside"]
-    if len(outside):
-        found = [_deviation(rows.to_dict("records")) for _, rows in outside.groupby([*CASE, "figure"], sort=False)]
-        return [f"Outside, in points measured minus documented: {_listed([text for _, text in sorted(found)])}."]
-    if len(judged):
-        found = [_deviation([row]) for row in judged.to_dict("records")]
-        return [f"None is outside; the largest deviation of a mean, in points, is {min(found)[1]}."]
-    return []
+    found = sorted(
+        (_deviation(tables.rows_of(rows), results) for _, rows in outside.groupby([*CASE, "figure"], sort=False)),
+        key=lambda pair: pair[0],
+    )
+    findings = [finding for _, finding in found]
+    if len(judged) and not findings:
+        findings = [_least(judged)]
+    named = {f"{row['suite']}/{row['case']}" for row in tables.rows_of(outside)}
+    return findings + [
+        Finding(name, f"{_upper(reason)}.", (("shown", place),))
+        for name, (reason, place) in results.reasons.items()
+        if name not in named
+    ]
 
 
-def _deviation(rows: Sequence[Mapping[Any, Any]]) -> tuple[float, str]:
-    """Return a sort key (largest deviation first) and the text for the variants of one documented figure."""
+def _deviation(rows: Sequence[Mapping[Any, Any]], results: Results) -> tuple[float, Finding]:
+    """Return a sort key (largest deviation first) and the sentence on the variants of one documented figure."""
     points = [100 * float(row["mean"] - row["documented"]) for row in rows]
     first = rows[0]
-    measured = ", ".join(f"{value:+.2f} under {row['column']}" for value, row in zip(points, rows, strict=True))
-    name = f"{first['suite']}/{first['case']}"
-    return -max(map(abs, points)), f"{name} (documented {first['figure']} {100 * first['documented']:.2f} %) {measured}"
-
-
-def _listed(texts: list[str]) -> str:
-    more = len(texts) - MOST_NAMED
-    return "; ".join(texts[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
-
-
-def _embedded(main: pd.DataFrame) -> list[str]:
-    found = [
-        "Measured on the embedded corpus, which is generated, after a shortened training: these accuracies say nothing "
-        "about any document's figures."
-    ]
-    if main.empty:
-        return found
-    rows = main.to_dict("records")
-    best = max(rows, key=lambda row: row["mean"])
-    worst = min(rows, key=lambda row: row["mean"])
-    found.append(
-        f"Best is {best['suite']}/{best['case']} under {best['column']} with {100 * best['mean']:.1f} %, worst "
-        f"{worst['suite']}/{worst['case']} under "
-        f"{worst['column']} with {100 * worst['mean']:.1f} %."
+    measured = ", ".join(
+        f"{_percent(row['mean'], row['half'])} under {row['column']} ({value:+.2f} points, "
+        f"{_count(int(row['n']), 'seed')})"
+        for value, row in zip(points, rows, strict=True)
     )
+    name = f"{first['suite']}/{first['case']}"
+    text = f"documented {_percent(first['documented'])} ({first['figure']}), measured {measured}."
+    reason, place = results.reasons.get(name, ("why is not known", ""))
+    text += f" {_upper(reason)}."
+    return -max(map(abs, points)), Finding(f"Outside: {name}", text, (("why", place),) if place else ())
+
+
+def _least(judged: pd.DataFrame) -> Finding:
+    row = max(tables.rows_of(judged), key=lambda row: abs(row["mean"] - row["documented"]))
+    points = 100 * (row["mean"] - row["documented"])
+    return Finding(
+        "No figure is outside",
+        f"The largest deviation of a mean is {points:+.2f} points, {row['suite']}/{row['case']} under "
+        f"{row['column']} (documented {_percent(row['documented'])}, {row['figure']}).",
+    )
+
+
+def _embedded(results: Results) -> list[Finding]:
+    frame = tables.accuracy(results)
+    main = frame[frame["main"].astype(bool) & frame["mean"].notna()]
+    found = [
+        Finding(
+            "Not asked",
+            "These accuracies were measured on the embedded corpus, which is generated, after a shortened training, "
+            "and say nothing about any document's figures.",
+        )
+    ]
     spreads = [
-        (float(group["mean"].max() - group["mean"].min()), key)
+        (float(group["mean"].max() - group["mean"].min()), "/".join(map(str, key)))
         for key, group in main.groupby(CASE, sort=False)
         if len(group) > 1
     ]
     if spreads:
-        spread, key = max(spreads)
-        found.append(f"The backends' means differ by at most {100 * spread:.2f} points ({'/'.join(map(str, key))}).")
-    return found
+        spread, name = max(spreads)
+        found.append(Finding(f"The backends' means differ by at most {100 * spread:.2f} points", f"({name})."))
+    return found + _parameters(tables.parameters(results))
 
 
-def _speed(timing: pd.DataFrame) -> list[str]:
-    """Compare every column with the reference, on headline times where there are any."""
-    compared = timing[timing["ratio"].notna() & (timing["backend"] != timing["reference"])]
-    headline = compared[compared["headline"].astype(bool)]
-    chosen = headline if len(headline) else compared
-    found = []
-    for (column, reference), rows in chosen.groupby(["column", "reference"], sort=True):
-        ratios = [(float(row["ratio"]), f"{row['suite']}/{row['case']}") for row in rows.to_dict("records")]
-        faster = [(1 / ratio, name) for ratio, name in ratios if ratio < 1 / SAME_SPEED]
-        slower = [(ratio, name) for ratio, name in ratios if ratio > SAME_SPEED]
-        same = len(ratios) - len(faster) - len(slower)
-        parts = [_faster(str(column), faster, len(ratios)), _faster(str(reference), slower, len(ratios))]
-        parts.append(f"{column} and {reference} differ by less than 5 % on {same} of {len(ratios)}" if same else "")
-        found.append(f"Seconds per epoch: {'; '.join(part for part in parts if part)}.")
-    if found and not len(headline):
-        found[-1] = (
-            found[-1][:-1] + " (from accuracy runs, beside which other work may have run: no timing run has been made)."
-        )
-    return found
-
-
-def _faster(name: str, factors: list[tuple[float, str]], of: int) -> str:
-    if not factors:
-        return ""
-    factor, case = max(factors)
-    middle = median(value for value, _ in factors)
-    return (
-        f"{name} is faster on {len(factors)} of {of} cases, {middle:.1f} times in the median and most on {case} "
-        f"({factor:.1f} times)"
-    )
-
-
-def _low_data(pairs: pd.DataFrame) -> list[str]:
-    found = []
-    for suite, rows in pairs.groupby("suite", sort=True):
-        parts = []
-        for column, own in rows.groupby("column", sort=True):
-            ordered = own.sort_values("rows").to_dict("records")
-            first = ordered[0]
-            parts.append(
-                f"{100 * first['difference']:+.1f} points at {first['rows']:,} rows under {column}, "
-                f"{crossover(ordered)}"
-            )
-        found.append(f"Pre-trained minus learned embedding in {suite}: {'; '.join(parts)}.")
-    return found
-
-
-def crossover(ordered: list[dict[Any, Any]]) -> str:
-    """Return from how many training rows on the learned embedding is at least as good; `ordered` are pairs by rows."""
-    ahead = [pair["difference"] <= 0 for pair in ordered]
-    first = next((place for place in range(len(ahead)) if all(ahead[place:])), None)
-    if first is None:
-        return f"pre-trained ahead at the largest measured size, {ordered[-1]['rows']:,} rows"
-    return f"learned at least as good from {ordered[first]['rows']:,} rows on"
-
-
-def _parameters(parameters: pd.DataFrame) -> list[str]:
+def _parameters(parameters: pd.DataFrame) -> list[Finding]:
     judged = parameters[parameters["verdict"].notna()]
     if judged.empty:
         return []
     differing = judged[judged["verdict"] != "equal"]
-    names = sorted({f"{row['suite']}/{row['case']} ({row['verdict']})" for row in differing.to_dict("records")})
+    names = sorted({f"{row['suite']}/{row['case']} ({row['verdict']})" for row in tables.rows_of(differing)})
     cases = len(judged[CASE].drop_duplicates())
     equal = cases - len(differing[CASE].drop_duplicates())
-    end = f"; {_listed(names)}" if names else ""
-    return [f"Parameter counts are exactly the documented ones in {equal} of {cases} cases{end}."]
+    lead = f"Parameter counts are exactly the documented ones in {equal} of {cases} cases"
+    return [Finding(lead, f"{_listed(names)}." if names else "", (("parameters", "parameters.md"),))]
 
 
-def _missing(results: Results) -> list[str]:
+# --- what could not be measured ----------------------------------------------------------------------------------
+
+
+def _unmeasured(results: Results) -> list[Finding]:
+    """Return each documented accuracy without a measurement, why, and what was measured in its place; by document."""
+    if not results.documented:
+        return []
+    frame = comparisons.main_rows(tables.accuracy(results))
+    frame = frame[frame["main"].astype(bool)]
+    measured = {(row["suite"], row["case"]): row for row in tables.rows_of(frame[frame["mean"].notna()])}
+    why = {(row["suite"], row["case"]): row["reason"] for row in tables.rows_of(tables.problems(results))}
+    found = []
+    for suite, case in sorted(results.cases(), key=lambda pair: pair[0].document):
+        printed = documented_accuracy(case.documented)
+        if printed is None or (suite.name, case.name) in measured:
+            continue
+        reason = why.get((suite.name, case.name))
+        text = f"Whether {_percent(printed[1])} ({printed[0]}) holds is not known: "
+        text += f"{_clause(reason)}." if reason else "it has not been run."
+        instead = comparisons.learned_twin(suite.cases, case)
+        row = measured.get((suite.name, instead.name)) if instead else None
+        if instead and row:
+            text += (
+                f" Run instead: {instead.name}, the same net learning its embedding, "
+                f"{_percent(row['mean'], row['half'])} over {_count(int(row['n']), 'seed')} under {row['column']}"
+                f"{_beside(instead)}."
+            )
+        found.append(Finding(f"{suite.name}/{case.name}, document {suite.document}: not run", text))
+    return found
+
+
+def _clause(reason: str) -> str:
+    """Return the first clause of a reason: what is missing, without the places where it was looked for."""
+    return reason.split(": no ")[0].split("; ")[0].rstrip(".")
+
+
+def _beside(case: Case) -> str:
+    printed = documented_accuracy(case.documented)
+    return f" (documented {_percent(printed[1])})" if printed else ""
+
+
+# --- pre-trained embeddings --------------------------------------------------------------------------------------
+
+
+def _low_data(results: Results) -> list[Finding]:
+    """Return what the smallest sample gains by pre-trained vectors, and from which on it gains nothing."""
+    if not results.documented:
+        return []
+    said: dict[tuple[str, str, tuple[Link, ...]], list[str]] = {}
+    for (suite, column), own in comparisons.main_rows(comparisons.low_data(results)).groupby(["suite", "column"]):
+        ordered = tables.rows_of(own.sort_values("rows"))
+        first = ordered[0]
+        half = f" ± {100 * first['half']:.1f}" if first["half"] is not None else ""
+        lead = f"At {first['rows']:,} training rows {100 * first['difference']:+.1f}{half} points"
+        text = (
+            f"{first['pretrained']} reaches {_percent(first['pretrained_mean'])}"
+            f"{_beside(results.case(str(suite), first['pretrained']))}, {first['learned']} "
+            f"{_percent(first['learned_mean'])} ({_count(int(first['n']), 'paired seed')}); {crossover(ordered)}"
+        )
+        if first["stand_in"] is not None:
+            text += f". {tables.on_stand_in(first['stand_in']).rstrip('.')}"
+        said.setdefault((lead, text, (("accuracy", "accuracy.md"),)), []).append(str(column))
+    return [Finding(lead, f"Under {' and '.join(who)}: {text}.", see) for (lead, text, see), who in said.items()]
+
+
+def crossover(ordered: Sequence[Mapping[Any, Any]]) -> str:
+    """Return from how many training rows on the learned embedding is at least as good; `ordered` are pairs by rows."""
+    place = crossing(ordered)
+    if place is None:
+        return f"pre-trained ahead at the largest measured size, {ordered[-1]['rows']:,} rows"
+    return f"learned at least as good from {ordered[place]['rows']:,} rows on"
+
+
+def crossing(ordered: Sequence[Mapping[Any, Any]]) -> int | None:
+    """Return the first pair from which on the learned embedding stays at least as good; None where there is none."""
+    behind = [pair["difference"] <= 0 for pair in ordered]
+    return next((place for place in range(len(behind)) if all(behind[place:])), None)
+
+
+# --- formulas and defaults ---------------------------------------------------------------------------------------
+
+
+def _numerics(results: Results, *, wanted: str) -> list[Finding]:
+    """Return what the formulas of today's Keras, or each framework's own defaults, do to accuracies."""
+    if not results.documented:
+        return []
+    frame = comparisons.numerics(results)
+    rows = tables.rows_of(frame[frame["numerics"] == wanted])
+    found = _changed_formulas(results) if wanted == "matched" else []
+    if not rows:
+        if found:
+            found.append(
+                Finding("What that does to accuracies: not run", "`bench run --numerics matched` measures it.")
+            )
+        return found
+    rows.sort(key=lambda row: -abs(row["difference"]))
+    parts = []
+    for row in rows:
+        half = f" ± {100 * row['half']:.2f}" if row["half"] is not None else ""
+        printed = f", documented {_percent(row['documented'])}" if row["documented"] is not None else ""
+        parts.append(
+            f"{row['suite']}/{row['case']} {_percent(row['mean'])} where the documents' formulas give "
+            f"{_percent(row['base'])} ({100 * row['difference']:+.2f}{half} points, "
+            f"{_count(int(row['n']), 'paired seed')}, {row['backend']}{printed})"
+        )
+    lead = "With Keras 3's formulas" if wanted == "matched" else "With each framework's own defaults"
+    return [*found, Finding(lead, f"{_listed(parts)}.", (("accuracy", "accuracy.md"),))]
+
+
+def _changed_formulas(results: Results) -> list[Finding]:
+    """Return which formulas of the reported documents today's Keras no longer has, with the number of cases."""
+    cases = [(suite, case) for suite, case in results.cases() if suite.era != KERAS_3]
+    optimizer = sum(
+        suite.era.rmsprop_epsilon != KERAS_3.rmsprop_epsilon and case.training.optimizer == "rmsprop"
+        for suite, case in cases
+    )
+    gates = sum(suite.era.gates != KERAS_3.gates and _has_gates(case) for suite, case in cases)
+    parts = []
+    if optimizer:
+        parts.append(f"RMSprop's epsilon moved inside the root ({_count(optimizer, 'case')})")
+    if gates:
+        parts.append(f"the gates of LSTM and GRU are sigmoids, no longer piecewise linear ({_count(gates, 'case')})")
+    if not parts:
+        return []
+    text = (
+        f"{_upper('; '.join(parts))}. The TensorFlow engine besides squares duplicate rows of an embedding gradient "
+        "before it sums them. The tables use the documents' formulas on every backend: none of this is in their "
+        "figures."
+    )
+    return [
+        Finding("Formulas that the documents ran and Keras 3 does not have", text, (("findings", "/docs/findings.md"),))
+    ]
+
+
+def _has_gates(case: Case) -> bool:
+    """Return whether a recurrent layer takes its gate function from the era."""
+    inner = [layer.layer if isinstance(layer, Bidirectional) else layer for layer in case.layers]
+    return any(isinstance(layer, LSTM | GRU) and layer.recurrent_activation is None for layer in inner)
+
+
+# --- proofs and gaps ---------------------------------------------------------------------------------------------
+
+
+def _twins(results: Results) -> list[Finding]:
+    marks = [mark for mark in results.twins.values() if mark != "not applicable"]
+    if not marks:
+        return []
+    lead = f"{marks.count('proven')} of {len(marks)} variants are proven to"
+    return [Finding(lead, "A variant is a case under a backend and a kernel; references included.", _PARITY)]
+
+
+_PARITY: tuple[Link, ...] = (("parity", "parity.md"),)
+
+
+def _missing(results: Results) -> list[Finding]:
     not_ok = sum(record.status != "ok" for record in results.records)
     missing = tables.not_run(results)
     never, partly = missing[missing["column"].isna()], missing[missing["column"].notna()]
@@ -199,4 +541,4 @@ def _missing(results: Results) -> list[str]:
         parts.append(f"{len(never)} of {sum(len(suite.cases) for suite in results.suites.values())} cases have not run")
     if len(partly):
         parts.append(f"{len(partly[CASE].drop_duplicates())} more lack a backend or seeds")
-    return [f"Missing: {'; '.join(parts)} (listed below)."] if parts else []
+    return [Finding(_upper("; ".join(parts)), "", (("listed", "README.md#not-run"),))] if parts else []

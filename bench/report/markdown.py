@@ -1,4 +1,4 @@
-"""Markdown reports for a terminal as for GitHub: accuracy, timing, parameters, and their index `README.md`."""
+"""Markdown reports for a terminal as for GitHub: accuracy, timing, parameters, and `README.md` with the answers."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from bench.report import tables
-from bench.report.answers import answers, crossover
+from bench.report import comparisons, tables
+from bench.report.answers import Answer, Finding, answers, crossover
 from bench.report.tables import CASE, NOT_RUN, Results, Source, on_stand_in
 from bench.spec import Case, Suite
 
 NOTHING = "–"
 
+PAGES = ("README.md", "accuracy.md", "timing.md", "parameters.md")
+
 Cells = Sequence[str]
 
 
 def write(results: Results, folder: Path) -> list[Path]:
-    """Write the four files into `folder`, which is made, and return their paths, the index first."""
+    """Write the four files into `folder`, which is made, and return their paths, `README.md` first."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, text in (
-        ("README.md", index(results)),
-        ("accuracy.md", accuracy(results)),
-        ("timing.md", timing(results)),
-        ("parameters.md", parameters(results)),
-    ):
+    for name, text in pages(results).items():
         path = folder / name
         path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
+
+
+def pages(results: Results) -> dict[str, str]:
+    """Return the text of every file by its name, `README.md` first."""
+    return {name: page(results) for name, page in zip(PAGES, (index, accuracy, timing, parameters), strict=True)}
 
 
 # --- escaping ----------------------------------------------------------------------------------------------------
@@ -60,9 +62,13 @@ def plain(text: object) -> str:
 
 def prose(text: object) -> str:
     """Return `text` like `plain` at the start of a paragraph or list item, but keep its `code`."""
+    return _BLOCK.sub(r"\\", _NUMBERED.sub(r"\1\\", plain_but_code(text)))
+
+
+def plain_but_code(text: object) -> str:
+    """Return `text` like `plain`, but keep its `code`."""
     parts = _CODE.split(_on_one_line(text))
-    line = "".join(part if place % 2 else _inline(part) for place, part in enumerate(parts))
-    return _BLOCK.sub(r"\\", _NUMBERED.sub(r"\1\\", line))
+    return "".join(part if place % 2 else _inline(part) for place, part in enumerate(parts))
 
 
 def _on_one_line(text: object) -> str:
@@ -145,7 +151,7 @@ def _problems(results: Results) -> dict[tuple[str, ...], list[str]]:
     """Return the notes on cells that did not end ok, by suite, case, variant and measure."""
     store = f" --store {shlex.quote(str(results.store))}" if results.store else ""
     notes: dict[tuple[str, ...], list[str]] = {}
-    for row in tables.problems(results).to_dict("records"):
+    for row in tables.rows_of(tables.problems(results)):
         if row["status"] == "unavailable":
             text = prose(f"unavailable: {row['reason']}")
         else:
@@ -225,7 +231,7 @@ _HOW_FIGURES = (
 def accuracy(results: Results) -> str:
     """Return `accuracy.md`: for every suite the judged table, the other figures, and the low-data pairs."""
     frame = tables.accuracy(results)
-    pairs = tables.low_data(results)
+    pairs = comparisons.low_data(results)
     notes = Notes(results)
     title = "Accuracy: documented profile" if results.documented else "Accuracy on the embedded corpus (quick profile)"
     parts = [f"# {title}"]
@@ -284,7 +290,7 @@ def _accuracy_table(results: Results, suite: Suite, frame: pd.DataFrame, notes: 
                 "The document's log breaks off before the last epoch; its figure is compared with the measured one "
                 "of the same epoch."
             )
-        members = {row["column"]: row for row in group.to_dict("records")}
+        members = {row["column"]: row for row in tables.rows_of(group)}
         first = next(iter(members.values()))
         own = next((row["own"] for row in members.values() if _given(row["own"])), None)
         row = [plain(case_name) + notes.mark(case_notes), plain(figure)]
@@ -332,7 +338,7 @@ def _figures_table(frame: pd.DataFrame) -> str:
     for case, group in frame[frame["status"] == "ok"].groupby("case", sort=False):
         first = group.iloc[0]
         printed = {"case": plain(case), "source": "documented"}
-        for figure in group.drop_duplicates("figure").to_dict("records"):
+        for figure in tables.rows_of(group.drop_duplicates("figure")):
             kind = str(figure["figure"]).partition(",")[0]
             printed |= _pair(kind, figure["documented"], figure["documented_loss"])
         if _given(first["epochs_documented"]):
@@ -342,7 +348,7 @@ def _figures_table(frame: pd.DataFrame) -> str:
         for column, members in group.groupby("column", sort=True):
             one = members.iloc[0]
             measured = {"case": plain(case), "source": plain(_source(str(column), one["kernel"]))}
-            for figure in members.to_dict("records"):
+            for figure in tables.rows_of(members):
                 measured |= _pair(str(figure["figure"]).partition(",")[0], figure["mean"], figure["loss"])
             rows.append(measured | {"epochs": _epochs(one)})
     headers = ["case", "source", *(header for kind in kinds for header in (f"{kind} %", f"{kind} loss")), "epochs"]
@@ -381,7 +387,7 @@ def _low_data(suite: Suite, pairs: pd.DataFrame, notes: Notes) -> list[str]:
     for (size, pretrained, learned), group in pairs.groupby(["rows", "pretrained", "learned"], sort=True):
         marks = notes.mark(note for case in (pretrained, learned) for note in notes.on_data(suite.name, str(case)))
         row = [f"{size:,}", plain(f"{pretrained} / {learned}") + marks]
-        members = {str(member["column"]): member for member in group.to_dict("records")}
+        members = {str(member["column"]): member for member in tables.rows_of(group)}
         for column in columns:
             member = members.get(column)
             if member is None:
@@ -455,7 +461,7 @@ def _timing_table(results: Results, frame: pd.DataFrame, notes: Notes) -> str:
                 _range(first["documented_step"], 1000),
             ]
             rows.append(printed + [""] * (len(headers) + 1 - len(printed)))
-        for row in group.to_dict("records"):
+        for row in tables.rows_of(group):
             mark = results.twin_mark([row]) if row["status"] == "ok" else None
             rows.append([*_timing_row(row, references, notes), mark or NOTHING])
     if results.twins:
@@ -508,7 +514,7 @@ def parameters(results: Results) -> str:
                 *(_integer(first[f"documented_{part}"]) for part in ("total", "trainable", "frozen")),
             ]
             rows.append([name + marks, "documented", *printed, "", ""])
-            rows += [_parameter_row(name, row, notes) for row in group.to_dict("records")]
+            rows += [_parameter_row(name, row, notes) for row in tables.rows_of(group)]
         parts += [
             _suite_heading(suite),
             table(
@@ -539,10 +545,10 @@ def _lines(counts: Any) -> str:
 
 
 def index(results: Results) -> str:
-    """Return `README.md`: the answer first, then the files, the runs, what is missing, environment and data."""
+    """Return `README.md`: the answers first, then the files, the runs, what is missing, environment and data."""
     names = ", ".join(source.name for source in results.sources)
     parts = [f"# Report of {'run' if len(results.sources) == 1 else 'runs'} {plain(names)} ({results.profile} profile)"]
-    parts.append("\n".join(f"- {prose(sentence)}" for sentence in answers(results)))
+    parts += answered(answers(results))
     parts += [
         "Tables: [accuracy](accuracy.md), [timing](timing.md), [parameters](parameters.md)"
         + (", [parity](parity.md)." if results.twins else "."),
@@ -572,7 +578,7 @@ def _not_run(results: Results) -> list[str]:
         for case, rows in own.groupby("case", sort=False):
             what = "; ".join(
                 f"{row['missing']:.0f} of {row['planned']} planned measurements under {row['column']}"
-                for row in rows.to_dict("records")
+                for row in tables.rows_of(rows)
                 if _given(row["column"])
             )
             cases.setdefault(what, []).append(str(case))
@@ -605,6 +611,21 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "; ".join(map(_value, value)) or "none"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def answered(found: Iterable[Answer], folder: str = "") -> list[str]:
+    """Return questions, each followed by its findings; `folder` is where the pages are that they point to."""
+    parts = []
+    for answer in found:
+        parts.append(f"**{plain(answer.question)}**")
+        parts.append("\n".join(f"- {_finding(finding, folder)}" for finding in answer.findings))
+    return parts
+
+
+def _finding(finding: Finding, folder: str) -> str:
+    links = ", ".join(f"[{plain(name)}]({place if place[0] == '/' else folder + place})" for name, place in finding.see)
+    text = f": {plain_but_code(finding.text)}" if finding.text else "."
+    return f"**{plain(finding.lead)}**{text}" + (f" ({links})" if links else "")
 
 
 def _frame(frame: pd.DataFrame, left: Iterable[int]) -> str:

@@ -123,7 +123,9 @@ def overview(results: Results) -> dict[str, Any]:
         for source in results.sources
     ]
     return {
-        "answers": answers(results),
+        "answers": [
+            f"{finding.lead}: {finding.text}" for answer in answers(results) for finding in answer.findings
+        ],
         "facets": FACETS,
         "runs": _plain(runs),
         "views": [

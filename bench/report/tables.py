@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Literal, get_args
@@ -23,7 +23,7 @@ from bench.cell import Cell, Measure, Profile, Status
 from bench.errors import UsageError
 from bench.profiles import apply
 from bench.record import Metrics, Record, Timing
-from bench.spec import Case, Documented, Embedded, Embedding, Kernel, LabelledCsv, RandomRows, Score, Suite
+from bench.spec import Case, Documented, Embedded, Kernel, LabelledCsv, Score, Suite
 from bench.stats import binomial_half_width, judge, mean_interval
 
 CASE = ["suite", "case"]
@@ -32,7 +32,7 @@ NOT_RUN = "not run"
 
 _ACCURACY: tuple[Measure, ...] = ("accuracy", "all")
 _TIMING: tuple[Measure, ...] = ("timing", "all")
-_KERNELS = get_args(Kernel)
+KERNELS = get_args(Kernel)
 
 
 @dataclass(frozen=True, order=True)
@@ -44,6 +44,9 @@ class Variant:
     device: str
     numerics: str
 
+
+Link = tuple[str, str]
+"""The name of a page and where it is, from the folder of the report; `/docs/...` is from the root of the repository."""
 
 Measurement = tuple[Literal["accuracy", "timing"], int, int]
 """What is measured of a cell, its seed, and its repeat."""
@@ -73,15 +76,18 @@ class Results:
     """What a report is made of: one or more runs of one profile and environment, and the suites they belong to.
 
     `store` is the path by which commands find the runs again, None where that is the default one. `twins` is what
-    `bench parity` found of every (`suite/case`, backend, kernel); empty where it was not run. A record of the same
-    cell, repeat and measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share
-    a table, and for none at all.
+    `bench parity` found of every (`suite/case`, backend, kernel); empty where it was not run. `reasons` says in a
+    sentence why the figures of a case, `suite/case`, deviate, and where that is shown (`bench.report.reasons`). A
+    record of the same cell, repeat and measure that started later replaces an earlier one. Raises `UsageError` for runs
+    that may not share a table, and for none at all.
     """
 
     sources: tuple[Source, ...]
     suites: Mapping[str, Suite]
     store: Path | None = None
     twins: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    reasons: Mapping[str, Link] = field(default_factory=dict)
+    _frames: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         first = self.sources[0]
@@ -110,6 +116,11 @@ class Results:
         return tuple(
             _latest((record for source in self.sources for record in source.records), lambda record: record.measure)
         )
+
+    @cached_property
+    def columns(self) -> dict[tuple[str, str, Variant], str]:
+        """Return the column that each case's variant stands in, in every table."""
+        return columns(by_case(self.records))
 
     @cached_property
     def run_of(self) -> dict[int, str]:
@@ -180,12 +191,37 @@ class Results:
         seen = {record.suite for record in self.records}
         return [suite for name, suite in self.suites.items() if name in seen]
 
+    def once(self, name: str, make: Callable[[Results], pd.DataFrame]) -> pd.DataFrame:
+        """Return what `make` makes of these results, made once; `name` is that of the frame. It may not be changed."""
+        if name not in self._frames:
+            self._frames[name] = make(self)
+        return self._frames[name]
+
+    def cases(self) -> Iterator[tuple[Suite, Case]]:
+        """Yield the cases of all suites with a record, as they were run."""
+        for record in self.records:
+            if record.suite not in self.suites:
+                self.case(record.suite, record.case)
+        for suite in self.reported_suites():
+            for case in suite.cases:
+                yield suite, apply(case, self.profile)
+
     def case(self, suite: str, name: str) -> Case:
         """Return the case as the profile runs it; raise `UsageError` when its suite is not among the given ones."""
         for case in self.suites[suite].cases if suite in self.suites else ():
             if case.name == name:
                 return apply(case, self.profile)
         raise UsageError(f"the run holds {suite}/{name}, which no suite declares; give its file with --suites PATH")
+
+
+def once(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.DataFrame]:
+    """Decorate a function so that its frame is made once for each `Results`; nobody may change it."""
+
+    @wraps(make)
+    def made(results: Results) -> pd.DataFrame:
+        return results.once(f"{make.__module__}.{make.__name__}", make)
+
+    return made
 
 
 def _kinds(record: Record) -> tuple[Literal["accuracy", "timing"], ...]:
@@ -196,11 +232,18 @@ def _differing(one: Source, other: Source) -> list[str]:
     """Return the parts of two fingerprints that keep the runs out of one table.
 
     Another commit is no other environment; the index lists the commits. Nor are other threads, unless both runs were
-    timed: accuracies depend on them by rounding alone.
+    timed: accuracies depend on them by rounding alone. A fact that only one fingerprint holds says nothing, nor does a
+    package that only one had installed: what both had is compared.
     """
     ignored = {"git"} if one.timed and other.timed else {"git", "threads"}
-    names = {*one.environment, *other.environment} - ignored
-    return sorted(name for name in names if one.environment.get(name) != other.environment.get(name))
+    names = one.environment.keys() & other.environment.keys() - ignored
+    return sorted(name for name in names if not _agree(one.environment[name], other.environment[name]))
+
+
+def _agree(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return all(one[name] == other[name] for name in one.keys() & other.keys())
+    return bool(one == other)
 
 
 def _latest(records: Iterable[Record], kind: Callable[[Record], Measure | None]) -> list[Record]:
@@ -252,7 +295,8 @@ def _flat(record: Record) -> dict[str, Any]:
 Groups = dict[tuple[str, str], dict[Variant, list[Record]]]
 
 
-def _groups(records: Iterable[Record]) -> Groups:
+def by_case(records: Iterable[Record]) -> Groups:
+    """Return the records by case and variant."""
     found: Groups = {}
     for record in records:
         variant = Variant(record.backend, record.kernel, record.device, record.numerics)
@@ -276,7 +320,7 @@ def columns(groups: Groups) -> dict[tuple[str, str, Variant], str]:
     places: dict[tuple[str, str, Variant], str] = {}
     for (suite, case), variants in groups.items():
         taken: set[str] = set()
-        for variant in sorted(variants, key=lambda one: (not _any_ok(variants[one]), _KERNELS.index(one.kernel), one)):
+        for variant in sorted(variants, key=lambda one: (not _any_ok(variants[one]), KERNELS.index(one.kernel), one)):
             setting = (variant.backend, variant.device, variant.numerics)
             if setting not in alive:
                 mine = [(count, known) for known, count in alive.items() if known[0] == variant.backend]
@@ -294,11 +338,12 @@ def _any_ok(records: Iterable[Record]) -> bool:
 
 
 def _setting_name(setting: tuple[str, str, str], settings: set[tuple[str, str]]) -> str:
+    """Return the backend, its device where there are several, and numerics that stand beside documented ones."""
     backend, device, numerics = setting
     parts = [backend]
     if len({known[0] for known in settings}) > 1:
         parts.append(device)
-    if len({known[1] for known in settings}) > 1:
+    if numerics != "documented" and len({known[1] for known in settings}) > 1:
         parts.append(numerics)
     return " ".join(parts)
 
@@ -309,10 +354,21 @@ def _status(records: Sequence[Record]) -> Status:
     return "ok" if statuses["ok"] else statuses.most_common(1)[0][0]
 
 
-def _frame(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> pd.DataFrame:
+def frame(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> pd.DataFrame:
     """Return rows as a frame of Python objects in which None, and nothing else, stands for a missing value."""
     values = [[None if row.get(name) != row.get(name) else row.get(name) for name in columns] for row in rows]  # nan
     return pd.DataFrame(values, columns=columns, dtype=object)
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a frame by column name: `to_dict("records")`, many times as fast on frames of objects."""
+    names = list(frame.columns)
+    return [dict(zip(names, row, strict=True)) for row in frame.to_numpy().tolist()]
+
+
+def reference_order(backend: str) -> tuple[bool, str]:
+    """Return the sort key that puts first the backend that others are set against: the documents' own, else by name."""
+    return backend != "keras-tensorflow", backend
 
 
 # --- accuracy ----------------------------------------------------------------------------------------------------
@@ -406,6 +462,7 @@ def _fit(metrics: Metrics, epoch: int | None) -> stored.Score | None:
     return stored.Score(loss=line.loss, accuracy=line.accuracy, rows=0)
 
 
+@once
 def accuracy(results: Results) -> pd.DataFrame:
     """Return one row per case, figure and variant.
 
@@ -416,10 +473,10 @@ def accuracy(results: Results) -> pd.DataFrame:
     record has one row per figure with status "not run".
     """
     records = results.accuracy_records
-    groups = _groups(records)
-    places = columns(groups)
+    groups = by_case(records)
+    places = results.columns
     rows: list[dict[str, Any]] = []
-    for suite, case in _cases(results):
+    for suite, case in results.cases():
         documented = case.documented if results.documented else Documented()
         variants = groups.get((suite.name, case.name), {})
         planned = results.planned.get((suite.name, case.name), set())
@@ -448,7 +505,7 @@ def accuracy(results: Results) -> pd.DataFrame:
                 )
             if not variants:
                 rows.append(shared | {"status": NOT_RUN})
-    return _frame(rows, _ACCURACY_COLUMNS)
+    return frame(rows, _ACCURACY_COLUMNS)
 
 
 _ACCURACY_COLUMNS = [
@@ -498,83 +555,11 @@ def _documented_epochs(case: Case, documented: Documented) -> int | None:
     return len(documented.epochs) if case.training.early_stopping else case.training.epochs
 
 
-def _cases(results: Results) -> Iterator[tuple[Suite, Case]]:
-    """Yield the cases of all suites with a record, as they were run."""
-    for record in results.records:
-        if record.suite not in results.suites:
-            results.case(record.suite, record.case)
-    for suite in results.reported_suites():
-        for case in suite.cases:
-            yield suite, apply(case, results.profile)
-
-
-def low_data(results: Results) -> pd.DataFrame:
-    """Return the pairs of cases that differ only in a pre-trained, frozen against a learned embedding.
-
-    One row per pair and column: suite, rows (trained on), pretrained and learned (case names), column, pretrained_mean,
-    learned_mean, difference and half (mean over paired seeds of pretrained - learned, 95 % interval), n. Pairs are
-    found in the declarations (`RandomRows`), not in the names.
-    """
-    groups = _groups(results.accuracy_records)
-    places = columns(groups)
-    rows: list[dict[str, Any]] = []
-    for suite in results.reported_suites():
-        cases = [apply(case, results.profile) for case in suite.cases]
-        for pretrained in cases:
-            learned = next((case for case in cases if _is_learned_twin(case, pretrained)), None)
-            if learned is None or not isinstance(pretrained.training.validation, RandomRows):
-                continue
-            ours, theirs = (
-                {
-                    places[suite.name, case.name, variant]: members
-                    for variant, members in groups.get((suite.name, case.name), {}).items()
-                }
-                for case in (pretrained, learned)
-            )
-            for column in sorted(ours.keys() & theirs.keys()):
-                with_vectors, without = _by_seed(ours[column]), _by_seed(theirs[column])
-                seeds = sorted(with_vectors.keys() & without.keys())
-                if not seeds:
-                    continue
-                difference = mean_interval([with_vectors[seed] - without[seed] for seed in seeds])
-                rows.append(
-                    {
-                        "suite": suite.name,
-                        "rows": pretrained.training.validation.train,
-                        "pretrained": pretrained.name,
-                        "learned": learned.name,
-                        "column": column,
-                        "pretrained_mean": fmean(with_vectors[seed] for seed in seeds),
-                        "learned_mean": fmean(without[seed] for seed in seeds),
-                        "difference": difference.mean,
-                        "half": difference.half,
-                        "n": difference.n,
-                    }
-                )
-    return _frame(rows, _LOW_DATA_COLUMNS)
-
-
-_LOW_DATA_COLUMNS = [
-    "suite", "rows", "pretrained", "learned", "column", "pretrained_mean", "learned_mean", "difference", "half", "n",
-]  # fmt: skip
-
-
-def _is_learned_twin(case: Case, pretrained: Case) -> bool:
-    first, other = pretrained.layers[0], case.layers[0]
-    if not isinstance(first, Embedding) or first.vectors is None or not isinstance(other, Embedding):
-        return False
-    return (
-        other == replace(first, vectors=None, trainable=True)
-        and case.layers[1:] == pretrained.layers[1:]
-        and case.data == pretrained.data
-        and case.training == pretrained.training
-    )
-
-
-def _by_seed(records: Iterable[Record]) -> dict[int, float]:
+def by_seed(measured: Callable[[Metrics], stored.Score | None], records: Iterable[Record]) -> dict[int, float]:
+    """Return the accuracy that `measured` finds in each record that ended ok, by seed."""
     found = {}
     for record in records:
-        score = _of(record.metrics, "test") if record.status == "ok" and record.metrics else None
+        score = measured(record.metrics) if record.status == "ok" and record.metrics else None
         if score is not None:
             found[record.seed] = score.accuracy
     return found
@@ -583,6 +568,7 @@ def _by_seed(records: Iterable[Record]) -> dict[int, float]:
 # --- timing ------------------------------------------------------------------------------------------------------
 
 
+@once
 def timing(results: Results) -> pd.DataFrame:
     """Return one row per case and variant; times in seconds.
 
@@ -591,14 +577,14 @@ def timing(results: Results) -> pd.DataFrame:
     backend, kernel, device, numerics, status, headline (from records that measured timing, each alone in its process),
     epoch, low, high, n of `of` processes, epochs (steady ones), step, first_epoch, total, documented_epoch and
     documented_step (each least and most, documented profile only), reference (the backend) and ratio (this epoch time
-    over the reference's). The reference is the first Keras backend of the same case, device, numerics and kind of
-    record, with its best kernel.
+    over the reference's). The reference is the Keras backend of the same case, device, numerics and kind of record that
+    `reference_order` puts first, with its best kernel.
     """
-    timed = _groups(results.timing_records)
-    everything = _groups(results.accuracy_records)
-    places = columns(_groups(results.records))
+    timed = by_case(results.timing_records)
+    everything = by_case(results.accuracy_records)
+    places = results.columns
     rows: list[dict[str, Any]] = []
-    for suite, case in _cases(results):
+    for suite, case in results.cases():
         key = (suite.name, case.name)
         documented = case.documented if results.documented else Documented()
         shared = {"suite": suite.name, "case": case.name} | _documented_times(documented)
@@ -614,7 +600,7 @@ def timing(results: Results) -> pd.DataFrame:
             )
         _add_ratios(own)
         rows += own or [shared | {"status": NOT_RUN}]
-    return _frame(rows, _TIMING_COLUMNS)
+    return frame(rows, _TIMING_COLUMNS)
 
 
 _TIMING_COLUMNS = [
@@ -668,13 +654,16 @@ def _add_ratios(rows: list[dict[str, Any]]) -> None:
             and all(other[name] == row[name] for name in ("device", "numerics", "headline"))
         ]
         if row.get("epoch") and peers:
-            reference = min(peers, key=lambda other: (other["backend"], _KERNELS.index(other["kernel"])))
+            reference = min(
+                peers, key=lambda other: (reference_order(other["backend"]), KERNELS.index(other["kernel"]))
+            )
             row |= {"reference": reference["backend"], "ratio": row["epoch"] / reference["epoch"]}
 
 
 # --- parameters --------------------------------------------------------------------------------------------------
 
 
+@once
 def parameters(results: Results) -> pd.DataFrame:
     """Return one row per case and variant with the counts of what was built (several, should seeds differ).
 
@@ -683,10 +672,10 @@ def parameters(results: Results) -> pd.DataFrame:
     printed) and verdict: "equal", "differs: ..." or None where the document prints nothing. Counts hold under both
     profiles.
     """
-    groups = _groups(results.records)
-    places = columns(groups)
+    groups = by_case(results.records)
+    places = results.columns
     rows: list[dict[str, Any]] = []
-    for suite, case in _cases(results):
+    for suite, case in results.cases():
         documented = case.documented
         shared = {
             "suite": suite.name,
@@ -721,7 +710,7 @@ def parameters(results: Results) -> pd.DataFrame:
                 rows.append(shared | place)
         if not variants:
             rows.append(shared | {"status": NOT_RUN})
-    return _frame(rows, _PARAMETER_COLUMNS)
+    return frame(rows, _PARAMETER_COLUMNS)
 
 
 _PARAMETER_COLUMNS = [
@@ -748,6 +737,7 @@ def _same(built: Any, documented: Any) -> bool:
 # --- what is missing ---------------------------------------------------------------------------------------------
 
 
+@once
 def problems(results: Results) -> pd.DataFrame:
     """Return one row per case, variant and reason that cells did not end `ok`.
 
@@ -777,14 +767,15 @@ def one_line(record: Record) -> str:
     return re.sub(r"\s+", " ", text or "no reason recorded").strip()
 
 
+@once
 def not_run(results: Results) -> pd.DataFrame:
     """Return what no record exists of: suite, case, column (None: under no backend), missing and planned.
 
     The last two count measurements, (seed, repeat), of the case under that column.
     """
     rows: list[dict[str, Any]] = []
-    groups = _groups(results.records)
-    places = columns(groups)
+    groups = by_case(results.records)
+    places = results.columns
     main = {name for (_, _, variant), name in places.items() if _is_main_column(name, variant)}
     for name, suite in results.suites.items():
         for case in suite.cases:
@@ -801,7 +792,7 @@ def not_run(results: Results) -> pd.DataFrame:
             else:
                 missing = {column: _processes(measurements) for column, measurements in lacking.items()}
                 rows += [shared | {"column": column, "missing": count} for column, count in missing.items() if count]
-    return _frame(rows, ["suite", "case", "column", "missing", "planned"])
+    return frame(rows, ["suite", "case", "column", "missing", "planned"])
 
 
 def _processes(measurements: set[Measurement]) -> int:

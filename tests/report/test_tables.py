@@ -23,10 +23,8 @@ from bench.spec import (
     Epoch,
     FirstRows,
     Flatten,
-    Glove,
     Imdb,
     LastFraction,
-    RandomRows,
     Score,
     Suite,
     Training,
@@ -90,6 +88,20 @@ def test_runs_of_two_profiles_or_two_environments_are_refused_but_two_commits_ar
     Results((first, other(git={"commit": "f" * 40, "dirty": True})), base.suites)
     with pytest.raises(UsageError, match=r"different environments \(cpu\)"):
         Results((first, other(cpu="Another")), base.suites)
+
+
+def test_only_what_both_environments_know_can_differ(record: Maker, results: Gather) -> None:
+    one = record(name("a"), test=0.7)
+    base = results([suite(case("a"))], [one])
+    first = base.sources[0]
+    packages = first.environment["packages"]
+
+    def other(**environment: Any) -> Source:
+        return Source("other", "documented", "bench run", "2026", {**first.environment, **environment}, (one,))
+
+    Results((first, other(governor="performance", packages={**packages, "jax": "0.10.2"})), base.suites)
+    with pytest.raises(UsageError, match=r"different environments \(packages\)"):
+        Results((first, other(packages={**packages, "torch": "2.12.0"})), base.suites)
 
 
 def test_an_accuracy_run_may_have_other_threads_than_a_timed_one_but_two_timed_runs_may_not(
@@ -208,26 +220,10 @@ def test_kernels_devices_and_numerics_get_columns_only_where_they_tell_cells_apa
     assert columns == {"torch cpu", "torch cpu generic", "torch cuda"}
 
 
-# --- low data ----------------------------------------------------------------------------------------------------
-
-
-def test_low_data_pairs_are_found_by_declaration_and_differences_are_paired(record: Maker, results: Gather) -> None:
-    def pair(rows: int) -> tuple[Case, Case]:
-        training = Training("rmsprop", epochs=2, validation=RandomRows(train=rows))
-        vectors = (Embedding(50, 50, vectors=Glove(50), trainable=False), *LAYERS[1:])
-        return case(f"p{rows}", layers=vectors, training=training), case(f"q{rows}", training=training)
-
-    declared = suite(*pair(20), *pair(40), case("alone"))
-    ours, theirs = [0.70, 0.72, 0.71], [0.60, 0.66, 0.63]
-    records = [record(name("p20", seed=s), test=value) for s, value in enumerate(ours)]
-    records += [record(name("q20", seed=s), test=value) for s, value in enumerate(theirs)]
-    records += [record(name("p40", seed=7), test=0.7), record(name("q40", seed=8), test=0.8)]
-    frame = tables.low_data(results([declared], records))
-    assert frame[["rows", "pretrained", "learned", "n"]].to_numpy().tolist() == [[20, "p20", "q20", 3]]
-    difference = np.subtract(ours, theirs)
-    assert frame["difference"].item() == pytest.approx(difference.mean())
-    # t(.975, 2) = 4.303 (any table of Student's distribution)
-    assert frame["half"].item() == pytest.approx(4.303 * difference.std(ddof=1) / np.sqrt(3), rel=1e-3)
+def test_numerics_are_told_where_they_stand_beside_the_documented_ones(record: Maker, results: Gather) -> None:
+    cells = [name("a"), name("a").replace("documented", "matched")]
+    frame = tables.accuracy(results([suite(case("a"))], [record(cell, test=0.7) for cell in cells]))
+    assert set(frame["column"]) == {"torch", "torch matched"}
 
 
 # --- timing ------------------------------------------------------------------------------------------------------

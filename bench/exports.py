@@ -1,0 +1,69 @@
+"""Results as files: what `bench export --format json` wrote is read back as runs and their records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.errors import UsageError
+from bench.record import SCHEMA_VERSION, Record, upgrade
+from bench.store import Run
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A run as a file holds it: its records, each with the environment that it ran in."""
+
+    run: Run
+    records: Sequence[tuple[Record, dict[str, Any]]]
+
+
+def read(file: Path) -> list[Exported]:
+    """Return the runs of an exported file; records of an earlier schema version are upgraded.
+
+    Raises `UsageError` for a file that is missing, cut off, no export, or of a later schema version.
+    """
+    export = _load(file)
+    records: dict[str, list[tuple[Record, dict[str, Any]]]] = {}
+    for row in export["records"]:
+        run, environment = row.pop("run"), export["environments"][row.pop("environment")]
+        records.setdefault(run, []).append((_record(file, upgrade(row, export["schema_version"])), environment))
+    return [
+        Exported(
+            Run(**{**run, "environment": export["environments"][run["environment"]]}), records.get(run["name"], [])
+        )
+        for run in export["runs"]
+    ]
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        export = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{file} is no JSON or cut off: {error}; export the run again") from error
+    if not isinstance(export, dict) or "records" not in export:
+        raise UsageError(f"{file} holds no exported run; write one with `bench export --format json`")
+    version = export.get("schema_version")
+    if version not in range(1, SCHEMA_VERSION + 1):
+        raise UsageError(
+            f"{file} has schema version {version}, this twinbench reads 1 to {SCHEMA_VERSION}; "
+            "use the version of twinbench that wrote it"
+        )
+    return export
+
+
+def _record(file: Path, row: dict[str, Any]) -> Record:
+    try:
+        return Record.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        name = f"{row.get('suite')}/{row.get('case')}@{row.get('backend')}"
+        raise UsageError(f"{file}, record {name}: {place}: {first['msg']}") from error

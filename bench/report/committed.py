@@ -1,0 +1,161 @@
+"""The committed reports: a folder for every machine, the index over them, and the project README's generated blocks.
+
+All of it is made from the results that were exported into `MACHINE/results/*.json`, and from nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UsageError
+from bench.report import blocks, comparisons, markdown, tables
+from bench.report.answers import answers
+from bench.report.markdown import NOTHING, plain
+from bench.report.sources import RESULTS, committed
+from bench.report.tables import CASE, Results
+from bench.spec import Suite
+
+INDEX = "README.md"
+
+
+def files(folder: Path, suites: Mapping[str, Suite]) -> dict[Path, str]:
+    """Return the text that every generated Markdown file has to have, by its path.
+
+    These are the pages of each machine's folder below `folder`, the index `folder/README.md`, and the README beside
+    `folder`, where it is there. Raises `UsageError` when no folder holds exported results.
+    """
+    machines = {
+        path.parent.name: committed(path.parent, suites)
+        for path in sorted(folder.glob(f"*/{RESULTS}"))
+        if path.is_dir()
+    }
+    if not machines:
+        raise UsageError(f"{folder} holds no report: no {folder / 'MACHINE' / RESULTS}/*.json with exported results")
+    written = {
+        folder / name / page: text
+        for name, results in machines.items()
+        for page, text in markdown.pages(results).items()
+    }
+    written[folder / INDEX] = index(machines)
+    readme = folder.parent / INDEX
+    if readme.is_file():
+        written[readme] = blocks.fill(readme.read_text(encoding="utf-8"), contents(machines), str(readme))
+    return written
+
+
+def index(machines: Mapping[str, Results]) -> str:
+    """Return the index over all machines: the answers of each, then what lies where and how it was made."""
+    parts = [
+        "# Reports",
+        "What the stored results say, machine by machine. `torch` is PyTorch; a `keras-` backend is Keras 3 on the "
+        "engine that its name ends with. An accuracy is the mean over seeds ± its 95 % interval; a time is of "
+        "training. [How to read the tables](../docs/read-the-tables.md).",
+    ]
+    for name, results in machines.items():
+        parts += [f"## {plain(name)}: {plain(machine(results))}", *markdown.answered(answers(results), f"{name}/")]
+    rows = [
+        [
+            f"[{plain(name)}]({name}/{INDEX})",
+            plain(results.profile),
+            plain(", ".join(source.name for source in results.sources)),
+            f"{sum(record.status == 'ok' for record in results.records)} of {len(results.records)}",
+            ", ".join(f"[{page.removesuffix('.md')}]({name}/{page})" for page in markdown.PAGES[1:]),
+        ]
+        for name, results in machines.items()
+    ]
+    parts += ["## Folders", markdown.table(["folder", "profile", "runs", "cells ok", "tables"], rows, left=range(5))]
+    if not any(device == "cuda" for results in machines.values() for device in _devices(results)):
+        parts.append("No machine with a GPU has run the suites yet: there is no folder for one.")
+    first = next(iter(machines))
+    parts += [
+        f"`{first}/{RESULTS}/*.json` hold the stored records, one a line. To go on where they stop, and to write every "
+        "page here again:",
+        "\n".join(
+            [
+                f"    bench import reports/{first}/{RESULTS}/*.json",
+                *(f"    bench run --resume {source.name}" for source in machines[first].sources),
+                f"    bench export RUN --out reports/{first}/{RESULTS}/RUN.json",
+                "    nox -s report",
+            ]
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def machine(results: Results) -> str:
+    """Return a machine in words: its processor, cores and GPUs."""
+    environment = results.timing_environment
+    gpus = [gpu["name"] for gpu in environment.get("gpus", [])]
+    cores = environment.get("cores")
+    parts = [
+        environment.get("cpu", "unknown processor"),
+        f"{cores} cores" if cores else "",
+        ", ".join(gpus) or "no GPU",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _devices(results: Results) -> set[str]:
+    return {record.device for record in results.records if record.status == "ok"}
+
+
+# --- blocks of the README ----------------------------------------------------------------------------------------
+
+
+def contents(machines: Mapping[str, Results]) -> dict[str, str]:
+    """Return the content of every block that a README may hold, by its name, `MACHINE/TABLE`."""
+    makers: dict[str, Callable[[Results], str]] = {"accuracy": accuracy, "speed": speed}
+    return {f"{name}/{table}": make(results) for name, results in machines.items() for table, make in makers.items()}
+
+
+def accuracy(results: Results) -> str:
+    """Return the documented accuracy of every case that has one beside the measured ones, in per cent."""
+    frame = comparisons.main_rows(tables.accuracy(results))
+    frame = frame[frame["main"].astype(bool) & frame["documented"].notna() & (frame["figure"] != "train")]
+    columns = sorted(frame["column"].dropna().unique())
+    rows = []
+    for (suite, case, figure), group in frame.groupby([*CASE, "figure"], sort=False):
+        members = {str(row["column"]): row for row in tables.rows_of(group)}
+        first = next(iter(members.values()))
+        row = [plain(f"{suite}/{case}"), plain(figure), f"{100 * first['documented']:.2f}"]
+        row += [_measured(members.get(column)) for column in columns]
+        verdicts = [one["verdict"] or one["status"] for one in members.values()]
+        rows.append([*row, plain(" / ".join(dict.fromkeys(verdicts)))])
+    return markdown.table(
+        ["case", "set", "documented", *map(plain, columns), "judged"], rows, left=(0, 1, 3 + len(columns))
+    )
+
+
+def _measured(row: Mapping[Any, Any] | None) -> str:
+    if row is None or row["mean"] is None:
+        return NOTHING
+    half = f" ±{100 * row['half']:.2f}" if row["half"] is not None else ""
+    return f"{100 * row['mean']:.2f}{half} ({int(row['n'])})"
+
+
+def speed(results: Results) -> str:
+    """Return how many times as fast as its reference every backend is, by kind of layer."""
+    frame = comparisons.main_rows(comparisons.speed(results))
+    frame = frame[frame["headline"].astype(bool)]
+    rows = []
+    for (layers, device, column, reference), group in frame.groupby(["layers", "device", "column", "reference"]):
+        members = tables.rows_of(group)
+        longest = max(members, key=lambda row: row["base_epoch"])
+        of_all = [
+            len(members),
+            f"{group['speedup'].median():.2f}",
+            _span(group["speedup"].min(), group["speedup"].max()),
+        ]
+        of_longest = [f"{longest['suite']}/{longest['case']}", f"{longest['speedup']:.2f}"]
+        spread = _span(longest["low"], longest["high"])
+        rows.append([f"{layers}, {device}", f"{column} over {reference}", *map(str, of_all), *of_longest, spread])
+    headers = ["layers", "backends", "cases", "times as fast", "least–most", "longest case", "times as fast", "spread"]
+    if not rows:
+        return "Not run: no cell was timed alone."
+    return markdown.table(headers, [[plain(text) for text in row] for row in rows], left=(0, 1, 5))
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.2f}–{high:.2f}"

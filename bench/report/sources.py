@@ -1,0 +1,73 @@
+"""Where a report's results come from: runs of a store, or the exported files that are committed beside the report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bench import exports, parity
+from bench.errors import UsageError
+from bench.record import Record
+from bench.report import reasons
+from bench.report.tables import Results, Source
+from bench.spec import Suite
+from bench.store import Run
+
+PROOFS = "parity.json"
+RESULTS = "results"
+
+
+def from_run(run: Run, records: Iterable[Record]) -> Source:
+    """Return a run with its records, as reports take it."""
+    # A pattern may name single seeds; then the options do not say how many were planned.
+    named = any("#" in pattern for pattern in run.options["patterns"])
+    return Source(
+        run.name,
+        run.profile,
+        shlex.join(_repeatable(run.command)),
+        run.started,
+        run.environment,
+        tuple(records),
+        0 if named else run.options["seeds"],
+        run.options["repeats"],
+    )
+
+
+def gather(sources: Sequence[Source], suites: Mapping[str, Suite], folder: Path, store: Path | None = None) -> Results:
+    """Return what a report into `folder` is made of: `sources`, and the proofs and reasons that lie in the folder."""
+    proofs = folder / PROOFS
+    twins = parity.load(proofs) if proofs.is_file() else {}
+    return Results(tuple(sources), suites, store, twins, reasons.load(folder))
+
+
+def committed(folder: Path, suites: Mapping[str, Suite]) -> Results:
+    """Return the results that were exported into `folder/results`, runs in the order of the files' names.
+
+    Raises `UsageError` when there is none, when a file is broken, and when two files hold a run of one name.
+    """
+    files = sorted((folder / RESULTS).glob("*.json"))
+    sources: dict[str, Source] = {}
+    for file in files:
+        for one in exports.read(file):
+            if one.run.name in sources:
+                raise UsageError(
+                    f"{file}: run {one.run.name!r} is in another file of this folder, too; keep one of them"
+                )
+            sources[one.run.name] = from_run(one.run, (record for record, _ in one.records))
+    if not sources:
+        raise UsageError(f"{folder / RESULTS} holds no exported run; write one with `bench export --format json`")
+    try:
+        return gather(list(sources.values()), suites, folder)
+    except UsageError as error:
+        raise UsageError(f"{folder / RESULTS}: {error}") from error
+
+
+def _repeatable(command: Sequence[str]) -> Iterable[str]:
+    """Yield a run's command without the place of its store, which means nothing elsewhere."""
+    words = iter(command)
+    for word in words:
+        if word == "--store":
+            next(words, None)
+        elif not word.startswith("--store="):
+            yield word

@@ -1,0 +1,118 @@
+"""The committed reports are made from the exported results alone, and one that is stale is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.catalog import load
+from bench.cli import main
+from bench.errors import UsageError
+from bench.report import committed
+from bench.report.sources import committed as results_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a project with one machine's committed results of a few cases, and a README with both blocks."""
+    machine = tmp_path / "reports" / "box"
+    (machine / "results").mkdir(parents=True)
+    for file in (ROOT / "reports" / "cpu-2core" / "results").glob("*.json"):
+        export = json.loads(file.read_text())
+        kept = ("multi-hot-dense", "word2vec-300", "embedding-300", "lstm", "glove-200", "learned-200")
+        export["records"] = [one for one in export["records"] if one["case"] in kept]
+        (machine / "results" / file.name).write_text(json.dumps(export))
+    blocks = [
+        f"<!-- twinbench:box/{one} begin -->\n<!-- twinbench:box/{one} end -->\n" for one in ("accuracy", "speed")
+    ]
+    (tmp_path / "README.md").write_text(f"# Mine\n\n{''.join(blocks)}\nThe end.\n")
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["report", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_what_was_written_is_up_to_date_and_a_change_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = project / "reports"
+    assert run("--index", str(reports), "--check") == 1
+    assert not (reports / "README.md").exists(), "--check writes nothing"
+    assert run("--index", str(reports)) == 0
+    capsys.readouterr()
+    assert run("--index", str(reports), "--check") == 0
+    readme = project / "README.md"
+    changed = [readme, reports / "README.md", reports / "box" / "accuracy.md"]
+    for path in changed:
+        good = path.read_text()
+        path.write_text(good.replace("88.06", "98.06"))
+        assert good != path.read_text()
+    capsys.readouterr()
+    assert run("--index", str(reports), "--check") == 1
+    remedy = f"write it again by `nox -s report`, or `bench report --index {reports}`"
+    expected = [f"stale: {path}; {remedy}" for path in changed]
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
+    assert readme.read_text().endswith("The end.\n")
+
+
+def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: Path) -> None:
+    run("--index", str(project / "reports"))
+    before = (project / "README.md").read_text()
+    file = project / "reports" / "box" / "results" / "documents.json"
+    export = json.loads(file.read_text())
+    for record in export["records"]:
+        if record["case"] == "multi-hot-dense" and record["status"] == "ok":
+            record["metrics"]["last"]["test"]["accuracy"] += 0.05
+    file.write_text(json.dumps(export))
+    assert run("--index", str(project / "reports"), "--check") == 1
+    run("--index", str(project / "reports"))
+    assert "| text-networks/multi-hot-dense " in before
+    for path in "README.md", "reports/README.md", "reports/box/accuracy.md":
+        assert "93.06" in (project / path).read_text()
+
+
+def test_the_index_answers_what_people_ask(project: Path) -> None:
+    """Hold the four questions that a reader has to find answered in `reports/README.md` alone."""
+    run("--index", str(project / "reports"))
+    text = (project / "reports" / "README.md").read_text()
+    assert "**LSTM on a CPU: torch" in text
+    assert "text-networks/word2vec-300, document 002" in text
+    assert "At 200 training rows" in text
+    assert "**What did Keras 3 change?**" in text
+    assert "](box/accuracy.md)" in text, "links lead into the machine's folder"
+
+
+def test_a_folder_without_results_and_runs_of_one_name_are_refused(project: Path, tmp_path: Path) -> None:
+    suites = load([]).suites
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no report"):
+        committed.files(tmp_path / "empty", suites)
+    box = project / "reports" / "box"
+    shutil.copy(box / "results" / "timing.json", box / "results" / "twice.json")
+    with pytest.raises(UsageError, match=r"twice\.json: run 'timing' is in another file"):
+        results_of(box, suites)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--check"], "name it by --index"),
+        (["--index", "reports", "--format", "md"], "--index reports the results below its folder"),
+        (["--index", "reports", "documents"], "--index reports the results below its folder"),
+    ],
+)
+def test_index_and_check_go_together_and_with_nothing_else(
+    arguments: list[str], message: str, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(project)
+    assert run(*arguments) == 2
+    assert message in capsys.readouterr().err
