@@ -123,9 +123,7 @@ def overview(results: Results) -> dict[str, Any]:
         for source in results.sources
     ]
     return {
-        "answers": [
-            f"{finding.lead}: {finding.text}" for answer in answers(results) for finding in answer.findings
-        ],
+        "answers": [f"{finding.lead}: {finding.text}" for answer in answers(results) for finding in answer.findings],
         "facets": FACETS,
         "runs": _plain(runs),
         "views": [
