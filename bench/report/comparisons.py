@@ -28,9 +28,9 @@ MAIN = "documented"
 
 
 def main_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows under documented numerics; where there are none, all rows."""
-    main = frame[frame["numerics"] == MAIN]
-    return main if len(main) else frame
+    """Return the rows under documented numerics, and those of what has not run; where nothing is, all rows."""
+    main = frame["numerics"] == MAIN
+    return frame[main | frame["numerics"].isna()] if main.any() else frame
 
 
 # --- architectures -----------------------------------------------------------------------------------------------

@@ -231,7 +231,8 @@ _HOW_FIGURES = (
 def accuracy(results: Results) -> str:
     """Return `accuracy.md`: for every suite the judged table, the other figures, and the low-data pairs."""
     frame = tables.accuracy(results)
-    pairs = comparisons.low_data(results)
+    pairs = comparisons.main_rows(comparisons.low_data(results))
+    others = comparisons.numerics(results)
     notes = Notes(results)
     title = "Accuracy: documented profile" if results.documented else "Accuracy on the embedded corpus (quick profile)"
     parts = [f"# {title}"]
@@ -247,8 +248,9 @@ def accuracy(results: Results) -> str:
         parts += [
             _suite_heading(suite),
             *_suite_notes(suite, results),
-            _accuracy_table(results, suite, own, notes),
+            _accuracy_table(results, suite, comparisons.main_rows(own), notes),
         ]
+        parts += _other_numerics(others[others["suite"] == suite.name])
         parts += ["All figures, means over seeds:", _figures_table(own)]
         parts += _low_data(suite, pairs[pairs["suite"] == suite.name], notes)
     return _document(parts + notes.section())
@@ -306,6 +308,26 @@ def _accuracy_table(results: Results, suite: Suite, frame: pd.DataFrame, notes: 
         left.add(len(headers))
         headers.append("twins")
     return table(headers, rows, left)
+
+
+def _other_numerics(frame: pd.DataFrame) -> list[str]:
+    """Return the table of what figures under other numerics are beside the documented ones, nothing for none."""
+    if frame.empty:
+        return []
+    rows = []
+    for row in tables.rows_of(frame):
+        half = f" ±{100 * row['half']:.2f}" if _given(row["half"]) else ""
+        source = _source(f"{row['backend']}", row["kernel"])
+        rows.append(
+            [plain(row["case"]), plain(row["figure"]), plain(source), plain(row["numerics"])]
+            + [_percent(row["base"]), _percent(row["mean"]), f"{100 * row['difference']:+.2f}{half}", str(row["n"])]
+        )
+    lead = (
+        "Other numerics: the same cells with other formulas, means over the seeds that both have; the difference (in "
+        "points, ± 95 % interval) is paired by seed."
+    )
+    headers = ["case", "set", "source", "numerics", "documented numerics %", "these %", "difference", "seeds"]
+    return [lead, table(headers, rows, left=(0, 1, 2, 3))]
 
 
 def _accuracy_cells(

@@ -446,3 +446,20 @@ def test_the_tables_say_which_twins_are_proven(record: Maker, results: Gather) -
     assert shown[:4] == ["–", "proven", "–", "not proven"]
     assert "**1 of 1 variants are proven to**" in markdown.index(marked)
     assert "twins" not in markdown.accuracy(plain) + markdown.timing(plain)
+
+
+def test_other_numerics_get_a_table_of_their_own_and_no_column(record: Maker, results: Gather) -> None:
+    values = {"documented": [0.80, 0.82], "matched": [0.77, 0.78]}
+    records = [
+        record(name("flat", "torch", seed).replace("documented", numerics), test=value)
+        for numerics, own in values.items()
+        for seed, value in enumerate(own)
+    ]
+    tables = parsed(markdown.accuracy(results([SUITE], records)))
+    judged = only(tables[0], case="flat")
+    assert judged["torch %"].startswith("81.00")
+    assert not any("matched" in header for header in judged)
+    assert only(tables[0], case="idle")["judged"] == "not run", "what has not run stays in the table"
+    other = only(tables[1], case="flat")
+    assert (other["numerics"], other["documented numerics %"], other["these %"]) == ("matched", "81.00", "77.50")
+    assert other["difference"].startswith("-3.50 ±")
