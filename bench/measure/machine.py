@@ -12,9 +12,9 @@ from typing import Any
 
 import cpuinfo
 import psutil
-import pynvml
 
 import bench
+from bench.measure.gpu import look, visible
 
 PACKAGES = ("twinbench", "tensorflow", "tensorflow-cpu", "keras", "torch", "jax", "jaxlib", "numpy")
 
@@ -51,21 +51,16 @@ def packages() -> dict[str, str]:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Return name, memory and driver of every NVIDIA GPU; an empty list where there is no driver."""
-    try:
-        pynvml.nvmlInit()
-        driver = pynvml.nvmlSystemGetDriverVersion()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [
-            {
-                "name": pynvml.nvmlDeviceGetName(handle),
-                "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-                "driver": driver,
-            }
-            for handle in handles
-        ]
-    except pynvml.NVMLError:
-        return []
+    """Return name, memory, driver and its newest CUDA of every NVIDIA GPU that programs may see."""
+    return [
+        {
+            "name": gpu.name,
+            "memory_bytes": gpu.memory_bytes,
+            "driver": gpu.driver,
+            "cuda": ".".join(map(str, gpu.cuda)),
+        }
+        for gpu in visible(look().gpus)
+    ]
 
 
 def git(folder: Path) -> dict[str, Any] | None:
