@@ -599,16 +599,16 @@ def test_a_value_that_is_not_a_number_never_passes() -> None:
 def test_keras_is_torchs_twin_and_its_sparse_gradients_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorflow")
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    from bench.backends import keras as backend
+    from bench.backends import keras, keras_tensorflow
 
     declared, _, _ = model_and_inputs("dense")
     model = model_of(declared, KERAS_3)  # Keras's own RMSprop, which takes sparse gradients as they come
     inputs = inputs_of(declared, model)
     reference = twin("torch", TorchNetwork, model)
-    networks = [backend.KerasNetwork(model, "none", dtype) for dtype in ("float32", "float64")]
+    networks = [keras.KerasNetwork(model, "none", "cpu", dtype) for dtype in ("float32", "float64")]
     assert prove(model, inputs, reference, [Twin("keras", *networks)])["keras"].failures == []
-    monkeypatch.setattr(backend.DenseGradients, "apply", backend.keras.optimizers.Optimizer.apply)
-    sparse = [backend.KerasNetwork(model, "none", dtype) for dtype in ("float32", "float64")]
+    monkeypatch.setattr(keras_tensorflow.DenseGradients, "apply", keras.keras.optimizers.Optimizer.apply)
+    sparse = [keras.KerasNetwork(model, "none", "cpu", dtype) for dtype in ("float32", "float64")]
     failures = prove(model, inputs, reference, [Twin("sparse", *sparse)])["sparse"].failures
     assert {failure.check for failure in failures} >= {"update", "training"}
 

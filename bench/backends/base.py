@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -136,7 +138,9 @@ class BackendInfo:
 
     `packages` are the distributions it needs, `extra` the extra of twinbench that installs them. `cpu_fused` says
     whether the framework has a fused recurrent layer on the CPU. `environment` is set in the worker before anything
-    is imported. `native` are the native differences (`bench.model.DIFFERENCES`) that it can leave to its framework.
+    is imported. `without` are modules that its framework imports where it finds them, and does not need: kept out, so
+    that their seconds and their memory are not measured. `native` are the native differences
+    (`bench.model.DIFFERENCES`) that it can leave to its framework.
     """
 
     name: str
@@ -145,6 +149,7 @@ class BackendInfo:
     extra: str
     cpu_fused: bool
     environment: tuple[tuple[str, str], ...] = ()
+    without: tuple[str, ...] = ()
     native: frozenset[str] = frozenset()
 
     def missing(self) -> str | None:
@@ -160,6 +165,8 @@ class BackendInfo:
         reason = self.missing()
         if reason:
             raise Unavailable(reason)
+        for module in self.without:
+            sys.modules.setdefault(module, None)  # type: ignore[arg-type]  # makes `import` raise ImportError
         return cast("Build", importlib.import_module(self.module).build)
 
 
@@ -172,8 +179,33 @@ BACKENDS = {
             ("tensorflow|tensorflow-cpu", "keras"),
             "tensorflow",
             cpu_fused=False,
-            environment=(("KERAS_BACKEND", "tensorflow"), ("TF_CPP_MIN_LOG_LEVEL", "2")),
+            environment=(
+                ("KERAS_BACKEND", "tensorflow"),
+                ("TF_CPP_MIN_LOG_LEVEL", "2"),
+                ("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
+            ),
+            without=("jax",),
             native=frozenset({"init", "loss", "embedding-gradient", "order"}),
+        ),
+        BackendInfo(
+            "keras-jax",
+            "bench.backends.keras",
+            ("jax", "keras"),
+            "jax",
+            cpu_fused=False,
+            environment=(("KERAS_BACKEND", "jax"), ("XLA_PYTHON_CLIENT_PREALLOCATE", "false")),
+            without=("tensorflow",),
+            native=frozenset({"init", "loss", "order"}),
+        ),
+        BackendInfo(
+            "keras-torch",
+            "bench.backends.keras",
+            ("torch", "keras"),
+            "keras-torch",
+            cpu_fused=False,
+            environment=(("KERAS_BACKEND", "torch"),),
+            without=("tensorflow", "jax"),
+            native=frozenset({"init", "loss", "order"}),
         ),
         BackendInfo(
             "torch",
@@ -185,6 +217,14 @@ BACKENDS = {
         ),
     )
 }
+
+
+def no_gpu(framework: str, version: str, cuda: str | None) -> Unavailable:
+    """Return the reason why a framework has no GPU to work on: its build, what is hidden, what the machine has."""
+    build = f"built for CUDA {cuda}" if cuda else "not built for CUDA, or without its CUDA libraries"
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hidden = "" if shown is None else f", CUDA_VISIBLE_DEVICES is {shown!r}"
+    return Unavailable(f"{framework} {version} sees no GPU: it is {build}{hidden}; `nvidia-smi` shows what is there")
 
 
 @cache

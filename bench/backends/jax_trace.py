@@ -57,7 +57,7 @@ def trace_steps(step: Callable[[], object], steps: int, device: Device) -> Trace
         with jax.profiler.trace(folder):
             for _ in range(steps):
                 step()
-            jax.block_until_ready(jax.live_arrays())  # type: ignore[no-untyped-call]
+            jax.block_until_ready(jax.live_arrays())
         profiles = [jax.profiler.ProfileData.from_file(str(file)) for file in Path(folder).rglob("*.xplane.pb")]
     ran = [event for profile in profiles for event in executed(profile)]
     loaded = (executable.hlo_modules() for executable in jax.devices(device)[0].client.live_executables())

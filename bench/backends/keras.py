@@ -1,27 +1,29 @@
 """Keras 3 as a backend: its own layers, `fit` and optimizers, with the harness's weights, order and dropout masks.
 
-The engine is the one `KERAS_BACKEND` names. Differences that `docs/design.md` lists under numerics are set right
-here, unless native numerics leave them: dense embedding gradients on TensorFlow, Keras 2's RMSprop, logits with a
-threshold-0 accuracy, masks drawn by the harness.
+One module drives all three engines; the one in use is named by `KERAS_BACKEND`, and what it needs of its own is in
+`keras_tensorflow`, `keras_jax` or `keras_torch`. Differences that `docs/design.md` lists under numerics are set right
+here, unless native numerics leave them: Keras 2's RMSprop, logits with a threshold-0 accuracy, masks drawn by the
+harness.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
+from keras.src.backend.common import dtypes as promotion
 from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, backend, check_kernel
+from bench.backends.keras_engine import Engine
 from bench.data.dataset import Features, MultiHot, Rows
-from bench.errors import Unavailable
 from bench.model import BuiltLayer, Model
 from bench.record import LayerParameters, Parameters
 from bench.spec import (
@@ -43,6 +45,8 @@ from bench.spec import (
 )
 
 EVALUATION_ROWS = 1024
+
+ENGINE = cast("Engine", importlib.import_module(f"bench.backends.keras_{keras.backend.backend()}"))
 
 
 @keras.saving.register_keras_serializable("twinbench")  # type: ignore[untyped-decorator]
@@ -66,35 +70,7 @@ class MaskedDropout(keras.layers.Layer):  # type: ignore[misc]
         return inputs if keep is None else inputs * keep
 
 
-class DenseGradients:
-    """An optimizer mixin: rows that occur twice in an embedding gradient are summed before anything squares them.
-
-    Keras 3's TensorFlow engine hands `IndexedSlices` with duplicate rows to the optimizer (docs/findings.md).
-    """
-
-    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
-        """Apply gradients, made dense first."""
-        dense = [tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g for g in grads]
-        super().apply(dense, trainable_variables)  # type: ignore[misc]
-
-
-class Adam(DenseGradients, keras.optimizers.Adam):  # type: ignore[misc]
-    """Keras's Adam on dense gradients."""
-
-    def __init__(self, learning_rate: float) -> None:
-        super().__init__(learning_rate)
-        if keras.config.floatx() == "float64":
-            # `ops.cast` makes a Python float a float32 on its way to float64: .999 would be .99900001
-            # (keras/src/backend/tensorflow/core.py).
-            self.beta_1: Any = np.float64(self.beta_1)
-            self.beta_2: Any = np.float64(self.beta_2)
-
-
-class RMSprop(DenseGradients, keras.optimizers.RMSprop):  # type: ignore[misc]
-    """Keras 3's RMSprop on dense gradients: divides by sqrt(v + epsilon)."""
-
-
-class RMSpropKeras2(RMSprop):
+class RMSpropKeras2(keras.optimizers.RMSprop):  # type: ignore[misc]
     """Keras 2's RMSprop: divides by sqrt(v) + epsilon (keras/optimizers.py, 2.3)."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -116,8 +92,9 @@ class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc]
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a step and look at its logits."""
         self.steps.assign(self.steps + 1.0)
-        finite = ops.all(ops.isfinite(y_pred))
-        self.bad.assign(ops.where(ops.logical_or(finite, self.bad > 0), self.bad, self.steps))
+        steps, bad = ops.convert_to_tensor(self.steps), ops.convert_to_tensor(self.bad)
+        fine = ops.logical_or(ops.all(ops.isfinite(y_pred)), bad > 0)
+        self.bad.assign(ops.where(fine, bad, steps))
 
     def result(self) -> Any:
         """Return the step."""
@@ -251,25 +228,34 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def _floatx(dtype: Dtype) -> Iterator[None]:
-    before = keras.config.floatx(), keras.config.dtype_policy()
+def _scope(device: Device, dtype: Dtype) -> Iterator[None]:
+    """Work on a device in a precision: Keras casts inputs and makes state by settings of the process.
+
+    Under JAX and torch Keras makes a float32 of every float64 that meets another type
+    (keras/src/backend/common/dtypes.py); a float64 network does without.
+    """
+    before = keras.config.floatx(), keras.config.dtype_policy(), promotion.BIT64_TO_BIT32_DTYPE["float64"]
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)
+    if dtype == "float64":
+        promotion.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
     try:
-        yield
+        with ENGINE.scope(device, dtype):
+            yield
     finally:
         keras.config.set_floatx(before[0])
         keras.config.set_dtype_policy(before[1])
+        promotion.BIT64_TO_BIT32_DTYPE["float64"] = before[2]
 
 
-def _in_own_precision(
+def _in_own_scope(
     method: Callable[Concatenate[KerasNetwork, Given], Result],
 ) -> Callable[Concatenate[KerasNetwork, Given], Result]:
-    """Run `method` under the network's precision: Keras casts inputs and makes state by a setting of the process."""
+    """Run `method` on the network's device and in its precision."""
 
     @wraps(method)
     def run(self: KerasNetwork, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
-        with _floatx(self.dtype):
+        with _scope(self.device, self.dtype):
             return method(self, *args, **kwargs)
 
     return run
@@ -278,12 +264,11 @@ def _in_own_precision(
 class KerasNetwork:
     """A compiled Keras model that fulfils `bench.backends.base.Network`."""
 
-    def __init__(self, model: Model, kernel: Kernel, dtype: Dtype = "float32") -> None:
-        self._model, self._kernel, self.dtype = model, kernel, dtype
-        self._gradients = tf.function(self._differentiate)
+    def __init__(self, model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> None:
+        self._model, self._kernel, self.device, self.dtype = model, kernel, device, dtype
         self._build()
 
-    @_in_own_precision
+    @_in_own_scope
     def _build(self) -> None:
         model, kernel = self._model, self._kernel
         on_logits = "loss" not in model.differences
@@ -300,8 +285,12 @@ class KerasNetwork:
         # A symbolic call makes the weights without running a recurrent layer's loop.
         self._trained(_inputs(model))
         self._trained.optimizer.build(self._keras.trainable_variables)
+        loss = self._trained.loss
+        self._differentiate = ENGINE.differentiator(
+            self._keras, loss if on_logits else lambda y, logits: loss(y, keras.activations.sigmoid(logits))
+        )
 
-    @_in_own_precision
+    @_in_own_scope
     def initialize(self, seed: int) -> None:
         """Seed Keras; under native `init` take the weights of layers that are made after it, as its users' are."""
         keras.utils.set_random_seed(seed)
@@ -329,20 +318,24 @@ class KerasNetwork:
         trainable = sum(layer.trainable for layer in layers)
         return Parameters(total=total, trainable=trainable, frozen=total - trainable, stored=total, layers=layers)
 
+    @_in_own_scope
     def get_weights(self) -> Arrays:
         """Return all weights in the order of `Model.weights`."""
         return [np.array(weight) for layer in self._keras.stack for weight in layer.weights if _is_weight(weight)]
 
+    @_in_own_scope
     def set_weights(self, weights: Arrays) -> None:
         """Load all weights in the order of `Model.weights`."""
         own = [weight for layer in self._keras.stack for weight in layer.weights if _is_weight(weight)]
         for variable, value in zip(own, weights, strict=True):
             variable.assign(value)
 
+    @_in_own_scope
     def get_optimizer_state(self) -> Arrays:
         """Return [step count], then the slots of every trainable weight."""
         return [np.array(self._trained.optimizer.iterations), *(np.array(slot) for slot in self._slots())]
 
+    @_in_own_scope
     def set_optimizer_state(self, state: Arrays) -> None:
         """Load what `get_optimizer_state` returned."""
         self._trained.optimizer.iterations.assign(int(state[0]))
@@ -355,7 +348,7 @@ class KerasNetwork:
             return list(optimizer._velocities)
         return [slot for pair in zip(optimizer._momentums, optimizer._velocities, strict=True) for slot in pair]
 
-    @_in_own_precision
+    @_in_own_scope
     def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one epoch with one call of `fit`."""
         own_order = "order" in self._model.differences
@@ -373,7 +366,7 @@ class KerasNetwork:
         bad = int(last["first_bad_step"])
         return EpochResult(last["loss"], last["accuracy"], bad or None)
 
-    @_in_own_precision
+    @_in_own_scope
     def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
         """Make one optimizer step; return the loss before it."""
         inputs = (x, *masks) if masks else x
@@ -381,27 +374,14 @@ class KerasNetwork:
         logs = self._trained.train_on_batch(inputs, y[:, None], return_dict=True)
         return float(logs["loss"])
 
-    @_in_own_precision
+    @_in_own_scope
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
-        given = [tf.convert_to_tensor(value) for value in (y[:, None], x, *(masks or ()))]
-        # Traced for any number of rows at once, not for one number after another.
-        traced = self._gradients.get_concrete_function(
-            *(tf.TensorSpec((None, *value.shape[1:]), value.dtype) for value in given)
-        )
-        logits, loss, found = traced(*given)
-        return Gradients(np.array(logits)[:, 0], float(loss), [np.array(gradient) for gradient in found])
+        logits, loss, found = self._differentiate(y[:, None], (x, *(masks or ())))
+        gradients = [ops.convert_to_numpy(gradient) for gradient in found]
+        return Gradients(ops.convert_to_numpy(logits)[:, 0], float(ops.convert_to_numpy(loss)), gradients)
 
-    def _differentiate(self, y: Any, x: Any, *masks: Any) -> tuple[Any, Any, list[Any]]:
-        """Return logits, loss and dense gradients; traced, since Keras's recurrent loops are slow when run eagerly."""
-        with tf.GradientTape() as tape:
-            logits = self._keras((x, *masks) if masks else x)
-            on_logits = self._trained is self._keras
-            loss = self._trained.loss(y, logits if on_logits else keras.activations.sigmoid(logits))
-        variables = [variable.value for variable in self._keras.trainable_variables]
-        return logits, loss, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
-
-    @_in_own_precision
+    @_in_own_scope
     def logits(self, x: Features) -> NDArray[Any]:
         """Return the logits (rows,) of all rows."""
         if isinstance(x, MultiHot):
@@ -413,7 +393,7 @@ class KerasNetwork:
 
     def synchronize(self) -> None:
         """Wait for the device."""
-        tf.test.experimental.sync_devices()
+        ENGINE.synchronize()
 
 
 def _inputs(model: Model) -> Any:
@@ -431,15 +411,13 @@ def _optimizer(model: Model) -> Any:
         own = keras.optimizers.Adam if model.optimizer == "adam" else keras.optimizers.RMSprop
         return own(learning_rate=model.learning_rate)
     if model.optimizer == "adam":
-        return Adam(learning_rate=model.learning_rate)
-    kind = RMSpropKeras2 if model.rmsprop_epsilon == "outside" else RMSprop
-    return kind(learning_rate=model.learning_rate)
+        return ENGINE.optimizer(keras.optimizers.Adam, model.learning_rate)
+    kind = RMSpropKeras2 if model.rmsprop_epsilon == "outside" else keras.optimizers.RMSprop
+    return ENGINE.optimizer(kind, model.learning_rate)
 
 
 def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> KerasNetwork:
     """Return a compiled Keras model; raise `Unavailable` when the device or kernel cannot be had."""
     check_kernel(backend(f"keras-{keras.backend.backend()}"), model, kernel, device)
-    if device == "cuda" and not tf.config.list_physical_devices("GPU"):
-        raise Unavailable("TensorFlow sees no GPU; it needs a CUDA build of TensorFlow and an NVIDIA driver")
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    return KerasNetwork(model, kernel, dtype)
+    ENGINE.prepare(device)
+    return KerasNetwork(model, kernel, device, dtype)

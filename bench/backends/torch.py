@@ -11,13 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, backend, check_kernel
+from bench.backends.base import (
+    Arrays,
+    Dtype,
+    EpochResult,
+    Floats,
+    Gradients,
+    MaskSource,
+    Trace,
+    backend,
+    check_kernel,
+    no_gpu,
+)
 from bench.backends.torch_layers import make
 from bench.backends.torch_native import TorchOptimizer, probability_loss, shuffled
 from bench.backends.torch_optimizers import KerasAdam, KerasRMSprop
 from bench.backends.torch_trace import trace_steps
 from bench.data.dataset import Features, Rows
-from bench.errors import Unavailable
 from bench.model import Model
 from bench.record import LayerParameters, Parameters
 from bench.spec import Device, Kernel
@@ -213,8 +223,7 @@ def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32"
     """Return a torch model; raise `Unavailable` when the device or kernel cannot be had."""
     check_kernel(backend("torch"), model, kernel, device)
     if device == "cuda" and not torch.cuda.is_available():
-        build_of = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU only"
-        raise Unavailable(f"torch sees no GPU; this torch {torch.__version__} is built for {build_of}")
+        raise no_gpu("torch", torch.__version__, torch.version.cuda)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     return TorchNetwork(model, kernel, device, getattr(torch, dtype))

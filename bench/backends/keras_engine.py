@@ -1,0 +1,34 @@
+"""What differs between Keras's engines: TensorFlow, JAX and torch have a module each, of this shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from bench.backends.base import Dtype
+from bench.spec import Device
+
+Loss = Callable[[Any, Any], Any]
+"""Labels and logits (rows, 1) to the mean loss."""
+Differentiate = Callable[[Any, Sequence[Any]], tuple[Any, Any, list[Any]]]
+"""Labels (rows, 1) and inputs (ids, dropout masks) to logits, mean loss and dense gradients, the engine's tensors."""
+
+
+class Engine(Protocol):
+    """A module of `bench.backends` named `keras_` and the engine; it imports the framework behind it."""
+
+    def prepare(self, device: Device) -> None:
+        """Set the framework up; raise `Unavailable` when the device cannot be had."""
+
+    def scope(self, device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
+        """Return the context that a network's work is done in: its device, and 64-bit numbers where it has them."""
+
+    def optimizer(self, kind: type, learning_rate: float) -> Any:
+        """Return a Keras optimizer of that kind, which gets dense gradients."""
+
+    def differentiator(self, model: Any, loss: Loss) -> Differentiate:
+        """Return the function that differentiates the loss of a Keras model's logits."""
+
+    def synchronize(self) -> None:
+        """Wait for the device."""

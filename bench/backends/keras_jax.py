@@ -1,0 +1,63 @@
+"""What Keras's JAX engine needs of its own (`bench.backends.keras_engine`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+
+from bench.backends.base import Dtype, no_gpu
+from bench.backends.keras_engine import Differentiate, Loss
+from bench.spec import Device
+
+
+def prepare(device: Device) -> None:
+    """Keep TF32 off; raise `Unavailable` when there is no GPU to use."""
+    if device == "cuda":
+        try:
+            jax.devices("cuda")
+        except RuntimeError:
+            raise no_gpu("JAX", jax.__version__, None) from None
+    jax.config.update("jax_default_matmul_precision", "highest")
+
+
+@contextmanager
+def scope(device: Device, dtype: Dtype) -> Iterator[None]:
+    """Work on the first device of a kind, with 64-bit numbers where the network has them."""
+    with jax.default_device(jax.devices(device)[0]), jax.enable_x64(dtype == "float64"):
+        yield
+
+
+def optimizer(kind: type, learning_rate: float) -> Any:
+    """Return a Keras optimizer; gradients are dense on this engine."""
+    return kind(learning_rate)
+
+
+def differentiator(model: Any, loss: Loss) -> Differentiate:
+    """Return the function, compiled anew for every number of rows."""
+
+    @jax.jit
+    def traced(trained: Any, others: Any, y: Any, inputs: Any) -> tuple[Any, Any, Any]:
+        def forward(trained: Any) -> tuple[Any, Any]:
+            logits, _ = model.stateless_call(trained, others, inputs)
+            return loss(y, logits), logits
+
+        (mean, logits), gradients = jax.value_and_grad(forward, has_aux=True)(trained)
+        return logits, mean, gradients
+
+    def differentiate(y: Any, inputs: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
+        trained, others = (
+            [variable.value for variable in variables]
+            for variables in (model.trainable_variables, model.non_trainable_variables)
+        )
+        logits, mean, gradients = traced(trained, others, y, tuple(inputs))
+        return logits, mean, gradients
+
+    return differentiate
+
+
+def synchronize() -> None:
+    """Wait for everything that was computed and is still held."""
+    jax.block_until_ready(jax.live_arrays())

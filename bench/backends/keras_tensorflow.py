@@ -1,0 +1,76 @@
+"""What Keras's TensorFlow engine needs of its own (`bench.backends.keras_engine`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.backends.base import Dtype, no_gpu
+from bench.backends.keras_engine import Differentiate, Loss
+from bench.spec import Device
+
+
+class DenseGradients:
+    """An optimizer mixin: rows that occur twice in an embedding gradient are summed before anything squares them.
+
+    Keras 3's TensorFlow engine hands `IndexedSlices` with duplicate rows to the optimizer (docs/findings.md).
+    """
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        """Apply gradients, made dense first."""
+        dense = [tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g for g in grads]
+        super().apply(dense, trainable_variables)  # type: ignore[misc]
+
+
+def prepare(device: Device) -> None:
+    """Take GPU memory as it is needed, keep TF32 off; raise `Unavailable` when there is no GPU to use."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "cuda" and not gpus:
+        raise no_gpu("TensorFlow", tf.__version__, tf.sysconfig.get_build_info().get("cuda_version"))
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def scope(device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
+    """Keep work on the CPU; a GPU is where TensorFlow puts it by itself, but for its input pipeline."""
+    return cast("AbstractContextManager[Any]", tf.device("cpu:0")) if device == "cpu" else nullcontext()
+
+
+def optimizer(kind: type, learning_rate: float) -> Any:
+    """Return a Keras optimizer that gets dense gradients."""
+    made = type(kind.__name__, (DenseGradients, kind), {})(learning_rate)
+    if isinstance(made, keras.optimizers.Adam) and keras.config.floatx() == "float64":
+        # `ops.cast` makes a Python float a float32 on its way to float64: .999 would be .99900001
+        # (keras/src/backend/tensorflow/core.py).
+        made.beta_1, made.beta_2 = np.float64(made.beta_1), np.float64(made.beta_2)
+    return made
+
+
+def differentiator(model: Any, loss: Loss) -> Differentiate:
+    """Return the function, traced: Keras's recurrent loops are slow when run eagerly."""
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def traced(y: Any, *inputs: Any) -> tuple[Any, Any, list[Any]]:
+        with tf.GradientTape() as tape:
+            logits = model(inputs)
+            mean = loss(y, logits)
+        variables = [variable.value for variable in model.trainable_variables]
+        return logits, mean, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(mean, variables)]
+
+    def differentiate(y: Any, inputs: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
+        given = [tf.convert_to_tensor(value) for value in (y, *inputs)]
+        # Traced for any number of rows at once, not for one number after another.
+        shapes = [tf.TensorSpec((None, *value.shape[1:]), value.dtype) for value in given]
+        logits, mean, gradients = traced.get_concrete_function(*shapes)(*given)
+        return logits, mean, gradients
+
+    return differentiate
+
+
+def synchronize() -> None:
+    """Wait for the device."""
+    tf.test.experimental.sync_devices()

@@ -1,0 +1,55 @@
+"""What Keras's torch engine needs of its own (`bench.backends.keras_engine`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+import keras
+import torch
+
+from bench.backends.base import Dtype, no_gpu
+from bench.backends.keras_engine import Differentiate, Loss
+from bench.spec import Device
+
+
+def prepare(device: Device) -> None:
+    """Keep TF32 off; raise `Unavailable` when there is no GPU to use."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise no_gpu("torch", torch.__version__, torch.version.cuda)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def scope(device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
+    """Work on the CPU or the current GPU.
+
+    Named without an index: a weight moved from `cpu` to `cpu:0` would be a copy that gets no gradient
+    (keras/src/backend/torch/core.py, `Variable._initialize`).
+    """
+    return cast("AbstractContextManager[Any]", keras.device(device))
+
+
+def optimizer(kind: type, learning_rate: float) -> Any:
+    """Return a Keras optimizer; gradients are dense on this engine."""
+    return kind(learning_rate)
+
+
+def differentiator(model: Any, loss: Loss) -> Differentiate:
+    """Return the function."""
+
+    def differentiate(y: Any, inputs: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
+        labels, *given = (keras.ops.convert_to_tensor(value) for value in (y, *inputs))
+        logits = model(tuple(given))
+        mean = loss(labels, logits)
+        variables = [variable.value for variable in model.trainable_variables]
+        return logits, mean, list(torch.autograd.grad(mean, variables))
+
+    return differentiate
+
+
+def synchronize() -> None:
+    """Wait for the device."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
