@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -93,31 +94,51 @@ def command(context: click.Context, /, **_: Any) -> int:
     A PATTERN is a shell glob over case or cell names: 'imdb-rnn/*', '*/lstm*@torch,*'. Without one, every case runs.
     """
     params = context.params
-    path: Path = params["store_path"]
-    resumed: str | None = params["resume"]
-    if resumed and params["name"]:
-        raise UsageError("--name is for a new run, --resume for one that exists; give one of them")
     with ExitStack() as opened:
-        store = opened.enter_context(Store(path)) if resumed or path.exists() else None
-        stored = store.run(resumed) if store and resumed else None
-        if stored:
-            _take_over(context, stored)
-        matrix, catalog = _matrix(params), _catalog(params)
-        measured = partial(store.seconds, profile=matrix.profile, measure=matrix.measure) if store else None
-        cells = plan(catalog, matrix, measured)
-        already = 0
-        if store and stored:
-            finished = [record for record in store.finished(stored.name) if _still_holds(record, catalog, matrix)]
-            done = {(record.cell, record.repeat) for record in finished}
-            left = [planned for planned in cells if (planned.cell, planned.repeat) not in done]
-            cells, already = left, len(cells) - len(left)
+        store, stored = open_store(context, opened)
+        matrix, catalog = matrix_of(params), catalog_of(params)
+        cells, already = cells_left(store, stored, catalog, matrix)
         if params["dry_run"]:
-            return _dry_run(cells, as_json=params["as_json"])
-        store = store or opened.enter_context(Store(path, create=True))
-        return _execute(["bench", *context.obj], params, store, stored, matrix, cells, already)
+            return dry_run(cells, as_json=params["as_json"])
+        store = store or opened.enter_context(Store(params["store_path"], create=True))
+        ended = execute(["bench", *context.obj], params, store, stored, matrix, cells)
+        if params["as_json"]:
+            content = [record.model_dump(mode="json") for record in ended.records]
+            click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": content}))
+        for line in ended.summary(already):
+            click.echo(line, err=params["as_json"])
+        return ended.exit_code
 
 
 # --- before ------------------------------------------------------------------------------------------------------
+
+
+def open_store(context: click.Context, opened: ExitStack) -> tuple[Store | None, Run | None]:
+    """Return the store, where there is one yet, and the run that `--resume` names, its options taken over."""
+    path: Path = context.params["store_path"]
+    resumed: str | None = context.params["resume"]
+    if resumed and context.params["name"]:
+        raise UsageError("--name is for a new run, --resume for one that exists; give one of them")
+    store = opened.enter_context(Store(path)) if resumed or path.exists() else None
+    stored = store.run(resumed) if store and resumed else None
+    if stored:
+        _take_over(context, stored)
+    return store, stored
+
+
+def cells_left(
+    store: Store | None, stored: Run | None, catalog: Catalog, matrix: Matrix
+) -> tuple[list[PlannedCell], int]:
+    """Return the cells to run, and the number of those that the run has already."""
+    measured = partial(store.seconds, profile=matrix.profile, measure=matrix.measure) if store else None
+    cells = plan(catalog, matrix, measured)
+    if not (store and stored):
+        return cells, 0
+    finished = [record for record in store.finished(stored.name) if _still_holds(record, catalog, matrix)]
+    done = {(record.cell, record.repeat) for record in finished}
+    left = [planned for planned in cells if (planned.cell, planned.repeat) not in done]
+    return left, len(cells) - len(left)
+
 
 _KEPT = (
     "patterns",
@@ -149,7 +170,8 @@ def _take_over(context: click.Context, stored: Run) -> None:
     context.params.update({name: stored.options[name] for name in _KEPT if name not in given})
 
 
-def _matrix(params: dict[str, Any]) -> Matrix:
+def matrix_of(params: dict[str, Any]) -> Matrix:
+    """Return the matrix that the options ask for; raise `UsageError` for an unknown name."""
     stand_ins = {}
     for text in params["stand_ins"]:
         wanted, equals, other = text.partition("=")
@@ -173,7 +195,8 @@ def _matrix(params: dict[str, Any]) -> Matrix:
     )
 
 
-def _catalog(params: dict[str, Any]) -> Catalog:
+def catalog_of(params: dict[str, Any]) -> Catalog:
+    """Return all suites; raise `SuiteError` when one of them is broken."""
     catalog = load_catalog([Path(path) for path in params["suites"]])
     if catalog.errors:
         raise SuiteError("\n".join(str(error) for error in catalog.errors))
@@ -193,7 +216,8 @@ def _still_holds(record: Record, catalog: Catalog, matrix: Matrix) -> bool:
     return record.data is not None and record.data.sha256 == dataset.sha256
 
 
-def _dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
+def dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
+    """Print the cells and the estimated time; return the exit code."""
     total = sum(planned.estimate for planned in cells)
     if as_json:
         listed = [
@@ -221,15 +245,55 @@ def _dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
 # --- during ------------------------------------------------------------------------------------------------------
 
 
-def _execute(
+@dataclass(frozen=True)
+class Ended:
+    """What became of the cells of a run: `records` of those that were begun, in `seconds`."""
+
+    run: str
+    store: Path
+    cells: list[PlannedCell]
+    records: list[Record]
+    seconds: float
+    interrupted: bool
+
+    @property
+    def exit_code(self) -> int:
+        """Return the command's exit code."""
+        if self.interrupted:
+            return 130
+        by_name = {(planned.cell, planned.repeat): planned for planned in self.cells}
+        return 3 if any(_counts(record, by_name[record.cell, record.repeat]) for record in self.records) else 0
+
+    def summary(self, already: int) -> Iterator[str]:
+        """Yield lines on what did not end ok, how to go on, and where the results are."""
+        records = self.records
+        store = "" if self.store == DEFAULT_PATH else f" --store {shlex.quote(str(self.store))}"
+        again = f"bench run --resume {shlex.quote(self.run)}{store}"
+        for record in records:
+            if record.status != "ok":
+                yield f"{record.status}: {record.cell}: {_first_line(record.reason)}"
+                yield f"    run it again: {again} {shlex.quote(str(record.cell))}"
+        states = Counter(record.status for record in records)
+        counted = ", ".join(f"{number} {status}" for status, number in states.most_common()) or "nothing to run"
+        yield f"{len(records)} cells in {duration(self.seconds)}: {counted}" + (
+            f"; {already} were done before" if already else ""
+        )
+        missing = len(self.cells) - len(records)
+        if missing:
+            yield f"{missing} cells have not been started; go on with: {again}"
+        yield f"Results: run {self.run} in {self.store}"
+        yield f"Next: bench report {shlex.quote(self.run)}{store}"
+
+
+def execute(
     words: list[str],
     params: dict[str, Any],
     store: Store,
     stored: Run | None,
     matrix: Matrix,
     cells: list[PlannedCell],
-    already: int,
-) -> int:
+) -> Ended:
+    """Run cells and store their records: in the run `stored`, else in a new one that keeps the command's `words`."""
     threads = params["threads"] or cores()
     environment = fingerprint(threads)
     if stored is None:
@@ -250,14 +314,7 @@ def _execute(
             store.add(stored.name, record, environment)
             records.append(record)
             display.ended(record)
-    if params["as_json"]:
-        content = [record.model_dump(mode="json") for record in records]
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": content}))
-    for line in _summary(records, cells, already, stored.name, store.path, time.monotonic() - started):
-        click.echo(line, err=params["as_json"])
-    if interrupted.is_set():
-        return 130
-    return 3 if any(_counts(record, planned) for record, planned in _pairs(records, cells)) else 0
+    return Ended(stored.name, store.path, cells, records, time.monotonic() - started, interrupted.is_set())
 
 
 def free_name(names: Iterable[str]) -> str:
@@ -377,37 +434,11 @@ def _outcome(record: Record) -> str:
 # --- after -------------------------------------------------------------------------------------------------------
 
 
-def _pairs(records: list[Record], cells: list[PlannedCell]) -> list[tuple[Record, PlannedCell]]:
-    by_name = {(planned.cell, planned.repeat): planned for planned in cells}
-    return [(record, by_name[record.cell, record.repeat]) for record in records]
-
-
 def _counts(record: Record, planned: PlannedCell) -> bool:
     """Return whether a record makes the command end with exit code 3."""
     if record.status == "unavailable":
         return planned.asked_for(record.details["obstacle"])
     return record.status != "ok"
-
-
-def _summary(
-    records: list[Record], cells: list[PlannedCell], already: int, name: str, path: Path, seconds: float
-) -> Iterator[str]:
-    store = "" if path == DEFAULT_PATH else f" --store {shlex.quote(str(path))}"
-    again = f"bench run --resume {shlex.quote(name)}{store}"
-    for record in records:
-        if record.status != "ok":
-            yield f"{record.status}: {record.cell}: {_first_line(record.reason)}"
-            yield f"    run it again: {again} {shlex.quote(str(record.cell))}"
-    states = Counter(record.status for record in records)
-    counted = ", ".join(f"{number} {status}" for status, number in states.most_common()) or "nothing to run"
-    yield f"{len(records)} cells in {duration(seconds)}: {counted}" + (
-        f"; {already} were done before" if already else ""
-    )
-    missing = len(cells) - len(records)
-    if missing:
-        yield f"{missing} cells have not been started; go on with: {again}"
-    yield f"Results: run {name} in {path}"
-    yield f"Next: bench report {shlex.quote(name)}{store}"
 
 
 def _first_line(text: str | None) -> str:
