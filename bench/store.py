@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,19 +213,34 @@ class Store:
 
         Raises `UsageError` for an unknown run.
         """
+        return (record for _, _, record in self.entries(run))
+
+    def entries(
+        self, run: str | None = None, wanted: Callable[[Cell], bool] | None = None
+    ) -> Iterator[tuple[str, dict[str, Any], Record]]:
+        """Yield (name of the run, fingerprint, record) of a run, or of all runs, in the order they were stored.
+
+        The fingerprint is the record's own: a run may have been gone on with elsewhere. Only `wanted` cells are
+        decoded. Raises `UsageError` for an unknown run.
+        """
         where, values = ("", ()) if run is None else ("WHERE cell.run = ?", (self._run_id(run),))
         joins = " ".join(
             f"LEFT JOIN sample s{i} ON s{i}.cell = cell.id AND s{i}.name = '{part}.{field}'"
             for i, (part, field) in enumerate(_CURVES)
         )
         curves = ", ".join(f's{i}."values"' for i in range(len(_CURVES)))
-        rows = self._db.execute(f"SELECT record, {curves} FROM cell {joins} {where} ORDER BY cell.id", values)
-        for content, *samples in rows:
-            record = json.loads(content)
-            for (part, field), sample in zip(_CURVES, samples, strict=True):
-                if sample is not None:
-                    record[part][field] = json.loads(sample)
-            yield Record.model_validate(record)
+        environments: dict[int, dict[str, Any]] = {
+            key: json.loads(text) for key, text in self._db.execute("SELECT id, fingerprint FROM environment")
+        }
+        rows = self._db.execute(
+            'SELECT run.name, cell.environment, suite, "case", backend, kernel, device, numerics, seed, record, '
+            f"{curves} FROM cell JOIN run ON run.id = cell.run {joins} {where} ORDER BY cell.id",
+            values,
+        )
+        for name, environment, *rest in rows:
+            parts, (content, *samples) = rest[:7], rest[7:]
+            if wanted is None or wanted(Cell(*parts)):
+                yield name, environments[environment], _decoded(content, samples)
 
     def finished(self, run: str) -> list[Record]:
         """Return the records of a run that ended `ok`: what `--resume` need not run again."""
@@ -254,3 +269,11 @@ class Store:
         self._db.execute("INSERT OR IGNORE INTO environment (sha256, fingerprint) VALUES (?, ?)", (digest, text))
         found: int = self._db.execute("SELECT id FROM environment WHERE sha256 = ?", (digest,)).fetchone()[0]
         return found
+
+
+def _decoded(content: str, samples: Sequence[str | None]) -> Record:
+    record = json.loads(content)
+    for (part, field), sample in zip(_CURVES, samples, strict=True):
+        if sample is not None:
+            record[part][field] = json.loads(sample)
+    return Record.model_validate(record)

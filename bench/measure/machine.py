@@ -34,6 +34,32 @@ def fingerprint(threads: int) -> dict[str, Any]:
     }
 
 
+MACHINE = ("cpu", "cores", "threads", "gpus")
+"""The fields of a fingerprint that say on what was measured; the others say what was."""
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return what two fingerprints say has changed, as `torch 2.12.0 → 2.13.0`; an empty list when nothing has."""
+    found = [
+        f"{key} {before.get(key)} → {after.get(key)}"
+        for key in sorted({*before, *after} - {"packages", "git"})
+        if before.get(key) != after.get(key)
+    ]
+    old, new = before.get("packages", {}), after.get("packages", {})
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            found.append(f"{name} {old.get(name, 'absent')} → {new.get(name, 'absent')}")
+    if commit(before) != commit(after):
+        found.append(f"code {commit(before)} → {commit(after)}")
+    return found
+
+
+def commit(environment: dict[str, Any]) -> str:
+    """Return the commit of a fingerprint in short, `+` behind it where files had changed, or `unknown`."""
+    git = environment.get("git")
+    return f"{git['commit'][:10]}{'+' if git['dirty'] else ''}" if git else "unknown"
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -57,27 +57,6 @@ def same_installation(base: Side, candidate: Side) -> bool:
     return (one.prefix, one.package) == (other.prefix, other.package)
 
 
-def differences(base: Side, candidate: Side) -> list[str]:
-    """Return what the fingerprints say is different, as `torch 2.12.0 -> 2.13.0`; empty when they say nothing is."""
-    found = []
-    one, other = base.environment, candidate.environment
-    for key in sorted({*one, *other} - {"packages", "git"}):
-        if one.get(key) != other.get(key):
-            found.append(f"{key} {one.get(key)} -> {other.get(key)}")
-    for name in sorted({*one["packages"], *other["packages"]}):
-        before, after = one["packages"].get(name, "absent"), other["packages"].get(name, "absent")
-        if before != after:
-            found.append(f"{name} {before} -> {after}")
-    if one.get("git") != other.get("git"):
-        found.append(f"code {_commit(one)} -> {_commit(other)}")
-    return found
-
-
-def _commit(environment: dict[str, Any]) -> str:
-    git = environment.get("git")
-    return f"{git['commit'][:10]}{' with changes' if git['dirty'] else ''}" if git else "of no commit"
-
-
 def _command(name: SideName, python: str | None, path: Path | None) -> tuple[str, ...]:
     if python is None and path is None:
         return tuple(local.WORKER)

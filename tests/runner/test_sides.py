@@ -11,7 +11,7 @@ import pytest
 
 from bench.errors import UsageError
 from bench.runner.introduction import Question
-from bench.runner.sides import differences, same_installation, side
+from bench.runner.sides import Side, same_installation, side
 from bench.runner.worker import PROTOCOL
 from tests.conftest import ROOT
 
@@ -113,19 +113,5 @@ def test_a_worker_that_cannot_be_spoken_to(body: str, message: str, tmp_path: Pa
 def test_sides_that_are_one_installation_are_known_as_such(tmp_path: Path) -> None:
     one = side("base", None, ROOT, QUESTION)
     assert same_installation(one, side("candidate", sys.executable, ROOT, QUESTION))
-    upgraded = one.introduction.model_copy(
-        update={
-            "prefix": str(tmp_path),
-            "environment": one.environment
-            | {
-                "packages": one.environment["packages"] | {"numpy": "99.0"},
-                "git": {"commit": "0123456789abcdef", "dirty": True},
-            },
-        }
-    )
-    other = type(one)("candidate", "python", (), upgraded)
-    assert not same_installation(one, other)
-    numpy = one.environment["packages"]["numpy"]
-    found = differences(one, other)
-    assert found[0] == f"numpy {numpy} -> 99.0"
-    assert found[1].endswith(" -> 0123456789 with changes")
+    elsewhere = one.introduction.model_copy(update={"prefix": str(tmp_path)})
+    assert not same_installation(one, Side("candidate", "python", (), elsewhere))

@@ -1,0 +1,47 @@
+"""`bench history`: a quantity over the stored runs, and where its level changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from bench.catalog import matches
+from bench.history import series
+from bench.quantities import QUANTITIES, quantity
+from bench.record import SCHEMA_VERSION
+from bench.report.history import as_json, draw, text
+from bench.store import DEFAULT_PATH, Store
+
+
+@click.command("history", short_help="A quantity over the stored runs.")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.option("--metric", default="step", show_default=True, metavar="M", help=f"Of {', '.join(QUANTITIES)}.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Draw it: FILE.svg, .png or .pdf."
+)
+@click.option(
+    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
+)
+@click.option("--json", "as_json_", is_flag=True, help="Print the series as JSON.")
+def command(patterns: tuple[str, ...], metric: str, out: Path | None, store_path: Path, as_json_: bool) -> int:
+    """Print how a quantity of the cells named by PATTERN went over all stored runs.
+
+    There is one series per configuration, data and machine. Changes of level are advisory; each is shown with the
+    commit that it began at and what else changed there. `bench import` brings in the runs of other machines.
+    """
+    chosen = quantity(metric)
+    with Store(store_path) as store:
+        found = series(store.entries(wanted=lambda cell: matches(str(cell), patterns)), chosen)
+    if not found:
+        click.echo(f"bench: no stored record of {' '.join(patterns) or 'any cell'} holds {metric}", err=True)
+        return 3
+    if out:
+        draw(found, chosen, out)
+        click.echo(f"drew {out}", err=True)
+    if as_json_:
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **as_json(found, chosen)}, indent=1))
+    else:
+        click.echo(text(found, chosen))
+    return 0
