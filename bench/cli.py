@@ -19,6 +19,7 @@ VERBS = {
     "history": "A quantity over the stored runs, and where its level changed.",
     "export": "Write stored results as JSON or CSV.",
     "import": "Put exported results into a store.",
+    "new": "A commented starting file for a suite or a backend.",
     "data": "The data files: where from, size, sha256, present or not.",
 }
 

@@ -1,0 +1,131 @@
+"""What `bench new` writes runs as it stands, and conforms."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.store import Store
+from tests.conftest import ROOT
+
+
+def new(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["new", *arguments])
+    out, err = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, out, err
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in `folder`, where the new backend is as good as installed."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder / 'my-backend'}", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_a_new_suite_lists_and_runs_in_the_quick_profile(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    code, out, err = new(capsys, "suite", "my-texts")
+    assert (code, out) == (0, "wrote my_texts.py\n")
+    assert err == "Next: bench run --suites my_texts.py my-texts\n"
+    listed = python(folder, "-m", "bench", "list", "--suites", "my_texts.py", "my-texts")
+    # 5000 * 32 ids, (32 + 32 + 1) * 32 * 4 of the LSTM, 32 + 1 of the Dense
+    assert "168,353" in listed.stdout
+    ran = python(
+        folder, *["-m", "bench", "run", "--suites", "my_texts.py", "my-texts", "--backend", "torch", "--threads", "1"]
+    )
+    assert ran.returncode == 0, ran.stderr
+    with Store(folder / ".twinbench" / "results.sqlite") as store:
+        assert [(str(record.cell), record.status) for record in store.records()] == [
+            ("my-texts/lstm@torch,fused,cpu,documented#0", "ok")
+        ]
+
+
+def test_a_new_backend_conforms_and_says_what_it_cannot_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = new(capsys, "backend", "my-backend")
+    assert (code, out) == (0, "wrote my-backend/my_backend.py\nwrote my-backend/pyproject.toml\n")
+    install(folder / "my-backend")
+    code_text = "from bench.backends.conformance import verify\nprint(*verify('my-backend'), sep='\\n')"
+    checked = python(folder, "-W", "error", "-c", code_text)
+    assert checked.returncode == 0, checked.stderr
+    lines = checked.stdout.splitlines()
+    assert [line for line in lines if "hold" in line] == [
+        "dense, none, float64: 7 rules hold",
+        "frozen, none, float64: 7 rules hold",
+    ]
+    assert "lstm, generic: not available: my-backend has no LSTM; add it to LAYERS" in lines
+    ran = python(
+        folder,
+        *[
+            "-m",
+            "bench",
+            "run",
+            "--backend",
+            "my-backend",
+            "--backend",
+            "torch",
+            "text-networks/multi-hot-dense",
+            "--threads",
+            "1",
+        ],
+    )
+    assert ran.returncode == 0, ran.stderr
+    accuracies = re.findall(r"@(\S+?),.*test accuracy (\S+)", ran.stderr)
+    assert sorted(name for name, _ in accuracies) == ["my-backend", "torch"]
+    assert len({accuracy for _, accuracy in accuracies}) == 1, "NumPy and torch train the same model"
+
+
+@pytest.mark.parametrize("kind", ["suite", "backend"])
+def test_it_is_in_the_project_s_own_style(kind: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert new(capsys, kind, "my-thing")[0] == 0
+    for check in (["check", "--ignore", "I001"], ["format", "--check"]):  # elsewhere bench is no first-party package
+        done = python(folder, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), ".")
+        assert done.returncode == 0, done.stdout
+
+
+def install(project: Path) -> None:
+    """Leave what pip leaves of an entry point, as pyproject.toml declares it."""
+    declared = (project / "pyproject.toml").read_text()
+    group = re.search(r'^\[project\.entry-points\."(.*)"\]\n(\S+) = "(.*)"$', declared, re.MULTILINE)
+    assert group
+    metadata = project / "my_backend-0.1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: twinbench-my-backend\nVersion: 0.1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[{group[1]}]\n{group[2]} = {group[3]}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("suite", "my-texts"), "my_texts.py exists; remove it first, or choose another name"),
+        (("suite", "imdb-rnn"), "there is a suite 'imdb-rnn' already"),
+        (("backend", "torch"), "there is a backend 'torch' already"),
+        (("suite", "My Texts"), "use lower-case words and digits joined by hyphens"),
+        (("suite", "../up"), "use lower-case words and digits joined by hyphens"),
+        (("backend", "class"), "'class' is a word of Python"),
+    ],
+)
+def test_nothing_is_overwritten_and_bad_names_are_refused(
+    arguments: tuple[str, str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = folder / "my_texts.py"
+    kept.write_text("mine")
+    code, out, err = new(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert kept.read_text() == "mine"
+    assert list(folder.iterdir()) == [kept]
