@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench.describe import documented_accuracy
 from bench.report import comparisons, tables
+from bench.report import kernels as kernel_proofs
 from bench.report.tables import CASE, Link, Results
 from bench.spec import GRU, KERAS_3, LSTM, Bidirectional, Case
 from bench.stats import SMALLEST_SAMPLE
@@ -55,6 +56,7 @@ def answers(results: Results) -> list[Answer]:
         ("What did Keras 3 change?", partial(_numerics, wanted="matched")),
         ("What do the frameworks' own defaults change?", partial(_numerics, wanted="native")),
         ("Do the backends train the same model?", _twins),
+        ("Did the kernels run that were claimed?", _kernel_claims),
         ("What is missing?", _missing),
     ]
     found = [Answer(question, tuple(answer(results))) for question, answer in asked]
@@ -525,6 +527,15 @@ def _twins(results: Results) -> list[Finding]:
         return []
     lead = f"{marks.count('proven')} of {len(marks)} variants are proven to"
     return [Finding(lead, "A variant is a case under a backend and a kernel; references included.", _PARITY)]
+
+
+def _kernel_claims(results: Results) -> list[Finding]:
+    found = kernel_proofs.counts(results)
+    if not found:
+        return []
+    held, every = found.get(kernel_proofs.VERDICTS[True], 0), sum(found.values())
+    lead = f"The kernel claimed is the one that ran in {held} of {every} timed variants"
+    return [Finding(lead, "A profiler says so, in a pass of its own.", (("kernels", "kernels.md"),))]
 
 
 _PARITY: tuple[Link, ...] = (("parity", "parity.md"),)

@@ -12,19 +12,20 @@ import pandas as pd
 from tabulate import tabulate
 
 from bench.report import comparisons, tables
+from bench.report import kernels as kernel_proofs
 from bench.report.answers import Answer, Finding, answers, crossover
 from bench.report.tables import CASE, NOT_RUN, Results, Source, on_stand_in
 from bench.spec import Case, Suite
 
 NOTHING = "–"
 
-PAGES = ("README.md", "accuracy.md", "timing.md", "parameters.md")
+PAGES = ("README.md", "accuracy.md", "timing.md", "kernels.md", "parameters.md")
 
 Cells = Sequence[str]
 
 
 def write(results: Results, folder: Path) -> list[Path]:
-    """Write the four files into `folder`, which is made, and return their paths, `README.md` first."""
+    """Write the files into `folder`, which is made, and return their paths, `README.md` first."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in pages(results).items():
@@ -36,7 +37,9 @@ def write(results: Results, folder: Path) -> list[Path]:
 
 def pages(results: Results) -> dict[str, str]:
     """Return the text of every file by its name, `README.md` first."""
-    return {name: page(results) for name, page in zip(PAGES, (index, accuracy, timing, parameters), strict=True)}
+    return {
+        name: page(results) for name, page in zip(PAGES, (index, accuracy, timing, kernels, parameters), strict=True)
+    }
 
 
 # --- escaping ----------------------------------------------------------------------------------------------------
@@ -319,8 +322,10 @@ def _other_numerics(frame: pd.DataFrame) -> list[str]:
         half = f" ±{100 * row['half']:.2f}" if _given(row["half"]) else ""
         source = _source(f"{row['backend']}", row["kernel"])
         rows.append(
-            [plain(row["case"]), plain(row["figure"]), plain(source), plain(row["numerics"])]
-            + [_percent(row["base"]), _percent(row["mean"]), f"{100 * row['difference']:+.2f}{half}", str(row["n"])]
+            [
+                *(plain(text) for text in (row["case"], row["figure"], source, row["numerics"])),
+                *(_percent(row["base"]), _percent(row["mean"]), f"{100 * row['difference']:+.2f}{half}", str(row["n"])),
+            ]
         )
     lead = (
         "Other numerics: the same cells with other formulas, means over the seeds that both have; the difference (in "
@@ -509,6 +514,69 @@ def _timing_row(row: Mapping[Any, Any], references: Sequence[str], notes: Notes)
     return [name, source + notes.mark(texts), *times, *ratios]
 
 
+# --- kernels.md --------------------------------------------------------------------------------------------------
+
+NAMED_KERNELS = 3
+"""Names of a trace that stand in the table; records keep more."""
+
+_HOW_KERNELS = (
+    "A cell that is timed trains a few more steps under its framework's profiler, in a pass of its own. `ran` are the "
+    "names that tell the kernel, with what took longest inside them (after `>`) and calls per training step. `share` "
+    "is that of all recurrences, backward passes included, in the device's time. A claim holds where every recurrent "
+    "layer, in both its directions, ran as claimed; a cell whose claim does not hold ends `failed`, and its times are "
+    "not used. `speed-up` is the epoch time of the generic kernel over that of the fused one."
+)
+
+
+def kernels(results: Results) -> str:
+    """Return `kernels.md`: for every timed variant the kernel that it claims, and the one that ran."""
+    frame = kernel_proofs.proofs(results)
+    parts = [f"# Kernels: {results.profile} profile", *_kernel_verdicts(results), _HOW_KERNELS]
+    for suite in results.reported_suites():
+        own = tables.rows_of(frame[frame["suite"] == suite.name])
+        if own:
+            parts += [_suite_heading(suite), _kernel_table(own)]
+    reasons: dict[str, list[str]] = {}
+    for row in tables.rows_of(frame[frame["reason"].notna()]):
+        what = f"{row['suite']}/{row['case']}@{row['backend']},{row['kernel']},{row['device']},{row['numerics']}"
+        reasons.setdefault(str(row["reason"]), []).append(what)
+    if reasons:
+        lines = [f"- {plain(reason)}: {plain(', '.join(cells))}" for reason, cells in reasons.items()]
+        parts += ["## Why not", "\n".join(lines)]
+    hows = sorted({str(how) for how in frame["how"] if _given(how)})
+    if hows:
+        parts += ["## Seen by", "\n".join(f"- {plain(how)}" for how in hows)]
+    return _document(parts)
+
+
+def _kernel_verdicts(results: Results) -> list[str]:
+    found = kernel_proofs.counts(results)
+    if not found:
+        return ["Kernel proofs: not run. `bench run --measure timing` makes them."]
+    return [
+        "Claims that hold: "
+        + "; ".join(f"{verdict} {number} of {sum(found.values())}" for verdict, number in found.items())
+    ]
+
+
+def _kernel_table(rows: Sequence[Mapping[Any, Any]]) -> str:
+    settings = [name for name in ("device", "numerics") if len({row[name] for row in rows}) > 1]
+    left = ["case", "backend", *settings, "claimed", "verdict"]
+    lines = []
+    for row in rows:
+        what = [plain(row[name]) for name in ("case", "backend", *settings, "kernel", "verdict")]
+        share = f"{100 * row['share']:.0f} %" if _given(row["share"]) else NOTHING
+        step = _seconds(1000 * row["step"]) if _given(row["step"]) else NOTHING
+        gain = NOTHING
+        if _given(row["speedup"]):
+            gain = f"{row['speedup']:.2f} ({row['low']:.2f}–{row['high']:.2f}, {plain(row['spread'])})"
+        seen = (row["seen"] if _given(row["seen"]) else [])[:NAMED_KERNELS]
+        ran = "; ".join(f"{plain(name)} ×{calls}" for name, calls, _ in seen)
+        lines.append([*what, share, step, gain, ran or NOTHING])
+    headers = [*left, "share", "ms/step", "speed-up", "ran"]
+    return table(headers, lines, (*range(len(left)), len(headers) - 1))
+
+
 # --- parameters.md -----------------------------------------------------------------------------------------------
 
 _HOW_PARAMETERS = (
@@ -572,7 +640,7 @@ def index(results: Results) -> str:
     parts = [f"# Report of {'run' if len(results.sources) == 1 else 'runs'} {plain(names)} ({results.profile} profile)"]
     parts += answered(answers(results))
     parts += [
-        "Tables: [accuracy](accuracy.md), [timing](timing.md), [parameters](parameters.md)"
+        "Tables: [accuracy](accuracy.md), [timing](timing.md), [kernels](kernels.md), [parameters](parameters.md)"
         + (", [parity](parity.md)." if results.twins else "."),
         "## Runs",
         "\n".join(map(_run, results.sources)),

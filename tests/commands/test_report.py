@@ -39,6 +39,9 @@ def record(seed: int, **changes: Any) -> Record:
     return Record(**{**fields, **changes})
 
 
+FILES = ["README.md", "accuracy.md", "timing.md", "kernels.md", "parameters.md"]
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     path = tmp_path / "results.sqlite"
@@ -69,9 +72,8 @@ def test_report_writes_the_files_and_says_where(
     out = tmp_path / "reports"
     code, shown, _ = run(capsys, "report", "older", "--store", str(store), "--out", str(out))
     assert code == 0
-    files = ["README.md", "accuracy.md", "timing.md", "parameters.md"]
     assert [line for line in shown.splitlines() if line.startswith("wrote")] == [
-        f"wrote {out / name}" for name in files
+        f"wrote {out / name}" for name in FILES
     ]
     index = (out / "README.md").read_text(encoding="utf-8")
     assert "`bench run imdb-rnn/lstm --seeds 3`" in index
@@ -87,7 +89,13 @@ def test_report_merges_runs_and_lists_its_files_as_json(
     code, shown, _ = run(capsys, *arguments)
     document = json.loads(shown)
     assert (code, document["schema_version"]) == (0, SCHEMA_VERSION)
-    assert [Path(file).name for file in document["files"]] == ["README.md", "accuracy.md", "timing.md", "parameters.md"]
+    assert [Path(file).name for file in document["files"]] == [
+        "README.md",
+        "accuracy.md",
+        "timing.md",
+        "kernels.md",
+        "parameters.md",
+    ]
     text = Path(document["files"][1]).read_text(encoding="utf-8")
     assert "n too small, 3 of 3" in text
     assert "79.00" in text

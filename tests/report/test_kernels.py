@@ -9,7 +9,8 @@ from typing import Any
 from markdown_it import MarkdownIt
 
 from bench.record import KernelProof, Record, SeenKernel, Timing
-from bench.report import kernels
+from bench.report import kernels, markdown
+from bench.report.answers import answers
 from bench.report.tables import Results
 from bench.spec import GRU, KERAS_2_3, LSTM, Case, Dense, Embedding, Imdb, Suite, Training
 
@@ -33,8 +34,17 @@ SUITE = Suite(
 HOSTILE = 'void k<float, 4>(int) | <img src=x onerror="alert(1)"> `tick'
 
 
-def timed(record: Maker, cell: str, step: float, met: bool | None, *names: str, share: float = 0.5, **more: Any) -> Any:
-    timing = Timing(build=0.1, first_epoch=1.0, epochs=[1.0], steps=10, total=3.0, alone=True, step=step)
+def timed(
+    record: Maker,
+    cell: str,
+    step: float,
+    met: bool | None,
+    *names: str,
+    share: float = 0.5,
+    epoch: float = 1.0,
+    **more: Any,
+) -> Record:
+    timing = Timing(build=0.1, first_epoch=1.0, epochs=[epoch], steps=10, total=3.0, alone=True, step=step)
     claimed: Any = cell.split(",")[1]
     proof = KernelProof(
         claimed=claimed,
@@ -45,7 +55,7 @@ def timed(record: Maker, cell: str, step: float, met: bool | None, *names: str, 
         reason=None if met else "kernel claim not met: claimed fused, seen generic (x)",
     )
     failed = {"status": "failed", "reason": proof.reason} if met is False else {"status": "ok"}
-    return record(cell, timing=timing, kernel_proof=proof, **failed | more)
+    return record(cell, timing=timing, kernel_proof=proof, **(failed | more))
 
 
 def rows_of(text: str) -> list[list[str]]:
@@ -59,25 +69,27 @@ def rows_of(text: str) -> list[list[str]]:
     return rows
 
 
-def test_fused_is_paired_with_generic_by_seed_and_repeat(record: Maker, results: Gather) -> None:
+def test_a_row_has_the_worst_verdict_the_median_share_and_the_speed_up(record: Maker, results: Gather) -> None:
     records = [
         timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.010, True, "aten::lstm", repeat=0),
-        timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.020, True, "aten::lstm", repeat=1, share=0.7),
-        timed(record, "demo/lstm@torch,generic,cpu,documented#0", 0.030, True, "_LSTM", repeat=0),
-        timed(record, "demo/lstm@torch,generic,cpu,documented#0", 0.080, True, "_LSTM", repeat=1),
-        timed(record, "demo/lstm@torch,generic,cpu,documented#0", 9.0, True, "_LSTM", repeat=2),
+        timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.020, None, "aten::lstm", repeat=1, share=0.7),
+        timed(record, "demo/lstm@torch,generic,cpu,documented#0", 0.030, True, "_LSTM", epoch=3.0),
         timed(record, "demo/lstm@keras-tensorflow,generic,cpu,documented#0", 1.0, True, "While lstm"),
     ]
-    frame = kernels.frame(results([SUITE], records))
-    fused = frame[frame["kernel"] == "fused"].iloc[0]
-    assert (fused["speedup"], fused["low"], fused["high"], fused["pairs"]) == (3.5, 3.0, 4.0, 2)
-    assert (fused["share"], fused["step"]) == (0.6, 0.015)
-    assert frame[frame["kernel"] != "fused"]["speedup"].isna().all()
-    assert kernels.answers(frame) == [
-        "The kernel claimed is the one that ran in 3 of 3 timed variants.",
-        "torch on cpu: the fused kernel makes 3.50 times as many training steps a second as the generic one "
-        "(median of 1 case).",
-    ]
+    gathered = results([SUITE], records)
+    rows = {(row["backend"], row["kernel"]): row for row in rows_of_frame(gathered)}
+    fused = rows["torch", "fused"]
+    assert (fused["verdict"], fused["share"], fused["step"]) == ("not proven", 0.6, 0.015)
+    assert fused["seen"] == [("aten::lstm", 2, 0.7)]
+    assert fused["speedup"] == 3.0
+    assert rows["torch", "generic"]["speedup"] is None
+    assert rows["keras-tensorflow", "generic"]["verdict"] == "holds"
+    assert kernels.counts(gathered) == {"holds": 2, "not proven": 1}
+    assert any("in 2 of 3 timed variants" in str(answer.findings) for answer in answers(gathered))
+
+
+def rows_of_frame(gathered: Results) -> list[dict[str, Any]]:
+    return list(kernels.proofs(gathered).to_dict("records"))
 
 
 def test_a_claim_that_does_not_hold_is_shown_and_its_times_are_not_used(record: Maker, results: Gather) -> None:
@@ -87,7 +99,7 @@ def test_a_claim_that_does_not_hold_is_shown_and_its_times_are_not_used(record: 
         timed(record, "demo/gru@torch,fused,cpu,documented#0", 0.010, None),
         record("demo/gru@torch,generic,cpu,documented#0", status="unavailable", reason="no | such"),
     ]
-    page = kernels.page(results([SUITE], records))
+    page = markdown.kernels(results([SUITE], records))
     rows = rows_of(page)
     assert [row[:4] for row in rows[1:]] == [
         ["lstm", "torch", "fused", "not met"],
@@ -95,21 +107,23 @@ def test_a_claim_that_does_not_hold_is_shown_and_its_times_are_not_used(record: 
         ["gru", "torch", "fused", "not proven"],
         ["gru", "torch", "generic", "unavailable"],
     ]
-    assert rows[1][5:8] == ["–", "–", "–"]
-    assert "1 of 3 timed variants, 1 not met, 1 not proven." in page
-    assert "demo/lstm@torch,fused,cpu,documented: kernel claim not met" in page
+    assert rows[1][5:7] == ["–", "–"]
+    assert "holds 1 of 3; not met 1 of 3; not proven 1 of 3" in page
+    assert "kernel claim not met: claimed fused, seen generic (x): demo/lstm@torch,fused,cpu,documented" in page
     assert "no \\| such" in page
 
 
 def test_names_are_shown_as_text(record: Maker, results: Gather) -> None:
-    page = kernels.page(
-        results([SUITE], [timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.01, True, HOSTILE)])
-    )
+    records = [timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.01, True, HOSTILE)]
+    page = markdown.kernels(results([SUITE], records))
     assert rows_of(page)[1][-1] == f"{HOSTILE} ×2"
     assert "<img" not in PARSER.render(page)
 
 
 def test_where_nothing_was_traced_it_says_not_run(record: Maker, results: Gather) -> None:
-    page = kernels.page(results([SUITE], [record("demo/lstm@torch,fused,cpu,documented#0", epoch_seconds=(1, 1))]))
-    assert "not run" in page
+    records = [record("demo/lstm@torch,fused,cpu,documented#0", epoch_seconds=(1, 1))]
+    page = markdown.kernels(results([SUITE], records))
+    assert "Kernel proofs: not run." in page
     assert rows_of(page)[1][3] == "not traced"
+    only_accuracy = [record("demo/lstm@torch,fused,cpu,documented#0", test=0.8, measure="accuracy")]
+    assert rows_of(markdown.kernels(results([SUITE], only_accuracy))) == []
