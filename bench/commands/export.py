@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,8 +28,9 @@ def command(run: str | None, format_: str, out: Path | None, store_path: Path) -
     """Write the records of RUN (the latest one by default): everything as JSON, or one flat row per cell as CSV."""
     with Store(store_path) as store:
         exported = chosen(store, (run,) if run else ())[0]
-        records = list(store.records(exported.name))
-    text = as_json(exported, records) if format_ == "json" else cells(records).to_csv(index=False)
+        entries = [(record, environment) for _, environment, record in store.entries(exported.name)]
+    records = [record for record, _ in entries]
+    text = as_json(exported, entries) if format_ == "json" else cells(records).to_csv(index=False)
     if out is None:
         click.echo(text, nl=False)
         return
@@ -37,11 +39,19 @@ def command(run: str | None, format_: str, out: Path | None, store_path: Path) -
     click.echo(f"wrote {len(records)} records of run {exported.name} to {out}", err=True)
 
 
-def as_json(run: Run, records: Sequence[Record]) -> str:
+def as_json(run: Run, records: Sequence[tuple[Record, dict[str, Any]]]) -> str:
     """Return a run as exported: `schema_version`, `runs`, `environments` and `records`, one record a line.
 
-    Each record names its run and, by key, its environment; without these two it is a `Record` again.
+    Each record names its run and, by key, the environment that it ran in; without these two it is a `Record` again.
     """
+    environments = {run.name: run.environment}
+    lines = []
+    for record, environment in records:
+        key = next((key for key, known in environments.items() if known == environment), None)
+        if key is None:
+            key = f"{run.name} ({len(environments) + 1})"
+            environments[key] = environment
+        lines.append(json.dumps({"run": run.name, "environment": key, **record.model_dump(mode="json")}))
     head = {
         "schema_version": SCHEMA_VERSION,
         "runs": [
@@ -54,9 +64,6 @@ def as_json(run: Run, records: Sequence[Record]) -> str:
                 "environment": run.name,
             }
         ],
-        "environments": {run.name: run.environment},
+        "environments": environments,
     }
-    lines = [
-        json.dumps({"run": run.name, "environment": run.name, **record.model_dump(mode="json")}) for record in records
-    ]
     return json.dumps(head, indent=1).removesuffix("\n}") + ',\n "records": [\n' + ",\n".join(lines) + "\n ]\n}\n"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 
 import click
 
 from bench.exports import read
-from bench.store import DEFAULT_PATH, Store
+from bench.store import DEFAULT_PATH, Run, Store
 
 
 @click.command("import", short_help="Put exported results into a store.")
@@ -16,15 +17,28 @@ from bench.store import DEFAULT_PATH, Store
     "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
 )
 def command(files: tuple[Path, ...], store_path: Path) -> None:
-    """Read what `bench export --format json` wrote; a run that the store has already gains the records it lacks."""
+    """Read what `bench export --format json` wrote; a run that the store has already gains the records it lacks.
+
+    Another run of the same name, say of another machine, comes in under a name with a number behind it.
+    """
     exports = [read(file) for file in files]
     with Store(store_path, create=True) as store:
         for file, exported in zip(files, exports, strict=True):
-            known = {run.name for run in store.runs()}
-            for run in (one.run for one in exported if one.run.name not in known):
-                store.create_run(run.name, run.profile, run.environment, run.command, run.options, run.started)
             for one in exported:
+                name = _taken_in(store, one.run)
                 for record, environment in one.records:
-                    store.add(one.run.name, record, environment)
-            count = sum(len(one.records) for one in exported)
-            click.echo(f"{count} records of {file} are in {store_path}", err=True)
+                    store.add(name, record, environment)
+                if name != one.run.name:
+                    click.echo(f"run {one.run.name} of {file} is called {name} here", err=True)
+            number = sum(len(one.records) for one in exported)
+            click.echo(f"{number} records of {file} are in {store_path}", err=True)
+
+
+def _taken_in(store: Store, run: Run) -> str:
+    """Return the name under which the store has `run`, which is put into it where it is new."""
+    known = {other.name: (other.started, other.environment) for other in store.runs()}
+    names = chain([run.name], (f"{run.name}-{number}" for number in count(2)))
+    free_or_same = next(name for name in names if known.get(name, ()) in ((), (run.started, run.environment)))
+    if free_or_same not in known:
+        store.create_run(free_or_same, run.profile, run.environment, run.command, run.options, run.started)
+    return free_or_same

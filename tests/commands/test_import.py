@@ -82,6 +82,31 @@ def test_importing_again_adds_what_is_missing_and_keeps_what_is_better(exported:
         assert {(one.seed, one.status) for one in store.records("first")} == {(0, "ok"), (1, "ok"), (2, "ok")}
 
 
+def test_every_record_keeps_the_environment_it_ran_in(exported: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here.sqlite"
+    call("import", str(exported), "--store", str(here))
+    with Store(here) as store:
+        threads = [environment["threads"] for _, environment, _ in store.entries()]
+    assert threads == [2, 1]
+
+
+def test_two_machines_runs_of_one_name_stay_two_runs_however_often_they_are_imported(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, other = tmp_path / "here.sqlite", tmp_path / "other.json"
+    other.write_text(exported.read_text().replace("A processor", "Another processor"))
+    for _ in range(2):
+        assert call("import", str(exported), str(other), "--store", str(here)) == 0
+    assert f"run first of {other} is called first-2 here" in capsys.readouterr().err
+    with Store(here) as store:
+        assert [(run.name, run.environment["cpu"]) for run in store.runs()] == [
+            ("first", "A processor"),
+            ("first-2", "Another processor"),
+        ]
+        found = {(name, environment["cpu"]) for name, environment, _ in store.entries()}
+    assert found == {("first", "A processor"), ("first-2", "Another processor")}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
