@@ -124,6 +124,9 @@ class Network(Protocol):
         loop, or else as operations that ran once for every time step.
         """
 
+    def device_peak_bytes(self) -> int | None:
+        """Return the most bytes of a GPU in use since the last call; None on a CPU, whose memory the process counts."""
+
 
 class Build(Protocol):
     """What a backend's module calls `build`."""

@@ -383,8 +383,10 @@ class KerasNetwork:
 
     @_in_own_scope
     def logits(self, x: Features) -> NDArray[Any]:
-        """Return the logits (rows,) of all rows."""
-        if isinstance(x, MultiHot):
+        """Return the logits (rows,) of all rows; one batch goes without what `predict` sets up for many."""
+        if len(x) <= EVALUATION_ROWS:
+            found = self._keras.predict_on_batch(x[np.arange(len(x), dtype=np.intp)])
+        elif isinstance(x, MultiHot):
             batches = _Batches(x, None, np.arange(len(x), dtype=np.intp), EVALUATION_ROWS, None)
             found = self._keras.predict(batches, verbose=0)
         else:
@@ -394,6 +396,10 @@ class KerasNetwork:
     def synchronize(self) -> None:
         """Wait for the device."""
         ENGINE.synchronize()
+
+    def device_peak_bytes(self) -> int | None:
+        """Return the most bytes of tensors on the GPU since the last call; None on a CPU."""
+        return ENGINE.peak_bytes() if self.device == "cuda" else None
 
 
 def _inputs(model: Model) -> Any:

@@ -32,3 +32,6 @@ class Engine(Protocol):
 
     def synchronize(self) -> None:
         """Wait for the device."""
+
+    def peak_bytes(self) -> int:
+        """Return the most bytes of tensors on the GPU since the last call, or since the process began."""

@@ -61,3 +61,9 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
 def synchronize() -> None:
     """Wait for everything that was computed and is still held."""
     jax.block_until_ready(jax.live_arrays())
+
+
+def peak_bytes() -> int:
+    """Return the most bytes of arrays on the GPU since the process began: JAX does not set its peak back."""
+    peak: int = jax.devices("cuda")[0].memory_stats()["peak_bytes_in_use"]
+    return peak

@@ -74,3 +74,10 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
 def synchronize() -> None:
     """Wait for the device."""
     tf.test.experimental.sync_devices()
+
+
+def peak_bytes() -> int:
+    """Return the most bytes of tensors on the GPU since the last call."""
+    peak: int = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    tf.config.experimental.reset_memory_stats("GPU:0")
+    return peak

@@ -53,3 +53,10 @@ def synchronize() -> None:
     """Wait for the device."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def peak_bytes() -> int:
+    """Return the most bytes of tensors on the GPU since the last call."""
+    peak = torch.cuda.max_memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    return peak

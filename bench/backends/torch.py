@@ -200,6 +200,14 @@ class TorchNetwork:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
 
+    def device_peak_bytes(self) -> int | None:
+        """Return the most bytes of tensors on the GPU since the last call; None on a CPU."""
+        if self._device.type != "cuda":
+            return None
+        peak = torch.cuda.max_memory_allocated(self._device)
+        torch.cuda.reset_peak_memory_stats(self._device)
+        return peak
+
     def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
         """Make `steps` optimizer steps under torch.profiler."""
         batch, target, drawn = self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()]

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,10 +29,12 @@ from bench.catalog import load as load_catalog
 from bench.cell import Measure, Profile
 from bench.data import prepare, stand_ins_for
 from bench.errors import BenchError, SuiteError, UsageError
+from bench.measure.limits import limits as measure_limits
 from bench.measure.machine import available_memory, cores, fingerprint
+from bench.measure.noise import noise
 from bench.profiles import apply
 from bench.record import SCHEMA_VERSION, Record
-from bench.runner.local import Limits, Settings, run
+from bench.runner.local import Limits, Settings, run, thread_environment
 from bench.runner.plan import Matrix, PlannedCell, embedding_of, plan
 from bench.spec import Device, Kernel
 from bench.store import DEFAULT_PATH, Run, Store
@@ -304,17 +306,39 @@ def execute(
         changed = [key for key in environment if environment[key] != stored.environment.get(key)]
         if changed:
             click.echo(f"bench: since run {stored.name!r} began these changed: {', '.join(changed)}", err=True)
+    survey = _survey({planned.cell.device for planned in cells if not planned.obstacle}, matrix.measure, threads)
     settings = Settings(matrix.profile, matrix.measure, threads, matrix.suites, matrix.stand_ins)
     limit = params["memory"] * 1e9 if params["memory"] else SAFE_SHARE_OF_MEMORY * available_memory()
     limits = Limits(limit, params["timeout"], params["budget"])
     records: list[Record] = []
     started = time.monotonic()
     with _interruptible() as interrupted, _Display(cells) as display:
-        for record in run(cells, settings, limits, display, interrupted):
+        for record in map(survey, run(cells, settings, limits, display, interrupted)):
             store.add(stored.name, record, environment)
             records.append(record)
             display.ended(record)
     return Ended(stored.name, store.path, cells, records, time.monotonic() - started, interrupted.is_set())
+
+
+def _survey(devices: set[Device], measure: Measure, threads: int) -> Callable[[Record], Record]:
+    """Look at the machine before anything is timed; return what adds the findings to the record of a timed cell."""
+    if measure == "accuracy" or not devices:
+        return lambda record: record
+    found = noise(threads)
+    if found.high:
+        click.echo(f"bench: {found.sentence}", err=True)
+    most = {device: measure_limits(device, threads, thread_environment(threads)) for device in devices}
+
+    def add(record: Record) -> Record:
+        changes: dict[str, Any] = {}
+        if record.timing:
+            changes["timing"] = record.timing.model_copy(update={"noise": found.spread})
+        limit = most.get(record.device)
+        if record.cost and limit:
+            changes["cost"] = record.cost.model_copy(update={"peak_flops": limit.flops, "bandwidth": limit.bandwidth})
+        return record.model_copy(update=changes)
+
+    return add
 
 
 def free_name(names: Iterable[str]) -> str:

@@ -282,13 +282,17 @@ class _Memory:
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """Return the environment variables that give every framework `threads` threads."""
+    """Return the environment variables that give every framework `threads` threads.
+
+    OpenMP and MKL: torch, NumPy. TensorFlow has its own pair. PJRT_NPROC: JAX on a CPU (XLA's `DefaultThreadPoolSize`).
+    """
     names = (
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
         "TF_NUM_INTRAOP_THREADS",
         "TF_NUM_INTEROP_THREADS",
+        "PJRT_NPROC",
     )
     return dict.fromkeys(names, str(threads))
 

@@ -150,6 +150,11 @@ class RemoteNetwork:
         """Wait for the device."""
         self._call("synchronize")
 
+    def device_peak_bytes(self) -> int | None:
+        """Return the most bytes of a GPU in use since the last call; None on a CPU."""
+        found: int | None = self._call("device_peak_bytes")
+        return found
+
     def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
         """Make `steps` optimizer steps under the framework's profiler; say what ran in them."""
         found: Trace = self._call("trace", x, y, masks, steps)

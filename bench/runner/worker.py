@@ -14,7 +14,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import resource
 import sys
 import threading
 import time
@@ -26,7 +25,7 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.backends.base import backend, check_kernel, native
+from bench.backends.base import Network, backend, check_kernel, native
 from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Cell, Measure, Profile, Status
@@ -34,12 +33,15 @@ from bench.data import prepare, stand_ins_for
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, Unavailable
 from bench.measure.clock import now
+from bench.measure.cost import step_cost
+from bench.measure.memory import process_peak
+from bench.measure.passes import Passes, timing_passes
 from bench.model import resolve
 from bench.profiles import apply
 from bench.record import SCHEMA_VERSION, DataUsed, Failure, Record, Timing
 from bench.runner.introduction import Question, introduce
 from bench.runner.plan import Part, embedding_of
-from bench.training import Progress, train
+from bench.training import Progress, split, train
 from bench.weights import initial
 
 PROTOCOL = 2
@@ -158,12 +160,23 @@ def _measure(
     check_kernel(info, model, cell.kernel, cell.device)
     build = info.load()
 
+    def make() -> Network:
+        network = build(model, cell.kernel, cell.device)
+        network.set_weights(initial(model, cell.case_name, cell.seed, dataset.vectors))
+        if model.differences:
+            network.initialize(cell.seed)
+        network.synchronize()
+        return network
+
+    timed = Passes({}, {})
+    if request.measure != "accuracy":
+        timed = timing_passes(make(), case, model, dataset, cell.case_name, cell.seed)
+        known["cost"] = step_cost(model, min(model.batch_size, len(split(case, dataset, cell.seed).rows)))
+        known["memory"] = timed.memory
+        gc.collect()
+
     clock = time.perf_counter()
-    network = build(model, cell.kernel, cell.device)
-    network.set_weights(initial(model, cell.case_name, cell.seed, dataset.vectors))
-    if model.differences:
-        network.initialize(cell.seed)
-    network.synchronize()
+    network = make()
     build_seconds = time.perf_counter() - clock
     known["parameters"] = network.parameters()
 
@@ -178,11 +191,11 @@ def _measure(
         steps=trained.steps,
         total=time.perf_counter() - clock,
         alone=alone,
+        **timed.timing,
     )
     if alone:
-        # Linux gives ru_maxrss in KiB, macOS in bytes (getrusage(2)).
-        unit = 1 if sys.platform == "darwin" else 1024
-        known["memory"] = {"process_peak_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)}
+        peak = max(process_peak(), timed.memory.get("process_peak_bytes", 0.0))
+        known["memory"] = timed.memory | {"process_peak_bytes": peak}
 
 
 def _obstacle(cell: Cell, known: dict[str, Any]) -> Part:

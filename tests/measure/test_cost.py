@@ -1,10 +1,32 @@
-"""Parameter counts on the declaration."""
+"""Parameters, FLOPs and bytes counted on the declaration, against printed summaries, torch's counter, and by hand."""
 
 from __future__ import annotations
 
-from bench.measure.cost import parameters
+import numpy as np
+import pytest
+
+from bench.measure.cost import parameters, step_cost, training_step
 from bench.model import resolve
-from bench.spec import KERAS_2_0, LSTM, Case, Dense, Embedding, Glove, Imdb, Suite, Training
+from bench.spec import (
+    GRU,
+    KERAS_2_0,
+    LSTM,
+    Bidirectional,
+    Case,
+    Conv1D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalMaxPooling1D,
+    Glove,
+    Imdb,
+    Layer,
+    SimpleRNN,
+    Suite,
+    Training,
+)
+from tests.networks import LENGTH, WORDS, case, model_of, rows
 
 CASE = Case(
     "lstm",
@@ -30,3 +52,77 @@ def test_the_declaration_stores_what_the_model_has() -> None:
     counts = parameters(resolve(SUITE, CASE, "documented"))
     assert counts.stored == counts.total
     assert [layer.stored for layer in counts.layers] == [layer.total for layer in counts.layers]
+
+
+ROWS = 16
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (Embedding(WORDS, 5), Flatten(), Dense(7, "relu")),
+        (Embedding(WORDS, 5), Conv1D(6, 3, "relu"), GlobalMaxPooling1D()),
+        (Embedding(WORDS, 5), Conv1D(6, 3, "relu"), Conv1D(4, 2), Dropout(0.5), Flatten()),
+        (Dense(8, "relu"), Dense(4, "relu")),
+        (Embedding(WORDS, 5), SimpleRNN(6)),
+        (Embedding(WORDS, 5), SimpleRNN(6, return_sequences=True), SimpleRNN(3)),
+        (Embedding(WORDS, 5), Bidirectional(SimpleRNN(6)), Dense(4)),
+        (Embedding(WORDS, 5), GRU(6, reset_after=True, recurrent_activation="sigmoid")),
+    ],
+    ids=lambda layers: "-".join(type(layer).__name__ for layer in layers),
+)
+def test_flops_of_a_step_are_those_that_torch_counts(layers: tuple[Layer, ...]) -> None:
+    pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from bench.backends.torch import build
+
+    multi_hot = isinstance(layers[0], Dense)
+    model = model_of(case(*layers, multi_hot=multi_hot))
+    network = build(model, "fused" if model.recurrent else "none", "cpu")
+    x, y = rows(ROWS)
+    if multi_hot:
+        x = np.eye(model.width, dtype=np.float32)[x[:, 0]]
+    with FlopCounterMode(display=False) as counted:
+        network.gradients(x, y, None)
+    assert step_cost(model, ROWS).flops == counted.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    ("layer", "gates"), [(LSTM(6), 4), (GRU(6), 3), (GRU(6, reset_after=True), 3), (SimpleRNN(6), 1)]
+)
+@pytest.mark.parametrize("trainable", [True, False])
+def test_flops_of_a_recurrence_by_hand(layer: Layer, gates: int, trainable: bool) -> None:
+    model = model_of(case(Embedding(WORDS, 5, trainable=trainable), layer))
+    counted = training_step(model, ROWS)[1]
+    columns = gates * 6
+    # At each of 9 steps: (16, 5) x (5, columns) of the input, (16, 6) x (6, columns) of the state.
+    of_inputs, of_states = 2 * 16 * 9 * 5 * columns, 2 * 16 * 9 * 6 * columns
+    assert counted.forward == of_inputs + of_states
+    # The gradients of both matrices, of all states but the first, and of the inputs where anything before learns.
+    back = of_inputs + of_states + of_states * 8 // 9 + (of_inputs if trainable else 0)
+    assert counted.backward == back
+    both = training_step(model_of(case(Embedding(WORDS, 5, trainable=trainable), Bidirectional(layer))), ROWS)[1]
+    assert (both.forward, both.backward) == (2 * counted.forward, 2 * counted.backward)
+
+
+def test_bytes_of_a_step_by_hand() -> None:
+    model = model_of(case(Dense(8, "relu"), multi_hot=True, optimizer="rmsprop"))
+    hidden, logits = training_step(model, ROWS)
+    width = model.width
+    assert width is not None
+    x, h, z, w, v = ROWS * width, ROWS * 8, ROWS, width * 8 + 8, 8 + 1
+    # Forward x, w, h; backward dh, x, dw; optimizer dw, w, mean read, w, mean written.
+    assert hidden.bytes == 4 * (x + w + h + (h + x + w) + 5 * w)
+    # The same, and v is read again to write the gradient of h.
+    assert logits.bytes == 4 * (h + v + z + (z + h + v) + v + h + 5 * v)
+
+
+def test_a_frozen_table_is_gathered_from_and_a_learned_one_is_updated_whole() -> None:
+    def embedding(trainable: bool) -> int:
+        return training_step(model_of(case(Embedding(WORDS, 5, trainable=trainable), Flatten())), ROWS)[0].bytes
+
+    ids, vectors, table = ROWS * LENGTH, ROWS * LENGTH * 5, WORDS * 5
+    assert embedding(trainable=False) == 4 * (ids + 2 * vectors)
+    # Adam: gradient, weight and two means read, weight and two means written.
+    assert embedding(trainable=True) == 4 * (2 * (ids + 2 * vectors) + table + 7 * table)

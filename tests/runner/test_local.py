@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import psutil
+import pytest
 
+from bench.runner.local import thread_environment
 from tests.conftest import Bench
 from tests.runner.fake_bench import FINE, HANGS, SLOW
 
@@ -61,6 +65,52 @@ def test_a_good_cell_brings_every_part_of_its_record(fake_bench: Bench) -> None:
     assert record.parameters.total == 30 * 2 + 4 * 2 + 1
     assert record.memory is not None
     assert record.memory["process_peak_bytes"] > 1e7
+
+
+def test_a_timed_cell_is_measured_in_passes_of_their_own_and_trains_as_ever(fake_bench: Bench) -> None:
+    assert fake_bench("fake/fine@fake", "--name", "r", "--measure", "all").returncode == 0
+    record = fake_bench.records("r")["fine"]
+    assert record.timing is not None
+    assert record.metrics is not None
+    assert [epoch.loss for epoch in record.metrics.epochs] == [1, 1 / 2, 1 / 3]
+    timing = record.timing
+    assert timing.windows
+    assert timing.latency
+    assert None not in (timing.first_step, timing.compile, timing.step, timing.input, timing.throughput)
+    assert timing.noise == 0.01
+    assert record.cost is not None
+    assert (record.cost.peak_flops, record.cost.bandwidth) == (2e9, 1e9)
+    # Embedding of 4 ids by 2, then 8 x 1: forward, and backward for weights and input, on 8 rows.
+    assert record.cost.flops == 3 * 2 * 8 * 8
+    assert record.memory is not None
+    assert record.memory["process_peak_bytes"] >= record.memory["host_peak_bytes"] > 1e7
+
+
+@pytest.mark.parametrize(
+    ("framework", "use", "threads"),
+    [
+        ("torch", "import torch; torch.ones(500, 500) @ torch.ones(500, 500)", "torch.get_num_threads()"),
+        ("jax", "import jax; jax.numpy.ones((500, 500)).sum().block_until_ready()", "named('XLAEigen')"),
+        (
+            "tensorflow",
+            "import tensorflow as tf; tf.function(lambda a: a @ a)(tf.ones((500, 500)))",
+            "named('Compute')",
+        ),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted by their names in /proc")
+def test_every_framework_gets_the_threads_it_is_given(framework: str, use: str, threads: str) -> None:
+    if find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed")
+    code = f"""
+from pathlib import Path
+def named(part): return sum(part in (task / "comm").read_text() for task in Path("/proc/self/task").iterdir())
+{use}
+print({threads})
+"""
+    environment = {**os.environ, **thread_environment(1)}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.split()[-1] == "1"
 
 
 def test_killed_parent_loses_no_finished_cell_leaves_no_child_and_runs_none_twice(fake_bench: Bench) -> None:

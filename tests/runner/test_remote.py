@@ -40,6 +40,7 @@ def test_a_remote_network_is_the_network() -> None:
         assert there.train_step(*batch) == pytest.approx(here.train_step(*batch))
         assert there.train_epoch(x, y, order, masks).loss == pytest.approx(here.train_epoch(x, y, order, masks).loss)
         there.synchronize()
+        assert there.device_peak_bytes() is None
         there.set_optimizer_state(here.get_optimizer_state())
         for one, other in zip(there.get_weights(), here.get_weights(), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-12)

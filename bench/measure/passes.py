@@ -1,0 +1,117 @@
+"""What is timed of a cell beside its epochs: each thing in a pass of its own, on a network of its own.
+
+The network is a fresh one, so that its first step is a first step, and nothing of these passes reaches the training
+whose accuracy is recorded. docs/design.md, "What is timed", says what every figure means.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.backends.base import MaskSource, Network
+from bench.data.dataset import Dataset, Part, Rows
+from bench.measure import memory, steps
+from bench.measure.clock import Clock, no_garbage_collection
+from bench.model import Model
+from bench.spec import Case
+from bench.training import mask_source, order, split
+
+INPUT_STEPS = 64
+
+
+class Passes(NamedTuple):
+    """Fields of `bench.record.Timing` and of a record's memory."""
+
+    timing: dict[str, Any]
+    memory: dict[str, float]
+
+
+def timing_passes(network: Network, case: Case, model: Model, dataset: Dataset, name: str, seed: int) -> Passes:
+    """Time a network that has never been called, on the rows that the case trains on.
+
+    Both shapes of batch are warmed: the full one and, where the rows do not come out even, the partial last one.
+    """
+    part = dataset.train
+    rows = order(name, seed, 0, split(case, dataset, seed).rows)
+    masks = mask_source(model, name, seed, 0)
+    full = min(model.batch_size, len(rows))
+    left_over = rows[len(rows) - len(rows) % full :]
+    clock = Clock(network.synchronize)
+
+    def train(chosen: Rows) -> None:
+        network.train_epoch(part.x, part.y, chosen, masks)
+
+    def train_steps(number: int) -> None:
+        train(np.resize(rows, number * full))
+
+    shapes = [partial(train, chosen) for chosen in (rows[:full], left_over) if len(chosen)]
+    with no_garbage_collection():
+        cold = steps.cold(shapes, clock)
+        windows = steps.windows(train_steps, clock)
+        feeding = _input(part, rows, masks, full)
+        single, batch = _latency(network, part, clock), _batch_seconds(network, part, rows[:full], clock)
+    peaks = _peaks(network, [partial(train_steps, 2), *shapes[1:]])
+    timing = {
+        "first_step": cold.first_step,
+        "compile": cold.compile,
+        "windows": windows,
+        "step": median(steps.step_seconds(windows)),
+        "input": feeding,
+        "latency": single,
+        "throughput": full / batch,
+    }
+    return Passes(timing, peaks)
+
+
+def _input(part: Part, rows: Rows, masks: MaskSource | None, size: int) -> float:
+    """Return the seconds per step of making batches alone: rows gathered, multi-hot rows and dropout masks made."""
+    rows = np.resize(rows, INPUT_STEPS * size)
+
+    def make() -> None:
+        for step in range(INPUT_STEPS):
+            chosen = rows[step * size : (step + 1) * size]
+            part.x[chosen], part.y[chosen]
+            if masks:
+                masks(step, size)
+
+    return median(steps.samples(make, Clock(lambda: None), steps.INPUT)) / INPUT_STEPS
+
+
+def _latency(network: Network, part: Part, clock: Clock) -> list[float]:
+    """Return raw seconds of inferences of one row, one after another, once that shape is warmed up."""
+    rows = itertools.cycle([part.x[np.array([row])] for row in range(min(len(part), steps.LATENCY.most))])
+
+    def infer() -> None:
+        network.logits(next(rows))
+
+    steps.samples(infer, clock, steps.STEADY)
+    return steps.samples(infer, clock, steps.LATENCY)
+
+
+def _batch_seconds(network: Network, part: Part, rows: Rows, clock: Clock) -> float:
+    """Return the median seconds of the inference of a batch."""
+    infer = partial(network.logits, part.x[rows])
+    steps.samples(infer, clock, steps.STEADY)
+    return median(steps.samples(infer, clock, steps.THROUGHPUT))
+
+
+def _peaks(network: Network, actions: Sequence[Callable[[], object]]) -> dict[str, float]:
+    """Return the peaks of memory while `actions` run."""
+
+    def run() -> None:
+        for action in actions:
+            action()
+        network.synchronize()
+
+    process = memory.process_peak()
+    network.device_peak_bytes()
+    host = memory.host_peak(run)
+    device = network.device_peak_bytes()
+    peaks = {"host_peak_bytes": host, "process_peak_bytes": max(host, process)}
+    return peaks if device is None else peaks | {"device_peak_bytes": float(device)}

@@ -1,0 +1,95 @@
+"""How long a training step and an inference take: what comes once, windows of steps, single inferences.
+
+The rules are those of docs/design.md, "What is timed". An action given here does a number of steps on its device; what
+it takes is read from a `Clock`, so that a test can give another one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+from bench.measure.clock import Clock
+
+Windows = list[tuple[int, float]]
+"""(steps, seconds) in the order of measurement; each two that follow one another are a pair of w and 2w steps."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: at most `most` samples, no more than `seconds` once there are `least` of them."""
+
+    most: int
+    least: int
+    seconds: float
+
+
+STEPS = Effort(most=11, least=3, seconds=6.0)
+LATENCY = Effort(most=200, least=10, seconds=3.0)
+THROUGHPUT = Effort(most=20, least=3, seconds=1.5)
+INPUT = Effort(most=5, least=1, seconds=0.5)
+STEADY = Effort(most=3, least=1, seconds=0.5)
+
+WINDOW_SECONDS = 0.25
+"""What the longer window of a pair takes longer than the shorter one, at least: so much that a jitter of 2.5 ms, which
+two virtual cores show in a window, is one per cent."""
+LONGEST_SECONDS = 1.0
+"""A window of so many seconds is not made longer."""
+MOST_STEPS = 4096
+"""The most steps of the shorter window, however quick they are."""
+
+
+@dataclass(frozen=True)
+class Cold:
+    """The first calls of a process: seconds of the first step, and what all first calls took beyond steady ones."""
+
+    first_step: float
+    compile: float
+
+
+def cold(shapes: Sequence[Callable[[], object]], clock: Clock, effort: Effort = STEADY) -> Cold:
+    """Return what comes once; `shapes` do one step on each shape of batch, the full one first, none called before."""
+    firsts = [clock.seconds(step) for step in shapes]
+    steady = [median(samples(step, clock, effort)) for step in shapes]
+    return Cold(firsts[0], max(0.0, sum(firsts) - sum(steady)))
+
+
+def windows(train: Callable[[int], object], clock: Clock, effort: Effort = STEPS) -> Windows:
+    """Return pairs of windows of w and 2w steps; `train(n)` does n steps. w is found first, which also warms up.
+
+    The longer window comes first in every other pair, so that a drift of the machine falls on both alike.
+    """
+    width = 1
+    while width < MOST_STEPS:
+        one, two = clock.seconds(partial(train, width)), clock.seconds(partial(train, 2 * width))
+        # On a busy machine the difference may be anything; a window of a second is long enough whatever it says.
+        if two - one >= WINDOW_SECONDS or two >= LONGEST_SECONDS:
+            break
+        growth = WINDOW_SECONDS / (two - one) if two > one else 2.0
+        width = min(MOST_STEPS, math.ceil(width * min(8.0, max(2.0, growth))))
+    found: Windows = []
+    taken = 0.0
+    for pair in range(effort.most):
+        if pair >= effort.least and taken >= effort.seconds:
+            break
+        for steps in (width, 2 * width) if pair % 2 == 0 else (2 * width, width):
+            found.append((steps, clock.seconds(partial(train, steps))))
+            taken += found[-1][1]
+    return found
+
+
+def step_seconds(measured: Windows) -> list[float]:
+    """Return the seconds of a step by each pair of windows: the slope between its two, without any cost per call."""
+    pairs = zip(measured[::2], measured[1::2], strict=True)
+    return [(two - one) / (steps_two - steps_one) for (steps_one, one), (steps_two, two) in pairs]
+
+
+def samples(action: Callable[[], object], clock: Clock, effort: Effort) -> list[float]:
+    """Return the seconds of single calls of `action`."""
+    found: list[float] = []
+    while len(found) < effort.most and (len(found) < effort.least or sum(found) < effort.seconds):
+        found.append(clock.seconds(action))
+    return found
