@@ -226,7 +226,10 @@ class LayerOracle:
                 return x * self.masks[0] if self.masks else x, valid
             case _:
                 outputs = [way.forward(x, valid) for way in self.ways]
-                return np.concatenate([out for out, _ in outputs], -1), outputs[0][1]
+                both = np.concatenate([out for out, _ in outputs], -1)
+                # Keras: zero_output_for_mask, in Bidirectional only
+                self.shown = 1.0 if valid is None or both.ndim == 2 or len(self.ways) == 1 else valid[..., None] * 1.0
+                return both * self.shown, outputs[0][1]
 
     def backward(self, dy: Array) -> Array:
         match self.layer:
@@ -261,7 +264,7 @@ class LayerOracle:
             case Dropout():
                 return dy * self.masks[0] if self.masks else dy
             case _:
-                parts = np.split(dy, len(self.ways), -1)
+                parts = np.split(dy * self.shown, len(self.ways), -1)
                 dx = sum(way.backward(part) for way, part in zip(self.ways, parts, strict=True))
                 self.grads = [gradient for way in self.ways for gradient in way.step.gradients()]
                 return dx

@@ -139,8 +139,9 @@ class Build(Protocol):
 class BackendInfo:
     """What can be said of a backend without importing its framework.
 
-    `packages` are the distributions it needs, `extra` the extra of twinbench that installs them. `cpu_fused` says
-    whether the framework has a fused recurrent layer on the CPU. `environment` is set in the worker before anything
+    `packages` are the distributions it needs, `extra` the extra of twinbench that installs them. `fused_cpu`
+    and `fused_cuda` are the recurrent layers (`bench.spec`, by name) that it has a fused kernel for, `packs` says
+    whether the backend runs them on masked steps too. `environment` is set in the worker before anything
     is imported. `without` are modules that its framework imports where it finds them, and does not need: kept out, so
     that their seconds and their memory are not measured. `native` are the native differences
     (`bench.model.DIFFERENCES`) that it can leave to its framework.
@@ -150,7 +151,9 @@ class BackendInfo:
     module: str
     packages: tuple[str, ...]
     extra: str
-    cpu_fused: bool
+    fused_cpu: tuple[str, ...] = ()
+    fused_cuda: tuple[str, ...] = ()
+    packs: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     without: tuple[str, ...] = ()
     native: frozenset[str] = frozenset()
@@ -173,6 +176,8 @@ class BackendInfo:
         return cast("Build", importlib.import_module(self.module).build)
 
 
+RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+
 BACKENDS = {
     info.name: info
     for info in (
@@ -181,7 +186,7 @@ BACKENDS = {
             "bench.backends.keras",
             ("tensorflow|tensorflow-cpu", "keras"),
             "tensorflow",
-            cpu_fused=False,
+            fused_cuda=("LSTM", "GRU"),
             environment=(
                 ("KERAS_BACKEND", "tensorflow"),
                 ("TF_CPP_MIN_LOG_LEVEL", "2"),
@@ -195,7 +200,7 @@ BACKENDS = {
             "bench.backends.keras",
             ("jax", "keras"),
             "jax",
-            cpu_fused=False,
+            fused_cuda=("LSTM",),
             environment=(("KERAS_BACKEND", "jax"), ("XLA_PYTHON_CLIENT_PREALLOCATE", "false")),
             without=("tensorflow",),
             native=frozenset({"init", "loss", "order"}),
@@ -205,7 +210,7 @@ BACKENDS = {
             "bench.backends.keras",
             ("torch", "keras"),
             "keras-torch",
-            cpu_fused=False,
+            fused_cuda=("LSTM", "GRU"),
             environment=(("KERAS_BACKEND", "torch"),),
             without=("tensorflow", "jax"),
             native=frozenset({"init", "loss", "order"}),
@@ -215,7 +220,9 @@ BACKENDS = {
             "bench.backends.torch",
             ("torch",),
             "torch",
-            cpu_fused=True,
+            fused_cpu=RECURRENT,
+            fused_cuda=RECURRENT,
+            packs=True,
             native=frozenset({"init", "optimizer", "bias", "loss", "order"}),
         ),
     )
@@ -259,18 +266,22 @@ def backend(name: str) -> BackendInfo:
 
 def fused_forbidden(info: BackendInfo, model: Model, device: Device) -> str | None:
     """Return the property that keeps `model` off a fused kernel of this backend and device, None if nothing does."""
-    if device == "cpu" and not info.cpu_fused:
-        return f"{info.name} has no fused recurrent layer on the CPU"
+    fused = info.fused_cpu if device == "cpu" else info.fused_cuda
+    where = "on the CPU" if device == "cpu" else "on a GPU"
+    if not fused:
+        return f"{info.name} has no fused recurrent layer {where}"
     for layer in model.recurrent:
         kind = type(layer).__name__
+        if kind not in fused:
+            return f"{info.name} has no fused {kind} {where}"
         if layer.recurrent_dropout:
             return f"{kind} with recurrent_dropout {layer.recurrent_dropout}"
         if isinstance(layer, LSTM | GRU) and layer.recurrent_activation != "sigmoid":
             return f"{kind} with {layer.recurrent_activation} gates"
         if isinstance(layer, GRU) and not layer.reset_after:
             return "GRU with reset_after=False"
-    if model.masked:
-        return "masked steps that are not on the right"
+    if model.masked and not info.packs:
+        return f"masked steps that are not on the right: {info.name} does not move them there"
     return None
 
 

@@ -13,6 +13,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bench.backends import torch_recurrence as recurrence
 from bench.model import BuiltLayer
@@ -322,7 +323,10 @@ def _project(x: Tensor, kernel: Tensor, bias: Tensor, drop: Tensor | None) -> Te
 
 
 class FusedRecurrent(RecurrentLayer):
-    """torch's own recurrent layer; the second bias it insists on is zero and frozen where the model has one only."""
+    """torch's own recurrent layer; the second bias it insists on is zero and frozen where the model has one only.
+
+    It knows no masks: masked steps are moved behind the others, and rows packed up to their lengths.
+    """
 
     def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
         super().__init__(layer, built, backwards)
@@ -339,8 +343,28 @@ class FusedRecurrent(RecurrentLayer):
         """Return the states (time, rows, units), or the last (rows, units)."""
         if masks:
             x = x * masks[0].transpose(0, 1)[0]
+        if valid is not None:
+            return self._packed_states(x, valid.squeeze(-1) > 0)
         states = cast("Tensor", self.layer(x.contiguous())[0])
         return states if self.spec.return_sequences else states[-1]
+
+    def _packed_states(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Return the states where some steps do not count: the others are moved to the front and packed.
+
+        A step that does not count leaves the state as it was, and before any that does it is zero.
+        """
+        first = valid.sort(dim=0, descending=True, stable=True).indices
+        moved = x.gather(0, first.unsqueeze(-1).expand_as(x))
+        lengths = valid.sum(0)
+        # No row may be empty: one without a valid step takes one that is not looked at.
+        packed = pack_padded_sequence(moved, lengths.clamp(min=1).cpu(), enforce_sorted=False)
+        states, last = self.layer(packed)
+        if not self.spec.return_sequences:
+            last = last[0] if isinstance(self.spec, LSTM) else last
+            return torch.where(lengths.unsqueeze(-1) > 0, last[0], 0.0)
+        padded, _ = pad_packed_sequence(states, total_length=len(x))
+        taken = valid.cumsum(0).unsqueeze(-1)  # how many steps counted so far
+        return torch.where(taken > 0, padded.gather(0, (taken - 1).clamp(min=0).expand_as(padded)), 0.0)
 
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return kernel, recurrent kernel, bias (one, or both stacked)."""
@@ -369,7 +393,11 @@ def _reorder(value: Tensor, layer: Recurrent) -> Tensor:
 
 
 class BidirectionalLayer(Layer):
-    """Two recurrent layers; the backward one's sequence is turned round again before both are concatenated."""
+    """Two recurrent layers; the backward one's sequence is turned round again before both are concatenated.
+
+    Sequences are zero at masked steps (keras/src/layers/rnn/bidirectional.py, `force_zero_output_for_mask`), whereas
+    those of a layer alone repeat the state before.
+    """
 
     def __init__(self, forward_layer: RecurrentLayer, backward_layer: RecurrentLayer) -> None:
         super().__init__()
@@ -386,9 +414,10 @@ class BidirectionalLayer(Layer):
         half = len(masks) // 2
         there, after = self.forward_layer(x, valid, masks[:half])
         back, _ = self.backward_layer(x, valid, masks[half:])
-        if self.backward_layer.spec.return_sequences:
-            back = back.flip(1)
-        return torch.cat((there, back), -1), after
+        if not self.backward_layer.spec.return_sequences:
+            return torch.cat((there, back), -1), after
+        both = torch.cat((there, back.flip(1)), -1)
+        return both if valid is None else both * valid.unsqueeze(-1), after
 
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return the forward layer's arrays, then the backward layer's."""

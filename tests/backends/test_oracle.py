@@ -55,9 +55,35 @@ STACKS = {
         Bidirectional(GRU(4, dropout=0.2)),
         Dropout(0.2),
     ),
+    "masked-sequences": (
+        MASKED,
+        Bidirectional(LSTM(4, recurrent_activation="sigmoid", return_sequences=True, dropout=0.1)),
+        GRU(3, recurrent_activation="sigmoid", return_sequences=True),
+        GlobalMaxPooling1D(),
+    ),
+    "masked-states": (
+        MASKED,
+        Bidirectional(SimpleRNN(4, return_sequences=True)),
+        GlobalMaxPooling1D(),
+    ),
+    "masked-last": (
+        MASKED,
+        SimpleRNN(5, return_sequences=True),
+        Bidirectional(GRU(4, recurrent_activation="sigmoid", dropout=0.2)),
+    ),
+    "masked-lstm": (MASKED, LSTM(6, recurrent_activation="sigmoid")),
 }
-FUSED = ("rnn", "lstm", "gru-after", "bidirectional")
-KERAS_STACKS = ("masked-stack", "gru-dropout", "convolution", "lstm-inputs", "masked-average")
+FUSED = (
+    "rnn",
+    "lstm",
+    "gru-after",
+    "bidirectional",
+    "masked-sequences",
+    "masked-states",
+    "masked-last",
+    "masked-lstm",
+)
+KERAS_STACKS = ("masked-stack", "gru-dropout", "convolution", "lstm-inputs", "masked-average", "masked-sequences")
 """Every layer, both GRUs, every kind of mask, in few graphs: tracing one takes seconds."""
 
 
@@ -98,7 +124,7 @@ def keras_backend() -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*does not support masking:UserWarning")
 @pytest.mark.parametrize("name", KERAS_STACKS)
 def test_keras_equals_the_oracle(keras_backend: Any, name: str) -> None:
     model = model_of(case(*STACKS[name]))

@@ -25,8 +25,8 @@ from bench.runner import local
 
 FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES = range(2, 12)
 
-FAKE = BackendInfo("fake", "fake_bench", (), "fake", cpu_fused=False, environment=(("FAKE_ENVIRONMENT", "set"),))
-ABSENT = BackendInfo("absent", "fake_bench", ("no-such-distribution",), "absent", cpu_fused=False)
+FAKE = BackendInfo("fake", "fake_bench", (), "fake", environment=(("FAKE_ENVIRONMENT", "set"),))
+ABSENT = BackendInfo("absent", "fake_bench", ("no-such-distribution",), "absent")
 
 
 def install() -> None:

@@ -26,9 +26,9 @@ from bench.spec import (
     Training,
 )
 
-FUSED = BackendInfo("fused", "nowhere", (), "fused", cpu_fused=True)
-LOOP = BackendInfo("loop", "nowhere", (), "loop", cpu_fused=False)
-ABSENT = BackendInfo("absent", "nowhere", ("no-such-distribution",), "absent", cpu_fused=False)
+FUSED = BackendInfo("fused", "nowhere", (), "fused", fused_cpu=("SimpleRNN", "LSTM", "GRU"))
+LOOP = BackendInfo("loop", "nowhere", (), "loop")
+ABSENT = BackendInfo("absent", "nowhere", ("no-such-distribution",), "absent")
 
 
 def case(name: str, *middle: Any, **more: Any) -> Case:
