@@ -320,13 +320,10 @@ def _other_numerics(frame: pd.DataFrame) -> list[str]:
     rows = []
     for row in tables.rows_of(frame):
         half = f" ±{100 * row['half']:.2f}" if _given(row["half"]) else ""
-        source = _source(f"{row['backend']}", row["kernel"])
-        rows.append(
-            [
-                *(plain(text) for text in (row["case"], row["figure"], source, row["numerics"])),
-                *(_percent(row["base"]), _percent(row["mean"]), f"{100 * row['difference']:+.2f}{half}", str(row["n"])),
-            ]
-        )
+        source = _source(str(row["backend"]), row["kernel"])
+        what = [plain(text) for text in (row["case"], row["figure"], source, row["numerics"])]
+        difference = f"{100 * row['difference']:+.2f}{half}"
+        rows.append([*what, _percent(row["base"]), _percent(row["mean"]), difference, str(row["n"])])
     lead = (
         "Other numerics: the same cells with other formulas, means over the seeds that both have; the difference (in "
         "points, ± 95 % interval) is paired by seed."

@@ -1,0 +1,396 @@
+"""Plots: each is a frame, what it shows of it, and a picture in two themes; drawn only where the frame has rows."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox
+
+from bench.report import comparisons, tables
+from bench.report.answers import crossing
+from bench.report.style import (
+    FORMATS,
+    GREEN,
+    THEMES,
+    VERMILLION,
+    WIDTH,
+    Format,
+    Theme,
+    colour,
+    digest,
+    drawn_in,
+    faint,
+    ink,
+    marker,
+    save,
+    style,
+)
+from bench.report.tables import CASE, Results
+
+FOLDER = "plots"
+PANELS = 3
+"""Panels beside each other in a figure of small ones."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture: the frame that it shows, and how it is drawn from it (inside `style(theme)`)."""
+
+    name: str
+    title: str
+    frame: Callable[[Results], pd.DataFrame]
+    draw: Callable[[pd.DataFrame, Theme], Figure]
+
+    def drawn(self, results: Results) -> str:
+        """Return what is kept in the picture to tell whether it shows these results."""
+        return f"data sha256 {digest(tables.rows_of(self.frame(results)))}"
+
+
+def pictures(results: Results) -> list[Plot]:
+    """Return the plots that have anything to show."""
+    return [plot for plot in PLOTS if len(plot.frame(results))]
+
+
+def write(results: Results, folder: Path, formats: Sequence[Format] = FORMATS) -> list[Path]:
+    """Draw every plot that has anything to show into `folder/plots`, light and dark, and return the paths."""
+    paths = []
+    for plot in pictures(results):
+        for theme in THEMES:
+            with style(theme):
+                figure = plot.draw(plot.frame(results), theme)
+                paths += save(figure, folder / FOLDER, plot.name, theme, formats, plot.drawn(results))
+    return paths
+
+
+def stale(results: Results, folder: Path) -> list[Path]:
+    """Return the pictures in `folder/plots` that are missing, or show other results than these, or no results."""
+    wanted = {
+        folder / FOLDER / f"{plot.name}-{theme}.svg": plot.drawn(results)
+        for plot in pictures(results)
+        for theme in THEMES
+    }
+    there = {path for path in (folder / FOLDER).glob("*.svg")}
+    return sorted(
+        {path for path, drawn in wanted.items() if drawn_in(path) != drawn} | (there - wanted.keys()),
+    )
+
+
+# --- learning curves ---------------------------------------------------------------------------------------------
+
+
+def _learning_curves(frame: pd.DataFrame, theme: Theme) -> Figure:
+    groups = list(frame.groupby(CASE, sort=False))
+    rows = math.ceil(len(groups) / PANELS)
+    figure = Figure(figsize=(WIDTH, 0.5 + 1.75 * rows), layout="constrained")
+    axes = figure.subplots(rows, PANELS, squeeze=False)
+    columns = sorted(frame["column"].dropna().unique())
+    for axis, (key, own) in zip(axes.flat, groups, strict=False):
+        suite, case = key
+        for place, column in enumerate(columns):
+            curve = own[own["column"] == column].astype({"epoch": float, "mean": float, "low": float, "high": float})
+            if len(curve):
+                _band(axis, curve, column, theme, width=3.2 - 1.6 * min(place, 1))
+        printed = own[own["column"].isna()]
+        axis.plot(printed["epoch"], 100 * printed["mean"].astype(float), color=ink(theme), ls=(0, (4, 1.5)), lw=1.3)
+        axis.plot(printed["epoch"], 100 * printed["mean"].astype(float), ".", color=ink(theme), ms=4)
+        seeds = sorted({int(n) for n in own[own["column"].notna() & (own["epoch"] == 1)]["n"]})
+        said = "–".join(map(str, sorted({seeds[0], seeds[-1]})))
+        kind = "validation" if own["curve"].iloc[0] == "val" else "while training"
+        axis.set_title(f"{suite}, {kind}, {said} seed{'' if said == '1' else 's'}\n{case}", fontsize=8)
+        axis.margins(y=0.08)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axis.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    for axis in list(axes.flat)[len(groups) :]:
+        axis.set_visible(False)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("accuracy, %", fontsize=9)
+    handles = [Line2D([], [], color=ink(theme), ls=(0, (4, 1.5)), marker=".", label="document")]
+    handles += [
+        Line2D([], [], color=colour(column, theme), label=f"{column}: mean and range of seeds") for column in columns
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    return figure
+
+
+def _band(axis: Axes, curve: pd.DataFrame, column: str, theme: Theme, width: float) -> None:
+    """Draw a mean and the range of its seeds; the first column is drawn wider, as twins lie on one another."""
+    shade = colour(column, theme)
+    axis.fill_between(curve["epoch"], 100 * curve["low"], 100 * curve["high"], color=shade, alpha=0.2, lw=0)
+    axis.plot(curve["epoch"], 100 * curve["mean"], color=shade, lw=width)
+
+
+# --- accuracy against time ---------------------------------------------------------------------------------------
+
+
+def _timed_architectures(results: Results) -> pd.DataFrame:
+    frame = comparisons.architectures(results)
+    return frame[frame["seconds"].notna()]
+
+
+def _accuracy_against_time(frame: pd.DataFrame, theme: Theme) -> Figure:
+    groups = list(frame.groupby("suite", sort=False))
+    rows = math.ceil(len(groups) / 2)
+    figure = Figure(figsize=(WIDTH, 0.5 + 3.1 * rows), layout="constrained")
+    axes = figure.subplots(rows, 2, squeeze=False)
+    columns = sorted(frame["column"].unique())
+    for axis, (suite, own) in zip(axes.flat, groups, strict=False):
+        _architectures_of(axis, str(suite), tables.rows_of(own), theme)
+    for axis in list(axes.flat)[len(groups) :]:
+        axis.set_visible(False)
+    handles = [_handle(column, theme) for column in columns]
+    if not frame["headline"].astype(bool).all():
+        handles.append(Line2D([], [], ls="", marker="o", mfc="none", mec=ink(theme), label="timed beside other work"))
+    handles.append(Line2D([], [], color=ink(theme), lw=0.8, ls=":", label="nothing cheaper is better"))
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    figure.supxlabel("seconds of training", fontsize=9)
+    figure.supylabel("accuracy, %", fontsize=9)
+    figure.draw_without_rendering()
+    for axis, (_, own) in zip(axes.flat, groups, strict=False):
+        _label(axis, [(row["seconds"], 100 * row["mean"], str(row["case"])) for row in _cheapest(tables.rows_of(own))])
+    return figure
+
+
+def _handle(column: str, theme: Theme) -> Line2D:
+    shade = colour(column, theme)
+    return Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=column)
+
+
+def _architectures_of(axis: Axes, suite: str, rows: Sequence[dict[str, Any]], theme: Theme) -> None:
+    axis.set_xscale("log")
+    for case in dict.fromkeys(row["case"] for row in rows):
+        own = sorted((row for row in rows if row["case"] == case), key=lambda row: row["seconds"])
+        axis.plot(
+            [row["seconds"] for row in own], [100 * row["mean"] for row in own], color=faint(theme), lw=1, zorder=1
+        )
+    frontier = sorted((row for row in rows if row["frontier"]), key=lambda row: row["seconds"])
+    steps = ([row["seconds"] for row in frontier], [100 * row["mean"] for row in frontier])
+    axis.plot(*steps, color=ink(theme), lw=0.8, ls=":", drawstyle="steps-post", zorder=1)
+    for row in rows:
+        shade = colour(row["column"], theme)
+        axis.errorbar(
+            row["seconds"],
+            100 * row["mean"],
+            yerr=None if row["half"] is None else 100 * row["half"],
+            fmt=marker(row["column"]),
+            color=shade,
+            mfc=shade if row["headline"] else "none",
+            elinewidth=1,
+            capsize=2,
+            zorder=3,
+        )
+    kind = "test" if rows[0]["figure"] == "test" else "validation"
+    axis.set_title(f"{suite} ({kind}, {int(rows[0]['rows']):,} rows)")
+    axis.margins(x=0.25, y=0.18)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+
+
+def _cheapest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return for each case the row of its fastest variant: the one that carries the name."""
+    ordered = sorted(rows, key=lambda row: -row["seconds"])
+    return list({row["case"]: row for row in ordered}.values())
+
+
+def _label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write names beside points, each where it covers least of what is drawn and of other names, and stays inside."""
+    figure = axis.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    FigureCanvasAgg(figure)
+    frame, taken = axis.get_window_extent(), _drawn_at(axis)
+    boxes: list[Bbox] = []
+    for x, y, name in points:
+        own = axis.transData.transform((x, y))
+        others = [point for weight, point in taken if weight == _MARKER and math.dist(point, own) > 1]
+        tried: list[tuple[float, int, Annotation, Bbox]] = []
+        for dx, dy, across, upward in _PLACES:
+            text = axis.annotate(
+                name, (x, y), (dx, dy), textcoords="offset points", ha=across, va=upward, fontsize=7.5, zorder=4
+            )
+            box = text.get_window_extent()
+            text.remove()
+            covered = 60.0 * sum(box.overlaps(other) for other in boxes)
+            covered += sum(weight for weight, point in taken if box.contains(*point))
+            covered += sum(_NEAR for other in others if box.padded(8).contains(*other))
+            outside = max(0.0, frame.x0 - box.x0, box.x1 - frame.x1, frame.y0 - box.y0, box.y1 - frame.y1)
+            tried.append((covered + 10 * outside + math.hypot(dx, dy), len(tried), text, box))
+        _, _, text, box = min(tried, key=lambda one: one[:2])
+        axis.add_artist(text)
+        boxes.append(box)
+
+
+_PLACES = [
+    (dx, dy, "left" if dx > 0 else "right", "bottom" if dy > 0 else "top")
+    for dx, dy in itertools.product((6, -6), (4, -4, 10, -10, 16, -16))
+] + [(0, dy, "center", "bottom" if dy > 0 else "top") for dy in (8, -8, 16, -16)]
+"""Where a name may stand beside its point: offset in points, alignment."""
+_MARKER, _BAR, _LINE, _NEAR = 20.0, 1.0, 0.2, 8.0
+"""How bad it is to write over a marker, a pixel of an error bar, of a line, or beside somebody else's marker."""
+
+
+def _drawn_at(axis: Axes) -> list[tuple[float, tuple[float, float]]]:
+    """Return pixels that markers, error bars and lines cover, and how bad it would be to write over each."""
+    found: list[tuple[float, tuple[float, float]]] = []
+    for line in axis.get_lines():
+        corners = line.get_transform().transform(line.get_path().vertices)
+        if line.get_marker() not in ("None", "none", "", None):
+            found += [(_MARKER, (x, y)) for x, y in corners]
+        else:
+            found += [(_LINE, point) for point in _along(corners)]
+    for lines in axis.collections:
+        if isinstance(lines, LineCollection):
+            for path in lines.get_paths():
+                found += [(_BAR, point) for point in _along(lines.get_transform().transform(path.vertices))]
+    return found
+
+
+def _along(corners: Any) -> Iterator[tuple[float, float]]:
+    """Yield points of a line, four pixels apart."""
+    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
+        steps = max(1, int(math.hypot(x1 - x0, y1 - y0) / 4))
+        yield from ((x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps) for i in range(steps + 1))
+
+
+# --- factors -----------------------------------------------------------------------------------------------------
+
+
+def _headline_speed(results: Results) -> pd.DataFrame:
+    frame = comparisons.speed(results)
+    return frame[frame["headline"].astype(bool)]
+
+
+def _headline_kernels(results: Results) -> pd.DataFrame:
+    frame = comparisons.kernels(results)
+    return frame[frame["headline"].astype(bool)].assign(column=lambda found: found["backend"])
+
+
+def _speed(frame: pd.DataFrame, theme: Theme) -> Figure:
+    references = " or ".join(sorted(frame["reference"].unique()))
+    return _factors(frame, theme, f"times as fast as {references} (seconds per epoch)")
+
+
+def _kernels(frame: pd.DataFrame, theme: Theme) -> Figure:
+    return _factors(frame, theme, "times as fast with the fused as with the generic kernel (seconds per epoch)")
+
+
+def _factors(frame: pd.DataFrame, theme: Theme, label: str) -> Figure:
+    """Draw a factor with its spread for every case, grouped by kind of layer, the largest first."""
+    columns = sorted(frame["column"].unique())
+    kinds = sorted(frame["layers"].unique(), key=lambda kind: (kind.startswith("no "), kind))
+    ordered = [
+        (kind, suite, case, tables.rows_of(own))
+        for kind in kinds
+        for (suite, case), own in sorted(
+            frame[frame["layers"] == kind].groupby(CASE, sort=False), key=lambda group: -group[1]["speedup"].max()
+        )
+    ]
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.2 * (len(ordered) + len(kinds))), layout="constrained")
+    axis = figure.subplots()
+    names: list[tuple[float, str]] = []
+    place, before = 0.0, ""
+    for kind, suite, case, rows in ordered:
+        if kind != before:
+            place, before = place + 0.3, kind
+            axis.text(
+                0.0, place, kind, transform=axis.get_yaxis_transform(), fontsize=8.5, fontweight="bold", va="center"
+            )
+            place += 1
+        names.append((place, f"{suite}/{case}"))
+        for row in rows:
+            offset = 0.28 * (columns.index(row["column"]) - (len(columns) - 1) / 2) / max(len(columns) - 1, 1)
+            shade = colour(row["column"], theme)
+            axis.plot(
+                [row["low"], row["high"]], [place + offset] * 2, color=shade, lw=2.2, alpha=0.45, solid_capstyle="butt"
+            )
+            axis.plot(row["speedup"], place + offset, marker(row["column"]), color=shade)
+        place += 1
+    axis.axvline(1, color=ink(theme), lw=1)
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_yticks([where for where, _ in names], [name for _, name in names])
+    axis.set_ylim(place, -0.4)
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel(label)
+    spreads = sorted(frame["spread"].unique())
+    figure.legend(
+        handles=[
+            *(_handle(column, theme) for column in columns),
+            Line2D([], [], color=ink(theme), lw=2.2, alpha=0.45, label=" or ".join(spreads)),
+        ],
+        loc="outside upper left",
+        ncols=len(columns) + 1,
+    )
+    return figure
+
+
+# --- pre-trained against learned ---------------------------------------------------------------------------------
+
+
+def _low_data(results: Results) -> pd.DataFrame:
+    return comparisons.main_rows(comparisons.low_data(results))
+
+
+def _pretrained(frame: pd.DataFrame, theme: Theme) -> Figure:
+    """Draw both accuracies over the number of rows, and below them their paired difference with the crossover."""
+    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    columns = sorted(frame["column"].unique())
+    sides = {"pretrained_mean": ("pre-trained, frozen", GREEN), "learned_mean": ("learned", VERMILLION)}
+    for place, column in enumerate(columns):
+        own = frame[frame["column"] == column].sort_values("rows")
+        for mean, (name, shade) in sides.items():
+            said = f"{name}{', a line for each backend' if len(columns) > 1 else ''}" if place == 0 else None
+            above.plot(own["rows"], 100 * own[mean].astype(float), "o-", color=colour(shade, theme), label=said)
+        below.errorbar(
+            own["rows"].astype(float) * (1 + 0.04 * place),
+            100 * own["difference"].astype(float),
+            100 * own["half"].astype(float).fillna(0),
+            fmt=marker(column),
+            color=colour(column, theme),
+            capsize=3,
+            elinewidth=1.2,
+            label=column,
+        )
+    crossed = crossing(tables.rows_of(frame[frame["column"] == columns[0]].sort_values("rows")))
+    if crossed is not None:
+        rows = sorted(frame["rows"].unique())[crossed]
+        for axis in (above, below):
+            axis.axvline(rows, color=ink(theme), lw=0.9, ls=":")
+        text = f" learned at least as good from {rows:,} rows on"
+        above.text(rows, 0.03, text, transform=above.get_xaxis_transform(), fontsize=8)
+    below.axhline(0, color=ink(theme), lw=1)
+    below.set_xscale("log")
+    sizes = sorted(frame["rows"].unique())
+    below.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    below.xaxis.set_minor_locator(NullLocator())
+    below.set_xlabel("training rows")
+    above.set_ylabel("test accuracy, %")
+    below.set_ylabel("difference, points")
+    seeds = "–".join(map(str, sorted({int(frame["n"].min()), int(frame["n"].max())})))
+    below.set_title(f"pre-trained minus learned, paired by seed, 95 % interval ({seeds} seeds)", fontsize=8.5)
+    below.legend(loc="lower left", ncols=len(columns))
+    above.legend(loc="upper left")
+    return figure
+
+
+PLOTS = (
+    Plot("accuracy-against-time", "Accuracy against training time", _timed_architectures, _accuracy_against_time),
+    Plot("speed", "Training speed by backend", _headline_speed, _speed),
+    Plot("kernels", "Fused against generic kernels", _headline_kernels, _kernels),
+    Plot("learning-curves", "Documented and measured learning curves", comparisons.curves, _learning_curves),
+    Plot("pre-trained", "Pre-trained against learned embeddings", _low_data, _pretrained),
+)
+"""In the order in which they are shown."""
