@@ -13,14 +13,25 @@ from click.core import ParameterSource
 from bench.catalog import load
 from bench.errors import UsageError, unknown
 from bench.record import SCHEMA_VERSION
-from bench.report import committed, markdown, page
+from bench.report import markdown, page
 from bench.report.answers import Answer, answers
 from bench.report.sources import from_run, gather
 from bench.report.tables import Results, Source
 from bench.store import DEFAULT_PATH, Run, Store
 
-WRITERS: dict[str, Callable[[Results, Path], list[Path]]] = {"md": markdown.write, "html": page.write}
-"""Formats by name: each writes its files into a folder and returns their paths."""
+
+def _plots(results: Results, folder: Path) -> list[Path]:
+    from bench.report import plots  # loads matplotlib, which tables alone need not
+
+    return plots.write(results, folder)
+
+
+WRITERS: dict[str, Callable[[Results, Path], list[Path]]] = {
+    "plots": _plots,
+    "md": markdown.write,
+    "html": page.write,
+}
+"""Formats by name: each writes its files into a folder and returns their paths; Markdown shows plots made before it."""
 
 
 @click.command("report", short_help="Write tables from stored results.")
@@ -86,7 +97,7 @@ def command(
     with Store(store_path) as store:
         sources = [source(store, run) for run in chosen(store, runs)]
     results = gather(sources, load(paths).suites, out, None if store_path == DEFAULT_PATH else store_path)
-    files = [str(path) for name in wanted for path in WRITERS[name](results, out)]
+    files = [str(path) for name in WRITERS if name in wanted for path in WRITERS[name](results, out)]
     found = answers(results)
     if as_json:
         content = {"schema_version": SCHEMA_VERSION, "answers": [_plain(answer) for answer in found], "files": files}
@@ -113,19 +124,21 @@ def _plain(answer: Answer) -> dict[str, Any]:
 
 def _index(folder: Path, paths: tuple[Path, ...], *, check: bool, as_json: bool) -> int:
     """Write the committed reports, or say which of their files are stale; return the exit code."""
-    generated = committed.files(folder, load(paths).suites)
-    stale = [path for path, text in generated.items() if not path.is_file() or path.read_text("utf-8") != text]
+    from bench.report import committed  # loads matplotlib, which tables alone need not
+
+    reports = committed.gather(folder, load(paths).suites)
     if not check:
-        for path in stale:
-            path.write_text(generated[path], encoding="utf-8")
+        reports.write()
+    stale = [str(path) for path in reports.stale]
     if as_json:
-        content = {"schema_version": SCHEMA_VERSION, "files": [str(path) for path in generated]}
-        click.echo(json.dumps({**content, "stale": [str(path) for path in stale]}, indent=2))
+        content = {"schema_version": SCHEMA_VERSION, "files": [str(path) for path in reports.pages], "stale": stale}
+        click.echo(json.dumps(content, indent=2))
     elif check:
         for path in stale:
             click.echo(f"stale: {path}; write it again by `nox -s report`, or `bench report --index {folder}`")
     else:
-        click.echo("\n".join(f"wrote {path}" for path in stale) or f"all {len(generated)} files are up to date")
+        said = [f"{'wrote' if Path(path).exists() else 'removed'} {path}" for path in stale]
+        click.echo("\n".join(said) or "every file is up to date")
     return 1 if check and stale else 0
 
 

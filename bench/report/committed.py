@@ -6,11 +6,13 @@ All of it is made from the results that were exported into `MACHINE/results/*.js
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
-from bench.report import blocks, comparisons, markdown, tables
+from bench.report import blocks, comparisons, markdown, plots, tables
 from bench.report.answers import answers
 from bench.report.markdown import NOTHING, plain
 from bench.report.sources import RESULTS, committed
@@ -20,11 +22,52 @@ from bench.spec import Suite
 INDEX = "README.md"
 
 
-def files(folder: Path, suites: Mapping[str, Suite]) -> dict[Path, str]:
-    """Return the text that every generated Markdown file has to have, by its path.
+@dataclass(frozen=True)
+class Reports:
+    """Everything that is made from the results below `folder`: the machines, and the text of every Markdown file."""
 
-    These are the pages of each machine's folder below `folder`, the index `folder/README.md`, and the README beside
-    `folder`, where it is there. Raises `UsageError` when no folder holds exported results.
+    folder: Path
+    machines: Mapping[str, Results]
+    pages: Mapping[Path, str]
+
+    @cached_property
+    def stale(self) -> list[Path]:
+        """Return the files that are missing or not as they would be written, and pictures of what is no more."""
+        pages = [path for path, text in self.pages.items() if not path.is_file() or path.read_text("utf-8") != text]
+        wanted = set(self._pictures())
+        fresh = {path for path, (name, plot) in self._pictures().items() if self._is_fresh(name, plot)}
+        there = {path for name in self.machines for path in (self.folder / name / markdown.PLOTS).glob("*")}
+        return pages + sorted((wanted - fresh) | (there - wanted))
+
+    def write(self) -> None:
+        """Write the files that are stale, and delete the pictures that show nothing any more."""
+        pictures = self._pictures()
+        for path in self.stale:
+            if path in self.pages:
+                path.write_text(self.pages[path], encoding="utf-8")
+            elif path not in pictures:
+                path.unlink()
+        for name, plot in {pictures[path] for path in self.stale if path in pictures}:
+            plots.draw(plot, self.machines[name], self.folder / name, ("svg",))
+
+    def _pictures(self) -> dict[Path, tuple[str, plots.Plot]]:
+        """Return machine and plot of every picture by its path."""
+        return {
+            path: (name, plot)
+            for name, results in self.machines.items()
+            for plot in plots.pictures(results)
+            for path in plots.files(plot, self.folder / name)
+        }
+
+    def _is_fresh(self, name: str, plot: plots.Plot) -> bool:
+        return plots.is_fresh(plot, self.machines[name], self.folder / name)
+
+
+def gather(folder: Path, suites: Mapping[str, Suite]) -> Reports:
+    """Read the results of every machine below `folder` and make every page from them.
+
+    The pages are those of each machine's folder, the index `folder/README.md`, and the README beside `folder`, where it
+    is there. Raises `UsageError` when no folder holds exported results.
     """
     machines = {
         path.parent.name: committed(path.parent, suites)
@@ -33,16 +76,17 @@ def files(folder: Path, suites: Mapping[str, Suite]) -> dict[Path, str]:
     }
     if not machines:
         raise UsageError(f"{folder} holds no report: no {folder / 'MACHINE' / RESULTS}/*.json with exported results")
-    written = {
+    pages = {
         folder / name / page: text
         for name, results in machines.items()
-        for page, text in markdown.pages(results).items()
+        for page, text in markdown.pages(results, plots.pictures(results)).items()
     }
-    written[folder / INDEX] = index(machines)
+    pages[folder / INDEX] = index(machines)
     readme = folder.parent / INDEX
     if readme.is_file():
-        written[readme] = blocks.fill(readme.read_text(encoding="utf-8"), contents(machines), str(readme))
-    return written
+        text = readme.read_text(encoding="utf-8")
+        pages[readme] = blocks.fill(text, contents(machines, f"{folder.name}/"), str(readme))
+    return Reports(folder, machines, pages)
 
 
 def index(machines: Mapping[str, Results]) -> str:
@@ -104,10 +148,18 @@ def _devices(results: Results) -> set[str]:
 # --- blocks of the README ----------------------------------------------------------------------------------------
 
 
-def contents(machines: Mapping[str, Results]) -> dict[str, str]:
-    """Return the content of every block that a README may hold, by its name, `MACHINE/TABLE`."""
+def contents(machines: Mapping[str, Results], folder: str) -> dict[str, str]:
+    """Return the content of every block that a README may hold, by its name, `MACHINE/TABLE` or `MACHINE/PLOT`.
+
+    `folder` is that of the reports, as the README sees it.
+    """
     makers: dict[str, Callable[[Results], str]] = {"accuracy": accuracy, "speed": speed}
-    return {f"{name}/{table}": make(results) for name, results in machines.items() for table, make in makers.items()}
+    found = {f"{name}/{table}": make(results) for name, results in machines.items() for table, make in makers.items()}
+    return found | {
+        f"{name}/plots/{plot.name}": markdown.picture(plot, f"{folder}{name}/")
+        for name, results in machines.items()
+        for plot in plots.pictures(results)
+    }
 
 
 def accuracy(results: Results) -> str:

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from tabulate import tabulate
@@ -17,29 +17,44 @@ from bench.report.answers import Answer, Finding, answers, crossover
 from bench.report.tables import CASE, NOT_RUN, Results, Source, on_stand_in
 from bench.spec import Case, Suite
 
+if TYPE_CHECKING:
+    from bench.report.plots import Plot
+
 NOTHING = "–"
 
+PLOTS = "plots"
+"""The folder beside a report in which its plots lie."""
 PAGES = ("README.md", "accuracy.md", "timing.md", "kernels.md", "parameters.md")
 
 Cells = Sequence[str]
 
 
 def write(results: Results, folder: Path) -> list[Path]:
-    """Write the files into `folder`, which is made, and return their paths, `README.md` first."""
+    """Write the files into `folder`, which is made, and return their paths, `README.md` first.
+
+    Plots that lie in the folder and show these results are shown in the `README.md`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, text in pages(results).items():
+    for name, text in pages(results, _plots_in(folder, results)).items():
         path = folder / name
         path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
 
 
-def pages(results: Results) -> dict[str, str]:
-    """Return the text of every file by its name, `README.md` first."""
-    return {
-        name: page(results) for name, page in zip(PAGES, (index, accuracy, timing, kernels, parameters), strict=True)
-    }
+def pages(results: Results, plots: Iterable[Plot] = ()) -> dict[str, str]:
+    """Return the text of every file by its name, `README.md` first; it shows `plots`, which lie beside it."""
+    tables = zip(PAGES[1:], (accuracy, timing, kernels, parameters), strict=True)
+    return {PAGES[0]: index(results, plots), **{name: page(results) for name, page in tables}}
+
+
+def _plots_in(folder: Path, results: Results) -> list[Plot]:
+    if not (folder / PLOTS).is_dir():
+        return []
+    from bench.report import plots  # loads matplotlib, which tables alone need not
+
+    return [plot for plot in plots.pictures(results) if plots.is_fresh(plot, results, folder)]
 
 
 # --- escaping ----------------------------------------------------------------------------------------------------
@@ -631,11 +646,13 @@ def _lines(counts: Any) -> str:
 # --- README.md ---------------------------------------------------------------------------------------------------
 
 
-def index(results: Results) -> str:
-    """Return `README.md`: the answers first, then the files, the runs, what is missing, environment and data."""
+def index(results: Results, plots: Iterable[Plot] = ()) -> str:
+    """Return `README.md`: the answers first, then plots, files, runs, what is missing, environment and data."""
     names = ", ".join(source.name for source in results.sources)
     parts = [f"# Report of {'run' if len(results.sources) == 1 else 'runs'} {plain(names)} ({results.profile} profile)"]
     parts += answered(answers(results))
+    for plot in plots:
+        parts += [f"## {plain(plot.title)}", picture(plot)]
     parts += [
         "Tables: [accuracy](accuracy.md), [timing](timing.md), [kernels](kernels.md), [parameters](parameters.md)"
         + (", [parity](parity.md)." if results.twins else "."),
@@ -707,6 +724,19 @@ def answered(found: Iterable[Answer], folder: str = "") -> list[str]:
         parts.append(f"**{plain(answer.question)}**")
         parts.append("\n".join(f"- {_finding(finding, folder)}" for finding in answer.findings))
     return parts
+
+
+def picture(plot: Plot, folder: str = "") -> str:
+    """Return HTML that shows a plot as the reader's theme wants it; `folder` is that of the report, with a slash."""
+    place = f"{folder}{PLOTS}/{plot.name}"
+    return "\n".join(
+        [
+            "<picture>",
+            f'  <source media="(prefers-color-scheme: dark)" srcset="{place}-dark.svg">',
+            f'  <img alt="{plot.title}: {plot.shows}" src="{place}-light.svg" width="830">',
+            "</picture>",
+        ]
+    )
 
 
 def _finding(finding: Finding, folder: str) -> str:

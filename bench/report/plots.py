@@ -21,6 +21,7 @@ from matplotlib.transforms import Bbox
 
 from bench.report import comparisons, tables
 from bench.report.answers import crossing
+from bench.report.markdown import PLOTS as FOLDER
 from bench.report.style import (
     FORMATS,
     GREEN,
@@ -40,17 +41,17 @@ from bench.report.style import (
 )
 from bench.report.tables import CASE, Results
 
-FOLDER = "plots"
 PANELS = 3
 """Panels beside each other in a figure of small ones."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture: the frame that it shows, and how it is drawn from it (inside `style(theme)`)."""
+    """A picture: what it shows in words, the frame that it shows, how it is drawn from it (inside `style(theme)`)."""
 
     name: str
     title: str
+    shows: str
     frame: Callable[[Results], pd.DataFrame]
     draw: Callable[[pd.DataFrame, Theme], Figure]
 
@@ -66,26 +67,28 @@ def pictures(results: Results) -> list[Plot]:
 
 def write(results: Results, folder: Path, formats: Sequence[Format] = FORMATS) -> list[Path]:
     """Draw every plot that has anything to show into `folder/plots`, light and dark, and return the paths."""
+    return [path for plot in pictures(results) for path in draw(plot, results, folder, formats)]
+
+
+def draw(plot: Plot, results: Results, folder: Path, formats: Sequence[Format] = FORMATS) -> list[Path]:
+    """Draw one plot into `folder/plots`, light and dark, and return the paths."""
     paths = []
-    for plot in pictures(results):
-        for theme in THEMES:
-            with style(theme):
-                figure = plot.draw(plot.frame(results), theme)
-                paths += save(figure, folder / FOLDER, plot.name, theme, formats, plot.drawn(results))
+    for theme in THEMES:
+        with style(theme):
+            figure = plot.draw(plot.frame(results), theme)
+            paths += save(figure, folder / FOLDER, plot.name, theme, formats, plot.drawn(results))
     return paths
 
 
-def stale(results: Results, folder: Path) -> list[Path]:
-    """Return the pictures in `folder/plots` that are missing, or show other results than these, or no results."""
-    wanted = {
-        folder / FOLDER / f"{plot.name}-{theme}.svg": plot.drawn(results)
-        for plot in pictures(results)
-        for theme in THEMES
-    }
-    there = {path for path in (folder / FOLDER).glob("*.svg")}
-    return sorted(
-        {path for path, drawn in wanted.items() if drawn_in(path) != drawn} | (there - wanted.keys()),
-    )
+def files(plot: Plot, folder: Path) -> list[Path]:
+    """Return the paths of a plot's SVGs in a report's folder."""
+    return [folder / FOLDER / f"{plot.name}-{theme}.svg" for theme in THEMES]
+
+
+def is_fresh(plot: Plot, results: Results, folder: Path) -> bool:
+    """Return whether a plot lies in `folder/plots`, light and dark, and shows these results."""
+    drawn = plot.drawn(results)
+    return all(drawn_in(path) == drawn for path in files(plot, folder))
 
 
 # --- learning curves ---------------------------------------------------------------------------------------------
@@ -387,10 +390,40 @@ def _pretrained(frame: pd.DataFrame, theme: Theme) -> Figure:
 
 
 PLOTS = (
-    Plot("accuracy-against-time", "Accuracy against training time", _timed_architectures, _accuracy_against_time),
-    Plot("speed", "Training speed by backend", _headline_speed, _speed),
-    Plot("kernels", "Fused against generic kernels", _headline_kernels, _kernels),
-    Plot("learning-curves", "Documented and measured learning curves", comparisons.curves, _learning_curves),
-    Plot("pre-trained", "Pre-trained against learned embeddings", _low_data, _pretrained),
+    Plot(
+        "accuracy-against-time",
+        "Accuracy against training time",
+        "every architecture under every backend, a panel for each document",
+        _timed_architectures,
+        _accuracy_against_time,
+    ),
+    Plot(
+        "speed",
+        "Training speed by backend",
+        "for every case, how many times as fast a backend trains as Keras on TensorFlow, with its spread",
+        _headline_speed,
+        _speed,
+    ),
+    Plot(
+        "kernels",
+        "Fused against generic kernels",
+        "for every case, how many times as fast the fused kernel trains, with its spread",
+        _headline_kernels,
+        _kernels,
+    ),
+    Plot(
+        "learning-curves",
+        "Documented and measured learning curves",
+        "a panel for each case whose document prints its epochs",
+        comparisons.curves,
+        _learning_curves,
+    ),
+    Plot(
+        "pre-trained",
+        "Pre-trained against learned embeddings",
+        "test accuracy over the number of training rows, and the paired difference",
+        _low_data,
+        _pretrained,
+    ),
 )
 """In the order in which they are shown."""

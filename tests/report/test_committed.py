@@ -12,15 +12,19 @@ import pytest
 from bench.catalog import load
 from bench.cli import main
 from bench.errors import UsageError
-from bench.report import committed
+from bench.report import committed, plots
 from bench.report.sources import committed as results_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """Return a project with one machine's committed results of a few cases, and a README with both blocks."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project with one machine's committed results of a few cases, and a README with both blocks.
+
+    Of the plots only one is drawn.
+    """
+    monkeypatch.setattr(plots, "PLOTS", [plot for plot in plots.PLOTS if plot.name == "speed"])
     machine = tmp_path / "reports" / "box"
     (machine / "results").mkdir(parents=True)
     for file in (ROOT / "reports" / "cpu-2core" / "results").glob("*.json"):
@@ -52,6 +56,9 @@ def test_what_was_written_is_up_to_date_and_a_change_is_named(
     assert run("--index", str(reports), "--check") == 0
     readme = project / "README.md"
     changed = [readme, reports / "README.md", reports / "box" / "accuracy.md"]
+    picture = reports / "box" / "plots" / "speed-dark.svg"
+    picture.write_text(picture.read_text().replace("data sha256 ", "data sha256 0"))
+    (other := picture.with_name("gone-light.svg")).touch()
     for path in changed:
         good = path.read_text()
         path.write_text(good.replace("88.06", "98.06"))
@@ -59,7 +66,9 @@ def test_what_was_written_is_up_to_date_and_a_change_is_named(
     capsys.readouterr()
     assert run("--index", str(reports), "--check") == 1
     remedy = f"write it again by `nox -s report`, or `bench report --index {reports}`"
-    expected = [f"stale: {path}; {remedy}" for path in changed]
+    # A picture's other theme goes with it: both show the same results or neither does.
+    pictures = [picture, picture.with_name("speed-light.svg"), other]
+    expected = [f"stale: {path}; {remedy}" for path in (*changed, *pictures)]
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
     assert readme.read_text().endswith("The end.\n")
 
@@ -95,7 +104,7 @@ def test_a_folder_without_results_and_runs_of_one_name_are_refused(project: Path
     suites = load([]).suites
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no report"):
-        committed.files(tmp_path / "empty", suites)
+        committed.gather(tmp_path / "empty", suites)
     box = project / "reports" / "box"
     shutil.copy(box / "results" / "timing.json", box / "results" / "twice.json")
     with pytest.raises(UsageError, match=r"twice\.json: run 'timing' is in another file"):

@@ -109,8 +109,10 @@ def test_a_fused_kernel_is_set_against_the_generic_one_of_its_backend(record: Ma
         timed(record, name("lstm", kernel="generic"), [3, 3]),
         timed(record, name("lstm", "keras-tensorflow", "generic"), [9, 9]),
     ]
-    row = comparisons.kernels(results([suite(net)], records)).iloc[0]
+    gathered = results([suite(net)], records)
+    row = comparisons.kernels(gathered).iloc[0]
     assert (row["backend"], row["layers"], row["speedup"]) == ("torch", "LSTM", 3)
+    assert comparisons.speed(gathered)[["kernel", "speedup"]].to_numpy().tolist() == [["fused", 9]], "the best kernel"
 
 
 # --- numerics ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,207 @@
+"""Pictures hold the figures of their frames, are the same bytes each time, and say which results they show."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+from bench.record import Record
+from bench.report import comparisons, markdown, plots
+from bench.report.style import digest, drawn_in, style
+from bench.report.tables import Results
+from bench.spec import (
+    KERAS_2_3,
+    LSTM,
+    Case,
+    Dense,
+    Documented,
+    Embedding,
+    Epoch,
+    Flatten,
+    Imdb,
+    LastFraction,
+    RandomRows,
+    Suite,
+    Training,
+    Word2Vec,
+)
+
+Maker = Callable[..., Record]
+Gather = Callable[..., Results]
+
+DATA = Imdb(num_words=50, maxlen=10)
+FLAT = (Embedding(50, 300), Flatten(), Dense(1, "sigmoid"))
+FROZEN = (Embedding(50, 300, vectors=Word2Vec(), trainable=False), *FLAT[1:])
+RECURRENT = (Embedding(50, 8), LSTM(4), Dense(1, "sigmoid"))
+TRAINING = Training("adam", epochs=2, validation=LastFraction(0.25))
+PRINTED = Documented(epochs=(Epoch(0.6, 0.7, 0.5, 0.71), Epoch(0.5, 0.8, 0.4, 0.72)))
+SIZES = (20, 400)
+
+SUITE = Suite(
+    "demo",
+    document="9",
+    title="A document",
+    era=KERAS_2_3,
+    cases=(
+        *(Case(f"flat-{i}", data=DATA, layers=FLAT, training=TRAINING, documented=PRINTED) for i in range(5)),
+        Case("lstm", data=DATA, layers=RECURRENT, training=TRAINING),
+        *(
+            Case(f"{name}-{rows}", data=DATA, layers=layers, training=Training("adam", 1, validation=RandomRows(rows)))
+            for rows in SIZES
+            for name, layers in (("frozen", FROZEN), ("learned", FLAT))
+        ),
+    ),
+)
+
+
+def name(case: str, backend: str, seed: int = 0, kernel: str = "none") -> str:
+    return f"demo/{case}@{backend},{kernel},cpu,documented#{seed}"
+
+
+@pytest.fixture
+def full(record: Maker, results: Gather) -> Results:
+    """Return results that every plot has something to show of; five architectures lie close together."""
+    records = []
+    for backend, factor in (("keras-tensorflow", 2.0), ("torch", 1.0)):
+        for i, seed in itertools.product(range(5), range(2)):
+            accuracy = 0.70 + 0.004 * i + 0.002 * seed
+            fields = {
+                "test": accuracy,
+                "val": [0.6 + seed / 50, accuracy],
+                "epoch_seconds": [9, factor * (2 + 0.1 * i)],
+            }
+            records.append(record(name(f"flat-{i}", backend, seed), **fields))
+        for kernel, seconds in (("fused", 1.0), ("generic", 3.0)):
+            records.append(record(name("lstm", backend, 0, kernel), test=0.8, epoch_seconds=[9, factor * seconds]))
+        for rows, seed in itertools.product(SIZES, range(2)):
+            gain = 0.05 if rows == 20 else -0.05
+            records.append(record(name(f"frozen-{rows}", backend, seed), test=0.6 + gain + seed / 100))
+            records.append(record(name(f"learned-{rows}", backend, seed), test=0.6 + seed / 50))
+    return results([SUITE], records, seeds=2)
+
+
+def plot(wanted: str) -> plots.Plot:
+    return next(one for one in plots.PLOTS if one.name == wanted)
+
+
+def drawn(wanted: str, results: Results) -> Figure:
+    with style("light"):
+        return plot(wanted).draw(plot(wanted).frame(results), "light")
+
+
+def test_every_plot_is_drawn_where_it_has_rows_and_none_where_there_are_none(
+    full: Results, record: Maker, results: Gather
+) -> None:
+    assert plots.pictures(full) == list(plots.PLOTS)
+    failed = record(name("lstm", "torch", 0, "fused"), status="failed", reason="it broke")
+    assert plots.pictures(results([SUITE], [failed])) == []
+
+
+def test_speed_ups_stand_where_the_frame_has_them(full: Results) -> None:
+    frame = comparisons.speed(full)
+    (axis,) = drawn("speed", full).axes
+    markers = {float(line.get_xdata()[0]) for line in axis.get_lines() if line.get_marker() == "s"}
+    assert markers == set(frame["speedup"])
+    assert {text.get_text() for text in axis.get_yticklabels()} == {f"demo/{case}" for case in frame["case"]}
+
+
+def test_learning_curves_have_a_panel_per_printed_log_with_the_documents_values(full: Results) -> None:
+    panels = [axis for axis in drawn("learning-curves", full).axes if axis.get_visible()]
+    assert len(panels) == 5
+    for axis in panels:
+        lines = [np.asarray(line.get_ydata(), dtype=float) for line in axis.get_lines()]
+        assert any(line == pytest.approx([71, 72]) for line in lines)
+
+
+def test_the_crossover_is_marked_where_the_learned_embedding_overtakes(full: Results) -> None:
+    above, below = drawn("pre-trained", full).axes
+    for axis in above, below:
+        assert [line.get_xdata()[0] for line in axis.get_lines() if line.get_linestyle() == ":"] == [400]
+    assert any("from 400 rows on" in text.get_text() for text in above.texts)
+
+
+def test_names_of_close_points_do_not_cover_one_another_or_leave_the_panel(full: Results) -> None:
+    figure = drawn("accuracy-against-time", full)
+    FigureCanvasAgg(figure).draw()
+    (axis,) = (one for one in figure.axes if one.get_visible())
+    frame = axis.get_window_extent()
+    boxes = {text.get_text(): text.get_window_extent() for text in axis.texts if isinstance(text, Annotation)}
+    assert set(boxes) == {*(f"flat-{i}" for i in range(5)), "lstm"}
+    for one, other in itertools.combinations(boxes.values(), 2):
+        assert not one.overlaps(other)
+    for box in boxes.values():
+        assert (box.x0, box.y0) >= (frame.x0, frame.y0)
+        assert box.x1 <= frame.x1
+        assert box.y1 <= frame.y1
+
+
+def test_a_picture_is_the_same_bytes_each_time_and_names_what_it_shows(full: Results, tmp_path: Path) -> None:
+    speed = plot("speed")
+    one, other = (plots.draw(speed, full, tmp_path / folder, ("svg",)) for folder in "ab")
+    assert [path.name for path in one] == ["speed-light.svg", "speed-dark.svg"]
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in other]
+    assert one[0].read_bytes() != one[1].read_bytes()
+    assert drawn_in(one[0]) == speed.drawn(full)
+    assert not re.search(r"20\d\d-\d\d-\d\d", one[0].read_text()), "no date"
+    assert plots.is_fresh(speed, full, tmp_path / "a")
+    assert not plots.is_fresh(speed, full, tmp_path / "c")
+
+
+def test_what_is_drawn_is_told_by_its_digits_and_not_by_those_behind_the_eighth() -> None:
+    base = digest([{"a": 1.23456789, "b": None}])
+    assert digest([{"b": None, "a": 1.23456789 + 1e-12}]) == base
+    assert digest([{"a": 1.2345679 + 1e-6, "b": None}]) != base
+    assert digest([{"a": float("nan")}]) == digest([{"a": float("nan")}])
+
+
+def test_the_readme_shows_the_pictures_that_show_its_results_and_no_others(
+    full: Results, record: Maker, results: Gather, tmp_path: Path
+) -> None:
+    plots.draw(plot("speed"), full, tmp_path, ("svg",))
+    markdown.write(full, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "## Training speed by backend" in text
+    assert '<source media="(prefers-color-scheme: dark)" srcset="plots/speed-dark.svg">' in text
+    assert "learning-curves" not in text
+    other = results(
+        [SUITE], [record(name("flat-0", backend), test=0.7, epoch_seconds=[9, 5, 6]) for backend in ("torch",)]
+    )
+    markdown.write(other, tmp_path)
+    assert "plots/speed" not in (tmp_path / "README.md").read_text()
+
+
+def test_tables_alone_load_no_matplotlib() -> None:
+    script = "import sys; import bench.commands.report; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_backends_colours_differ_for_the_colour_blind_and_from_the_ground(theme: str) -> None:
+    """Simulate dichromats by the matrices of Viénot, Brettel and Mollon (1999), in linear RGB."""
+    from matplotlib.colors import to_rgb
+
+    from bench.report.style import colour, ink
+
+    blind = {
+        "protan": [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]],
+        "deutan": [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]],
+    }
+    ground = "#ffffff" if theme == "light" else "#0d1117"
+    names = ["keras-tensorflow", "torch", "keras-jax", "keras-torch", "torch-compile"]
+    shown = [colour(one, theme) for one in names] + [ink(theme), ground]  # type: ignore[arg-type]
+    linear = {one: np.power(to_rgb(one), 2.2) for one in shown}
+    for matrix in (np.eye(3), *map(np.array, blind.values())):
+        seen = [np.power(np.clip(matrix @ value, 0, 1), 1 / 2.2) for value in linear.values()]
+        nearest = min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2))
+        assert nearest > 0.1, pd.DataFrame(seen, index=list(linear))
