@@ -337,6 +337,12 @@ def tells_the_first_bad_step(checked: Subject) -> None:
     checked.restart()
 
 
+def has_no_device_memory_on_a_cpu(checked: Subject) -> None:
+    """Require that a CPU's memory is left to be counted by the process."""
+    found = checked.network.device_peak_bytes()
+    checked.require(found is None, "peak of device memory on a CPU", None, found)
+
+
 RULES: tuple[Callable[[Subject], None], ...] = (
     counts_parameters,
     returns_what_was_loaded,
@@ -345,4 +351,5 @@ RULES: tuple[Callable[[Subject], None], ...] = (
     an_epoch_is_its_steps,
     logits_do_not_depend_on_their_neighbours,
     tells_the_first_bad_step,
+    has_no_device_memory_on_a_cpu,
 )
