@@ -25,6 +25,8 @@ INSTRUCTION = re.compile(r"\s+(ROOT )?%?(?P<name>[\w.\-]+) = .*?\s(?P<opcode>[a-
 CALLED = re.compile(r"(?:body|condition|calls|to_apply)=%?(?P<name>[\w.\-]+)")
 TARGET = re.compile(r'custom_call_target="(?P<name>[^"]*)"')
 OP_NAME = re.compile(r'op_name="(?:jit\([\w.]*\)/)?(?P<name>[^"]*)"')
+CONTROL = ("while", "call", "conditional")
+"""Instructions whose time is that of the instructions they run."""
 TRIPS = re.compile(r'known_trip_count":\{"n":"(?P<n>\d+)"\}')
 
 
@@ -113,30 +115,30 @@ def _label(opcode: str, line: str) -> str:
 def grouped(program: Program, ran: Iterable[tuple[str, float]], steps: int) -> Iterator[Executed]:
     """Return the entries of a trace, the longest first; loops and custom calls that were not seen have no seconds.
 
-    An instruction that was seen contains those of the computations that it calls; on a GPU only they are seen.
+    What ran as part of a loop counts for it. The loop itself does not: on a CPU it may be over, as the profiler has it,
+    before its body has run on other threads, and on a GPU it is not seen.
     """
     calls: Counter[str] = Counter()
     seconds: dict[str, float] = defaultdict(float)
     for name, took in ran:
         calls[name] += 1
-        seconds[name] += took
+        seconds[name] += took if program.instructions[name].label.partition(" ")[0] not in CONTROL else 0.0
     parts: dict[str, list[str]] = defaultdict(list)
     for name in calls:
         parts[program.outermost(name)].append(name)
-    of_label: Counter[tuple[str, str | None]] = Counter()
-    took_label: dict[tuple[str, str | None], float] = defaultdict(float)
+    numbers: Counter[tuple[str, str | None]] = Counter()
+    times: dict[tuple[str, str | None], float] = defaultdict(float)
     for name, instruction in program.instructions.items():
-        inner = [part for part in parts[name] if part != name]
         telling = instruction.label.startswith(("while ", "custom-call "))
         if program.outermost(name) != name or not (telling or parts[name]):
             continue
-        times = (calls[name] or steps) * instruction.trips
-        of_label[instruction.label, None] += times
-        took_label[instruction.label, None] += seconds[name] or sum(seconds[part] for part in inner)
-        for part in inner:
-            detail = program.instructions[part].label
-            of_label[instruction.label, detail] += calls[part]
-            took_label[instruction.label, detail] += seconds[part]
-    for (entry, within), took in sorted(took_label.items(), key=lambda item: -item[1]):
-        number = of_label[entry, within]
+        numbers[instruction.label, None] += (calls[name] or steps) * instruction.trips
+        times[instruction.label, None] += sum(seconds[part] for part in parts[name])
+        for part in parts[name]:
+            if part != name:
+                detail = program.instructions[part].label
+                numbers[instruction.label, detail] += calls[part]
+                times[instruction.label, detail] += seconds[part]
+    for (entry, within), took in sorted(times.items(), key=lambda item: -item[1]):
+        number = numbers[entry, within]
         yield Executed(entry, number, took) if within is None else Executed(within, number, took, entry)

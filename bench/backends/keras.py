@@ -21,7 +21,7 @@ from keras import ops
 from keras.src.backend.common import dtypes as promotion
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, backend, check_kernel
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, backend, check_kernel
 from bench.backends.keras_engine import Engine
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.model import BuiltLayer, Model
@@ -400,6 +400,12 @@ class KerasNetwork:
     def device_peak_bytes(self) -> int | None:
         """Return the most bytes of tensors on the GPU since the last call; None on a CPU."""
         return ENGINE.peak_bytes() if self.device == "cuda" else None
+
+    @_in_own_scope
+    def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
+        """Make `steps` optimizer steps under the engine's profiler."""
+        inputs, labels = ((x, *masks) if masks else x), y[:, None]
+        return ENGINE.trace(lambda: self._trained.train_on_batch(inputs, labels), steps, self.device, self._trained)
 
 
 def _inputs(model: Model) -> Any:

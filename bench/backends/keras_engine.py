@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from bench.backends.base import Dtype
+from bench.backends.base import Dtype, Trace
 from bench.spec import Device
 
 Loss = Callable[[Any, Any], Any]
@@ -35,3 +35,6 @@ class Engine(Protocol):
 
     def peak_bytes(self) -> int:
         """Return the most bytes of tensors on the GPU since the last call, or since the process began."""
+
+    def trace(self, step: Callable[[], object], steps: int, device: Device, model: Any) -> Trace:
+        """Return what `steps` calls of `step`, which each train a compiled Keras model, ran."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import jax
 
-from bench.backends.base import Dtype, no_gpu
+from bench.backends.base import Dtype, Trace, no_gpu
+from bench.backends.jax_trace import trace_steps
 from bench.backends.keras_engine import Differentiate, Loss
 from bench.spec import Device
 
@@ -67,3 +68,8 @@ def peak_bytes() -> int:
     """Return the most bytes of arrays on the GPU since the process began: JAX does not set its peak back."""
     peak: int = jax.devices("cuda")[0].memory_stats()["peak_bytes_in_use"]
     return peak
+
+
+def trace(step: Callable[[], object], steps: int, device: Device, model: Any) -> Trace:
+    """Return what training steps ran."""
+    return trace_steps(step, steps, device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bench.backends.base import Dtype, no_gpu
+from bench.backends.base import Dtype, Trace, no_gpu
 from bench.backends.keras_engine import Differentiate, Loss
+from bench.backends.tensorflow_trace import trace_steps
 from bench.spec import Device
 
 
@@ -19,10 +20,14 @@ class DenseGradients:
     """An optimizer mixin: rows that occur twice in an embedding gradient are summed before anything squares them.
 
     Keras 3's TensorFlow engine hands `IndexedSlices` with duplicate rows to the optimizer (docs/findings.md).
+    `graph` is the one that the last training step was traced to: it is being made while gradients are applied.
     """
+
+    graph: Any = None
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Apply gradients, made dense first."""
+        self.graph = tf.compat.v1.get_default_graph()
         dense = [tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g for g in grads]
         super().apply(dense, trainable_variables)  # type: ignore[misc]
 
@@ -81,3 +86,8 @@ def peak_bytes() -> int:
     peak: int = tf.config.experimental.get_memory_info("GPU:0")["peak"]
     tf.config.experimental.reset_memory_stats("GPU:0")
     return peak
+
+
+def trace(step: Callable[[], object], steps: int, device: Device, model: Any) -> Trace:
+    """Return what training steps ran; native embedding gradients leave Keras its own optimizer, and no graph."""
+    return trace_steps(step, steps, device, getattr(model.optimizer, "graph", None))

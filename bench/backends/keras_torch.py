@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import keras
 import torch
 
-from bench.backends.base import Dtype, no_gpu
+from bench.backends.base import Dtype, Trace, no_gpu
 from bench.backends.keras_engine import Differentiate, Loss
+from bench.backends.torch_trace import trace_steps
 from bench.spec import Device
 
 
@@ -60,3 +61,8 @@ def peak_bytes() -> int:
     peak = torch.cuda.max_memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     return peak
+
+
+def trace(step: Callable[[], object], steps: int, device: Device, model: Any) -> Trace:
+    """Return what training steps ran."""
+    return trace_steps(step, steps, torch.device(device))

@@ -29,11 +29,12 @@ TELLING = re.compile(r"(Stateless)?While|CudnnRNN\w*")
 
 
 class Ran(NamedTuple):
-    """An operation that ran once: its place in the graph, its type, its seconds on the device."""
+    """An operation that ran, or a kernel of it: place in the graph and type; `calls` is 0 for a kernel on a GPU."""
 
     path: str
     type: str
     seconds: float
+    calls: int
 
 
 def trace_steps(step: Callable[[], object], steps: int, device: Device, graph: Any) -> Trace:
@@ -68,8 +69,8 @@ def executed(space: Any, device: Device) -> Iterator[Ran]:
                 name = _operation(plane, event) if kernels else plane.event_metadata[event.metadata_id].name
                 match = PATH_AND_TYPE.fullmatch(name)
                 if match:
-                    counted = kernels or not on_gpu
-                    yield Ran(match["path"], match["type"], event.duration_ps / 1e12 if counted else 0.0)
+                    seconds = event.duration_ps / 1e12 if kernels == on_gpu else 0.0
+                    yield Ran(match["path"], match["type"], seconds, calls=0 if kernels else 1)
 
 
 def _operation(plane: Any, event: Any) -> str:
@@ -84,16 +85,16 @@ def grouped(ran: Iterable[Ran]) -> Iterator[Executed]:
     calls: Counter[tuple[str, str | None]] = Counter()
     seconds: dict[tuple[str, str | None], float] = defaultdict(float)
     by_path: dict[str, Counter[str]] = defaultdict(Counter)
-    for path, kind, took in ran:
+    for path, kind, took, times in ran:
         inside = LOOP.match(path)
         if inside is None:
-            calls[kind, None] += 1
+            calls[kind, None] += times
             seconds[kind, None] += took
             continue
         loop = f"While {inside['forward']}" if inside["forward"] else f"While {inside['backward']}, backward"
-        by_path[loop][path] += 1
+        by_path[loop][path] += times
         seconds[loop, None] += took
-        calls[loop, kind] += 1
+        calls[loop, kind] += times
         seconds[loop, kind] += took
     for loop, paths in by_path.items():
         calls[loop, None] = max((number for path, number in paths.items() if "/body/" in path), default=0)

@@ -13,6 +13,7 @@ A backend tells what ran (`Network.trace`); no framework is imported here. Known
 from __future__ import annotations
 
 import re
+import time
 from typing import Literal
 
 import numpy as np
@@ -25,7 +26,8 @@ from bench.record import KernelProof, SeenKernel
 from bench.spec import GRU, LSTM, Bidirectional, Case, Device, Kernel, SimpleRNN
 from bench.training import mask_source, order, split
 
-TRACED_STEPS = 3
+TRACED_STEPS, TRACED_SECONDS = 3, 1.0
+"""Steps that are traced, or as many as a second holds: a loop in Python leaves 100,000 events a second."""
 MOST_SEEN = 12
 """Names that a record keeps; those that prove the claim come first."""
 
@@ -51,7 +53,15 @@ class KernelClaim(BenchError):
 
 
 def observe(
-    network: Network, case: Case, model: Model, dataset: Dataset, name: str, seed: int, kernel: Kernel, device: Device
+    network: Network,
+    case: Case,
+    model: Model,
+    dataset: Dataset,
+    name: str,
+    seed: int,
+    *,
+    kernel: Kernel,
+    device: Device,
 ) -> KernelProof:
     """Train some steps on a full batch under the profiler and return what they prove.
 
@@ -61,8 +71,12 @@ def observe(
     x, y = dataset.train.x[rows], np.asarray(dataset.train.y[rows])
     masks = mask_source(model, name, seed, 1)
     drawn = masks(0, len(rows)) if masks else None
-    network.train_step(x, y, drawn)  # whatever is compiled on a first call is not traced
-    return prove(kernel, device, model, network.trace(x, y, drawn, TRACED_STEPS))
+    network.train_step(x, y, drawn)  # what is compiled on a first call is not traced
+    start = time.perf_counter()
+    network.train_step(x, y, drawn)
+    network.synchronize()
+    steps = int(TRACED_SECONDS / (time.perf_counter() - start))
+    return prove(kernel, device, model, network.trace(x, y, drawn, max(1, min(TRACED_STEPS, steps))))
 
 
 def prove(claimed: Kernel, device: Device, model: Model, trace: Trace) -> KernelProof:

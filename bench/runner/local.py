@@ -100,7 +100,8 @@ def run(
                     record = process.record(pending[0], limits, observer, interrupted)
                     budget.note(pending.popleft(), record.seconds)
                     yield record
-                    if process.ended:
+                    # A process whose allocator gave up may still hold what it had.
+                    if process.ended or record.status == "out-of-memory":
                         break
 
 

@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -32,8 +33,10 @@ from bench.cell import Cell, Measure, Profile, Status
 from bench.data import prepare, stand_ins_for
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, Unavailable
+from bench.measure import kernels
 from bench.measure.clock import now
 from bench.measure.cost import step_cost
+from bench.measure.kernels import KernelClaim
 from bench.measure.memory import process_peak
 from bench.measure.passes import Passes, timing_passes
 from bench.model import resolve
@@ -118,10 +121,14 @@ def run_cell(
     known: dict[str, Any] = {}
     status: Status = "ok"
     reason: str | None = None
+    networks: list[Network] = []
     try:
-        _measure(catalog, cell, request, known, alone=alone, on_epoch=on_epoch)
+        _measure(catalog, cell, request, known, networks, alone=alone, on_epoch=on_epoch)
     except BaseException as error:
         status, reason = classify(error)
+        if status == "out-of-memory":
+            known["memory"] = known.get("memory", {}) | _peaks_so_far(networks)
+            reason += f"; peak so far: {_in_words(known['memory'])}"
         if status == "unavailable":
             known["details"] = {"obstacle": _obstacle(cell, known)}
         else:
@@ -144,11 +151,15 @@ def _measure(
     cell: Cell,
     request: Request,
     known: dict[str, Any],
+    networks: list[Network],
     *,
     alone: bool,
     on_epoch: Callable[[Progress], None],
 ) -> None:
-    """Fill `known` with the parts of the record as they become known, so that a failure keeps those before it."""
+    """Fill `known` with the parts of the record as they become known, so that a failure keeps those before it.
+
+    `networks` gets every network that is made.
+    """
     suite, case = catalog.case(cell.case_name)
     case = apply(case, request.profile)
     model = resolve(suite, case, cell.numerics)
@@ -162,6 +173,7 @@ def _measure(
 
     def make() -> Network:
         network = build(model, cell.kernel, cell.device)
+        networks[:] = [network]
         network.set_weights(initial(model, cell.case_name, cell.seed, dataset.vectors))
         if model.differences:
             network.initialize(cell.seed)
@@ -196,6 +208,14 @@ def _measure(
     if alone:
         peak = max(process_peak(), timed.memory.get("process_peak_bytes", 0.0))
         known["memory"] = timed.memory | {"process_peak_bytes": peak}
+    if request.measure != "accuracy":
+        # Last, as it trains on: whatever it finds, the rest has been measured.
+        proof = kernels.observe(
+            network, case, model, dataset, cell.case_name, cell.seed, kernel=cell.kernel, device=cell.device
+        )
+        known["kernel_proof"], known["kernels_seen"] = proof, [kernel.name for kernel in proof.seen]
+        if proof.met is False:
+            raise KernelClaim(proof.reason)
 
 
 def _obstacle(cell: Cell, known: dict[str, Any]) -> Part:
@@ -203,6 +223,21 @@ def _obstacle(cell: Cell, known: dict[str, Any]) -> Part:
     if "data" not in known:
         return "case"
     return "backend" if cell.device == "cpu" else "device"
+
+
+def _peaks_so_far(networks: list[Network]) -> dict[str, float]:
+    peaks = {"process_peak_bytes": process_peak()}
+    for network in networks:
+        # The allocator that just gave up is asked: whatever it says must not cost the record.
+        with suppress(Exception):
+            device = network.device_peak_bytes()
+            peaks |= {} if device is None else {"device_peak_bytes": float(device)}
+    return peaks
+
+
+def _in_words(peaks: dict[str, float]) -> str:
+    own = f"{peaks['process_peak_bytes'] / 1e9:.1f} GB of the process"
+    return f"{peaks['device_peak_bytes'] / 1e9:.1f} GB on the GPU, {own}" if "device_peak_bytes" in peaks else own
 
 
 def classify(error: BaseException) -> tuple[Status, str]:

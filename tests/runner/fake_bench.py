@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from bench.backends import base
-from bench.backends.base import BackendInfo, EpochResult
+from bench.backends.base import BackendInfo, EpochResult, Executed, Trace
 from bench.errors import Unavailable
 from bench.model import Model
 from bench.record import LayerParameters, Parameters
 from bench.runner import local
 
-FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES = range(2, 12)
+FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS = range(2, 13)
 
 FAKE = BackendInfo("fake", "fake_bench", (), "fake", environment=(("FAKE_ENVIRONMENT", "set"),))
 ABSENT = BackendInfo("absent", "fake_bench", ("no-such-distribution",), "absent")
@@ -94,8 +94,16 @@ class FakeNetwork:
     def synchronize(self) -> None:
         pass
 
-    def device_peak_bytes(self) -> None:
-        return None
+    def device_peak_bytes(self) -> int | None:
+        return 3_000_000_000 if self.width == STARVES else None
+
+    def train_step(self, x: Any, y: Any, masks: Any) -> float:
+        return 1.0
+
+    def trace(self, x: Any, y: Any, masks: Any, steps: int) -> Trace:
+        """A case that loops says so, though its model has no recurrent layer."""
+        ran = "while lstm" if self.width == LOOPS else "product"
+        return Trace("made up", steps, 1.0, (Executed(ran, steps, 1.0),))
 
 
 def build(model: Model, kernel: str, device: str) -> FakeNetwork:

@@ -158,7 +158,7 @@ def test_interrupt_records_the_running_cell_and_leaves_a_store_to_go_on_from(fak
 
 
 def test_cells_that_share_a_process_survive_those_that_fail(fake_bench: Bench) -> None:
-    cases = ["fine", "dies", "talks", "raises", "diverges", "starves"]
+    cases = ["fine", "dies", "talks", "raises", "diverges", "starves", "loops"]
     ended = fake_bench(*(f"fake/{case}@fake" for case in cases), "--name", "r", profile="quick")
     assert ended.returncode == 3, ended.stderr
     found = fake_bench.records("r")
@@ -169,15 +169,35 @@ def test_cells_that_share_a_process_survive_those_that_fail(fake_bench: Bench) -
         "raises": "failed",
         "diverges": "failed",
         "starves": "out-of-memory",
+        "loops": "ok",
     }
     assert found["diverges"].reason == "fake/diverges: the loss is not finite in epoch 2, step 3"
     assert found["raises"].reason == "ValueError: the second epoch is too much"
     assert found["raises"].failure is not None
     assert "in train_epoch" in found["raises"].failure.traceback
+    assert str(found["starves"].reason).startswith("MemoryError: no room; peak so far: 3.0 GB on the GPU, ")
+    assert found["starves"].memory is not None
+    assert found["starves"].memory["device_peak_bytes"] == 3e9
+    # A process ends where a cell killed it, or where memory ran out.
     processes = Counter(training.process for training in fake_bench.trainings())
-    assert sorted(processes.values()) == [3, 3]
+    assert list(processes.values()) == [3, 3, 1]
     assert found["fine"].timing is not None
     assert not found["fine"].timing.alone
+
+
+def test_a_cell_that_runs_another_kernel_than_it_claims_fails_and_keeps_what_was_measured(fake_bench: Bench) -> None:
+    assert fake_bench("fake/loops@fake", "fake/fine@fake", "--name", "r", "--measure", "timing").returncode == 3
+    found = fake_bench.records("r")
+    assert found["loops"].status == "failed"
+    assert found["loops"].reason == "kernel claim not met: claimed none, seen generic (while lstm)"
+    assert found["loops"].kernels_seen == ["while lstm"]
+    assert found["loops"].timing is not None
+    assert found["fine"].status == "ok"
+    assert found["fine"].kernel_proof is not None
+    assert found["fine"].kernel_proof.met
+    # Accuracy is no claim about kernels: nothing is traced for it.
+    assert fake_bench("fake/loops@fake", "--name", "a").returncode == 0
+    assert fake_bench.records("a")["loops"].kernel_proof is None
 
 
 def test_two_parents_share_a_run(fake_bench: Bench) -> None:
