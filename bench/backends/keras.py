@@ -22,7 +22,7 @@ from keras.src.backend.common import dtypes as promotion
 from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, backend, check_kernel
-from bench.backends.keras_engine import Engine
+from bench.backends.keras_engine import Engine, UseCudnn
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.model import BuiltLayer, Model
 from bench.record import LayerParameters, Parameters
@@ -104,10 +104,10 @@ class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc]
 class TwinModel(keras.Model):  # type: ignore[misc]
     """The layers of a `Model` in sequence; inputs are ids (or multi-hot rows), then in training the dropout masks."""
 
-    def __init__(self, model: Model, kernel: Kernel) -> None:
+    def __init__(self, model: Model, use_cudnn: UseCudnn) -> None:
         super().__init__()
         self.spec = model
-        self.stack = [_layer(built, kernel) for built in model.layers]
+        self.stack = [_layer(built, use_cudnn) for built in model.layers]
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return logits (rows, 1)."""
@@ -159,7 +159,7 @@ def _hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
             setattr(layer.cell, attribute, ops.unstack(mask, axis=1) if per_gate else mask[:, 0])
 
 
-def _layer(built: BuiltLayer, kernel: Kernel) -> Any:
+def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
     layer = built.layer
     match layer:
         case Embedding():
@@ -181,17 +181,17 @@ def _layer(built: BuiltLayer, kernel: Kernel) -> Any:
         case Dropout():
             return MaskedDropout()
         case Bidirectional():
-            both = keras.layers.Bidirectional(_recurrent(layer.layer, kernel))
+            both = keras.layers.Bidirectional(_recurrent(layer.layer, use_cudnn))
             if not isinstance(layer.layer, SimpleRNN):
                 # Bidirectional clones the layer from its config, which does not hold use_cudnn.
                 for one_way in (both.forward_layer, both.backward_layer):
-                    one_way.use_cudnn = kernel == "fused"
+                    one_way.use_cudnn = use_cudnn
             return both
         case SimpleRNN() | LSTM() | GRU():
-            return _recurrent(layer, kernel)
+            return _recurrent(layer, use_cudnn)
 
 
-def _recurrent(layer: Recurrent, kernel: Kernel) -> Any:
+def _recurrent(layer: Recurrent, use_cudnn: UseCudnn) -> Any:
     common: dict[str, Any] = {
         "return_sequences": layer.return_sequences,
         "dropout": layer.dropout,
@@ -199,7 +199,7 @@ def _recurrent(layer: Recurrent, kernel: Kernel) -> Any:
     }
     if isinstance(layer, SimpleRNN):
         return keras.layers.SimpleRNN(layer.units, **common)
-    common |= {"recurrent_activation": GATES[layer.recurrent_activation or "sigmoid"], "use_cudnn": kernel == "fused"}
+    common |= {"recurrent_activation": GATES[layer.recurrent_activation or "sigmoid"], "use_cudnn": use_cudnn}
     if isinstance(layer, LSTM):
         return keras.layers.LSTM(layer.units, **common)
     return keras.layers.GRU(layer.units, reset_after=layer.reset_after, **common)
@@ -265,14 +265,15 @@ class KerasNetwork:
     """A compiled Keras model that fulfils `bench.backends.base.Network`."""
 
     def __init__(self, model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> None:
-        self._model, self._kernel, self.device, self.dtype = model, kernel, device, dtype
+        self._model, self.device, self.dtype = model, device, dtype
+        self._use_cudnn: UseCudnn = kernel == "fused" or ENGINE.step_by_step(device)
         self._build()
 
     @_in_own_scope
     def _build(self) -> None:
-        model, kernel = self._model, self._kernel
+        model = self._model
         on_logits = "loss" not in model.differences
-        self._keras = TwinModel(model, kernel)
+        self._keras = TwinModel(model, self._use_cudnn)
         self._trained = self._keras if on_logits else Probabilities(self._keras)
         self._trained.compile(
             optimizer=_optimizer(model),
@@ -296,7 +297,7 @@ class KerasNetwork:
         keras.utils.set_random_seed(seed)
         if "init" not in self._model.differences:
             return
-        fresh = TwinModel(self._model, self._kernel)
+        fresh = TwinModel(self._model, self._use_cudnn)
         fresh(_inputs(self._model))
         drawn = [np.array(weight) for layer in fresh.stack for weight in layer.weights if _is_weight(weight)]
         specs = self._model.weights

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from bench.backends.base import Dtype, Trace
 from bench.spec import Device
@@ -13,6 +13,8 @@ Loss = Callable[[Any, Any], Any]
 """Labels and logits (rows, 1) to the mean loss."""
 Differentiate = Callable[[Any, Sequence[Any]], tuple[Any, Any, list[Any]]]
 """Labels (rows, 1) and inputs (ids, dropout masks) to logits, mean loss and dense gradients, the engine's tensors."""
+
+UseCudnn = bool | Literal["auto"]
 
 
 class Engine(Protocol):
@@ -23,6 +25,9 @@ class Engine(Protocol):
 
     def scope(self, device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
         """Return the context that a network's work is done in: its device, and 64-bit numbers where it has them."""
+
+    def step_by_step(self, device: Device) -> UseCudnn:
+        """Return the `use_cudnn` of a layer that is to run step by step on a device."""
 
     def optimizer(self, kind: type, learning_rate: float) -> Any:
         """Return a Keras optimizer of that kind, which gets dense gradients."""

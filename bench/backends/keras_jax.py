@@ -10,7 +10,7 @@ import jax
 
 from bench.backends.base import Dtype, Trace, no_gpu
 from bench.backends.jax_trace import trace_steps
-from bench.backends.keras_engine import Differentiate, Loss
+from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
 from bench.spec import Device
 
 
@@ -29,6 +29,11 @@ def scope(device: Device, dtype: Dtype) -> Iterator[None]:
     """Work on the first device of a kind, with 64-bit numbers where the network has them."""
     with jax.default_device(jax.devices(device)[0]), jax.enable_x64(dtype == "float64"):
         yield
+
+
+def step_by_step(device: Device) -> UseCudnn:
+    """Return False: a layer that may choose looks whether the machine has a GPU, not whether it runs on one."""
+    return False
 
 
 def optimizer(kind: type, learning_rate: float) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.backends.base import Dtype, Trace, no_gpu
-from bench.backends.keras_engine import Differentiate, Loss
+from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
 from bench.backends.tensorflow_trace import trace_steps
 from bench.spec import Device
 
@@ -43,6 +43,11 @@ def prepare(device: Device) -> None:
 def scope(device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
     """Keep work on the CPU; a GPU is where TensorFlow puts it by itself, but for its input pipeline."""
     return cast("AbstractContextManager[Any]", tf.device("cpu:0")) if device == "cpu" else nullcontext()
+
+
+def step_by_step(device: Device) -> UseCudnn:
+    """Return False: a layer that may choose looks whether the machine has a GPU, not whether it runs on one."""
+    return False
 
 
 def optimizer(kind: type, learning_rate: float) -> Any:

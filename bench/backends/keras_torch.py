@@ -10,7 +10,7 @@ import keras
 import torch
 
 from bench.backends.base import Dtype, Trace, no_gpu
-from bench.backends.keras_engine import Differentiate, Loss
+from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
 from bench.backends.torch_trace import trace_steps
 from bench.spec import Device
 
@@ -30,6 +30,14 @@ def scope(device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
     (keras/src/backend/torch/core.py, `Variable._initialize`).
     """
     return cast("AbstractContextManager[Any]", keras.device(device))
+
+
+def step_by_step(device: Device) -> UseCudnn:
+    """Return False on a GPU; on a CPU the layer's own choice, which is what its users run.
+
+    It is a loop too, but another one (keras/src/backend/torch/rnn.py, `_fallback_lstm`, `_fallback_gru`).
+    """
+    return "auto" if device == "cpu" else False
 
 
 def optimizer(kind: type, learning_rate: float) -> Any:

@@ -21,7 +21,7 @@ from bench.backends.torch import build as build_torch  # noqa: E402
 
 def test_torch_conforms() -> None:
     lines = list(verify("torch"))
-    assert len(lines) == len(STACKS) + 2  # SimpleRNN and LSTM have two kernels
+    assert len(lines) == len(STACKS) + 3  # three have two kernels
     assert all(line.endswith(f"float64: {len(RULES)} rules hold") for line in lines)
 
 
