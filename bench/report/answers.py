@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 from typing import Any, Literal
 
@@ -53,8 +52,9 @@ def answers(results: Results) -> list[Answer]:
         ("Did the documented figures hold?", _documented if results.documented else _embedded),
         ("Which documented figures could not be measured?", _unmeasured),
         ("What does a pre-trained embedding buy?", _low_data),
-        ("What did Keras 3 change?", partial(_numerics, wanted="matched")),
-        ("What do the frameworks' own defaults change?", partial(_numerics, wanted="native")),
+        ("What did Keras 3 change?", _keras_3),
+        ("What do the frameworks' own defaults change?", _native),
+        ("How much of the machine is used?", _limits),
         ("Do the backends train the same model?", _twins),
         ("Did the kernels run that were claimed?", _kernel_claims),
         ("What is missing?", _missing),
@@ -141,7 +141,8 @@ def _reached(rows: Sequence[Mapping[Any, Any]]) -> str:
         text += f"; {_accuracy_and_cost(others[0])}"
     elif others:
         low, high = (pick(row["mean"] for row in others) for pick in (min, max))
-        text += f"; the other {len(others)} variants {100 * low:.2f} to {_percent(high)}"
+        span = f"{100 * low:.2f} to " if f"{low:.4f}" != f"{high:.4f}" else ""
+        text += f"; the other {len(others)} variants {span}{_percent(high)}"
         costs = [row["seconds"] for row in others if row["seconds"] is not None]
         text += f" in {_seconds(min(costs))} to {_seconds(max(costs))}" if costs else ""
     return text
@@ -166,14 +167,14 @@ def _speed(results: Results) -> list[Finding]:
         headline = rows[rows["headline"].astype(bool)]
         chosen = headline if len(headline) else rows
         columns = {str(column): tables.rows_of(own) for column, own in chosen.groupby("column", sort=True)}
-        text = ". ".join(_against(own, named=len(columns) > 1) for own in columns.values()) + "."
+        text = _one_against(next(iter(columns.values()))) if len(columns) == 1 else _many_against(columns)
         if not len(headline):
             text += " (From accuracy runs, beside which other work may have run.)"
         winner = _winner(chosen)
         lead = f"{_upper(str(layers))} on a {_device(str(device))}: {winner}"
         if len(columns) == 1 and winner.endswith(name := next(iter(columns))):
             lead += f", {_factors(columns[name])} as fast as {columns[name][0]['reference']}"
-        found.append(Finding(lead, _upper(text), (("timing", "timing.md"),)))
+        found.append(Finding(lead, text, (("timing", "timing.md"),)))
     return found
 
 
@@ -217,23 +218,48 @@ def _factors(rows: Sequence[Mapping[Any, Any]]) -> str:
     return f"{_times(min(factors))} to {_times(max(factors))} times"
 
 
-def _against(rows: Sequence[Mapping[Any, Any]], *, named: bool) -> str:
-    """Return how a column fares against its reference over the cases of one kind of layer; the longest case by name.
+def _one_against(rows: Sequence[Mapping[Any, Any]]) -> str:
+    """Return how the only other backend fares against its reference, and the longest case by name."""
+    text = f"Faster than {rows[0]['reference']} in {_outcomes(rows)}"
+    if len(rows) > 1:
+        text += f", {_times(median(float(row['speedup']) for row in rows))} times as fast in the median"
+    return f"{text}; {_case_speed(max(rows, key=lambda row: row['base_epoch']))}."
 
-    `named` says whether the column and its factors have to be told.
-    """
-    column, reference = rows[0]["column"], rows[0]["reference"]
+
+def _many_against(columns: Mapping[str, Sequence[Mapping[Any, Any]]]) -> str:
+    """Return the factors of every backend, the fastest first, and those of the longest case."""
+    middle = {name: median(float(row["speedup"]) for row in rows) for name, rows in columns.items()}
+    ordered = sorted(columns, key=lambda name: -middle[name])
+    reference = columns[ordered[0]][0]["reference"]
+    parts = [
+        f"{name} {_times(middle[name])} ({_factors(columns[name])}; {_outcomes(columns[name])})" for name in ordered
+    ]
+    longest = max((row for rows in columns.values() for row in rows), key=lambda row: row["base_epoch"])
+    same = [row for name in ordered for row in columns[name] if (row["suite"], row["case"]) == _case_of(longest)]
+    times = ", ".join(f"{row['column']} {_seconds(row['epoch'])} ({_spread(row)})" for row in same)
+    return (
+        f"Times as fast as {reference} in the median (least to most; faster in): {', '.join(parts)}. "
+        f"An epoch of {'/'.join(_case_of(longest))}: {reference} {_seconds(longest['base_epoch'])}, {times}; "
+        f"in brackets the {longest['spread']} of the factor."
+    )
+
+
+def _case_of(row: Mapping[Any, Any]) -> tuple[str, str]:
+    return str(row["suite"]), str(row["case"])
+
+
+def _outcomes(rows: Sequence[Mapping[Any, Any]]) -> str:
     outcomes = Counter(_outcome(row) for row in rows)
-    text = f"{column}, {_factors(rows)} as fast, is " if named else ""
-    text += f"faster than {reference} in {outcomes['faster']} of {_count(len(rows), 'case')}"
+    text = f"{outcomes['faster']} of {_count(len(rows), 'case')}"
     if outcomes["slower"]:
         text += f", slower in {outcomes['slower']}"
     if outcomes["same"]:
         text += f", not clearly different in {outcomes['same']}"
-    if len(rows) > 1:
-        text += f", {_times(median(float(row['speedup']) for row in rows))} times as fast in the median"
-    longest = max(rows, key=lambda row: row["base_epoch"])
-    return f"{text}; {_case_speed(longest)}"
+    return text
+
+
+def _spread(row: Mapping[Any, Any]) -> str:
+    return f"{_times(row['low'])} to {_times(row['high'])}"
 
 
 def _outcome(row: Mapping[Any, Any]) -> Literal["faster", "slower", "same"]:
@@ -248,8 +274,8 @@ def _case_speed(row: Mapping[Any, Any]) -> str:
     processes = "1 process each" if row["base_n"] == row["n"] == 1 else f"{row['n']} against {row['base_n']} processes"
     return (
         f"on {row['suite']}/{row['case']} an epoch takes {_seconds(row['epoch'])} against "
-        f"{_seconds(row['base_epoch'])}: {_times(row['speedup'])} times as fast ({row['spread']} {_times(row['low'])} "
-        f"to {_times(row['high'])}, {processes}{kernel})"
+        f"{_seconds(row['base_epoch'])}: {_times(row['speedup'])} times as fast ({row['spread']} {_spread(row)}, "
+        f"{processes}{kernel})"
     )
 
 
@@ -259,8 +285,7 @@ def _kernels(results: Results) -> list[Finding]:
     for (backend, device), rows in frame.groupby(["backend", "device"], sort=True):
         ordered = sorted(tables.rows_of(rows), key=lambda row: -row["speedup"])
         parts = [
-            f"{row['suite']}/{row['case']} {_times(row['speedup'])} times ({_times(row['low'])} to "
-            f"{_times(row['high'])}, {row['spread']})"
+            f"{row['suite']}/{row['case']} {_times(row['speedup'])} times ({_spread(row)}, {row['spread']})"
             for row in ordered
         ]
         lead = f"{backend} on a {_device(str(device))}, fused over generic kernel"
@@ -277,12 +302,20 @@ def _documented(results: Results) -> list[Finding]:
     return [*_judged(main), *_deviations(main, results), *_parameters(tables.parameters(results))]
 
 
+def _shared(said: Iterable[tuple[str, str]]) -> list[str]:
+    """Return `what under column, column` for (column, what) pairs: what is the same of several columns is said once."""
+    columns: dict[str, list[str]] = {}
+    for column, what in said:
+        columns.setdefault(what, []).append(column)
+    return [f"{what} under {', '.join(names)}" for what, names in columns.items()]
+
+
 def _judged(main: pd.DataFrame) -> list[Finding]:
     judged = main[main["verdict"].isin(["inside", "outside"])]
-    counts = [
-        f"{int((rows['verdict'] == 'inside').sum())} of {len(rows)} under {column}"
+    counts = _shared(
+        (str(column), f"{int((rows['verdict'] == 'inside').sum())} of {len(rows)}")
         for column, rows in judged.groupby("column", sort=True)
-    ]
+    )
     few, never = (main[main["verdict"] == verdict] for verdict in ("n too small", "not judged"))
     rest = []
     if len(few):
@@ -323,13 +356,15 @@ def _deviation(rows: Sequence[Mapping[Any, Any]], results: Results) -> tuple[flo
     """Return a sort key (largest deviation first) and the sentence on the variants of one documented figure."""
     points = [100 * float(row["mean"] - row["documented"]) for row in rows]
     first = rows[0]
-    measured = ", ".join(
-        f"{_percent(row['mean'], row['half'])} under {row['column']} ({value:+.2f} points, "
-        f"{_count(int(row['n']), 'seed')})"
+    measured = _shared(
+        (
+            str(row["column"]),
+            f"{_percent(row['mean'], row['half'])} ({value:+.2f} points, {_count(int(row['n']), 'seed')})",
+        )
         for value, row in zip(points, rows, strict=True)
     )
     name = f"{first['suite']}/{first['case']}"
-    text = f"documented {_percent(first['documented'])} ({first['figure']}), measured {measured}."
+    text = f"documented {_percent(first['documented'])} ({first['figure']}), measured {', '.join(measured)}."
     reason, place = results.reasons.get(name, ("why is not known", ""))
     text += f" {_upper(reason)}."
     return -max(map(abs, points)), Finding(f"Outside: {name}", text, (("why", place),) if place else ())
@@ -387,7 +422,8 @@ def _unmeasured(results: Results) -> list[Finding]:
         return []
     frame = comparisons.main_rows(tables.accuracy(results))
     frame = frame[frame["main"].astype(bool)]
-    measured = {(row["suite"], row["case"]): row for row in tables.rows_of(frame[frame["mean"].notna()])}
+    rows = sorted(tables.rows_of(frame[frame["mean"].notna()]), key=lambda row: _measured_best(row))
+    measured = {(row["suite"], row["case"]): row for row in rows}
     why = {(row["suite"], row["case"]): row["reason"] for row in tables.rows_of(tables.problems(results))}
     found = []
     for suite, case in sorted(results.cases(), key=lambda pair: pair[0].document):
@@ -407,6 +443,11 @@ def _unmeasured(results: Results) -> list[Finding]:
             )
         found.append(Finding(f"{suite.name}/{case.name}, document {suite.document}: not run", text))
     return found
+
+
+def _measured_best(row: Mapping[Any, Any]) -> tuple[int, bool]:
+    """Return a sort key that puts last the row with the most seeds, of these the documents' own backend."""
+    return int(row["n"]), not tables.reference_order(str(row["backend"]))[0]
 
 
 def _clause(reason: str) -> str:
@@ -440,7 +481,7 @@ def _low_data(results: Results) -> list[Finding]:
         if first["stand_in"] is not None:
             text += f". {tables.on_stand_in(first['stand_in']).rstrip('.')}"
         said.setdefault((lead, text, (("accuracy", "accuracy.md"),)), []).append(str(column))
-    return [Finding(lead, f"Under {' and '.join(who)}: {text}.", see) for (lead, text, see), who in said.items()]
+    return [Finding(lead, f"Under {', '.join(who)}: {text}.", see) for (lead, text, see), who in said.items()]
 
 
 def crossover(ordered: Sequence[Mapping[Any, Any]]) -> str:
@@ -460,31 +501,77 @@ def crossing(ordered: Sequence[Mapping[Any, Any]]) -> int | None:
 # --- formulas and defaults ---------------------------------------------------------------------------------------
 
 
-def _numerics(results: Results, *, wanted: str) -> list[Finding]:
-    """Return what the formulas of today's Keras, or each framework's own defaults, do to accuracies."""
-    if not results.documented:
-        return []
+def _keras_3(results: Results) -> list[Finding]:
+    """Return which formulas changed, and what those of today's Keras do to accuracies."""
+    found = _changed_formulas(results) if results.documented else []
     frame = comparisons.numerics(results)
-    rows = tables.rows_of(frame[frame["numerics"] == wanted])
-    found = _changed_formulas(results) if wanted == "matched" else []
-    if not rows:
-        if found:
-            found.append(
-                Finding("What that does to accuracies: not run", "`bench run --numerics matched` measures it.")
-            )
-        return found
-    rows.sort(key=lambda row: -abs(row["difference"]))
-    parts = []
-    for row in rows:
-        half = f" ± {100 * row['half']:.2f}" if row["half"] is not None else ""
-        printed = f", documented {_percent(row['documented'])}" if row["documented"] is not None else ""
-        parts.append(
-            f"{row['suite']}/{row['case']} {_percent(row['mean'])} where the documents' formulas give "
-            f"{_percent(row['base'])} ({100 * row['difference']:+.2f}{half} points, "
-            f"{_count(int(row['n']), 'paired seed')}, {row['backend']}{printed})"
+    matched = frame[frame["numerics"] == comparisons.MATCHED]
+    if len(matched) and results.documented:
+        cases = [tables.rows_of(own) for _, own in matched.groupby(CASE, sort=False)]
+        cases.sort(key=lambda rows: -max(abs(row["difference"]) for row in rows))
+        found += map(_with_keras_3, cases[:MOST_NAMED])
+    elif found:
+        found.append(Finding("What that does to accuracies: not run", "`bench run --numerics matched` measures it."))
+    return found
+
+
+def _with_keras_3(rows: Sequence[Mapping[Any, Any]]) -> Finding:
+    """Return what the formulas of today's Keras make of one case under every backend."""
+    first = rows[0]
+    measured = _shared(
+        (
+            str(row["backend"]),
+            f"{_percent(row['mean'])} where the documents' formulas give {_percent(row['base'])} ({_points(row)}, "
+            f"{_count(int(row['n']), 'paired seed')})",
         )
-    lead = "With Keras 3's formulas" if wanted == "matched" else "With each framework's own defaults"
-    return [*found, Finding(lead, f"{_listed(parts)}.", (("accuracy", "accuracy.md"),))]
+        for row in rows
+    )
+    printed = f" Documented: {_percent(first['documented'])}." if first["documented"] is not None else ""
+    text = f"{'; '.join(measured)}.{printed}"
+    return Finding(f"{_name(first)} with Keras 3's formulas", text, (("accuracy", "accuracy.md"),))
+
+
+def _native(results: Results) -> list[Finding]:
+    """Return what each framework's own ways cost every case that was explained, and what is not told from 0."""
+    found = []
+    frame = comparisons.differences(results)
+    for _, own in frame.groupby([*CASE, "backend", "kernel"], sort=False):
+        rows = [row for row in tables.rows_of(own) if row["numerics"] != comparisons.MAIN]
+        rows.sort(key=lambda row: (row["numerics"] != comparisons.NATIVE, -abs(row["difference"])))
+        if not rows:
+            continue
+        told = [row for row in rows if row["half"] is not None and abs(row["difference"]) > row["half"]]
+        rest = [row["numerics"].partition(":")[2] or "all together" for row in rows if row not in told]
+        parts = [f"{row['numerics'].partition(':')[2] or 'all together'} {_points(row)}" for row in told]
+        text = f"against matched numerics: {_listed(parts) if parts else 'nothing is told from 0'}"
+        text += f"; not told from 0: {', '.join(rest)}" if parts and rest else ""
+        seeds = min(int(row["n"]) for row in rows)
+        lead = f"{_name(rows[0])} under {rows[0]['backend']}"
+        found.append(Finding(lead, f"{text} ({_count(seeds, 'paired seed')} or more).", (("accuracy", "accuracy.md"),)))
+    return found
+
+
+def _name(row: Mapping[Any, Any]) -> str:
+    return f"{row['suite']}/{row['case']}"
+
+
+def _points(row: Mapping[Any, Any]) -> str:
+    half = f" ± {100 * row['half']:.2f}" if row["half"] is not None else ""
+    return f"{100 * row['difference']:+.2f}{half} points"
+
+
+def _limits(results: Results) -> list[Finding]:
+    """Return for every backend and device which share of the machine's limits its training steps reach."""
+    found = []
+    frame = comparisons.main_rows(comparisons.roofline(results))
+    for (column, device), own in frame.groupby(["column", "device"], sort=True):
+        rows = tables.rows_of(own)
+        most = max(rows, key=lambda row: row["share"])
+        middle = median(float(row["share"]) for row in rows)
+        lead = f"{column} on a {_device(str(device))}: {100 * middle:.0f} % of what the machine allows, in the median"
+        text = f"Most on {_name(most)} ({100 * most['share']:.0f} %), over {_count(len(rows), 'case')}."
+        found.append(Finding(lead, text, (("timing", "timing.md"),)))
+    return found
 
 
 def _changed_formulas(results: Results) -> list[Finding]:

@@ -16,15 +16,15 @@ import pandas as pd
 
 from bench.describe import recurrence
 from bench.profiles import apply
-from bench.quantities import is_headline
+from bench.quantities import is_headline, value
 from bench.record import EpochScore, Metrics, Record, Score
 from bench.report import tables
 from bench.report.tables import CASE, KERNELS, VARIANT, Groups, Results, Variant
 from bench.spec import Case, Embedding, RandomRows, Suite
 from bench.stats import mean_interval, ratio_interval
 
-MAIN = "documented"
-"""The numerics of the reports' main tables: figures under others are set against it, never mixed with it."""
+MAIN, MATCHED, NATIVE = "documented", "matched", "native"
+"""The numerics of the reports' main tables, against which those of today's Keras and of each framework are set."""
 
 
 def main_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -233,6 +233,24 @@ def numerics(results: Results) -> pd.DataFrame:
     base and mean (accuracies under documented and under these numerics, means over the paired seeds), difference and
     half (95 % interval of the paired differences, other minus documented), n.
     """
+    return _against(results, MAIN)
+
+
+@tables.once
+def differences(results: Results) -> pd.DataFrame:
+    """Return what the frameworks' own ways change, all together and one by one, against `matched` numerics.
+
+    Only cases that ran any native numerics; the columns are those of `numerics`, with `base` under matched ones.
+    """
+    frame = _against(results, MATCHED)
+    native = frame[frame["numerics"].astype(str).str.startswith(NATIVE)]
+    explained = set(zip(native["suite"], native["case"], strict=True))
+    kept = [key in explained for key in zip(frame["suite"], frame["case"], strict=True)]
+    return frame[pd.Series(kept, index=frame.index, dtype=bool)]
+
+
+def _against(results: Results, base: str) -> pd.DataFrame:
+    """Return accuracies under every other numerics beside those under `base`, paired by seed."""
     places = results.columns
     groups = tables.by_case(results.accuracy_records)
     rows: list[dict[str, Any]] = []
@@ -240,10 +258,10 @@ def numerics(results: Results) -> pd.DataFrame:
         figure = next(one for one in tables.figures(case, case.documented) if one.main)
         variants = groups.get((suite.name, case.name), {})
         for variant, members in sorted(variants.items()):
-            base = variants.get(replace(variant, numerics=MAIN), [])
-            if variant.numerics == MAIN:
+            if variant.numerics == base:
                 continue
-            ours, theirs = (tables.by_seed(figure.measured, side) for side in (members, base))
+            beside = variants.get(replace(variant, numerics=base), [])
+            ours, theirs = (tables.by_seed(figure.measured, side) for side in (members, beside))
             seeds = sorted(ours.keys() & theirs.keys())
             if seeds:
                 difference = mean_interval([ours[seed] - theirs[seed] for seed in seeds])
@@ -368,3 +386,44 @@ def _at_epoch(runs: Sequence[Sequence[EpochScore]], epoch: int, curve: str) -> l
     lines = [run[epoch - 1] for run in runs if len(run) >= epoch]
     values = [line.val_accuracy if curve == "val" else line.accuracy for line in lines]
     return [value for value in values if value is not None and not isnan(value)]
+
+
+# --- the machine's limits ----------------------------------------------------------------------------------------
+
+
+@tables.once
+def roofline(results: Results) -> pd.DataFrame:
+    """Return how far training is from what the machine gives: one row per case and variant with a cost and a step time.
+
+    Columns: suite, case, layers, column, backend, kernel, device, numerics, intensity (FLOPs per byte of traffic), rate
+    (FLOP/s of the training step: medians over cells alone in their process), peak and bandwidth (measured FLOP/s and
+    bytes/s), roof (FLOP/s that the two allow at this intensity, the smaller of peak and intensity times bandwidth),
+    share (rate over roof), n (cells). Source: Williams, Waterman, Patterson, "Roofline" (2009).
+    """
+    groups = tables.by_case(filter(is_headline, results.timing_records))
+    rows: list[dict[str, Any]] = []
+    for suite, case in results.cases():
+        for variant, members in sorted(groups.get((suite.name, case.name), {}).items()):
+            measured = [
+                (record.cost, record.cost.peak_flops, record.cost.bandwidth, step)
+                for record in members
+                if record.cost and record.cost.peak_flops and record.cost.bandwidth and (step := value(record, "step"))
+            ]
+            if not measured:
+                continue
+            cost = measured[0][0]
+            peak, bandwidth = median(one[1] for one in measured), median(one[2] for one in measured)
+            intensity, rate = cost.flops / cost.bytes, median(one.flops / step for one, _, _, step in measured)
+            roof = min(peak, intensity * bandwidth)
+            rows.append(
+                {"suite": suite.name, "case": case.name, "layers": recurrence(case)}
+                | {"column": results.columns[suite.name, case.name, variant], **vars(variant)}
+                | {"intensity": intensity, "rate": rate, "peak": peak, "bandwidth": bandwidth}
+                | {"roof": roof, "share": rate / roof, "n": len(measured)}
+            )
+    return tables.frame(rows, _ROOFLINE_COLUMNS)
+
+
+_ROOFLINE_COLUMNS = [
+    *CASE, "layers", "column", *VARIANT, "intensity", "rate", "peak", "bandwidth", "roof", "share", "n",
+]  # fmt: skip

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
@@ -105,7 +107,9 @@ def _learning_curves(frame: pd.DataFrame, theme: Theme) -> Figure:
         for place, column in enumerate(columns):
             curve = own[own["column"] == column].astype({"epoch": float, "mean": float, "low": float, "high": float})
             if len(curve):
-                _band(axis, curve, column, theme, width=3.2 - 1.6 * min(place, 1))
+                _band(
+                    axis, curve, column, theme, width=1.4 + 1.6 * (len(columns) - 1 - place) / max(len(columns) - 1, 1)
+                )
         printed = own[own["column"].isna()]
         axis.plot(printed["epoch"], 100 * printed["mean"].astype(float), color=ink(theme), ls=(0, (4, 1.5)), lw=1.3)
         axis.plot(printed["epoch"], 100 * printed["mean"].astype(float), ".", color=ink(theme), ms=4)
@@ -120,16 +124,22 @@ def _learning_curves(frame: pd.DataFrame, theme: Theme) -> Figure:
         axis.set_visible(False)
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("accuracy, %", fontsize=9)
-    handles = [Line2D([], [], color=ink(theme), ls=(0, (4, 1.5)), marker=".", label="document")]
-    handles += [
-        Line2D([], [], color=colour(column, theme), label=f"{column}: mean and range of seeds") for column in columns
-    ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    handles: list[Artist] = [Line2D([], [], color=ink(theme), ls=(0, (4, 1.5)), marker=".", label="document")]
+    handles += [Line2D([], [], color=colour(column, theme), label=column) for column in columns]
+    handles.append(Patch(color=ink(theme), alpha=0.2, lw=0, label="range of seeds"))
+    _legend(figure, handles)
     return figure
 
 
+def _legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put a legend above the panels, in as many rows as the width asks for."""
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(len(handles), int(WIDTH / (0.5 + 0.085 * widest))))
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+
+
 def _band(axis: Axes, curve: pd.DataFrame, column: str, theme: Theme, width: float) -> None:
-    """Draw a mean and the range of its seeds; the first column is drawn wider, as twins lie on one another."""
+    """Draw a mean and the range of its seeds; earlier columns are wider, as twins lie on one another."""
     shade = colour(column, theme)
     axis.fill_between(curve["epoch"], 100 * curve["low"], 100 * curve["high"], color=shade, alpha=0.2, lw=0)
     axis.plot(curve["epoch"], 100 * curve["mean"], color=shade, lw=width)
@@ -157,7 +167,7 @@ def _accuracy_against_time(frame: pd.DataFrame, theme: Theme) -> Figure:
     if not frame["headline"].astype(bool).all():
         handles.append(Line2D([], [], ls="", marker="o", mfc="none", mec=ink(theme), label="timed beside other work"))
     handles.append(Line2D([], [], color=ink(theme), lw=0.8, ls=":", label="nothing cheaper is better"))
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    _legend(figure, handles)
     figure.supxlabel("seconds of training", fontsize=9)
     figure.supylabel("accuracy, %", fontsize=9)
     figure.draw_without_rendering()
@@ -197,7 +207,8 @@ def _architectures_of(axis: Axes, suite: str, rows: Sequence[dict[str, Any]], th
     kind = "test" if rows[0]["figure"] == "test" else "validation"
     axis.set_title(f"{suite} ({kind}, {int(rows[0]['rows']):,} rows)")
     axis.margins(x=0.25, y=0.18)
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    seconds = [row["seconds"] for row in rows]
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(seconds) < 50 * min(seconds) else (1,)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
 
@@ -327,15 +338,9 @@ def _factors(frame: pd.DataFrame, theme: Theme, label: str) -> Figure:
     axis.set_ylim(place, -0.4)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel(label)
-    spreads = sorted(frame["spread"].unique())
-    figure.legend(
-        handles=[
-            *(_handle(column, theme) for column in columns),
-            Line2D([], [], color=ink(theme), lw=2.2, alpha=0.45, label=" or ".join(spreads)),
-        ],
-        loc="outside upper left",
-        ncols=len(columns) + 1,
-    )
+    spread = " or ".join(sorted(frame["spread"].unique()))
+    handles = [_handle(column, theme) for column in columns]
+    _legend(figure, [*handles, Line2D([], [], color=ink(theme), lw=2.2, alpha=0.45, label=spread)])
     return figure
 
 
@@ -355,8 +360,8 @@ def _pretrained(frame: pd.DataFrame, theme: Theme) -> Figure:
     for place, column in enumerate(columns):
         own = frame[frame["column"] == column].sort_values("rows")
         for mean, (name, shade) in sides.items():
-            said = f"{name}{', a line for each backend' if len(columns) > 1 else ''}" if place == 0 else None
-            above.plot(own["rows"], 100 * own[mean].astype(float), "o-", color=colour(shade, theme), label=said)
+            label = name if place == 0 else None
+            above.plot(own["rows"], 100 * own[mean].astype(float), "o-", color=colour(shade, theme), label=label)
         below.errorbar(
             own["rows"].astype(float) * (1 + 0.04 * place),
             100 * own["difference"].astype(float),
@@ -381,11 +386,103 @@ def _pretrained(frame: pd.DataFrame, theme: Theme) -> Figure:
     below.xaxis.set_minor_locator(NullLocator())
     below.set_xlabel("training rows")
     above.set_ylabel("test accuracy, %")
+    above.set_title("mean over seeds, a line for each backend", fontsize=8.5)
     below.set_ylabel("difference, points")
     seeds = "–".join(map(str, sorted({int(frame["n"].min()), int(frame["n"].max())})))
     below.set_title(f"pre-trained minus learned, paired by seed, 95 % interval ({seeds} seeds)", fontsize=8.5)
-    below.legend(loc="lower left", ncols=len(columns))
+    _legend(figure, [_handle(column, theme) for column in columns])
     above.legend(loc="upper left")
+    return figure
+
+
+# --- the cost of native differences ------------------------------------------------------------------------------
+
+
+def _differences(frame: pd.DataFrame, theme: Theme) -> Figure:
+    """Draw a panel for each explained case: what every numerics changes against matched ones, in points."""
+    groups = list(frame.groupby(CASE, sort=False))
+    columns = sorted(frame["backend"].unique())
+    heights = [len(own["numerics"].unique()) for _, own in groups]
+    figure = Figure(figsize=(WIDTH, 0.9 + sum(0.42 + 0.24 * height for height in heights)), layout="constrained")
+    axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[height + 0.6 for height in heights])
+    for axis, (key, own) in zip(axes.flat, groups, strict=True):
+        suite, case = key
+        names = sorted(own["numerics"].unique(), key=_order_of_numerics)
+        for row in tables.rows_of(own):
+            offset = 0.36 * (columns.index(row["backend"]) - (len(columns) - 1) / 2) / max(len(columns) - 1, 1)
+            axis.errorbar(
+                100 * row["difference"],
+                names.index(row["numerics"]) + offset,
+                xerr=None if row["half"] is None else 100 * row["half"],
+                fmt=marker(row["backend"]),
+                color=colour(row["backend"], theme),
+                elinewidth=1.4,
+                capsize=2,
+            )
+        axis.axvline(0, color=ink(theme), lw=1)
+        axis.set_yticks(range(len(names)), [_called(name) for name in names])
+        axis.set_ylim(len(names) - 0.4, -0.6)
+        axis.grid(axis="y", visible=False)
+        seeds = sorted({int(n) for n in own["n"]})
+        said = "–".join(map(str, sorted({seeds[0], seeds[-1]})))
+        axis.set_title(
+            f"{suite}/{case}: {own['figure'].iloc[0]} accuracy, {said} paired seed{'' if said == '1' else 's'}"
+        )
+    figure.supxlabel("points against matched numerics, 95 % interval", fontsize=9)
+    _legend(figure, [_handle(column, theme) for column in columns])
+    return figure
+
+
+def _order_of_numerics(name: str) -> tuple[int, str]:
+    return ("documented", "native").index(name) if name in ("documented", "native") else 2, name
+
+
+def _called(name: str) -> str:
+    """Return how a row of the plot calls numerics: a single difference by its own name."""
+    return {"documented": "documents' formulas", "native": "all together"}.get(name, name.partition(":")[2])
+
+
+# --- roofline ----------------------------------------------------------------------------------------------------
+
+
+def _best_roofline(results: Results) -> pd.DataFrame:
+    """Return the rows of every backend's best kernel; another one's column ends with the kernel's name."""
+    frame = comparisons.main_rows(comparisons.roofline(results))
+    return (
+        frame[[not row["column"].endswith(f" {row['kernel']}") for row in tables.rows_of(frame)]]
+        if len(frame)
+        else frame
+    )
+
+
+def _roofline(frame: pd.DataFrame, theme: Theme) -> Figure:
+    """Draw a panel for each device: the roof that peak and bandwidth make, and the training steps below it."""
+    groups = list(frame.groupby("device", sort=True))
+    columns = sorted(frame["column"].unique())
+    figure = Figure(figsize=(WIDTH, 0.6 + 3.9 * len(groups)), layout="constrained")
+    axes = figure.subplots(len(groups), 1, squeeze=False)
+    for axis, (device, own) in zip(axes.flat, groups, strict=True):
+        peak, bandwidth = float(own["peak"].median()), float(own["bandwidth"].median())
+        least, most = float(own["intensity"].min()) / 3, max(float(own["intensity"].max()), peak / bandwidth) * 3
+        corners = [least, peak / bandwidth, most]
+        axis.plot(corners, [min(peak, bandwidth * x) / 1e9 for x in corners], color=ink(theme), lw=1.2)
+        for row in tables.rows_of(own):
+            axis.plot(row["intensity"], row["rate"] / 1e9, marker(row["column"]), color=colour(row["column"], theme))
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_xlim(least, most)
+        for ruler in (axis.xaxis, axis.yaxis):
+            ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_title(f"{device}: {peak / 1e9:,.0f} GFLOP/s, {bandwidth / 1e9:,.0f} GB/s, both measured")
+        axis.set_xlabel("FLOPs per byte of traffic, counted")
+        axis.set_ylabel("GFLOP/s of a training step")
+    handles = [_handle(column, theme) for column in columns]
+    handles.append(Line2D([], [], color=ink(theme), lw=1.2, label="what the machine allows"))
+    _legend(figure, handles)
+    figure.draw_without_rendering()
+    for axis, (_, own) in zip(axes.flat, groups, strict=True):
+        fastest = {row["case"]: row for row in sorted(tables.rows_of(own), key=lambda row: row["rate"])}
+        _label(axis, [(row["intensity"], row["rate"] / 1e9, str(row["case"])) for row in fastest.values()])
     return figure
 
 
@@ -424,6 +521,20 @@ PLOTS = (
         "test accuracy over the number of training rows, and the paired difference",
         _low_data,
         _pretrained,
+    ),
+    Plot(
+        "differences",
+        "What each difference between the frameworks costs",
+        "for every explained case, the change of accuracy against matched numerics by backend",
+        comparisons.differences,
+        _differences,
+    ),
+    Plot(
+        "roofline",
+        "Training steps and the machine's limits",
+        "FLOP/s of every case's training step over its FLOPs per byte, below the roof that the machine sets",
+        _best_roofline,
+        _roofline,
     ),
 )
 """In the order in which they are shown."""

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from bench.record import Record
+from bench.record import Cost, Record
 from bench.report import comparisons, markdown, plots
 from bench.report.style import digest, drawn_in, style
 from bench.report.tables import Results
@@ -83,7 +83,14 @@ def full(record: Maker, results: Gather) -> Results:
             }
             records.append(record(name(f"flat-{i}", backend, seed), **fields))
         for kernel, seconds in (("fused", 1.0), ("generic", 3.0)):
-            records.append(record(name("lstm", backend, 0, kernel), test=0.8, epoch_seconds=[9, factor * seconds]))
+            cost = Cost(flops=4e9, bytes=1e9, peak_flops=1e11, bandwidth=1e10)
+            records.append(
+                record(name("lstm", backend, 0, kernel), test=0.8, epoch_seconds=[9, factor * seconds], cost=cost)
+            )
+        numerics = {"matched": 0.8, "native": 0.7, "native:init": 0.75, "native:order": 0.8}
+        for (kind, accuracy), seed in itertools.product(numerics.items(), range(2)):
+            cell = name("flat-0", backend, seed).replace("documented", kind)
+            records.append(record(cell, val=[0.5, accuracy + seed / 100 * (1 + accuracy)]))
         for rows, seed in itertools.product(SIZES, range(2)):
             gain = 0.05 if rows == 20 else -0.05
             records.append(record(name(f"frozen-{rows}", backend, seed), test=0.6 + gain + seed / 100))
@@ -129,6 +136,30 @@ def test_the_crossover_is_marked_where_the_learned_embedding_overtakes(full: Res
     for axis in above, below:
         assert [line.get_xdata()[0] for line in axis.get_lines() if line.get_linestyle() == ":"] == [400]
     assert any("from 400 rows on" in text.get_text() for text in above.texts)
+
+
+def test_differences_stand_in_points_with_their_intervals(full: Results) -> None:
+    (axis,) = drawn("differences", full).axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == [
+        "documents' formulas",
+        "all together",
+        "init",
+        "order",
+    ]
+    frame = comparisons.differences(full)
+    shown = {round(float(line.get_xdata()[0]), 6) for line in axis.get_lines() if line.get_marker() in ("o", "s")}
+    assert shown == {round(100 * value, 6) for value in frame["difference"]}
+
+
+def test_the_roof_is_the_smaller_of_peak_and_bandwidth(full: Results) -> None:
+    frame = comparisons.roofline(full)
+    # 4 FLOPs a byte at 10 GB/s: 40 of the 100 GFLOP/s can be reached; a step of 2 s / 100 makes 200 of them.
+    assert set(frame["roof"]) == {4e10}
+    keras = frame[(frame["backend"] == "keras-tensorflow") & (frame["kernel"] == "fused")].iloc[0]
+    assert (keras["rate"], keras["share"]) == pytest.approx((4e9 / 0.02, 4e9 / 0.02 / 4e10))
+    (axis,) = drawn("roofline", full).axes
+    roof = next(line for line in axis.get_lines() if len(line.get_xdata()) == 3)
+    assert list(roof.get_ydata()) == pytest.approx([10 * 4 / 3, 100, 100])
 
 
 def test_names_of_close_points_do_not_cover_one_another_or_leave_the_panel(full: Results) -> None:
