@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tabulate import tabulate
 
+from bench.measure.noise import QUIET
 from bench.report import comparisons, tables
 from bench.report import kernels as kernel_proofs
+from bench.report import timing as timing_passes
 from bench.report.answers import Answer, Finding, answers, crossover
 from bench.report.tables import CASE, NOT_RUN, Results, Source, on_stand_in
 from bench.spec import Case, Suite
@@ -450,11 +452,24 @@ def _low_data(suite: Suite, pairs: pd.DataFrame, notes: Notes) -> list[str]:
 # --- timing.md ---------------------------------------------------------------------------------------------------
 
 _HOW_TIMING = (
-    "`s/epoch` is the training part of a steady epoch (all but the first): the median over a process's epochs, then "
-    "over processes; `range` is the fastest to the slowest steady epoch; "
-    "`k of n` counts processes. `first` includes tracing, compilation and warm-up; `cell` is building, training and "
-    "evaluation together. All in seconds but `ms/step`. "
+    "`ms/step` is a steady training step on a full batch, the device waited for: the slope between windows of w and 2w "
+    "steps, so that what a call costs apart does not count; the median over a process's pairs of windows, then over "
+    "processes, with the `quartiles` of all `samples`. Where no windows were measured it is `s/epoch` over its steps. "
+    "`s/epoch` is the training part of a steady epoch (all but the first), `range` the fastest to the slowest; "
+    "`k of n` counts processes. "
     "The last column is `s/epoch` over that of the Keras backend, on the same device and under the same numerics."
+)
+_HOW_START = (
+    "`compile` is what the first calls on both shapes of batch took beyond steady ones, tracing and warm-up included; "
+    "`first step` the first training step of the process; `cell` is building, training and evaluation together; all in "
+    "seconds. Latency is that of one row, one after another (95 % from 20 samples on, 99 % from 100 on); `rows/s` is "
+    "inference on batches of the training's size."
+)
+_HOW_COST = (
+    "`host` and `device` are peaks of training in a pass of its own, all that the process holds included. `input` is "
+    "making batches alone, as a share of a step. FLOPs (of matrix products and convolutions) and bytes (the least "
+    "traffic with memory) of a step are counted, not measured; `% of peak` is their rate over that of a large matrix "
+    "product, `% of copy` over that of a large copy, both measured on this machine before the run."
 )
 _BESIDE = (
     "From accuracy runs: other work may have run on the machine at the same time, "
@@ -465,13 +480,13 @@ _BESIDE = (
 def timing(results: Results) -> str:
     """Return `timing.md`: for every suite the documented times and, below each, those of every variant."""
     frame = tables.timing(results)
+    passes = timing_passes.passes(results)
     notes = Notes(results)
     parts = [f"# Timing: {results.profile} profile" + ("" if results.documented else " (embedded corpus)")]
-    environment = results.timing_environment
-    machine = ", ".join(
-        f"{name} {_value(environment[name])}" for name in ("cpu", "cores", "threads", "gpus") if environment.get(name)
-    )
-    parts += [f"Machine: {plain(machine or 'not recorded')}.", _HOW_TIMING, *_how_twins(results)]
+    parts += [_machine(results, passes), _HOW_TIMING, _HOW_START]
+    if passes["samples"].notna().any():
+        parts.append(_HOW_COST)
+    parts += [*_how_numerics(frame), *_how_twins(results)]
     for suite in results.reported_suites():
         own = frame[frame["suite"] == suite.name]
         parts.append(_suite_heading(suite))
@@ -480,50 +495,145 @@ def timing(results: Results) -> str:
                 "Documented times were measured on "
                 f"{plain(suite.hardware or 'hardware that the document does not name')}."
             )
-        parts.append(_timing_table(results, own, notes))
+        parts += _timing_tables(results, own, passes[passes["suite"] == suite.name], notes)
     return _document(parts + notes.section())
 
 
-def _timing_table(results: Results, frame: pd.DataFrame, notes: Notes) -> str:
+def _machine(results: Results, passes: pd.DataFrame) -> str:
+    environment = results.timing_environment
+    machine = ", ".join(
+        f"{name} {_value(environment[name])}" for name in ("cpu", "cores", "threads", "gpus") if environment.get(name)
+    )
+    noise = passes["noise"].dropna()
+    quiet = ""
+    if len(noise):
+        judged = "noisy: times are worth less" if noise.max() > QUIET else "quiet"
+        quiet = (
+            f" Before the runs one in twenty equal pieces of work took up to {100 * noise.max():.1f} % longer than "
+            f"usual ({judged})."
+        )
+    return f"Machine: {plain(machine or 'not recorded')}.{quiet}"
+
+
+def _how_numerics(frame: pd.DataFrame) -> list[str]:
+    """Return what is said of numerics: which ones ran, and which rows stand for others."""
+    ran = [str(name) for name in frame["numerics"].dropna().unique()]
+    if len(ran) < 2:
+        return [f"Numerics: {plain(name)}." for name in ran]
+    return [
+        "A source that names no numerics ran the documented ones. Where a variant was timed under several, the first "
+        f"of {', '.join(timing_passes.ORDER)} stands for it, and another stands beside it where its step takes over "
+        f"{100 * timing_passes.DIFFERENT:.0f} % more or less."
+    ]
+
+
+def _timing_tables(results: Results, frame: pd.DataFrame, passes: pd.DataFrame, notes: Notes) -> list[str]:
     references = sorted(frame["reference"].dropna().unique())
-    headers = ["case", "source", "s/epoch", "range", "ms/step", "first", "cell", "k of n"]
+    measured = {_key(row): row for row in tables.rows_of(passes)}
+    headers = ["case", "source", "ms/step", "quartiles", "samples", "s/epoch", "range", "k of n"]
     headers += [f"/ {plain(reference)}" for reference in references]
-    rows = []
+    rows: list[dict[str, str]] = []
+    start: list[dict[str, str]] = []
+    cost: list[dict[str, str]] = []
     for case, group in frame.groupby("case", sort=False):
         first = group.iloc[0]
         if _given(first["documented_epoch"]) or _given(first["documented_step"]):
-            printed = [
-                plain(case),
-                "documented",
-                _range(first["documented_epoch"]),
-                "",
-                _range(first["documented_step"], 1000),
-            ]
-            rows.append(printed + [""] * (len(headers) + 1 - len(printed)))
-        for row in tables.rows_of(group):
-            mark = results.twin_mark([row]) if row["status"] == "ok" else None
-            rows.append([*_timing_row(row, references, notes), mark or NOTHING])
-    if results.twins:
-        return table([*headers, "twins"], rows, left=(0, 1, len(headers)))
-    return table(headers, [row[: len(headers)] for row in rows], left=(0, 1))
+            times = {
+                "ms/step": _range(first["documented_step"], 1000),
+                "s/epoch": _range(first["documented_epoch"]),
+            }
+            rows.append({"case": plain(case), "source": "documented"} | times)
+        for row in timing_passes.headlines(tables.rows_of(group))[0]:
+            found = measured.get(_key(row), {})
+            one = _timing_row(row, found, references, notes)
+            rows.append(one | {"twins": (results.twin_mark([row]) if row["status"] == "ok" else None) or NOTHING})
+            if row["status"] == "ok":
+                named = {"case": plain(case), "source": plain(_source(str(row["column"]), row["kernel"]))}
+                start.append(named | _start_row(row, found))
+                cost.append(named | _cost_row(found))
+    shown = [*headers, "twins"] if results.twins else headers
+    texts = [table(shown, [[row.get(name, "") for name in shown] for row in rows], left=(0, 1, len(headers)))]
+    texts += _filled("What comes once, and inference:", start)
+    texts += _filled("Memory, and how near to the machine's limits:", cost)
+    return texts
 
 
-def _timing_row(row: Mapping[Any, Any], references: Sequence[str], notes: Notes) -> list[str]:
-    name = plain(row["case"])
+def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in (*CASE, *tables.VARIANT))
+
+
+def _filled(lead: str, rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return a table without columns and rows that stay empty, below its lead; nothing where all are."""
+    names = dict.fromkeys(name for row in rows for name, text in row.items() if text)
+    if len(names) <= 2:
+        return []
+    kept = [row for row in rows if len([text for text in row.values() if text]) > 2]
+    return [lead, table(list(names), [[row.get(name, "") or NOTHING for name in names] for row in kept], left=(0, 1))]
+
+
+def _timing_row(
+    row: Mapping[Any, Any], passes: Mapping[Any, Any], references: Sequence[str], notes: Notes
+) -> dict[str, str]:
+    one = {"case": plain(row["case"])}
+    dashes = dict.fromkeys(("quartiles", "samples", "s/epoch", "range", "k of n"), NOTHING)
+    dashes |= {f"/ {plain(reference)}": NOTHING for reference in references}
     if row["status"] == NOT_RUN:
-        return [name, "", NOT_RUN, *[NOTHING] * (5 + len(references))]
+        return one | dashes | {"ms/step": NOT_RUN}
     texts = notes.on_cells(row, ("timing", "all", "accuracy"))
     if row["headline"] is False:
         texts.append(_BESIDE)
     texts += notes.on_data(str(row["suite"]), str(row["case"]))
-    source = plain(_source(str(row["column"]), row["kernel"]))
-    ratios = [f"{row['ratio']:.2f}" if row["reference"] == reference else NOTHING for reference in references]
+    one |= {"source": plain(_source(str(row["column"]), row["kernel"])) + notes.mark(texts)}
     if row["status"] != "ok":
-        return [name, source + notes.mark(texts), row["status"], *[NOTHING] * 4, _of(row), *[NOTHING] * len(references)]
-    step = _seconds(1000 * row["step"]) if _given(row["step"]) else NOTHING
-    spread = f"{_seconds(row['low'])}–{_seconds(row['high'])}" if _given(row["low"]) else NOTHING
-    times = [_seconds(row["epoch"]), spread, step, _seconds(row["first_epoch"]), _seconds(row["total"]), _of(row)]
-    return [name, source + notes.mark(texts), *times, *ratios]
+        return one | dashes | {"ms/step": row["status"], "k of n": _of(row)}
+    one |= dashes | {
+        "ms/step": _seconds(1000 * row["step"]) if _given(row["step"]) else NOTHING,
+        "s/epoch": _seconds(row["epoch"]),
+        "range": f"{_seconds(row['low'])}–{_seconds(row['high'])}" if _given(row["low"]) else NOTHING,
+        "k of n": _of(row),
+    }
+    if _given(row["reference"]):
+        one[f"/ {plain(row['reference'])}"] = f"{row['ratio']:.2f}"
+    if _given(passes.get("samples")):
+        low, high = (_seconds(1000 * passes[f"step_{side}"]) for side in ("low", "high"))
+        one |= {"quartiles": f"{low}–{high}", "samples": _integer(passes["samples"])}
+    return one
+
+
+def _start_row(row: Mapping[Any, Any], passes: Mapping[Any, Any]) -> dict[str, str]:
+    def of(value: Any, factor: float = 1.0) -> str:
+        return _seconds(factor * value) if _given(value) else ""
+
+    return {
+        "compile": of(passes.get("compile")),
+        "first step": of(passes.get("first_step")),
+        "first epoch": of(row["first_epoch"]),
+        "cell": of(row["total"]),
+        "latency ms": of(passes.get("p50"), 1000),
+        "95 %": of(passes.get("p95"), 1000),
+        "99 %": of(passes.get("p99"), 1000),
+        "rows/s": _integer(passes.get("throughput")),
+    }
+
+
+def _cost_row(passes: Mapping[Any, Any]) -> dict[str, str]:
+    def of(name: str, factor: float, unit: str = "") -> str:
+        return f"{_seconds(factor * passes[name])}{unit}" if _given(passes.get(name)) else ""
+
+    def size(name: str) -> str:
+        return f"{passes[name] / 1e6:,.0f}" if _given(passes.get(name)) else ""
+
+    return {
+        "host MB": size("host_memory"),
+        "device MB": size("device_memory"),
+        "input": of("input", 100, " %"),
+        "MFLOP/step": f"{passes['flops'] / 1e6:,.0f}" if _given(passes.get("flops")) else "",
+        "GFLOP/s": of("flops_rate", 1e-9),
+        "% of peak": of("flops_share", 100),
+        "MB/step": size("bytes"),
+        "GB/s": of("bytes_rate", 1e-9),
+        "% of copy": of("bytes_share", 100),
+    }
 
 
 # --- kernels.md --------------------------------------------------------------------------------------------------

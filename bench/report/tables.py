@@ -22,7 +22,7 @@ from bench import record as stored
 from bench.cell import Cell, Measure, Profile, Status
 from bench.errors import UsageError
 from bench.profiles import apply
-from bench.record import Metrics, Record, Timing
+from bench.record import Cost, Metrics, Record, Timing
 from bench.spec import Case, Documented, Embedded, Kernel, LabelledCsv, Score, Suite
 from bench.stats import binomial_half_width, judge, mean_interval
 
@@ -261,6 +261,11 @@ def cells(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame([_flat(record) for record in records])
 
 
+_TIMES = (
+    "first_epoch", "build", "total", "steps", "alone", "step", "first_step", "compile", "input", "throughput", "noise",
+)  # fmt: skip
+
+
 def _flat(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {
         name: getattr(record, name) for name in ("suite", "case", *VARIANT, "seed", "repeat", "profile", "measure")
@@ -280,8 +285,10 @@ def _flat(record: Record) -> dict[str, Any]:
                 row[f"{which}_{part}_{figure}"] = getattr(score, figure) if score else None
     timing = record.timing
     row["epoch_seconds"] = median(timing.epochs) if timing and timing.epochs else None
-    for name in ("first_epoch", "build", "total", "steps", "alone"):
+    for name in _TIMES:
         row[f"timing_{name}"] = getattr(timing, name) if timing else None
+    row["timing_latency"] = median(timing.latency) if timing and timing.latency else None
+    row |= {f"cost_{name}": getattr(record.cost, name) if record.cost else None for name in Cost.model_fields}
     row |= {f"memory_{name}": value for name, value in (record.memory or {}).items()}
     data = record.data
     row["data"], row["data_sha256"] = (data.name, data.sha256) if data else (None, None)
@@ -575,7 +582,8 @@ def timing(results: Results) -> pd.DataFrame:
     A process's epoch time is the median of its steady epochs (all but the first), the row's is the median over its
     processes; `low` and `high` are the fastest and the slowest steady epoch of all. Columns: suite, case, column,
     backend, kernel, device, numerics, status, headline (from records that measured timing, each alone in its process),
-    epoch, low, high, n of `of` processes, epochs (steady ones), step, first_epoch, total, documented_epoch and
+    epoch, low, high, n of `of` processes, epochs (steady ones), step (from windows of steps, where there are none from
+    epochs), first_epoch, total, documented_epoch and
     documented_step (each least and most, documented profile only), reference (the backend) and ratio (this epoch time
     over the reference's). The reference is the Keras backend of the same case, device, numerics and kind of record that
     `reference_order` puts first, with its best kernel.
@@ -641,7 +649,7 @@ def _times(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _step(timing: Timing) -> float:
-    return median(timing.epochs) / timing.steps
+    return timing.step or median(timing.epochs) / timing.steps
 
 
 def _add_ratios(rows: list[dict[str, Any]]) -> None:
