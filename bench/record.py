@@ -17,7 +17,7 @@ class _Part(BaseModel):
 
 
 class LayerParameters(_Part):
-    """Parameters of one layer: those of the model, and those the framework really stores."""
+    """Parameters of one layer. `stored`: what the framework keeps in memory for it."""
 
     name: str
     total: int
@@ -28,8 +28,8 @@ class LayerParameters(_Part):
 class Parameters(_Part):
     """Parameter counts of the model as the backend built it.
 
-    `stored` counts what the framework keeps in memory: a torch LSTM stores a second, frozen bias that is no parameter
-    of the model.
+    `frozen`: those that are not trained. `stored`: what the framework keeps in memory; a torch LSTM stores a second,
+    frozen bias that is no parameter of the model. `layers`: the same by layer, in order.
     """
 
     total: int
@@ -40,7 +40,7 @@ class Parameters(_Part):
 
 
 class Score(_Part):
-    """Loss and accuracy (0 to 1) of one set of rows, evaluated without dropout."""
+    """One set of rows evaluated without dropout. `accuracy`: 0 to 1. `rows`: how many there are."""
 
     loss: float
     accuracy: float
@@ -48,7 +48,12 @@ class Score(_Part):
 
 
 class EpochScore(_Part):
-    """One epoch: means over its batches taken while training, then the validation set; seconds of the training part."""
+    """One epoch.
+
+    `loss`: mean over its batches, taken while training, as Keras's `fit` prints it. `accuracy`: the same, 0 to 1.
+    `val_loss`: of the validation set after the epoch. `val_accuracy`: the same. `seconds`: of the training part.
+    `steps`: batches.
+    """
 
     loss: float
     accuracy: float
@@ -59,7 +64,7 @@ class EpochScore(_Part):
 
 
 class Weights(_Part):
-    """Scores of one set of weights: those after the last epoch, or those a checkpoint kept."""
+    """Scores of one set of weights. `epoch`: the one after which they were taken, from 1."""
 
     epoch: int
     train: Score | None = None
@@ -68,7 +73,11 @@ class Weights(_Part):
 
 
 class Metrics(_Part):
-    """Accuracy of a trained cell; `best` only where the case keeps a checkpoint. Epochs count from 1."""
+    """Accuracy of a trained cell.
+
+    `epochs`: every epoch in order. `last`: scores of the weights after the last epoch. `best`: of those that a
+    checkpoint kept, where the case has one.
+    """
 
     epochs: list[EpochScore]
     last: Weights | None = None
@@ -78,10 +87,12 @@ class Metrics(_Part):
 class Timing(_Part):
     """Seconds, each from `time.perf_counter` with the device synchronised at both ends.
 
+    What follows `alone` is there where timing was asked for.
+
     `build`: the model made and its weights loaded. `first_epoch`: includes tracing, compilation and warm-up.
-    `epochs`: steady epochs (all but the first), training part only. `alone`: whether the process measured this cell
-    and nothing else. The rest is there where timing was asked for: `first_step`: the first training step on a full
-    batch. `compile`: what comes once, first calls minus steady calls over both batch shapes. `windows`: raw
+    `epochs`: steady epochs (all but the first), training part only. `steps`: of an epoch. `total`: all of training and
+    evaluation. `alone`: whether the process measured this cell and nothing else. `first_step`: the first training step
+    on a full batch. `compile`: what comes once, first calls minus steady calls over both batch shapes. `windows`: raw
     [steps, seconds] of training. `step`: one steady training step, from the windows. `input`: the input pipeline
     alone, per step. `latency`: raw seconds of inferences of one row. `throughput`: rows per second of inference at the
     case's batch size. `noise`: spread of a busy loop on this machine before the run, as a share of its median.
@@ -127,8 +138,8 @@ class SeenKernel(_Part):
 class KernelProof(_Part):
     """Whether the kernel that a cell claims is the one that ran.
 
-    `how`: by which means it was seen. `share`: that of the recurrences in the time, backward passes included. `met` is
-    None where that could not be told; `reason` says why, or what is missing from the claim.
+    `how`: by which means it was seen. `share`: that of the recurrences in the time, backward passes included. `met`:
+    whether it is; None where that could not be told. `reason`: why it could not, or what is missing from the claim.
     """
 
     claimed: Kernel
@@ -140,7 +151,11 @@ class KernelProof(_Part):
 
 
 class DataUsed(_Part):
-    """Which data a cell really ran on; `stand_in` names what replaced the documented data or vectors."""
+    """Which data a cell really ran on.
+
+    `sha256`: of everything that shaped the prepared arrays. `rows`: how many of each part. `stand_in`: what replaced
+    the documented data or vectors.
+    """
 
     name: str
     sha256: str
@@ -149,17 +164,24 @@ class DataUsed(_Part):
 
 
 class Failure(_Part):
-    """What broke: exception class and traceback."""
+    """What broke. `error`: the exception's class."""
 
     error: str
     traceback: str
 
 
 class Record(_Part):
-    """One cell's result. `reason` is set for every status but `ok`; parts that were not reached are None.
+    """One cell's result; parts that were not reached are None.
 
-    `memory` holds peaks: `host_peak_bytes` and, on a GPU, `device_peak_bytes` of training in a pass of its own, and
-    `process_peak_bytes` of the whole process where it ran this cell alone.
+    `kernel`: `fused`, `generic` (step by step), or `none` where there is no recurrent layer. `numerics`: whose
+    formulas were run (docs/design.md). `seed`: fixes initial weights, row order, sample choice and dropout masks.
+    `repeat`: which measurement of the same cell, from 0. `profile`: how much of the case was run. `measure`: what
+    was asked for. `status`: what became of it (docs/design.md). `reason`: why it did not end `ok`. `parameters`:
+    counts of what was really built. `memory`: peaks: `host_peak_bytes` and, on a GPU, `device_peak_bytes` of
+    training in a pass of its own, and `process_peak_bytes` of the whole process where it ran this cell alone.
+    `kernels_seen`: names of what a profiler saw. `kernel_proof`: whether the claimed kernel is the one that ran.
+    `failure`: the traceback of what broke. `started`: UTC, ISO 8601. `seconds`: of the whole cell, process start
+    included where it had one of its own. `details`: what else a status needs.
     """
 
     suite: str

@@ -512,7 +512,8 @@ function cellDetails(record) {
   const { layers, ...counts } = parameters === undefined ? {} : details().parameters[parameters];
   const { epochs, ...scores } = metrics ?? {};
   const identity = Object.fromEntries(IDENTITY.map((field) => [field, record[field]]));
-  const other = Object.fromEntries(Object.entries(rest).filter(([field]) => !IDENTITY.includes(field)));
+  const others = Object.entries(rest).filter(([field]) => !IDENTITY.includes(field));
+  const [parts, scalars] = [true, false].map((wanted) => others.filter(([, value]) => (typeof value === "object") === wanted));
   const cell = `${name}@${record.backend},${record.kernel},${record.device},${record.numerics}#${record.seed}`;
   return [
     detailsHead(state.open, status),
@@ -525,12 +526,13 @@ function cellDetails(record) {
     ...section("Times, in seconds", timing),
     ...section("Memory", memory),
     ...section("Kernels seen", kernels_seen),
+    ...parts.flatMap(([field, value]) => section(field.charAt(0).toUpperCase() + field.slice(1).replaceAll("_", " "), value)),
     ...section("Parameters", parameters === undefined ? undefined : counts),
     ...section("By layer", layers),
     ...section("Data", data),
     ...section("Case", details().cases[name]),
     ...section("Environment", run.environment),
-    ...section("Further", { ...other, ...notes }),
+    ...section("Further", { ...Object.fromEntries(scalars), ...notes }),
     ...section("Run it again", make("pre", {}, `bench run '${cell}' --profile ${record.profile}`)),
   ].filter(Boolean);
 }

@@ -1,0 +1,261 @@
+"""Every command of README.md and docs/ is executed here, or named below with the place that runs it instead.
+
+The pages of a folder's story share that folder: a file that a page writes is there for its commands. Cells end at once;
+everything else that a command does, it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import nox.registry
+import pytest
+from markdown_it import MarkdownIt
+
+import bench.commands.run
+from bench.cell import Status
+from bench.cli import VERBS, cli, main
+from bench.record import EpochScore, Metrics, Record, Score, Timing, Weights
+from bench.runner.local import Settings
+from bench.runner.plan import PlannedCell
+from tests.conftest import ROOT
+
+PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+SHELL = ("", "console", "bash", "sh", "shell")
+
+BY_HAND = "by hand"
+ELSEWHERE = {
+    r"pipx run nox -s bench": ("an installation of minutes, 74 cells", ".ci/run"),
+    r"nox -s tests": ("this test suite", ".ci/run"),
+    r"nox -s bench-gpu": ("needs a GPU", BY_HAND),
+    r"pip install -c constraints\.txt -e .*": ("an installation of minutes", ".ci/run"),
+    r"pip install --no-deps --editable \./my-backend": ("an installation", "tests/commands/test_new.py"),
+    r"bench doctor --backend my-backend": ("needs that installation", "tests/commands/test_new.py"),
+    r"bench (run|parity) --backend torch --backend my-backend .*": ("the same", "tests/commands/test_new.py"),
+    r"bench data fetch( \S+)*": ("asks the network", "tests/commands/test_data.py"),
+    r"python tests/benchmarks/\w+\.py.*": ("minutes on a quiet machine", BY_HAND),
+}
+"""What is not executed here: a pattern, the reason, and the place in the repository that runs it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code of a page: its language and title, and its text."""
+
+    page: str
+    language: str
+    title: str | None
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        """Return its commands, without prompts and comments, those continued on the next line in one."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        bare = [re.sub(r"^\$ ", "", line) for line in lines]
+        return [" ".join(shlex.split(line, comments=True)) and _uncommented(line) for line in bare if line.strip()]
+
+
+def _uncommented(line: str) -> str:
+    return re.sub(r"\s+#\s.*$", "", line).strip()
+
+
+def blocks(page: str) -> list[Block]:
+    found = []
+    for token in MarkdownIt("commonmark").parse((ROOT / page).read_text(encoding="utf-8")):
+        if token.type in ("fence", "code_block"):
+            language, _, rest = token.info.strip().partition(" ")
+            title = re.search(r'title="([^"]+)"', rest)
+            found.append(Block(page, language, title[1] if title else None, token.content))
+    return found
+
+
+def is_synopsis(block: Block) -> bool:
+    """Return whether a block says which options there are, with words that stand for others."""
+    return any(re.search(r" \[[A-Z]|\w\|\w", line) for line in block.text.splitlines())
+
+
+# --- running -----------------------------------------------------------------------------------------------------
+
+
+def ended(cells: Sequence[PlannedCell], settings: Settings, *_: Any) -> Iterator[Record]:
+    """Stand in for `bench.runner.local.run`: every cell that could run ends ok, at once."""
+    for planned in cells:
+        status: Status = "unavailable" if planned.obstacle else "ok"
+        score = Score(loss=0.5, accuracy=0.8, rows=1000)
+        epochs = [EpochScore(loss=0.5, accuracy=0.8, seconds=1.0, steps=10)] * 2
+        yield Record(
+            **vars(planned.cell),
+            repeat=planned.repeat,
+            profile=settings.profile,
+            measure=settings.measure,
+            status=status,
+            reason=planned.obstacle.reason if planned.obstacle else None,
+            metrics=None if planned.obstacle else Metrics(epochs=epochs, last=Weights(epoch=2, test=score)),
+            timing=None
+            if planned.obstacle
+            else Timing(build=0.1, first_epoch=1.0, epochs=[1.0], steps=10, total=2.0, alone=True),
+            started="2026-01-01T00:00:00+00:00",
+            seconds=2.0,
+            details={"obstacle": planned.obstacle.part} if planned.obstacle else {},
+        )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder that is the current one; whatever is kept, cached or looked for lies in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(bench.commands.run, "run", ended)
+    monkeypatch.setattr(bench.commands.run, "_survey", lambda *_: lambda record: record)
+    return tmp_path
+
+
+def execute(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run one command of a page and return what it printed; fail unless it ends well."""
+    words = [found for word in shlex.split(command) for found in (sorted(glob.glob(word)) or [word])]
+    if words[0] == "export":
+        name, _, value = words[1].partition("=")
+        monkeypatch.setenv(name, value)
+        return ""
+    assert words[0] in ("bench", "twinbench"), f"unknown command {command!r}: run it here, or name it in ELSEWHERE"
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as left:
+        main(words[1:])
+    assert left.value.code == 0, f"{command}: exit code {left.value.code}"
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_run_in_their_order(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[str] = []
+    for block in blocks(page):
+        if block.title:
+            (folder / block.title).write_text(block.text, encoding="utf-8")
+        elif block.language in SHELL and not is_synopsis(block):
+            printed = []
+            for command in block.commands:
+                if not any(re.fullmatch(pattern, command) for pattern in ELSEWHERE):
+                    printed.append(execute(command, monkeypatch))
+        elif block.language == "text" and printed:
+            shown = [line.rstrip() for line in printed[-1].splitlines()]
+            assert shown == block.text.splitlines(), "the page shows what the last command printed"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page == "docs/notebooks.md"])
+def test_the_python_of_a_page_runs(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks(page):
+        assert block.language == "python"
+        exec(compile(block.text, page, "exec"), {})
+    shown = capsys.readouterr().out
+    assert "simple-rnn" in shown
+    assert "multi-hot-dense" in shown
+
+
+def test_what_runs_elsewhere_is_said_once_and_runs_there() -> None:
+    commands = [
+        command for page in PAGES for block in blocks(page) if block.language in SHELL for command in block.commands
+    ]
+    for pattern, (reason, place) in ELSEWHERE.items():
+        assert reason
+        assert place == BY_HAND or (ROOT / place).exists()
+        assert any(re.fullmatch(pattern, command) for command in commands), f"no page has {pattern!r} any more"
+
+
+def test_scripts_and_sessions_that_pages_name_exist() -> None:
+    text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    for script in set(re.findall(r"python (tests/\S+\.py)", text)):
+        compile((ROOT / script).read_text(encoding="utf-8"), script, "exec")
+    code = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    nox.registry._REGISTRY.clear()
+    exec(compile(code, "noxfile.py", "exec"), {"__name__": "noxfile"})
+    sessions = set(nox.registry.get())
+    assert set(re.findall(r"nox -s ([\w-]+)", text)) <= sessions
+
+
+def options_of(command: click.Command) -> set[str]:
+    named = {name for one in command.params if isinstance(one, click.Option) for name in one.opts}
+    return named | {"--help", "-h"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_verbs_and_options_that_a_page_mentions_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8").partition("\n## Planned\n")[0]
+    mentions = re.findall(r"`(bench [^`]+)`", text)
+    synopses = [block.text for block in blocks(page) if is_synopsis(block) and block.language in SHELL]
+    mentions += re.split(r"\n(?=\s*bench )", "\n".join(synopses))
+    for mention in mentions:
+        words = mention.split()
+        if words[:1] != ["bench"] or words[1].startswith("-") or words[1].isupper():
+            continue
+        assert words[1] in VERBS, f"{page}: {mention!r}"
+        verb = cli.get_command(click.Context(cli), words[1])
+        assert verb is not None
+        known = options_of(verb)
+        if isinstance(verb, click.Group):
+            known = known.union(*(options_of(inner) for inner in verb.commands.values()))
+        assert set(re.findall(r"(?<!\S)--[\w-]+", mention)) <= known, f"{page}: {mention!r}"
+
+
+# --- the site ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which the sources of the site were put together."""
+    folder = tmp_path_factory.mktemp("site") / "docs"
+    subprocess.run([sys.executable, "docs/assemble.py", str(folder)], cwd=ROOT, env=_environment(), check=True)
+    return folder
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"}
+
+
+def test_the_reference_has_every_option_and_every_field(sources: Path) -> None:
+    command = (sources / "reference" / "command.md").read_text(encoding="utf-8")
+    for name in VERBS:
+        verb = cli.get_command(click.Context(cli), name)
+        assert verb is not None
+        part = command[command.index(f"## `bench {name}`") :]
+        assert all(option in part for option in options_of(verb) - {"--help", "-h"})
+    records = (sources / "reference" / "records.md").read_text(encoding="utf-8")
+    assert all(
+        f"| `{field}` |" in records for field in (*Record.model_fields, *Timing.model_fields, *Score.model_fields)
+    )
+    declared = (sources / "reference" / "suites.md").read_text(encoding="utf-8")
+    assert "## GRU" in declared
+    assert "| `reset_after` | `bool` | `True` |" in declared
+    python = (sources / "reference" / "python.md").read_text(encoding="utf-8")
+    assert "def run(\n    *patterns: str,\n    profile: Profile = 'quick'," in python
+
+
+def test_the_site_builds_without_a_broken_link_and_needs_no_network(sources: Path) -> None:
+    pytest.importorskip("mkdocs", reason="builds the site; pip install 'twinbench[dev]'")
+    site = sources.parent / "site"
+    inherited = sources.parent / "mkdocs.yml"
+    inherited.write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\ndocs_dir: {sources}\nsite_dir: {site}\n")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", str(inherited)],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    for page in site.rglob("*.html"):
+        fetched = re.findall(
+            r"""<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=["']?(https?:[^"' >]+)""", page.read_text()
+        )
+        assert fetched == [], page.name
