@@ -16,6 +16,7 @@ VERBS = {
     "run": "Run cells and store their results.",
     "report": "Write tables from stored results.",
     "parity": "Prove that backends train the same model.",
+    "explain": "What each difference between the frameworks costs a case.",
     "history": "A quantity over the stored runs, and where its level changed.",
     "export": "Write stored results as JSON or CSV.",
     "import": "Put exported results into a store.",

@@ -163,7 +163,7 @@ _KEPT = (
 
 def _take_over(context: click.Context, stored: Run) -> None:
     given = {name for name in _KEPT if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    if "patterns" in given and not context.params["patterns"]:
+    if "patterns" in given and not context.params.get("patterns"):
         given.remove("patterns")
     if "profile" in given and context.params["profile"] != stored.profile:
         raise UsageError(

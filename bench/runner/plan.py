@@ -167,13 +167,21 @@ def _backends(matrix: Matrix, wanted: str) -> tuple[list[BackendInfo], bool]:
         return found, False
     if matrix.backends:
         return [backend(name) for name in matrix.backends], True
+    return default_backends(), False
+
+
+def default_backends() -> list[BackendInfo]:
+    """Return the backends that run when none is named: those of Keras on TensorFlow and torch that are installed.
+
+    Raises `Unavailable` when neither is.
+    """
     installed = [info for info in map(backend, DEFAULT_BACKENDS) if info.missing() is None]
     if not installed:
         raise Unavailable(
             "no framework is installed; pip install 'twinbench[torch]' or 'twinbench[tensorflow]' "
             "(or both: 'twinbench[torch,tensorflow]')"
         )
-    return installed, False
+    return installed
 
 
 def _kernels(matrix: Matrix, wanted: str) -> tuple[tuple[Kernel, ...] | None, bool]:

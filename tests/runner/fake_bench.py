@@ -25,7 +25,14 @@ from bench.runner import local
 
 FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS = range(2, 13)
 
-FAKE = BackendInfo("fake", "fake_bench", (), "fake", environment=(("FAKE_ENVIRONMENT", "set"),))
+FAKE = BackendInfo(
+    "fake",
+    "fake_bench",
+    (),
+    "fake",
+    environment=(("FAKE_ENVIRONMENT", "set"),),
+    native=frozenset({"init"}),
+)
 ABSENT = BackendInfo("absent", "fake_bench", ("no-such-distribution",), "absent")
 
 
@@ -63,12 +70,17 @@ def misbehave(how: int) -> int | None:
 
 
 class FakeNetwork:
-    """Fulfils what training needs of the protocol with a loss that falls by epochs; the logits are zero."""
+    """Fulfils what training needs of the protocol with a loss that falls by epochs; the logits are zero, natively 1."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.width = model.weights[0].shape[1]
         self.epoch = 0
+        self.logit = 0.0
+
+    def initialize(self, seed: int) -> None:
+        assert self.model.differences == {"init"}
+        self.logit = 1.0
 
     def parameters(self) -> Parameters:
         sizes = [(layer.name, sum(weight.size for weight in layer.weights)) for layer in self.model.layers]
@@ -89,7 +101,7 @@ class FakeNetwork:
         return EpochResult(loss=1 / self.epoch, accuracy=0.5, first_bad_step=bad_step)
 
     def logits(self, x: Any) -> Any:
-        return np.zeros(len(x), dtype=np.float32)
+        return np.full(len(x), self.logit, dtype=np.float32)
 
     def synchronize(self) -> None:
         pass

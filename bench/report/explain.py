@@ -1,0 +1,154 @@
+"""`explain-SUITE-CASE.md`: what each difference between the frameworks costs a case; sentences first, then tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.explain import REFERENCE, Effect, Quantity, conclusions
+from bench.profiles import QUICK_MAXLEN
+from bench.record import Record
+from bench.report.markdown import NOTHING, code, plain, plain_but_code, table
+from bench.stats import Estimate
+from bench.store import Run
+
+MEANINGS = {
+    "matched": "one set of formulas everywhere, today's Keras 3",
+    "documented": "the same with the formulas of the Keras that the document ran",
+    "native": "the framework as its users write it: all of the following that exist",
+    "native:init": "the framework's own initialisers; pretrained vectors stay",
+    "native:optimizer": "torch.optim with torch's epsilon (1e-8) and RMSprop's alpha (0.99), the case's learning rate",
+    "native:bias": "torch's second bias is trained, too",
+    "native:loss": "binary cross-entropy on probabilities: Keras's, torch's `BCELoss` behind a sigmoid",
+    "native:embedding-gradient": "TensorFlow's sparse gradient, whose rows of one word are squared one by one",
+    "native:order": "the framework shuffles: Keras's `fit` after `keras.utils.set_random_seed`, torch's `DataLoader`",
+}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a page is made of: `figure` names the accuracy, `missing` the differences that do not exist, by backend.
+
+    `command` writes the page again, and goes on where seeds are missing.
+    """
+
+    case: str
+    figure: str
+    run: Run
+    command: str
+    seeds: int
+    effects: Sequence[Effect]
+    missing: Mapping[str, Sequence[str]]
+    records: Sequence[Record]
+
+    @property
+    def sentences(self) -> list[str]:
+        """Return the conclusions, with what does not exist to be compared."""
+        return [*conclusions(self.effects, self.figure), *self._absences()]
+
+    def _absences(self) -> Iterator[str]:
+        for backend, names in self.missing.items():
+            if names:
+                listed = ", ".join(f"`{name}`" for name in names)
+                yield f"{backend}: {listed} cannot differ in this case; its own is what matched numerics run."
+
+
+def page(explained: Explained) -> str:
+    """Return the page."""
+    parts = [f"# What each difference costs: {plain(explained.case)}"]
+    parts.append("\n".join(f"- {plain_but_code(sentence)}" for sentence in explained.sentences))
+    for backend in dict.fromkeys(effect.backend for effect in explained.effects):
+        own = [effect for effect in explained.effects if effect.backend == backend]
+        parts += [f"## {plain(backend)}, kernel {plain(own[0].kernel)}", _table(own, explained)]
+    parts += ["## How to read this", *_reading(explained)]
+    problems = [record for record in explained.records if record.status != "ok"]
+    if problems:
+        parts += ["## What did not end ok", "\n".join(map(_problem, problems))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(effects: Sequence[Effect], explained: Explained) -> str:
+    headers = [
+        "numerics",
+        f"{explained.figure} accuracy %",
+        "change, points",
+        "verdict",
+        "loss",
+        "change of loss",
+        "s an epoch",
+        "change, s",
+        "pairs",
+    ]
+    rows = []
+    for effect in effects:
+        reference = effect.numerics == REFERENCE
+        rows.append(
+            [
+                plain(effect.numerics),
+                _level(effect.accuracy.level, 2),
+                "" if reference else _change(effect.accuracy, 2),
+                "" if reference else effect.verdict,
+                _level(effect.loss.level, 4),
+                "" if reference else _change(effect.loss, 4),
+                _level(effect.epoch.level, 2),
+                "" if reference else _change(effect.epoch, 2),
+                f"{effect.accuracy.change.n} of {explained.seeds}",
+            ]
+        )
+    return table([plain(header) for header in headers], rows, left=(0, 3))
+
+
+def _level(level: Estimate, digits: int) -> str:
+    return f"{level.mean:.{digits}f}" if level.n else NOTHING
+
+
+def _change(quantity: Quantity, digits: int) -> str:
+    change = quantity.change
+    if not change.n:
+        return NOTHING
+    half = f" ±{change.half:.{digits}f}" if math.isfinite(change.half) else ""
+    return f"{round(change.mean, digits) + 0.0:+.{digits}f}{half}"  # + 0.0: never -0.00
+
+
+def _reading(explained: Explained) -> Iterator[str]:
+    yield (
+        "Every row is compared with matched numerics under the same backend, seed by seed: `change` is the mean of the "
+        "pairs' differences ± its 95 % interval (Student's t over pairs). An accuracy `costs` or `gains` where that "
+        "interval leaves out 0. The intervals are not adjusted for their number: of twenty differences without an "
+        "effect one is expected to leave out 0 by chance. Single differences are switched on alone, so they need not "
+        "add up to native. Seconds are medians of steady epochs, training part only, where a process had one cell; "
+        "other work on the machine widens their intervals."
+    )
+    numerics = dict.fromkeys(effect.numerics for effect in explained.effects)
+    yield "\n".join(f"- {code(one)}: {MEANINGS[one]}." for one in MEANINGS if one in numerics)
+    run = explained.run
+    data = sorted({record.data.name for record in explained.records if record.data})
+    stand_ins = sorted({record.data.stand_in for record in explained.records if record.data and record.data.stand_in})
+    facts = [f"Run {run.name}, profile {run.profile}, {_count(explained.seeds, 'seed')}, started {run.started}"]
+    facts += [f"data {', '.join(data)}"] if data else []
+    facts += [f"standing in: {'; '.join(stand_ins)}"] if stand_ins else []
+    facts.append(_environment(run.environment))
+    yield f"{plain('; '.join(facts))}. Written, and gone on with where seeds are missing, by {code(explained.command)}."
+    if run.profile == "quick":
+        yield (
+            "The quick profile trains on the generated corpus, rows cut to "
+            f"{QUICK_MAXLEN} ids: what a difference costs there says little about the documented data."
+        )
+
+
+def _environment(environment: Mapping[str, Any]) -> str:
+    packages = environment.get("packages", {})
+    versions = [f"{package} {version}" for package, version in packages.items() if package != "twinbench"]
+    threads = environment.get("threads")
+    return ", ".join([*versions, *([_count(threads, "thread")] if threads else [])])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _problem(record: Record) -> str:
+    reason = (record.reason or "").splitlines()
+    return f"- {plain(record.cell)}: {plain(record.status)}: {plain(reason[0] if reason else '')}"

@@ -1,0 +1,148 @@
+"""What differences cost: pairs of seeds against scipy's paired t-test, and the sentences made of them."""
+
+from __future__ import annotations
+
+import pytest
+from scipy.stats import ttest_rel
+
+from bench.backends.base import BACKENDS
+from bench.explain import conclusions, effects, missing_differences, numerics_of
+from bench.model import resolve
+from bench.record import Metrics, Record, Score, Timing, Weights
+from bench.spec import KERAS_3, LSTM, Case, Dense, Embedding, GlobalAveragePooling1D, Imdb, Suite, Training
+
+MATCHED = [0.70, 0.72, 0.69, 0.75, 0.71]
+WORSE = [0.66, 0.69, 0.66, 0.70, 0.69]
+SAME = [0.71, 0.71, 0.70, 0.74, 0.71]
+
+
+def record(numerics, seed, accuracy, backend="torch", status="ok", seconds=1.0, alone=True):
+    test = Score(loss=1 - accuracy, accuracy=accuracy, rows=100)
+    return Record(
+        suite="s",
+        case="c",
+        backend=backend,
+        kernel="none",
+        device="cpu",
+        numerics=numerics,
+        seed=seed,
+        profile="documented",
+        measure="accuracy",
+        status=status,
+        metrics=Metrics(epochs=[], last=Weights(epoch=1, test=test)),
+        timing=Timing(build=0, first_epoch=9, epochs=[seconds, seconds], steps=1, total=9, alone=alone),
+        started="now",
+        seconds=1,
+    )
+
+
+def records(numerics, accuracies, **more):
+    return [record(numerics, seed, accuracy, **more) for seed, accuracy in enumerate(accuracies)]
+
+
+def found(*groups):
+    return effects([one for group in groups for one in group], lambda metrics: metrics.last.test)
+
+
+def sentences(*groups):
+    return list(conclusions(found(*groups), "test"))
+
+
+def model(*layers):
+    case = Case(
+        "case", Imdb(50, maxlen=6), (Embedding(50, 4), *layers, Dense(1, "sigmoid")), Training("adam", epochs=1)
+    )
+    return resolve(Suite("suite", "0", "title", KERAS_3, (case,)), case, "native")
+
+
+def test_the_numerics_to_compare_are_the_whole_sets_and_every_difference_that_exists():
+    whole = ("matched", "documented", "native")
+    rnn, pool = model(LSTM(3)), model(GlobalAveragePooling1D())
+    torch = (*whole, "native:init", "native:optimizer", "native:bias", "native:loss", "native:order")
+    assert numerics_of(BACKENDS["torch"], rnn) == torch
+    assert numerics_of(BACKENDS["torch"], pool) == tuple(name for name in torch if name != "native:bias")
+    keras = (*whole, "native:init", "native:loss", "native:embedding-gradient", "native:order")
+    assert numerics_of(BACKENDS["keras-tensorflow"], rnn) == keras
+    assert missing_differences(BACKENDS["keras-tensorflow"], rnn) == ["optimizer", "bias"]
+
+
+def test_an_effect_is_the_paired_t_interval_of_scipy():
+    (_, effect) = found(records("matched", MATCHED), records("native:init", WORSE))
+    interval = ttest_rel(WORSE, MATCHED).confidence_interval(0.95)
+    change = effect.accuracy.change
+    assert change.mean - change.half == pytest.approx(100 * interval.low, rel=1e-9)
+    assert change.mean + change.half == pytest.approx(100 * interval.high, rel=1e-9)
+    assert (effect.verdict, effect.accuracy.change.n) == ("costs", 5)
+    assert effect.loss.change.mean == pytest.approx(-change.mean / 100)
+
+
+def test_only_seeds_that_ended_ok_under_both_numerics_make_a_pair():
+    broken = [record("native:init", 3, 0.1, status="failed"), record("native:init", 4, 0.69)]
+    (_, effect) = found(records("matched", MATCHED), records("native:init", WORSE[:2]), broken)
+    assert effect.accuracy.change.n == 3
+    assert effect.accuracy.change.mean == pytest.approx(100 * ((0.66 + 0.69 + 0.69) - (0.70 + 0.72 + 0.71)) / 3)
+    assert found(records("native:init", WORSE)) == []
+
+
+def test_effects_come_backend_by_backend_with_the_largest_first():
+    groups = [
+        records(numerics, values, backend=backend)
+        for backend in ("keras-tensorflow", "torch")
+        for numerics, values in (("native:order", SAME), ("native:init", WORSE), ("matched", MATCHED))
+    ]
+    assert [(effect.backend, effect.numerics) for effect in found(*groups)] == [
+        (backend, numerics)
+        for backend in ("keras-tensorflow", "torch")
+        for numerics in ("matched", "native:init", "native:order")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        (WORSE, "costs"),
+        ([2 * base - worse for base, worse in zip(MATCHED, WORSE, strict=True)], "gains"),
+        (SAME, "not told from 0"),
+        (MATCHED, "changes nothing"),
+        (WORSE[:1], "one seed"),
+    ],
+)
+def test_a_verdict_is_where_the_interval_lies(values, verdict):
+    (_, effect) = found(records("matched", MATCHED), records("native:init", values))
+    assert effect.verdict == verdict
+
+
+def test_seconds_of_an_epoch_count_where_the_process_had_one_cell():
+    slow = records("native:order", SAME, seconds=3.0)
+    (_, effect) = found(records("matched", MATCHED), slow)
+    assert (effect.epoch.change.mean, effect.epoch.change.half, effect.epoch.change.n) == (2.0, 0.0, 5)
+    (_, effect) = found(records("matched", MATCHED), records("native:order", SAME, seconds=3.0, alone=False))
+    assert effect.epoch.change.n == 0
+
+
+def test_conclusions_are_sentences_with_figures():
+    assert sentences(
+        records("matched", MATCHED),
+        records("native", WORSE),
+        records("native:init", WORSE),
+        records("native:order", SAME, seconds=3.0),
+        records("native:loss", MATCHED),
+        records("matched", MATCHED, backend="keras-tensorflow"),
+        records("native", SAME, backend="keras-tensorflow"),
+    ) == [
+        "Each framework as its users write it, mean test accuracy: torch 68.0 % (± 2.3), keras-tensorflow 71.4 % "
+        "(± 1.9).",
+        "Matched, mean test accuracy: torch 71.4 % (± 2.9), keras-tensorflow 71.4 % (± 2.9).",
+        "torch, test accuracy against matched numerics: `native` costs 3.40 points (1.98 to 4.82); `init` costs 3.40 "
+        "points (1.98 to 4.82).",
+        "torch: not told from 0 in 5 pairs of seeds: `order` (+0.00 ± 1.24 points).",
+        "torch: no change at all, not in one digit, in 5 pairs of seeds: `loss`.",
+        "torch, seconds of an epoch: `order` +2.00 ± 0.00.",
+        "keras-tensorflow: not told from 0 in 5 pairs of seeds: `native` (+0.00 ± 1.24 points).",
+    ]
+
+
+def test_one_seed_is_said_to_be_one():
+    assert sentences(records("matched", MATCHED[:1]), records("native:init", WORSE[:1])) == [
+        "torch: one seed, so no interval, in 1 pair of seeds: `init` (-4.00 points)."
+    ]
