@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from matplotlib.transforms import Bbox
 
 from bench.report import comparisons, tables
+from bench.report import style as style_module
 from bench.report.answers import crossing
 from bench.report.markdown import PLOTS as FOLDER
 from bench.report.style import (
@@ -58,8 +61,15 @@ class Plot:
     draw: Callable[[pd.DataFrame, Theme], Figure]
 
     def drawn(self, results: Results) -> str:
-        """Return what is kept in the picture to tell whether it shows these results."""
-        return f"data sha256 {digest(tables.rows_of(self.frame(results)))}"
+        """Return what is kept in the picture, by which it is known whether it would be drawn the same now."""
+        return f"data sha256 {digest(tables.rows_of(self.frame(results)))}, drawn by {_drawing()}"
+
+
+@cache
+def _drawing() -> str:
+    """Return a digest of the code that draws: pictures of an earlier one are drawn again."""
+    sources = (Path(__file__), Path(style_module.__file__))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
 def pictures(results: Results) -> list[Plot]:
@@ -133,9 +143,15 @@ def _learning_curves(frame: pd.DataFrame, theme: Theme) -> Figure:
 
 def _legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend above the panels, in as many rows as the width asks for."""
-    widest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), int(WIDTH / (0.5 + 0.085 * widest))))
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+    widths = [0.55 + 0.075 * len(str(handle.get_label())) for handle in handles]
+    fitting = (count for count in range(len(handles), 1, -1) if _width(widths, count) <= WIDTH)
+    figure.legend(handles=handles, loc="outside upper left", ncols=next(fitting, 1))
+
+
+def _width(widths: Sequence[float], columns: int) -> float:
+    """Return the width of a legend in which entries of these widths fill `columns` columns one after the other."""
+    rows = math.ceil(len(widths) / columns)
+    return sum(max(widths[start : start + rows]) for start in range(0, len(widths), rows))
 
 
 def _band(axis: Axes, curve: pd.DataFrame, column: str, theme: Theme, width: float) -> None:
@@ -206,7 +222,7 @@ def _architectures_of(axis: Axes, suite: str, rows: Sequence[dict[str, Any]], th
         )
     kind = "test" if rows[0]["figure"] == "test" else "validation"
     axis.set_title(f"{suite} ({kind}, {int(rows[0]['rows']):,} rows)")
-    axis.margins(x=0.25, y=0.18)
+    axis.margins(x=0.3, y=0.18)  # room for names beside the outermost points
     seconds = [row["seconds"] for row in rows]
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(seconds) < 50 * min(seconds) else (1,)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -240,7 +256,7 @@ def _label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
             covered += sum(weight for weight, point in taken if box.contains(*point))
             covered += sum(_NEAR for other in others if box.padded(8).contains(*other))
             outside = max(0.0, frame.x0 - box.x0, box.x1 - frame.x1, frame.y0 - box.y0, box.y1 - frame.y1)
-            tried.append((covered + 10 * outside + math.hypot(dx, dy), len(tried), text, box))
+            tried.append((covered + 30 * outside + math.hypot(dx, dy), len(tried), text, box))
         _, _, text, box = min(tried, key=lambda one: one[:2])
         axis.add_artist(text)
         boxes.append(box)
