@@ -1,0 +1,59 @@
+"""The reproductions of docs/findings.md, word for word, against the figures printed below them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FINDINGS = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
+MARK = "--- next block ---"
+
+
+@pytest.fixture(scope="module")
+def printed() -> list[str]:
+    """Return what each block prints on TensorFlow, all of them run in one process."""
+    pytest.importorskip("tensorflow")
+    blocks = re.findall(r"```python\n(.*?)```", FINDINGS.read_text(encoding="utf-8"), re.DOTALL)
+    script = f"\nprint({MARK!r})\n".join(blocks)
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=300
+    )
+    return ended.stdout.split(MARK)
+
+
+def section(number: int) -> str:
+    return FINDINGS.read_text(encoding="utf-8").split("\n## ")[number]
+
+
+def numbers(text: str) -> list[float]:
+    return [float(word) for word in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", text)]
+
+
+def test_duplicate_rows_are_squared_before_they_are_summed(printed: list[str]) -> None:
+    (row,) = re.findall(r"\| TensorFlow \| (.*) \|", section(1))
+    squares, step = row.split("|")
+    _, first, second, _, _, moved, moved_second, _ = numbers(printed[0])
+    assert (first, second) == pytest.approx([0.2, 0.1], rel=1e-5)
+    assert squares.startswith("0.2 (")
+    assert (moved, moved_second) == pytest.approx(numbers(step), rel=2e-3)
+
+
+def test_epsilon_inside_the_root_shortens_the_first_step(printed: list[str]) -> None:
+    told = [numbers(line) for line in re.findall(r"^\| \de.*", section(2), re.MULTILINE)]
+    found = [numbers(line) for line in printed[1].split("\n") if line]
+    assert len(found) == len(told) == 5
+    for row, expected in zip(found, told, strict=True):
+        assert row == pytest.approx(expected, rel=2e-3)
+
+
+def test_a_seed_gives_every_epoch_the_same_order(printed: list[str]) -> None:
+    (row,) = re.findall(r"\| TensorFlow \| (.*) \|", section(3))
+    expected = [numbers(epoch) for epoch in row.split("|")]
+    assert [numbers(line) for line in printed[2].strip().split("\n")] == expected
+    assert expected[0] == expected[1] == expected[2]
