@@ -53,24 +53,12 @@ def _epoch(timing: Timing) -> float | None:
 
 
 def _step(timing: Timing) -> float | None:
-    measured: float | None = getattr(timing, "step", None)
     epoch = _epoch(timing)
-    return measured if measured is not None or epoch is None else epoch / timing.steps
-
-
-def _compile(timing: Timing) -> float | None:
-    seconds: float | None = getattr(timing, "compile", None)
-    return seconds
+    return timing.step if timing.step is not None or epoch is None else epoch / timing.steps
 
 
 def _latency(timing: Timing) -> float | None:
-    windows: list[float] | None = getattr(timing, "latency", None)
-    return median(windows) if windows else None
-
-
-def _throughput(timing: Timing) -> float | None:
-    rows: float | None = getattr(timing, "throughput", None)
-    return rows
+    return median(timing.latency) if timing.latency else None
 
 
 def _memory(name: str) -> Callable[[Record], float | None]:
@@ -103,8 +91,10 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("step", "training step", "s", "lower", "time", _timing(_step)),
         Quantity("epoch", "epoch", "s", "lower", "time", _timing(_epoch)),
         Quantity("latency", "latency of one row", "s", "lower", "time", _timing(_latency)),
-        Quantity("throughput", "inference throughput", "rows/s", "higher", "time", _timing(_throughput)),
-        Quantity("compile", "compilation", "s", "lower", "time", _timing(_compile)),
+        Quantity(
+            "throughput", "inference throughput", "rows/s", "higher", "time", _timing(lambda timing: timing.throughput)
+        ),
+        Quantity("compile", "compilation", "s", "lower", "time", _timing(lambda timing: timing.compile)),
         Quantity("host_memory", "peak host memory", "bytes", "lower", "memory", _memory("host_peak_bytes")),
         Quantity("device_memory", "peak device memory", "bytes", "lower", "memory", _memory("device_peak_bytes")),
         Quantity("accuracy", "accuracy", "", "higher", "score", _accuracy),
