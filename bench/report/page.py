@@ -123,7 +123,10 @@ def overview(results: Results) -> dict[str, Any]:
         for source in results.sources
     ]
     return {
-        "answers": [f"{finding.lead}: {finding.text}" for answer in answers(results) for finding in answer.findings],
+        "answers": [
+            {"question": answer.question, "findings": [[finding.lead, finding.text] for finding in answer.findings]}
+            for answer in answers(results)
+        ],
         "facets": FACETS,
         "runs": _plain(runs),
         "views": [
@@ -285,12 +288,9 @@ def details(results: Results) -> dict[str, Any]:
                 counts.append(content["parameters"])
             content["parameters"] = parameters[known]
         if record.metrics:
-            epochs = content["metrics"]["epochs"]
-            content["metrics"]["epochs"] = (
-                {name: [line[name] for line in epochs] for name in epochs[0]} if epochs else {}
-            )
+            content["metrics"]["epochs"] = _columns(content["metrics"]["epochs"])
         if record.timing:
-            content["timing"] = {name: _series(figures) for name, figures in content["timing"].items()}
+            content["timing"] = {name: _series(figures) for name, figures in content["timing"].items() if figures != []}
         records[identity(record)] = content
     cases = {
         f"{suite.name}/{case.name}": {
@@ -303,6 +303,12 @@ def details(results: Results) -> dict[str, Any]:
         for case in suite.cases
     }
     return {"records": _plain(records), "parameters": _plain(counts), "cases": _plain(cases)}
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return rows as columns, those without any value left out."""
+    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    return {name: values for name, values in columns.items() if any(value is not None for value in values)}
 
 
 def _series(figures: Any) -> Any:

@@ -29,6 +29,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+CONFORMS = """
+import inspect
+import my_backend
+from bench.backends import base
+from bench.backends.conformance import verify
+
+for name, method in inspect.getmembers(base.Network, inspect.isfunction):
+    if not name.startswith("_"):
+        found = inspect.signature(getattr(my_backend.Network, name)).parameters
+        assert list(found) == list(inspect.signature(method).parameters), name
+print(*verify("my-backend"), sep="\\n")
+"""
+
+
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python in `folder`, where the new backend is as good as installed."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder / 'my-backend'}", "OMP_NUM_THREADS": "1"}
@@ -59,8 +73,7 @@ def test_a_new_backend_conforms_and_says_what_it_cannot_run(folder: Path, capsys
     code, out, _ = new(capsys, "backend", "my-backend")
     assert (code, out) == (0, "wrote my-backend/my_backend.py\nwrote my-backend/pyproject.toml\n")
     install(folder / "my-backend")
-    code_text = "from bench.backends.conformance import verify\nprint(*verify('my-backend'), sep='\\n')"
-    checked = python(folder, "-W", "error", "-c", code_text)
+    checked = python(folder, "-W", "error", "-c", CONFORMS)
     assert checked.returncode == 0, checked.stderr
     lines = checked.stdout.splitlines()
     assert [line for line in lines if "hold" in line] == [

@@ -20,9 +20,12 @@ function make(tag, attributes = {}, ...children) {
     if (typeof value === "function") element.addEventListener(name, value);
     else if (value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== null));
+  element.append(...children.flat(3).filter((child) => child !== undefined && child !== null));
   return element;
 }
+
+/** Return text with its `code` set apart. */
+const withCode = (text) => text.split("`").map((part, place) => (place % 2 ? make("code", {}, part) : part));
 
 // --- values as text -------------------------------------------------------------------------------------------
 
@@ -650,7 +653,10 @@ byId("runs").textContent = [
   distinct((run) => run.started.slice(0, 10)),
   distinct((run) => [run.environment.cpu, ...(run.environment.gpus ?? []).map((gpu) => gpu.name ?? gpu)].filter(Boolean).join(" with ") || "machine unknown"),
 ].join(" · ");
-byId("answers").append(make("ul", {}, overview.answers.map((sentence) => make("li", {}, sentence))));
+byId("answers").append(make("div", { class: "answers", tabindex: 0, role: "region", "aria-label": "In short" }, overview.answers.map((answer) => [
+  make("h3", {}, answer.question),
+  make("ul", {}, answer.findings.map(([lead, text]) => make("li", {}, make("strong", {}, withCode(lead)), text && [": ", ...withCode(text)]))),
+])));
 byId("answers").open = innerWidth > 700;
 for (const one of overview.views) {
   byId("views").append(make("button", { type: "button", value: one.name, click: () => { state.view = one.name; state.sort = state.columns = state.x = state.y = null; writeAddress(); showView(); } }, `${one.title} (${one.rows.length.toLocaleString("en")})`));
