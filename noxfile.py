@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import platform
+import re
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 nox.needs_version = ">=2026.7.11"  # the first whose CommandFailed knows the exit code
 nox.options.sessions = ["tests", "lint"]
@@ -57,6 +60,20 @@ def bench(session: nox.Session) -> None:
 def bench_gpu(session: nox.Session) -> None:
     """Do the same on a CUDA device."""
     run_and_report(session, "--device", "cuda", *session.posargs)
+
+
+@nox.session(python=False, tags=["measure"])
+def ab(session: nox.Session) -> None:
+    """Compare two versions: `nox -s ab -- 'torch==2.12.*' 'torch==2.13.*'`, then patterns and options of `bench ab`."""
+    if len(session.posargs) < 2 or any(one.startswith("-") for one in session.posargs[:2]):
+        session.error("name base and candidate: nox -s ab -- 'torch==2.12.*' 'torch==2.13.*'")
+    named, arguments = session.posargs[:2], session.posargs[2:]
+    base, candidate = (environment(session, touched(" ".join(named)), instead=side) for side in named)
+    command = [candidate, "-m", "bench", "ab", "--base", base, "--candidate", candidate, *arguments]
+    try:
+        session.run(*command, interrupt_timeout=30, terminate_timeout=10)
+    except nox.command.CommandFailed as failed:
+        leave(failed.return_code or 1)
 
 
 @nox.session(python=False, tags=["measure"])
@@ -106,27 +123,51 @@ def leave(exit_code: int) -> None:
         sys.exit(exit_code)
 
 
-def environment(session: nox.Session) -> str:
+def environment(session: nox.Session, extras: str = "", instead: str = "") -> str:
     """Return the Python of the environment that all sessions share; make it, or bring it up to date, when needed.
 
-    A change of Python or of the kind of machine makes it anew; changed requirements are installed into it.
+    A change of Python or of the kind of machine makes it anew; changed requirements are installed into it. With
+    requirements `instead` of pins in constraints.txt it is an environment of their own, without what only developers
+    need.
     """
-    home = session.cache_dir.parent / "frameworks"
+    name = "frameworks" if not instead else "ab-" + re.sub(r"[^\w.]+", "-", f"{instead} {extras}").strip("-")
+    home = session.cache_dir.parent / name
     python = str(home / ("Scripts/python.exe" if platform.system() == "Windows" else "bin/python"))
-    extras, *more = frameworks()
-    kind = shlex.join([sys.version, extras, *more])
-    files = Path("pyproject.toml").read_bytes() + Path("constraints.txt").read_bytes()
-    requirements = hashlib.sha256(files).hexdigest()
+    every, *more = frameworks()
+    more = [one for one in more if "tensorflow" in (extras or every)]
+    packages = ["--editable", f".[{extras or every + ',dev'}]", *more, *shlex.split(instead)]
+    kind = shlex.join([sys.version, *packages])
+    pins = [
+        line
+        for line in Path("constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#") and not distributions(line) & distributions(instead)
+    ]
+    requirements = hashlib.sha256(Path("pyproject.toml").read_bytes() + "\n".join(pins).encode()).hexdigest()
     stamp = home / "installed.txt"
     installed = stamp.read_text().splitlines() if stamp.exists() else []
     if installed != [kind, requirements]:
         stamp.unlink(missing_ok=True)
         if installed[:1] != [kind]:
             session.run_install(sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(home))
-        packages = ["--editable", f".[{extras},dev]", *more, "--constraint", "constraints.txt"]
-        session.run_install(python, "-m", "pip", "install", "--quiet", *packages)
+        constraints = home / "constraints.txt"
+        constraints.write_text("\n".join(pins) + "\n")
+        session.run_install(python, "-m", "pip", "install", "--quiet", *packages, "--constraint", str(constraints))
         stamp.write_text(f"{kind}\n{requirements}\n")
     return python
+
+
+def distributions(requirements: str) -> set[str]:
+    """Return the names in a line of requirements."""
+    return {canonicalize_name(Requirement(one).name) for one in shlex.split(requirements)}
+
+
+def touched(requirements: str) -> str:
+    """Return the extras whose frameworks these requirements may change; the others need not be measured."""
+    extras = frameworks()[0]
+    for extra in extras.split(","):
+        if distributions(requirements) <= {extra, *(("keras",) if extra != "torch" else ())}:
+            return extra
+    return extras
 
 
 def frameworks() -> tuple[str, ...]:

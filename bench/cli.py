@@ -17,6 +17,7 @@ VERBS = {
     "report": "Write tables from stored results.",
     "parity": "Prove that backends train the same model.",
     "explain": "What each difference between the frameworks costs a case.",
+    "ab": "Measure two environments in alternation, then judge the difference.",
     "history": "A quantity over the stored runs, and where its level changed.",
     "export": "Write stored results as JSON or CSV.",
     "import": "Put exported results into a store.",

@@ -370,7 +370,9 @@ class Requires:
 class Case:
     """One documented configuration: data, architecture, training protocol, documented figures, notes.
 
-    `ours` says which parts the document leaves open and this project chose.
+    `ours` says which parts the document leaves open and this project chose. `telling` marks the few cases that a pull
+    request is compared on (`bench ab` without patterns). `margin` is the relative slowdown that comparisons let pass
+    for this case (0.05: 5 %), where the machine's own is not right for it.
     """
 
     name: Name
@@ -381,6 +383,8 @@ class Case:
     notes: tuple[str, ...] = ()
     ours: str | None = None
     requires: Requires | None = None
+    telling: bool = False
+    margin: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _is_binary_classifier(self) -> Case:

@@ -312,7 +312,7 @@ def execute(
     limits = Limits(limit, params["timeout"], params["budget"])
     records: list[Record] = []
     started = time.monotonic()
-    with _interruptible() as interrupted, _Display(cells) as display:
+    with interruptible() as interrupted, _Display(cells) as display:
         for record in map(survey, run(cells, settings, limits, display, interrupted)):
             store.add(stored.name, record, environment)
             records.append(record)
@@ -350,7 +350,7 @@ def free_name(names: Iterable[str]) -> str:
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def interruptible() -> Iterator[threading.Event]:
     """Give an event that the first Ctrl-C (or SIGTERM) sets, so that no write is cut short; a second stops at once."""
     event = threading.Event()
 

@@ -27,7 +27,7 @@ class Pair:
     order: tuple[SideName, SideName]
 
 
-def schedule(cells: Sequence[PlannedCell], repeats: Iterable[int], seed: int) -> list[Pair]:
+def schedule(cells: Sequence[PlannedCell], repeats: Iterable[int], seed: str) -> list[Pair]:
     """Return the pairs of `cells` in the order in which they are measured: a block holds one pair of every cell.
 
     Within a block the cells are shuffled; a cell's order A B or B A is drawn once, then alternates from block to block.

@@ -1,0 +1,156 @@
+"""An A/B comparison: the cells that both sides can run, the pairs that were measured, the machine's own noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from bench.catalog import Catalog
+from bench.cell import Cell
+from bench.compare import PairSet
+from bench.errors import BenchError
+from bench.measure.machine import MACHINE
+from bench.quantities import QUANTITIES, Quantity, is_headline, value
+from bench.record import Record
+from bench.runner.plan import PlannedCell
+from bench.runner.sides import Side, SideName
+from bench.stats import Floats, hodges_lehmann, noise_floor
+from bench.store import Store
+from bench.streams import stream
+
+RELABELLINGS = 100
+"""Comparisons of a side with itself that one A/A session of a cell gives."""
+
+
+class Incomparable(BenchError):
+    """The two sides did not measure the same thing: nothing may be said of the difference (exit code 4)."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A cell that only one side can run, or none: those that lack it, and why."""
+
+    cell: str
+    lacking: tuple[SideName, ...]
+    reason: str
+
+
+def common(base: Side, candidate: Side) -> tuple[list[PlannedCell], list[LeftOut]]:
+    """Return the cells that both sides can run, in the candidate's order, and those that one side or both cannot."""
+    known = {side.name: {cell.cell: cell for cell in side.introduction.cells} for side in (base, candidate)}
+    cells, left_out = [], []
+    for name in dict.fromkeys([*known["candidate"], *known["base"]]):
+        reasons: dict[SideName, str] = {}
+        for side in (base, candidate):
+            cell = known[side.name].get(name)
+            if cell is None:
+                reasons[side.name] = f"the {side.name} has no such cell"
+            elif cell.obstacle:
+                reasons[side.name] = cell.obstacle
+        if reasons:
+            left_out.append(LeftOut(name, tuple(reasons), "; ".join(dict.fromkeys(reasons.values()))))
+        else:
+            estimate = known["candidate"][name].estimate
+            cells.append(PlannedCell(Cell.parse(name), 0, frozenset(), None, estimate))
+    return cells, left_out
+
+
+def telling(catalog: Catalog) -> tuple[str, ...]:
+    """Return the names of the cases that the suites mark as telling: what a pull request is compared on."""
+    return tuple(f"{suite.name}/{case.name}" for suite, case in catalog.cases() if case.telling)
+
+
+def margins(catalog: Catalog) -> dict[str, float]:
+    """Return the margins that cases declare, by cell name pattern."""
+    return {f"{suite.name}/{case.name}@*": case.margin for suite, case in catalog.cases() if case.margin is not None}
+
+
+def pair_sets(base: Sequence[Record], candidate: Sequence[Record]) -> list[PairSet]:
+    """Return the pairs of every quantity that either side measured, cell by cell.
+
+    Times and memory are paired by repeat (from 1: 0 are the accuracy runs), scores by seed. The arrays of all cells
+    are of one length; a pair that is not there, or whose figure is not finite, is nan.
+    """
+    everything = [*base, *candidate]
+    blocks = sorted({record.repeat for record in everything if record.measure != "accuracy"})
+    seeds = sorted({record.seed for record in everything if record.measure == "accuracy"})
+    found = []
+    for name in dict.fromkeys(configuration(record.cell) for record in everything):
+        of_cell = [[record for record in side if configuration(record.cell) == name] for side in (base, candidate)]
+        for quantity in QUANTITIES.values():
+            by_seed = quantity.kind == "score" or (quantity.kind == "count" and not blocks)
+            places = seeds if by_seed else blocks
+            ours, theirs = (_figures(records, quantity, by_seed=by_seed, places=places) for records in of_cell)
+            if np.isfinite([ours, theirs]).any():
+                found.append(PairSet(name, quantity.name, ours, theirs))
+    return found
+
+
+def configuration(cell: Cell) -> str:
+    """Return the name of a cell without its seed."""
+    return str(cell).rpartition("#")[0]
+
+
+def _figures(records: Sequence[Record], quantity: Quantity, *, by_seed: bool, places: Sequence[int]) -> Floats:
+    """Return the figures (n,) of one side of a cell, entry i that of `places[i]`."""
+    figures = np.full(len(places), np.nan)
+    for record in records:
+        if (record.measure == "accuracy") == by_seed and (by_seed or is_headline(record)):
+            found = value(record, quantity.name)
+            if found is not None:
+                figures[places.index(record.seed if by_seed else record.repeat)] = found
+    return figures
+
+
+def odd_figures(side: SideName, records: Iterable[Record]) -> list[str]:
+    """Return a line for every figure of records that ended ok which is no number: it is left out of its pair."""
+    return [
+        f"{side}: {quantity.title} of {record.cell}{f' repeat {record.repeat}' if record.repeat else ''} is {figure}"
+        for record in records
+        for quantity in QUANTITIES.values()
+        if (figure := value(record, quantity.name)) is not None and not np.isfinite(figure)
+    ]
+
+
+def check_data(base: Iterable[Record], candidate: Iterable[Record]) -> None:
+    """Raise `Incomparable` when a cell did not run on the same data on both sides."""
+    used = {record.cell: record.data.sha256 for record in base if record.data}
+    for record in candidate:
+        before = used.get(record.cell)
+        if before and record.data and record.data.sha256 != before:
+            raise Incomparable(
+                f"{record.cell} ran on other data than in the base: {record.data.name} {record.data.sha256[:8]}, "
+                f"base {before[:8]}; compare code that prepares the same data"
+            )
+
+
+def noise_floors(pairs: Iterable[PairSet]) -> dict[str, float]:
+    """Return the noise floor of every time and memory in `pairs` of a side with itself, as a relative change.
+
+    Each pair could as well have had its sides exchanged, so a cell's n pairs give many comparisons of the side with
+    itself: `RELABELLINGS` of them are drawn, the effect of each is its Hodges-Lehmann estimate, and the floor is the
+    95th percentile of their sizes over all cells (`bench.stats.noise_floor`). It is that of n pairs, as are verdicts.
+    """
+    effects: dict[str, list[Floats]] = {}
+    for pair in pairs:
+        if QUANTITIES[pair.quantity].kind in ("time", "memory") and pair.complete.any():
+            differences = np.log(pair.candidate[pair.complete] / pair.base[pair.complete])
+            signs = stream("noise", pair.cell, pair.quantity).choice([-1.0, 1.0], (RELABELLINGS, len(differences)))
+            effects.setdefault(pair.quantity, []).append(hodges_lehmann(signs * differences).estimate)
+    return {name: noise_floor(np.concatenate(found)) for name, found in effects.items()}
+
+
+def known_noise(store: Store, environment: dict[str, Any]) -> dict[str, float]:
+    """Return the noise floors that `bench ab --noise` measured last on the machine of `environment`; none: empty."""
+    for run in reversed(store.runs()):
+        same = all(run.environment.get(field) == environment.get(field) for field in MACHINE)
+        if same and run.options.get("noise") and run.options["side"] == "base":
+            name = run.options["comparison"]
+            sides = [list(store.records(f"{name}-{side}")) for side in get_args(SideName)]
+            return noise_floors(pair_sets(*sides))
+    return {}

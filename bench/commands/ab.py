@@ -1,0 +1,473 @@
+"""`bench ab`: measure two environments in alternation on this machine, then judge the difference."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from click.core import ParameterSource
+
+from bench.ab import (
+    LeftOut,
+    check_data,
+    common,
+    configuration,
+    known_noise,
+    margins,
+    noise_floors,
+    odd_figures,
+    pair_sets,
+    telling,
+)
+from bench.catalog import Catalog, load
+from bench.cell import Cell, Measure, Profile
+from bench.commands.run import SAFE_SHARE_OF_MEMORY, duration, free_name, interruptible
+from bench.compare import DEFAULT_PAIRS, LOOKS, Outcome, Policy, Verdict, judge_pairs
+from bench.errors import SuiteError, UsageError
+from bench.measure.machine import available_memory, cores, differences
+from bench.quantities import QUANTITIES, value
+from bench.record import SCHEMA_VERSION, Record
+from bench.report.history import shown
+from bench.runner.alternate import measure, schedule
+from bench.runner.introduction import Question
+from bench.runner.local import Limits, Settings, run
+from bench.runner.plan import PlannedCell
+from bench.runner.sides import Side, SideName, same_installation, side
+from bench.spec import Device
+from bench.store import DEFAULT_PATH, Run, Store
+
+DEFAULT_SEEDS = 5
+MARGINS = {"cuda": 0.03, "cpu": 0.05}
+SHARED_MARGIN = 0.10
+"""The margin of times on a machine that is shared with others: a hosted CI runner, where CI is set."""
+SIDES: tuple[SideName, SideName] = ("base", "candidate")
+
+
+@click.command("ab", short_help="Measure two environments in alternation, then judge.")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.option("--base", metavar="PYTHON", help="The Python of the base. Default, with --base-path: this one.")
+@click.option("--candidate", metavar="PYTHON", help="The Python of the candidate. Default: this one.")
+@click.option("--base-path", metavar="DIR", help="A checkout that the base runs.")
+@click.option("--candidate-path", metavar="DIR", help="A checkout that the candidate runs.")
+@click.option("--noise", is_flag=True, help="Measure the candidate against itself: this machine's noise floor.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=DEFAULT_PAIRS,
+    show_default=True,
+    metavar="N",
+    help="Pairs of timed processes of a cell; as many again where that was inconclusive.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=DEFAULT_SEEDS,
+    show_default=True,
+    metavar="N",
+    help="Pairs of trainings of a cell, for accuracy and loss; as many again where that was inconclusive.",
+)
+@click.option("--measure", "measured", type=click.Choice(get_args(Measure)), default="all", show_default=True)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SHARE",
+    help="The slowdown that counts as one. Default: 0.05, 0.03 on a GPU, 0.1 where CI is set.",
+)
+@click.option("--strict", is_flag=True, help="End with 1 where a verdict is inconclusive, too.")
+@click.option("--profile", type=click.Choice(get_args(Profile)), default="quick", show_default=True)
+@click.option("--device", type=click.Choice(get_args(Device)), help="Default: cpu.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds that a cell may take.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of each framework. Default: every core.")
+@click.option("--suites", multiple=True, metavar="PATH", help="More suite files or folders.")
+@click.option(
+    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, metavar="PATH", show_default=True
+)
+@click.option("--name", metavar="NAME", help="Name of the comparison; its runs are NAME-base and NAME-candidate.")
+@click.option("--resume", metavar="NAME", help="Go on with a comparison: finished pairs are not measured again.")
+@click.option("--dry-run", is_flag=True, help="Print the cells and the estimated time, measure nothing.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Write reports there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@click.pass_context
+def command(context: click.Context, /, **_: Any) -> int:
+    """Measure two environments in alternation on this machine, then judge the difference.
+
+    Each side is a Python in whose environment twinbench is installed, or that runs the checkout named by --base-path
+    or --candidate-path. Without a PATTERN the cases are compared that the suites mark as telling.
+    """
+    params = context.params
+    with ExitStack() as opened:
+        store, runs = _open(context, opened)
+        catalog = load([Path(path) for path in params["suites"]])
+        if catalog.errors:
+            raise SuiteError("\n".join(str(error) for error in catalog.errors))
+        sides = _sides(params, catalog)
+        cells, left_out = common(sides["base"], sides["candidate"])
+        for lacking in left_out:
+            click.echo(f"bench: not compared: {lacking.cell}: {lacking.reason}", err=True)
+        if store:
+            cells = [replace(one, estimate=_seconds(store, one, params["profile"])) for one in cells]
+        if params["dry_run"]:
+            return _dry_run(params, store, cells)
+        store = store or opened.enter_context(Store(params["store_path"], create=True))
+        runs = runs or _new_runs(store, context.obj, params, sides)
+        session = _Session(params, store, runs, sides, cells)
+        noise = {} if params["noise"] else known_noise(store, sides["candidate"].environment)
+        verdicts = session.verdicts(Policy(_margin(params), margins(catalog), noise))
+        if session.interrupted.is_set():
+            click.echo(f"bench: interrupted; go on with: {session.again}", err=True)
+            return 130
+        return _tell(params, session, verdicts, left_out)
+
+
+# --- before ------------------------------------------------------------------------------------------------------
+
+_KEPT = (
+    "patterns",
+    "base",
+    "candidate",
+    "base_path",
+    "candidate_path",
+    "noise",
+    "repeats",
+    "seeds",
+    "measured",
+    "margin",
+    "profile",
+    "device",
+    "timeout",
+    "threads",
+    "suites",
+)
+"""Options that `--resume` takes from the comparison."""
+_MAY_CHANGE = ("repeats", "seeds", "margin", "timeout")
+
+Runs = dict[SideName, Run]
+
+
+def _open(context: click.Context, opened: ExitStack) -> tuple[Store | None, Runs | None]:
+    """Return the store, where there is one yet, and the runs that `--resume` names, their options taken over."""
+    params = context.params
+    path, resumed = params["store_path"], params["resume"]
+    if resumed and params["name"]:
+        raise UsageError("--name is for a new comparison, --resume for one that exists; give one of them")
+    store = opened.enter_context(Store(path)) if resumed or path.exists() else None
+    if not (store and resumed):
+        return store, None
+    runs: Runs = {name: store.run(f"{resumed}-{name}") for name in SIDES}
+    kept = runs["base"].options
+    if "comparison" not in kept:
+        raise UsageError(f"run {runs['base'].name!r} is no side of a comparison; go on with it by bench run --resume")
+    for name in _KEPT:
+        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT and params[name] != ()
+        if given and name not in _MAY_CHANGE:
+            raise UsageError(
+                f"comparison {resumed!r} keeps its {name.replace('_', ' ')}; leave that out, or start another one"
+            )
+        if not given:
+            params[name] = kept[name]
+    return store, runs
+
+
+def _sides(params: dict[str, Any], catalog: Catalog) -> dict[SideName, Side]:
+    """Return both sides, introduced; raise `UsageError` when they are wrong, the same, or know no such cell."""
+    of_base = [params["base"], params["base_path"]]
+    if params["noise"] and any(of_base):
+        raise UsageError("--noise measures the candidate against itself; leave out --base and --base-path")
+    if not params["noise"] and not any(of_base):
+        raise UsageError(
+            "what to compare with? --base PYTHON of another environment, --base-path DIR of another checkout, "
+            "or --noise to measure this environment against itself"
+        )
+    question = Question(
+        patterns=list(params["patterns"] or telling(catalog)),
+        profile=params["profile"],
+        device=params["device"],
+        suites=params["suites"],
+        threads=params["threads"] or cores(),
+    )
+    candidate = side("candidate", params["candidate"], _path(params["candidate_path"]), question)
+    if params["noise"]:
+        base = replace(candidate, name="base")
+    else:
+        base = side("base", params["base"], _path(params["base_path"]), question)
+        if same_installation(base, candidate):
+            raise UsageError(
+                f"base and candidate are the same: {candidate.python} with {candidate.introduction.package}; "
+                "--noise measures an environment against itself"
+            )
+        changed = differences(base.environment, candidate.environment)
+        click.echo(f"bench: from base to candidate: {', '.join(changed) or 'no version or commit differs'}", err=True)
+    for pattern, reason in candidate.introduction.unmatched.items():
+        if pattern in base.introduction.unmatched:
+            raise UsageError(reason)
+    return {"base": base, "candidate": candidate}
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _new_runs(store: Store, words: Sequence[str], params: dict[str, Any], sides: dict[SideName, Side]) -> Runs:
+    taken = {run.name.removesuffix(f"-{name}") for run in store.runs() for name in SIDES}
+    name = params["name"] or free_name(taken)
+    options = {key: params[key] for key in _KEPT} | {"comparison": name}
+    return {
+        one: store.create_run(
+            f"{name}-{one}",
+            params["profile"],
+            sides[one].environment,
+            ["bench", *words],
+            options | {"side": one},
+        )
+        for one in SIDES
+    }
+
+
+def _margin(params: dict[str, Any]) -> float:
+    if params["margin"]:
+        margin: float = params["margin"]
+        return margin
+    own = MARGINS[params["device"] or "cpu"]
+    return max(own, SHARED_MARGIN) if os.environ.get("CI") and params["device"] != "cuda" else own
+
+
+def _seconds(store: Store, planned: PlannedCell, profile: Profile) -> float:
+    """Return the seconds of one timed process: those it took before, else the side's own estimate."""
+    return store.seconds(planned.cell, profile, "timing") or planned.estimate
+
+
+def _training_seconds(store: Store | None, planned: PlannedCell, profile: Profile) -> float:
+    """Return the seconds of one training for accuracy: those it took before, else half of a timed process."""
+    return (store and store.seconds(planned.cell, profile, "accuracy")) or planned.estimate / 2
+
+
+def _dry_run(params: dict[str, Any], store: Store | None, cells: Sequence[PlannedCell]) -> int:
+    """Print what would be measured and how long that takes."""
+    total = 0.0
+    for one in cells:
+        seconds = 0.0
+        if _times(params):
+            seconds += 2 * params["repeats"] * one.estimate
+        if _trains(params):
+            seconds += 2 * params["seeds"] * _training_seconds(store, one, params["profile"])
+        click.echo(f"{configuration(one.cell)}  about {duration(seconds)}")
+        total += seconds
+    click.echo(f"{len(cells)} cells, about {duration(total)} (an estimate; what is inconclusive takes as long again)")
+    return 0
+
+
+def _times(params: dict[str, Any]) -> bool:
+    measured: Measure = params["measured"]
+    return measured != "accuracy"
+
+
+def _trains(params: dict[str, Any]) -> bool:
+    measured: Measure = params["measured"]
+    return measured != "timing" and not params["noise"]
+
+
+# --- during ------------------------------------------------------------------------------------------------------
+
+
+class _Session:
+    """Measures of a comparison what is not stored yet, stores it at once, and judges it."""
+
+    def __init__(
+        self,
+        params: dict[str, Any],
+        store: Store,
+        runs: Runs,
+        sides: dict[SideName, Side],
+        cells: Sequence[PlannedCell],
+    ) -> None:
+        self.name: str = runs["base"].options["comparison"]
+        self.interrupted = threading.Event()
+        self._params, self._store, self._runs, self._sides, self._cells = params, store, runs, sides, cells
+        threads = params["threads"] or cores()
+        self._settings = Settings(params["profile"], "timing", threads, tuple(params["suites"]))
+        self._limits = Limits(SAFE_SHARE_OF_MEMORY * available_memory(), params["timeout"])
+
+    def verdicts(self, policy: Policy) -> list[Verdict]:
+        """Measure and judge; cells that are inconclusive are measured as often again, once. Empty when interrupted."""
+        n, seeds = self._params["repeats"], self._params["seeds"]
+        timed, trained = self._cells, self._cells
+        verdicts: list[Verdict] = []
+        with interruptible() as self.interrupted:
+            for look in range(1, LOOKS + 1):
+                if _trains(self._params):
+                    self._train(trained, look * seeds)
+                if _times(self._params):
+                    self._time(timed, look * n)
+                if self.interrupted.is_set():
+                    return []
+                records = [self.records(name, look * n, look * seeds) for name in SIDES]
+                check_data(*records)
+                verdicts = judge_pairs(pair_sets(*records), policy, look)
+                open_ = [verdict for verdict in verdicts if verdict.verdict == "inconclusive"]
+                scores = {verdict.cell for verdict in open_ if QUANTITIES[verdict.quantity].kind == "score"}
+                others = {verdict.cell for verdict in open_ if QUANTITIES[verdict.quantity].kind != "score"}
+                timed = [one for one in self._cells if configuration(one.cell) in others]
+                trained = [one for one in self._cells if configuration(one.cell) in scores]
+                if not open_:
+                    break
+                if look < LOOKS:
+                    click.echo(f"bench: {len(others | scores)} cells are inconclusive and measured again", err=True)
+        return verdicts
+
+    @property
+    def again(self) -> str:
+        """Return the command that goes on with this comparison."""
+        path = self._store.path
+        store = "" if path == DEFAULT_PATH else f" --store {shlex.quote(str(path))}"
+        return f"bench ab --resume {shlex.quote(self.name)}{store}"
+
+    def records(self, name: SideName, repeats: int | None = None, seeds: int | None = None) -> list[Record]:
+        """Return what is stored of one side, up to so many repeats and seeds."""
+        return [
+            record
+            for record in self._store.records(self._runs[name].name)
+            if (repeats is None or record.repeat <= repeats) and (seeds is None or record.seed < seeds)
+        ]
+
+    def _finished(self, name: SideName) -> set[tuple[Cell, int]]:
+        return {(record.cell, record.repeat) for record in self.records(name) if record.status == "ok"}
+
+    def _train(self, cells: Sequence[PlannedCell], seeds: int) -> None:
+        """Train `cells` with seeds 0 to `seeds` - 1 on both sides, one after the other: no time is taken."""
+        settings = replace(self._settings, measure="accuracy")
+        wanted = [replace(one, cell=replace(one.cell, seed=seed)) for seed in range(seeds) for one in cells]
+        done = {name: self._finished(name) for name in SIDES}
+        left = {name: [one for one in wanted if (one.cell, 0) not in done[name]] for name in SIDES}
+        planned = [one for name in SIDES for one in left[name]]
+        seconds = {one.cell: _training_seconds(self._store, one, self._settings.profile) for one in planned}
+        progress = _Progress([replace(one, estimate=seconds[one.cell]) for one in planned], "trainings")
+        for name in SIDES:
+            worker = self._sides[name].worker
+            for record in run(left[name], settings, self._limits, progress, self.interrupted, worker):
+                self._keep(name, record)
+                progress.ended(f"{name}: {record.cell}  {_figure(record, 'accuracy')}", record)
+
+    def _time(self, cells: Sequence[PlannedCell], repeats: int) -> None:
+        """Time `cells` in repeats 1 to `repeats`; a pair that lacks a side is measured as a whole."""
+        done = self._finished("base") & self._finished("candidate")
+        pairs = [
+            pair
+            for pair in schedule(cells, range(1, repeats + 1), self.name)
+            if (pair.planned.cell, pair.planned.repeat) not in done
+        ]
+        progress = _Progress([pair.planned for pair in pairs for _ in SIDES], "processes")
+        for name, record in measure(pairs, self._sides, self._settings, self._limits, progress, self.interrupted):
+            self._keep(name, record)
+            progress.ended(f"{name}: {record.cell} repeat {record.repeat}  {_figure(record, 'step')}", record)
+
+    def _keep(self, name: SideName, record: Record) -> None:
+        details = {**record.details, "side": name}
+        run = self._runs[name]
+        self._store.add(run.name, record.model_copy(update={"details": details}), self._sides[name].environment)
+
+
+class _Progress:
+    """A line on stderr for every process that ended, with the time that is left; nothing while one measures."""
+
+    def __init__(self, planned: Sequence[PlannedCell], what: str) -> None:
+        self._estimates = {(one.cell, one.repeat): one.estimate for one in planned}
+        self._left = sum(one.estimate for one in planned)
+        self._estimated = self._taken = 0.0
+        self._done, self._all = 0, len(planned)
+        if planned:
+            click.echo(f"bench: {len(planned)} {what}, about {duration(self._left)}", err=True)
+
+    def started(self, planned: PlannedCell) -> None:
+        """Say nothing."""
+
+    def epoch(self, planned: PlannedCell, progress: dict[str, Any]) -> None:
+        """Say nothing."""
+
+    def ended(self, text: str, record: Record) -> None:
+        """Print the line of a process; the time left is estimated by what those before took."""
+        estimate = self._estimates[record.cell, record.repeat]
+        self._estimated, self._taken = self._estimated + estimate, self._taken + record.seconds
+        self._left, self._done = self._left - estimate, self._done + 1
+        left = duration(self._left * self._taken / self._estimated) if self._estimated else "unknown"
+        click.echo(f"[{self._done:>{len(str(self._all))}}/{self._all}] {text}  (left: {left})", err=True)
+
+
+def _figure(record: Record, name: str) -> str:
+    figure = value(record, name)
+    if record.status != "ok":
+        return f"{record.status}: {(record.reason or '').partition(chr(10))[0]}"
+    return "ok" if figure is None else shown(figure, QUANTITIES[name])
+
+
+# --- after -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """A cell that one side did not end ok, or cannot run at all, while the other may have."""
+
+    cell: str
+    side: SideName
+    reason: str
+
+
+def _broken(session: _Session, left_out: Sequence[LeftOut]) -> list[_Broken]:
+    found = [_Broken(one.cell, "candidate", one.reason) for one in left_out if one.lacking == ("candidate",)]
+    for name in SIDES:
+        for record in session.records(name):
+            if record.status != "ok":
+                found.append(_Broken(configuration(record.cell), name, f"{record.status}: {record.reason}"))
+    return list(dict.fromkeys(found))
+
+
+def _tell(params: dict[str, Any], session: _Session, verdicts: Sequence[Verdict], left_out: Sequence[LeftOut]) -> int:
+    """Print the verdicts, worst first, and return the exit code."""
+    broken = _broken(session, left_out)
+    odd = [line for name in SIDES for line in odd_figures(name, session.records(name))]
+    floors = noise_floors(pair_sets(*(session.records(name) for name in SIDES))) if params["noise"] else {}
+    if params["as_json"]:
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "comparison": session.name,
+            "verdicts": [asdict(verdict) for verdict in verdicts],
+            "broken": [asdict(one) for one in broken],
+            "odd": odd,
+            "noise": floors,
+        }
+        click.echo(json.dumps(document))
+    else:
+        for verdict in sorted(verdicts, key=lambda one: get_args(Outcome).index(one.verdict)):
+            click.echo(_line(verdict))
+        for one in broken:
+            click.echo(f"failed  {one.cell}  {one.side}: {one.reason}")
+    for line in odd:
+        click.echo(f"bench: {line}", err=True)
+    for name, floor in floors.items():
+        click.echo(f"bench: noise floor of {QUANTITIES[name].title}: {floor:.2%}", err=True)
+    if broken or odd or not verdicts:
+        return 3
+    counted = {"regressed", *(("inconclusive", "not judged") if params["strict"] else ())}
+    return 1 if any(verdict.verdict in counted for verdict in verdicts) else 0
+
+
+def _line(verdict: Verdict) -> str:
+    quantity = QUANTITIES[verdict.quantity]
+    before, after = (shown(figure, quantity) for figure in (verdict.base, verdict.candidate))
+    effect = ""
+    if quantity.kind in ("time", "memory") and math.isfinite(verdict.effect):
+        low, high = (f"{math.expm1(bound):+.1%}" for bound in (verdict.low, verdict.high))
+        effect = f"  {math.expm1(verdict.effect):+.1%} ({low} to {high})"
+    reason = f"  {verdict.reason}" if verdict.reason else ""
+    return (
+        f"{verdict.verdict:<13} {verdict.cell}  {quantity.title}: {before} → {after}{effect}  "
+        f"{verdict.n} of {verdict.of}{reason}"
+    )

@@ -1,0 +1,240 @@
+"""`bench ab` from sides whose times are made up: what is measured, in which order, and what the verdicts are."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from bench.cli import main
+from bench.store import Store
+from tests.conftest import ROOT
+from tests.runner.synthetic_side import CELLS, make
+
+CELL, OTHER = CELLS
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    def verdicts(self, cell: str = CELL) -> dict[str, str]:
+        return {one["quantity"]: one["verdict"] for one in self.document["verdicts"] if one["cell"] == cell}
+
+
+class Comparison:
+    """Runs `bench ab` in a folder of its own between a base and a candidate."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capsys = folder, capsys
+        self.store = folder / "store.sqlite"
+
+    def arguments(self, *arguments: str) -> list[str]:
+        sides = [f"--{name}={self.folder / name / 'python'}" for name in ("base", "candidate")]
+        return ["ab", "--store", str(self.store), "--threads", "1", *sides, *arguments]
+
+    def __call__(self, *arguments: str, sides: bool = True) -> Ended:
+        words = self.arguments(*arguments) if sides else ["ab", "--store", str(self.store), *arguments]
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        return Ended(int(ended.value.code or 0), *self._capsys.readouterr())
+
+    def sides(self, base: dict[str, Any] | None = None, candidate: dict[str, Any] | None = None) -> None:
+        make(self.folder / "base", **(base or {}))
+        make(self.folder / "candidate", **{"torch": "2.13.0", **(candidate or {})})
+
+    def log(self, measure: str = "timing") -> list[tuple[str, str, int]]:
+        """Return side, case and repeat of every process that was begun."""
+        lines = [line.split() for line in (self.folder / "log").read_text().splitlines()]
+        return [(side, cell.split("@")[0], int(repeat)) for side, what, cell, repeat in lines if what == measure]
+
+
+@pytest.fixture
+def comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Comparison:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return Comparison(tmp_path, capsys)
+
+
+def test_a_slower_candidate_has_regressed_in_time_and_in_nothing_else(comparison: Comparison) -> None:
+    comparison.sides(candidate={"step": 0.112})
+    ended = comparison(CELL, "--json", "--name", "c")
+    assert ended.code == 1
+    assert ended.verdicts() == {
+        "step": "regressed",
+        "epoch": "regressed",
+        "host_memory": "same",
+        "accuracy": "same",
+        "loss": "same",
+        "parameters": "same",
+    }
+    (step,) = [one for one in ended.document["verdicts"] if one["quantity"] == "step"]
+    assert (step["n"], step["of"]) == (12, 12)
+    assert "torch 2.12.0 → 2.13.0" in ended.err
+    with Store(comparison.store) as store:
+        assert [run.name for run in store.runs()] == ["c-base", "c-candidate"]
+        assert [run.environment["packages"]["torch"] for run in store.runs()] == ["2.12.0", "2.13.0"]
+        records = list(store.records("c-candidate"))
+    assert {record.details["side"] for record in records} == {"candidate"}
+    assert sorted(record.repeat for record in records if record.measure == "timing") == list(range(1, 13))
+    assert sorted(record.seed for record in records if record.measure == "accuracy") == list(range(5))
+    assert len(comparison.log()) == 24  # nothing was inconclusive, so nothing was measured twice
+
+
+def test_sides_of_a_pair_are_measured_one_after_the_other_in_alternating_order(comparison: Comparison) -> None:
+    comparison.sides()
+    assert comparison(CELL, OTHER, "--measure", "timing").code == 0
+    log = comparison.log()
+    assert len(log) == 2 * 2 * 12
+    first = {}
+    for one, other in zip(log[::2], log[1::2], strict=True):
+        assert one[1:] == other[1:]
+        assert {one[0], other[0]} == {"base", "candidate"}
+        first[one[1:]] = one[0]
+    for case in {case for case, _ in first}:
+        begins = [first[case, repeat] for repeat in range(1, 13)]
+        assert all(one != other for one, other in itertools.pairwise(begins))
+
+
+def test_what_is_inconclusive_is_measured_as_often_again_once(comparison: Comparison) -> None:
+    comparison.sides({"noise": 0.12}, {"noise": 0.12})
+    ended = comparison(CELL, OTHER, "--measure", "timing", "--json")
+    assert ended.code == 0
+    assert "2 cells are inconclusive and measured again" in ended.err
+    assert len(comparison.log()) == 2 * 2 * 24
+    (step,) = [one for one in ended.document["verdicts"] if one["quantity"] == "step" and one["cell"] == CELL]
+    assert (step["verdict"], step["n"]) == ("inconclusive", 24)
+    assert step["reason"]
+
+
+def test_a_comparison_goes_on_where_it_was_killed(comparison: Comparison) -> None:
+    comparison.sides()
+    words = [sys.executable, "-m", "bench", *comparison.arguments(CELL, "--measure", "timing", "--name", "c")]
+    parent = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert parent.stderr
+    for line in parent.stderr:
+        if line.startswith("[ 7/24]"):
+            break
+    parent.kill()
+    parent.communicate()
+    begun = len(comparison.log())
+    assert 7 <= begun < 24
+    ended = comparison("--resume", "c", "--json", sides=False)
+    assert ended.code == 0
+    assert ended.verdicts()["step"] == "same"
+    # Whole pairs only: of the one that was cut short, both sides again.
+    assert len(comparison.log()) - begun in (24 - 6, 24 - 8)
+    again = comparison("--resume", "c", "--json", sides=False)
+    assert again.document["verdicts"] == ended.document["verdicts"]
+    assert comparison("--resume", "c", "--profile", "documented", sides=False).code == 2
+    assert comparison("--resume", "d", sides=False).code == 2
+
+
+def test_a_cell_that_breaks_on_one_side_is_no_success_and_not_measured_on(comparison: Comparison) -> None:
+    comparison.sides(candidate={"breaks": "lstm"})
+    ended = comparison(CELL, OTHER, "--measure", "timing", "--json")
+    assert ended.code == 3
+    (broken,) = ended.document["broken"]
+    assert (broken["cell"], broken["side"]) == (CELL, "candidate")
+    assert "exit code 1" in broken["reason"]
+    assert ended.verdicts(OTHER)["step"] == "same"
+    assert sum(case == "imdb-rnn/lstm" for _, case, _ in comparison.log()) == 2
+
+
+def test_a_cell_that_only_one_side_knows(comparison: Comparison) -> None:
+    comparison.sides({"lacks": "lstm"})
+    ended = comparison(CELL, OTHER, "--measure", "timing")
+    assert ended.code == 0
+    assert f"not compared: {CELL}#0: the base has no such cell" in ended.err
+
+
+def test_a_cell_that_the_candidate_lost_is_no_success(comparison: Comparison) -> None:
+    comparison.sides(candidate={"lacks": "lstm"})
+    ended = comparison(CELL, OTHER, "--measure", "timing")
+    assert ended.code == 3
+    assert "the candidate has no such cell" in ended.out
+
+
+def test_figures_that_must_not_change_are_exact(comparison: Comparison) -> None:
+    comparison.sides(candidate={"parameters": 1001, "accuracy": 0.78})
+    ended = comparison(CELL, "--measure", "accuracy", "--json")
+    assert ended.code == 1
+    assert ended.verdicts() == {"accuracy": "regressed", "loss": "same", "parameters": "regressed"}
+
+
+def test_a_figure_that_is_no_number_is_named(comparison: Comparison) -> None:
+    comparison.sides(candidate={"loss": float("nan")})
+    ended = comparison(CELL, "--measure", "accuracy")
+    assert ended.code == 3
+    assert "candidate: loss of imdb-rnn/lstm@torch,generic,cpu,documented#0 is nan" in ended.err
+
+
+def test_other_data_is_incomparable(comparison: Comparison) -> None:
+    comparison.sides(candidate={"data": "e"})
+    ended = comparison(CELL, "--measure", "accuracy")
+    assert ended.code == 4
+    assert "ran on other data than in the base: embedded eeeeeeee, base dddddddd" in ended.err
+
+
+def test_too_few_pairs_give_no_verdict_and_say_how_many_are_needed(comparison: Comparison) -> None:
+    comparison.sides(candidate={"step": 0.2})
+    ended = comparison(CELL, "--measure", "timing", "--repeats", "3", "--json")
+    assert ended.code == 0
+    (step,) = [one for one in ended.document["verdicts"] if one["quantity"] == "step"]
+    assert (step["verdict"], step["n"]) == ("not judged", 3)
+    assert step["reason"].startswith("3 of 3 pairs: a verdict takes 8 at least")
+    assert comparison("--resume", ended.document["comparison"], "--strict", sides=False).code == 1
+
+
+def test_noise_is_measured_once_and_then_widens_the_margin(comparison: Comparison) -> None:
+    comparison.sides({"noise": 0.08, "step": 0.112}, {"noise": 0.08})
+    python = f"--candidate={comparison.folder / 'candidate' / 'python'}"
+    noisy = comparison("--noise", python, CELL, "--threads", "1", "--json", sides=False)
+    assert noisy.code == 0
+    floor = noisy.document["noise"]["step"]
+    assert 0.02 < floor < 0.075
+    assert {run for run, _, _ in comparison.log()} == {"candidate"}
+    ended = comparison(CELL, "--measure", "timing", "--json")
+    (step,) = [one for one in ended.document["verdicts"] if one["quantity"] == "step"]
+    assert step["margin"] == pytest.approx(2 * floor, rel=0.1)
+    assert step["margin"] > 0.05
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "what to compare with? --base PYTHON"),
+        (["--noise", "--base", "python"], "--noise measures the candidate against itself; leave out --base"),
+        (["--base", "nowhere/python"], "--base nowhere/python: there is no such program that can be run"),
+        (["--base-path", str(ROOT)], "base and candidate are the same"),
+        (["--noise", "imdb-rnn/lstn"], "unknown suite or case 'imdb-rnn/lstn'; nearest: imdb-rnn/lstm"),
+        (["--name", "a", "--resume", "b"], "give one of them"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_writes_nothing(arguments: list[str], message: str, comparison: Comparison) -> None:
+    ended = comparison(*arguments, sides=False)
+    assert ended.code == 2
+    assert message in ended.err
+    assert ended.out == ""
+    assert not comparison.store.exists()
+
+
+def test_a_dry_run_lists_the_telling_cells_and_measures_nothing(comparison: Comparison) -> None:
+    ended = comparison("--noise", "--dry-run", sides=False)
+    assert ended.code == 0
+    *cells, total = ended.out.splitlines()
+    assert 1 <= len(cells) <= 6
+    assert total.startswith(f"{len(cells)} cells, about ")
+    assert not comparison.store.exists()

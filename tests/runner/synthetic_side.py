@@ -1,0 +1,103 @@
+"""An interpreter for one side of a comparison, whose worker answers with times that a test chose.
+
+`make(folder, **settings)` writes it: a program called as `PROGRAM -P -m bench.runner.worker DESCRIPTOR`. What it says
+of itself is what this installation's worker would say; its records it makes up, without waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from functools import cache
+from pathlib import Path
+
+from bench.runner.introduction import Question, introduce
+from bench.runner.worker import PROTOCOL
+
+PROGRAM = """#!{python} -SE
+import json, os, random, re, sys
+SETTINGS = json.loads({settings!r})
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+def introduce():
+    with open({introduction!r}) as known:
+        found = json.load(known)
+    question = json.loads(sys.stdin.readline())
+    wanted = [cell for cell in found["cells"] if any(cell["cell"].startswith(one) for one in question["patterns"])]
+    found["cells"] = [cell for cell in wanted if SETTINGS["lacks"] not in cell["cell"]]
+    found["prefix"] = HERE
+    found["environment"]["packages"]["torch"] = SETTINGS["torch"]
+    print(json.dumps(found))
+
+def record(request, cell, repeat, number):
+    suite, case, backend, kernel, device, numerics, seed = re.split("[/@,#]", cell)
+    noise = random.Random(f"{{HERE}} {{cell}} {{number}}").gauss(0, SETTINGS["noise"])
+    step = SETTINGS["step"] * (1 + noise)
+    timed = request["measure"] == "timing"
+    accuracy = SETTINGS["accuracy"] + 0.001 * int(seed)
+    score = dict(loss=SETTINGS["loss"], accuracy=accuracy, rows=1000)
+    return dict(
+        suite=suite, case=case, backend=backend, kernel=kernel, device=device, numerics=numerics, seed=int(seed),
+        repeat=repeat, profile=request["profile"], measure=request["measure"], status="ok",
+        parameters=dict(total=SETTINGS["parameters"], trainable=1, frozen=0, stored=1, layers=[]),
+        metrics=None if timed else dict(epochs=[], last=dict(epoch=1, test=score)),
+        timing=dict(build=1, first_epoch=1, epochs=[step * 10], steps=10, total=2, alone=timed, step=step),
+        memory=dict(host_peak_bytes=1e8 * (1 + noise / 100)),
+        data=dict(name="embedded", sha256=SETTINGS["data"] * 64, rows=dict(train=1000)),
+        started="2026-01-01T00:00:00+00:00", seconds=0.01,
+    )
+
+if sys.argv[4] == "introduce":
+    introduce()
+    sys.exit()
+request = json.loads(sys.stdin.readline())
+with os.fdopen(int(sys.argv[4]), "w") as answers:
+    for one in request["cells"]:
+        with open(os.path.join(os.path.dirname(HERE), "log"), "a+") as log:
+            log.seek(0)
+            number = len(log.readlines())
+            log.write(f"{{os.path.basename(HERE)}} {{request['measure']}} {{one['cell']}} {{one['repeat']}}\\n")
+        if SETTINGS["breaks"] and SETTINGS["breaks"] in one["cell"]:
+            sys.exit("broken on purpose")
+        content = record(request, one["cell"], one["repeat"], number)
+        answers.write(json.dumps(dict(event="record", schema_version=2, record=content)) + "\\n")
+        answers.flush()
+"""
+
+DEFAULTS = {
+    "step": 0.1,
+    "noise": 0.01,
+    "accuracy": 0.8,
+    "loss": 0.5,
+    "parameters": 1000,
+    "data": "d",
+    "torch": "2.12.0",
+    "lacks": "nothing",
+    "breaks": "",
+}
+
+
+CELLS = (
+    "imdb-rnn/lstm@torch,generic,cpu,documented",
+    "text-networks/embedding-200@torch,none,cpu,documented",
+)
+
+
+@cache
+def _introduction() -> str:
+    question = Question(patterns=list(CELLS), profile="quick", device=None, suites=[], threads=1)
+    return introduce(question, PROTOCOL).model_dump_json()
+
+
+def make(folder: Path, **settings: object) -> str:
+    """Return the path of the program in `folder`, which is made; each process notes itself in `folder/../log`."""
+    assert set(settings) <= set(DEFAULTS)
+    folder.mkdir()
+    program = folder / "python"
+    text = json.dumps(DEFAULTS | settings)
+    known = folder / "introduction.json"
+    known.write_text(_introduction())
+    program.write_text(PROGRAM.format(python=sys.executable, introduction=str(known), settings=text))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return str(program)
