@@ -38,6 +38,7 @@ LONGEST = 200
 
 _SCRIPTS = ("tabulator.min.js", "chart.umd.min.js", "page.js")
 _STYLES = ("tabulator_simple.min.css", "page.css")
+_LICENCES = ("tabulator.LICENSE", "chart.js.LICENSE")
 
 Kind = Literal["text", "count", "percent", "seconds", "bytes", "number"]
 
@@ -70,6 +71,7 @@ def page(results: Results) -> str:
         hashes=" ".join(f"'sha256-{_hash(script)}'" for script in scripts),
         styles=[Markup(_asset(name)) for name in _STYLES],
         scripts=[Markup(script) for script in scripts],
+        licences=[_asset(name) for name in _LICENCES],
         overview=_json(overview(results)),
         details=_json(details(results)),
     )
