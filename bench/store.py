@@ -19,6 +19,7 @@ from typing import Any
 from bench.cell import Cell, Measure, Profile
 from bench.errors import UsageError, unknown
 from bench.measure.clock import now
+from bench.quantities import QUANTITIES, is_headline, value
 from bench.record import SCHEMA_VERSION, Record, upgrade
 
 DEFAULT_PATH = Path(".twinbench") / "results.sqlite"
@@ -45,9 +46,22 @@ CREATE TABLE sample (
 ) WITHOUT ROWID;
 """
 
+_FIGURES = tuple(name for name in QUANTITIES if name != "parameters")
+"""Columns of a cell that hold its quantities, beside `parameters`, which is older; `headline` says whether its times
+may be compared. They are added, and filled, where a store lacks them.
+"""
 _KEY = ("suite", "case", "backend", "kernel", "device", "numerics", "seed", "repeat")
 _CURVES = (("metrics", "epochs"), ("timing", "epochs"), ("timing", "windows"), ("timing", "latency"))
 """The lists of a record that are stored as samples, named `part.field`, where they are not empty."""
+_CONTENT = (
+    ", ".join(["record", *(f's{place}."values"' for place in range(len(_CURVES)))])
+    + " FROM cell "
+    + " ".join(
+        f"LEFT JOIN sample s{place} ON s{place}.cell = cell.id AND s{place}.name = '{part}.{field}'"
+        for place, (part, field) in enumerate(_CURVES)
+    )
+)
+"""What `_decoded` needs of a cell, and where from."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ class Store:
             )
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA foreign_keys = ON")
-        if version < SCHEMA_VERSION:
+        if version < SCHEMA_VERSION or self._lacking():
             with self._transaction():
                 # Another process may have done it while this one waited for the lock.
                 version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -107,7 +121,23 @@ class Store:
                         self._db.execute(statement)
                 elif version < SCHEMA_VERSION:
                     self._upgrade(version)
+                self._add_figures()
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _lacking(self) -> list[str]:
+        """Return the columns of figures that the store does not have yet."""
+        known = {row[1] for row in self._db.execute("PRAGMA table_info(cell)")}
+        return [name for name in ("headline", *_FIGURES) if name not in known]
+
+    def _add_figures(self) -> None:
+        lacking = self._lacking()
+        for name in lacking:
+            self._db.execute(f'ALTER TABLE cell ADD COLUMN "{name}" {"INTEGER" if name == "headline" else "REAL"}')
+        if lacking:
+            columns = ", ".join(f'"{name}" = :{name}' for name in ("headline", *_FIGURES))
+            for cell, content, *samples in self._db.execute(f"SELECT cell.id, {_CONTENT}").fetchall():
+                figures = _figures(_decoded(content, samples))
+                self._db.execute(f"UPDATE cell SET {columns} WHERE id = :id", {**figures, "id": cell})
 
     def _upgrade(self, version: int) -> None:
         for cell, text in self._db.execute("SELECT id, record FROM cell").fetchall():
@@ -188,6 +218,7 @@ class Store:
             "epochs": record.metrics and len(record.metrics.epochs),
             "test_loss": test and test.loss,
             "test_accuracy": test and test.accuracy,
+            **_figures(record),
             "record": json.dumps(content),
         }
         with self._transaction():
@@ -223,24 +254,43 @@ class Store:
         The fingerprint is the record's own: a run may have been gone on with elsewhere. Only `wanted` cells are
         decoded. Raises `UsageError` for an unknown run.
         """
-        where, values = ("", ()) if run is None else ("WHERE cell.run = ?", (self._run_id(run),))
-        joins = " ".join(
-            f"LEFT JOIN sample s{i} ON s{i}.cell = cell.id AND s{i}.name = '{part}.{field}'"
-            for i, (part, field) in enumerate(_CURVES)
-        )
-        curves = ", ".join(f's{i}."values"' for i in range(len(_CURVES)))
         environments: dict[int, dict[str, Any]] = {
             key: json.loads(text) for key, text in self._db.execute("SELECT id, fingerprint FROM environment")
         }
+        where, values = ("", ()) if run is None else ("WHERE cell.run = ?", (self._run_id(run),))
         rows = self._db.execute(
-            'SELECT run.name, cell.environment, suite, "case", backend, kernel, device, numerics, seed, record, '
-            f"{curves} FROM cell JOIN run ON run.id = cell.run {joins} {where} ORDER BY cell.id",
+            'SELECT run.name, cell.environment, suite, "case", backend, kernel, device, numerics, seed, '
+            f"{_CONTENT} JOIN run ON run.id = cell.run {where} ORDER BY cell.id",
             values,
         )
         for name, environment, *rest in rows:
             parts, (content, *samples) = rest[:7], rest[7:]
             if wanted is None or wanted(Cell(*parts)):
                 yield name, environments[environment], _decoded(content, samples)
+
+    def figures(self, run: str) -> Iterator[tuple[Any, ...]]:
+        """Yield a row for every cell and repeat of a run, without decoding its record: what comparisons are made of.
+
+        Columns: cell (its name without the seed), seed, repeat, status, reason (None where the status is ok), sha256 of
+        the data, then `QUANTITIES` in their order; times are None where the process measured something else, too.
+        Raises `UsageError` for an unknown run.
+        """
+        timed = {name for name, quantity in QUANTITIES.items() if quantity.kind == "time"}
+        quantities = [f'CASE WHEN headline THEN "{name}" END' if name in timed else f'"{name}"' for name in QUANTITIES]
+        yield from self._db.execute(
+            """SELECT suite || '/' || "case" || '@' || backend || ',' || kernel || ',' || device || ',' || numerics, """
+            f"seed, repeat, status, reason, data_sha256, {', '.join(quantities)} FROM cell WHERE run = ? ORDER BY id",
+            (self._run_id(run),),
+        )
+
+    def environments(self, run: str) -> list[dict[str, Any]]:
+        """Return the different environments in which cells of a run were measured, in the order they came."""
+        rows = self._db.execute(
+            "SELECT fingerprint FROM cell JOIN environment ON environment.id = cell.environment "
+            "WHERE run = ? GROUP BY environment.id ORDER BY min(cell.id)",
+            (self._run_id(run),),
+        )
+        return [json.loads(fingerprint) for (fingerprint,) in rows]
 
     def finished(self, run: str) -> list[Record]:
         """Return the records of a run that ended `ok`: what `--resume` need not run again."""
@@ -269,6 +319,10 @@ class Store:
         self._db.execute("INSERT OR IGNORE INTO environment (sha256, fingerprint) VALUES (?, ?)", (digest, text))
         found: int = self._db.execute("SELECT id FROM environment WHERE sha256 = ?", (digest,)).fetchone()[0]
         return found
+
+
+def _figures(record: Record) -> dict[str, float | None]:
+    return {"headline": is_headline(record), **{name: value(record, name) for name in _FIGURES}}
 
 
 def _decoded(content: str, samples: Sequence[str | None]) -> Record:

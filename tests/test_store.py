@@ -12,6 +12,7 @@ import pytest
 
 from bench.cell import Cell, Status
 from bench.errors import UsageError
+from bench.quantities import QUANTITIES, value
 from bench.record import DataUsed, EpochScore, Failure, Metrics, Record, Score, Timing, Weights
 from bench.store import Store
 
@@ -191,3 +192,33 @@ def test_files_that_are_no_store_are_left_as_they_are(tmp_path: Path) -> None:
             Store(path, create=True)
     assert text.read_text().startswith("not a database")
     assert foreign.read_bytes() == before
+
+
+def test_figures_are_there_without_decoding_records(store: Store) -> None:
+    for record in (make_record(), make_record("gru", status="failed")):
+        store.add("r", record, ENVIRONMENT)
+    (ok, failed) = store.figures("r")
+    assert ok[:6] == ("imdb-rnn/lstm@torch,fused,cpu,documented", 0, 0, "ok", None, "ab" * 32)
+    assert list(ok[6:]) == [value(make_record(), name) for name in QUANTITIES]
+    assert failed[3:5] == ("failed", "because")
+    assert set(failed[6:]) == {None}
+    assert store.environments("r") == [ENVIRONMENT]
+
+
+def test_times_of_a_shared_process_are_no_figures(store: Store) -> None:
+    shared = make_record()
+    assert shared.timing is not None
+    shared.timing.alone = False
+    store.add("r", shared, ENVIRONMENT)
+    (row,) = store.figures("r")
+    assert [row[6:][list(QUANTITIES).index(name)] for name in ("step", "epoch", "accuracy")] == [None, None, 0.8125]
+
+
+def test_a_store_without_columns_of_figures_gains_them(store: Store) -> None:
+    store.add("r", make_record(), ENVIRONMENT)
+    (before,) = store.figures("r")
+    with sqlite3.connect(store.path) as database:
+        for name in ("headline", "step", "accuracy"):
+            database.execute(f'ALTER TABLE cell DROP COLUMN "{name}"')
+    with Store(store.path) as upgraded:
+        assert list(upgraded.figures("r")) == [before]
