@@ -22,6 +22,7 @@ VERBS = {
     "export": "Write stored results as JSON or CSV.",
     "import": "Put exported results into a store.",
     "new": "A commented starting file for a suite or a backend.",
+    "doctor": "What this machine can run, and why not the rest.",
     "data": "The data files: where from, size, sha256, present or not.",
 }
 

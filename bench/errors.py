@@ -33,6 +33,17 @@ class Unavailable(BenchError):
     exit_code = 3
 
 
+class NoGpu(Unavailable):
+    """A framework sees no GPU; `built_for` is the CUDA version it is built for (`12.8`, `12`), None where it has none.
+
+    `bench.measure.gpu.reason` adds what the driver says.
+    """
+
+    def __init__(self, text: str, built_for: str | None) -> None:
+        super().__init__(text)
+        self.built_for = built_for
+
+
 class TrainingDiverged(BenchError):
     """The loss became NaN or infinite; the message names epoch and step (exit code 3)."""
 

@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import Features, Rows
-from bench.errors import Unavailable, unknown
+from bench.errors import NoGpu, Unavailable, unknown
 from bench.model import DIFFERENCES, Model, with_two_biases
 from bench.record import Parameters
 from bench.spec import GRU, LSTM, Device, Embedding, Kernel, SimpleRNN
 
+TF32 = "BENCH_TF32"
+"""The environment variable that tells workers to allow TF32."""
 Arrays = list[NDArray[Any]]
 Floats = NDArray[np.float32]
 Dtype = Literal["float32", "float64"]
@@ -229,12 +231,19 @@ BACKENDS = {
 }
 
 
-def no_gpu(framework: str, version: str, cuda: str | None) -> Unavailable:
-    """Return the reason why a framework has no GPU to work on: its build, what is hidden, what the machine has."""
+def tf32() -> bool:
+    """Return whether products may round their factors to TF32 on a GPU: off unless `bench run --tf32` asks for it."""
+    return os.environ.get(TF32) == "1"
+
+
+def no_gpu(framework: str, version: str, cuda: str | None, said: object = "") -> NoGpu:
+    """Return the reason why a framework has no GPU to work on.
+
+    `cuda` is the version of its build, None without; `said` is what it gave as a reason itself.
+    """
     build = f"built for CUDA {cuda}" if cuda else "not built for CUDA, or without its CUDA libraries"
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    hidden = "" if shown is None else f", CUDA_VISIBLE_DEVICES is {shown!r}"
-    return Unavailable(f"{framework} {version} sees no GPU: it is {build}{hidden}; `nvidia-smi` shows what is there")
+    first_line = next(iter(str(said).splitlines()), "").rstrip(". ")
+    return NoGpu(f"{framework} {version} sees no GPU: it is {build}" + (f" ({first_line})" if first_line else ""), cuda)
 
 
 @cache

@@ -344,6 +344,18 @@ def has_no_device_memory_on_a_cpu(checked: Subject) -> None:
     checked.require(found is None, "peak of device memory on a CPU", None, found)
 
 
+def traces_the_steps_it_makes(checked: Subject) -> None:
+    """Require `trace` to make its steps, and to say of the time what adds up."""
+    checked.restart()
+    trace = checked.network.trace(checked.x[:BATCH], checked.y[:BATCH], checked.masks, 2)
+    checked.require(trace.steps == 2, "steps of a trace", 2, trace.steps)
+    made = int(checked.network.get_optimizer_state()[0])
+    checked.require(made == 2, "optimizer steps made by trace()", 2, made)
+    told = sum(entry.seconds for entry in trace.ran if entry.within is None)
+    checked.require(told <= trace.seconds * 1.001, "seconds of a trace's entries", f"<= {trace.seconds}", told)
+    checked.restart()
+
+
 RULES: tuple[Callable[[Subject], None], ...] = (
     counts_parameters,
     returns_what_was_loaded,
@@ -353,4 +365,5 @@ RULES: tuple[Callable[[Subject], None], ...] = (
     logits_do_not_depend_on_their_neighbours,
     tells_the_first_bad_step,
     has_no_device_memory_on_a_cpu,
+    traces_the_steps_it_makes,
 )

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import jax
 
-from bench.backends.base import Dtype, Trace, no_gpu
+from bench.backends.base import Dtype, Trace, no_gpu, tf32
 from bench.backends.jax_trace import trace_steps
 from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
 from bench.spec import Device
 
 
 def prepare(device: Device) -> None:
-    """Keep TF32 off; raise `Unavailable` when there is no GPU to use."""
+    """Keep TF32 off unless it was asked for; raise `Unavailable` when there is no GPU to use."""
     if device == "cuda":
         try:
             jax.devices("cuda")
-        except RuntimeError:
-            raise no_gpu("JAX", jax.__version__, None) from None
-    jax.config.update("jax_default_matmul_precision", "highest")
+        except RuntimeError as error:
+            raise no_gpu("JAX", jax.__version__, _built_for(), error) from None
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32() else "highest")
+
+
+def _built_for() -> str | None:
+    """Return the CUDA version of the plugin that gives JAX its GPUs: there is one for each major version."""
+    installed = [major for major in ("13", "12") if importlib.util.find_spec(f"jax_cuda{major}_plugin")]
+    return installed[0] if installed else None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bench.backends.base import Dtype, Trace, no_gpu
+from bench.backends.base import Dtype, Trace, no_gpu, tf32
 from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
 from bench.backends.tensorflow_trace import trace_steps
 from bench.spec import Device
@@ -33,11 +33,11 @@ class DenseGradients:
 
 
 def prepare(device: Device) -> None:
-    """Take GPU memory as it is needed, keep TF32 off; raise `Unavailable` when there is no GPU to use."""
+    """Keep TF32 off unless it was asked for; raise `Unavailable` when there is no GPU to use."""
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cuda" and not gpus:
         raise no_gpu("TensorFlow", tf.__version__, tf.sysconfig.get_build_info().get("cuda_version"))
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    tf.config.experimental.enable_tensor_float_32_execution(tf32())
 
 
 def scope(device: Device, dtype: Dtype) -> AbstractContextManager[Any]:

@@ -9,18 +9,16 @@ from typing import Any, cast
 import keras
 import torch
 
-from bench.backends.base import Dtype, Trace, no_gpu
+from bench.backends import torch_device
+from bench.backends.base import Dtype, Trace
 from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
 from bench.backends.torch_trace import trace_steps
 from bench.spec import Device
 
 
 def prepare(device: Device) -> None:
-    """Keep TF32 off; raise `Unavailable` when there is no GPU to use."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise no_gpu("torch", torch.__version__, torch.version.cuda)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    """Keep TF32 off unless it was asked for; raise `Unavailable` when there is no GPU to use."""
+    torch_device.prepare(device)
 
 
 def scope(device: Device, dtype: Dtype) -> AbstractContextManager[Any]:

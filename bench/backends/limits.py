@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from bench.backends.base import tf32
 from bench.errors import Unavailable
 from bench.measure.limits import COPY_BYTES, GPU_SIZE, Limits, best
 from bench.spec import Device
@@ -23,7 +24,7 @@ class Actions(NamedTuple):
 def with_torch(device: Device, size: int, copy_bytes: int) -> Actions:
     """Return torch's."""
     torch: Any = importlib.import_module("torch")
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = tf32()
     matrix, values = torch.rand(size, size, device=device), torch.rand(copy_bytes // 4, device=device)
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     return Actions(lambda: (matrix @ matrix, wait()), lambda: (values + 1, wait()))
@@ -34,7 +35,8 @@ def with_jax(device: Device, size: int, copy_bytes: int) -> Actions:
     jax: Any = importlib.import_module("jax")
     where = jax.devices(device)[0]
     matrix, values = (jax.device_put(jax.numpy.ones(shape), where) for shape in ((size, size), copy_bytes // 4))
-    product = jax.jit(lambda a: jax.numpy.matmul(a, a, precision="highest"))
+    precision = "tensorfloat32" if tf32() else "highest"
+    product = jax.jit(lambda a: jax.numpy.matmul(a, a, precision=precision))
     add = jax.jit(lambda a: a + 1)
     return Actions(lambda: product(matrix).block_until_ready(), lambda: add(values).block_until_ready())
 
@@ -42,7 +44,7 @@ def with_jax(device: Device, size: int, copy_bytes: int) -> Actions:
 def with_tensorflow(device: Device, size: int, copy_bytes: int) -> Actions:
     """Return TensorFlow's."""
     tf: Any = importlib.import_module("tensorflow")
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    tf.config.experimental.enable_tensor_float_32_execution(tf32())
     # Without a GPU TensorFlow would silently do the work on the CPU.
     with tf.device(tf.config.list_logical_devices("GPU" if device == "cuda" else "CPU")[0]):
         matrix, values = tf.ones((size, size)), tf.ones(copy_bytes // 4)

@@ -21,8 +21,8 @@ from bench.backends.base import (
     Trace,
     backend,
     check_kernel,
-    no_gpu,
 )
+from bench.backends.torch_device import prepare
 from bench.backends.torch_layers import make
 from bench.backends.torch_native import TorchOptimizer, probability_loss, shuffled
 from bench.backends.torch_optimizers import KerasAdam, KerasRMSprop
@@ -230,8 +230,5 @@ def _numpy(value: Tensor) -> NDArray[Any]:
 def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> TorchNetwork:
     """Return a torch model; raise `Unavailable` when the device or kernel cannot be had."""
     check_kernel(backend("torch"), model, kernel, device)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise no_gpu("torch", torch.__version__, torch.version.cuda)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    prepare(device)
     return TorchNetwork(model, kernel, device, getattr(torch, dtype))

@@ -21,7 +21,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_(as_json: bool) -> None:
     """List the data sources; what is present is not verified (bench data verify does that)."""
-    records = [_record(source) for source in sources.SOURCES.values()]
+    records = [described(source) for source in sources.SOURCES.values()]
     if as_json:
         click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": records}, indent=2))
         return
@@ -35,7 +35,8 @@ def list_(as_json: bool) -> None:
         click.echo(f"  to get it: {record['remedy']}\n  terms: {record['licence']}")
 
 
-def _record(source: sources.Source) -> dict[str, Any]:
+def described(source: sources.Source) -> dict[str, Any]:
+    """Return a source as `--json` prints it: present or not, its files, how to get it."""
     path = sources.locate(source.name)
     return {
         "name": source.name,

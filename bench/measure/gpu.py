@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pynvml
 
-from bench.errors import UsageError
+from bench.errors import NoGpu, Unavailable, UsageError
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
@@ -137,6 +137,11 @@ def warnings(gpu: Gpu) -> Iterator[str]:
             f"process {holder.pid}{name} holds {memory} of {gpu}: times and memory will not be trusted; end it, or "
             f"choose another GPU with {VARIABLE}"
         )
+
+
+def reason(error: Unavailable) -> str:
+    """Return why something is unavailable; where a framework sees no GPU, with what the driver says to that."""
+    return f"{error}; {explain(error.built_for, look())}" if isinstance(error, NoGpu) else str(error)
 
 
 def explain(built_for: str | None, found: Look) -> str:

@@ -106,6 +106,32 @@ def git(folder: Path) -> dict[str, Any] | None:
         return None
 
 
+def container_limits(group: Path = Path("/sys/fs/cgroup")) -> dict[str, float | None]:
+    """Return what a container allows, as `memory_bytes` and `cpus`; None where nothing is limited.
+
+    Control groups of Linux, version 2, else 1 (kernel.org, admin-guide/cgroup-v2 and cgroup-v1).
+    """
+    quota, period = _first(group / "cpu.max", group / "cpu/cpu.cfs_quota_us"), "100000"
+    if " " in quota:
+        quota, period = quota.split()
+    else:
+        period = _first(group / "cpu/cpu.cfs_period_us") or period
+    memory = _first(group / "memory.max", group / "memory/memory.limit_in_bytes")
+    # Without a limit version 2 says `max`, version 1 a number beyond any memory, or -1.
+    limited = memory.isdigit() and int(memory) < psutil.virtual_memory().total
+    return {
+        "memory_bytes": float(memory) if limited else None,
+        "cpus": int(quota) / int(period) if quota.isdigit() else None,
+    }
+
+
+def _first(*files: Path) -> str:
+    for file in files:
+        with suppress(OSError):
+            return file.read_text().strip()
+    return ""
+
+
 def available_memory() -> float:
     """Return the bytes that new processes can have: what is free, or what a container's limit leaves (cgroup v2)."""
     available = float(psutil.virtual_memory().available)

@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, BackendInfo, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
+from bench.backends.conformance import Violation
 from bench.data.dataset import Features, Rows
 from bench.errors import BenchError, Unavailable
 from bench.model import Model
@@ -63,8 +64,8 @@ class Server:
     def call(self, key: str, method: str, *arguments: Any) -> Any:
         """Return the result of a method of the network `key`.
 
-        Raises `Unavailable` where the process did, `ServerDied` when the process ended, `BenchError` with the
-        traceback for any other exception.
+        Raises `Unavailable` and `Violation` where the process did, `ServerDied` when the process ended, `BenchError`
+        with the traceback for any other exception.
         """
         with self._lock:
             try:
@@ -77,9 +78,16 @@ class Server:
                 ) from error
         if status == "unavailable":
             raise Unavailable(value)
+        if status == "violation":
+            raise Violation(value)
         if status == "failed":
             raise BenchError(f"{self.info.name}: {method} failed\n{value}")
         return value
+
+    def verify(self, models: tuple[str, ...]) -> list[str]:
+        """Hold the backend to the conformance rules on these models; return a line for each kernel of each."""
+        lines: list[str] = self.call("", "verify", self.info.name, models)
+        return lines
 
     def _last_output(self) -> str:
         size = self._log.seek(0, os.SEEK_END)

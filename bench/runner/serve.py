@@ -16,7 +16,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.backends.base import Arrays, Network, backend
+from bench.backends.conformance import Violation, verify
 from bench.errors import Unavailable
+from bench.measure import gpu
 
 
 def main() -> None:
@@ -31,17 +33,24 @@ def main() -> None:
         try:
             answer = "ok", perform(networks, *request)
         except Unavailable as error:
-            answer = "unavailable", str(error)
+            answer = "unavailable", gpu.reason(error)
+        except Violation as error:
+            answer = "violation", str(error)
         except Exception:
             answer = "failed", traceback.format_exc()
         connection.send(answer)
 
 
 def perform(networks: dict[str, Network], key: str, method: str, arguments: tuple[Any, ...]) -> Any:
-    """Do one request: `build` takes the backend's name first, `train_epoch` drawn masks; `forget` drops networks."""
+    """Do one request: `build` takes the backend's name first, `train_epoch` drawn masks; `forget` drops networks.
+
+    `verify` takes what `bench.backends.conformance.verify` does, and its lines are the answer.
+    """
     if method == "forget":
         networks.clear()
         return None
+    if method == "verify":
+        return list(verify(*arguments))
     if method == "build":
         name, *rest = arguments
         networks[key] = backend(name).load()(*rest)

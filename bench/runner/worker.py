@@ -33,7 +33,7 @@ from bench.cell import Cell, Measure, Profile, Status
 from bench.data import prepare, stand_ins_for
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, Unavailable
-from bench.measure import kernels
+from bench.measure import gpu, kernels
 from bench.measure.clock import now
 from bench.measure.cost import step_cost
 from bench.measure.kernels import KernelClaim
@@ -245,7 +245,7 @@ def classify(error: BaseException) -> tuple[Status, str]:
     text = str(error)
     first_line = text.splitlines()[0] if text else ""
     if isinstance(error, Unavailable):
-        return "unavailable", text
+        return "unavailable", gpu.reason(error)
     # torch.OutOfMemoryError, tensorflow's ResourceExhaustedError, XLA's and ATen's allocator messages: told by their
     # names and words, since no framework may be imported for it.
     out_of_memory = type(error).__name__ in (

@@ -10,8 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
+import pytest
 
-from bench.measure.machine import available_memory, fingerprint, git
+from bench.measure.machine import available_memory, container_limits, fingerprint, git
 
 
 def test_fingerprint_is_plain_repeatable_and_true() -> None:
@@ -53,3 +54,22 @@ def test_git_gives_commit_and_dirty_flag_of_this_checkout_only(tmp_path: Path) -
 
 def test_available_memory_is_within_the_machines() -> None:
     assert 0 < available_memory() <= psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("files", "limits"),
+    [
+        ({"cpu.max": "150000 100000", "memory.max": "1000000"}, (1e6, 1.5)),
+        ({"cpu.max": "max 100000", "memory.max": "max"}, (None, None)),
+        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "50000"}, (None, 4.0)),
+        ({"cpu/cpu.cfs_quota_us": "-1", "memory/memory.limit_in_bytes": "9223372036854771712"}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_what_a_container_allows_is_read_from_its_control_group(
+    tmp_path: Path, files: dict[str, str], limits: tuple[float | None, float | None]
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert tuple(container_limits(tmp_path).values()) == limits

@@ -1,0 +1,19 @@
+"""How torch is set up for a device, by every backend that computes with it."""
+
+from __future__ import annotations
+
+import torch
+
+from bench.backends.base import no_gpu, tf32
+from bench.spec import Device
+
+
+def prepare(device: Device) -> None:
+    """Keep TF32 off unless it was asked for; raise `Unavailable` when there is no GPU to use."""
+    if device == "cuda":
+        try:
+            torch.cuda.init()
+        except (RuntimeError, AssertionError) as error:  # an assertion where torch is built for the CPU alone
+            raise no_gpu("torch", torch.__version__, torch.version.cuda, error) from None
+    torch.backends.cuda.matmul.allow_tf32 = tf32()
+    torch.backends.cudnn.allow_tf32 = tf32()

@@ -1,0 +1,201 @@
+"""`bench doctor`: what this machine can run, and why not the rest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+
+from bench.backends.base import BackendInfo, backend, backends
+from bench.backends.conformance import Violation
+from bench.catalog import load
+from bench.commands.data import described
+from bench.data import sources
+from bench.errors import BenchError
+from bench.measure import gpu
+from bench.measure.machine import available_memory, container_limits, cores, fingerprint
+from bench.measure.noise import Noise, noise
+from bench.record import SCHEMA_VERSION
+from bench.runner.examine import Examined, conform, examine
+from bench.store import DEFAULT_PATH
+
+FAILED = 3
+LEAST_FREE = {"cache": 2e9, "store": 1e8}
+"""Bytes that a disk should have left: GloVe's download and what is prepared from it; some thousand records."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that has to be so; `text` says what was found, with the remedy where it is not."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+@click.command()
+@click.option("--backend", "name", metavar="NAME", help="Hold one backend to the conformance rules instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(name: str | None, as_json: bool) -> int:
+    """Say what this machine can run: backends, kernels, devices, data, disk, limits, noise.
+
+    With --backend, a short form of the conformance suite: every rule that a backend must keep, on small models.
+
+    Exits 3 when a check fails.
+    """
+    if name:
+        return _conformance(backend(name), as_json=as_json)
+    found = _look(quiet=as_json)
+    if as_json:
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **found}, indent=2))
+    return 0 if all(check["ok"] for check in found["checks"]) else FAILED
+
+
+def _conformance(info: BackendInfo, *, as_json: bool) -> int:
+    lines: list[str] = []
+    problem: str | None = None
+    try:
+        for line in conform(info, cores()):
+            lines.append(line)
+            if not as_json:
+                click.echo(f"ok: {line}")
+    except Violation as error:
+        problem = str(error)
+        if not as_json:
+            click.echo(f"failed: {problem}")
+    if as_json:
+        document = {"schema_version": SCHEMA_VERSION, "backend": info.name, "held": lines, "violation": problem}
+        click.echo(json.dumps(document, indent=2))
+    elif problem is None:
+        click.echo(f"{info.name} keeps the rules; what it computes is for `bench parity --backend ...` to prove")
+    return FAILED if problem else 0
+
+
+# --- looking -----------------------------------------------------------------------------------------------------
+
+
+def _look(*, quiet: bool) -> dict[str, Any]:
+    """Return everything that is found, and print each part as soon as it is known unless it is to be `quiet`."""
+
+    def say(lines: Iterator[str]) -> None:
+        for line in lines:
+            if not quiet:
+                click.echo(line)
+
+    threads = cores()
+    machine, found, limits = fingerprint(threads), gpu.look(), container_limits()
+    say(_machine_lines(machine, found, limits))
+    say(iter(["", "backends"]))
+    examined = []
+    for info in backends().values():
+        one = examine(info, threads)
+        examined.append(one)
+        say(_backend_lines(info, one, machine["packages"]))
+    data = [described(source) for source in sources.SOURCES.values()]
+    say(_data_lines(data))
+    disks = [_disk("cache", sources.cache_dir()), _disk("store", DEFAULT_PATH.absolute())]
+    measured = noise(threads)
+    checks = list(_checks(examined, found, disks))
+    say(iter(["", measured.sentence, *(f"warning: {text}" for text in _warnings(found, examined)), "", "checks"]))
+    say(f"  {'ok' if check.ok else 'FAILED'}: {check.text}" for check in checks)
+    return {
+        "machine": machine,
+        "limits": limits,
+        "gpus": [asdict(one) for one in found.gpus],
+        "gpu_problem": found.problem,
+        "visible_gpus": [one.index for one in gpu.visible(found.gpus)],
+        "backends": [asdict(one) for one in examined],
+        "data": data,
+        "disks": disks,
+        "noise": _noise(measured),
+        "checks": [asdict(check) for check in checks],
+    }
+
+
+def _disk(use: str, path: Path) -> dict[str, Any]:
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    return {"use": use, "path": str(path), "free_bytes": shutil.disk_usage(there).free}
+
+
+def _noise(measured: Noise) -> dict[str, Any]:
+    return {"spread": measured.spread, "high": measured.high, "causes": list(measured.causes)}
+
+
+def _checks(examined: list[Examined], found: gpu.Look, disks: list[dict[str, Any]]) -> Iterator[Check]:
+    errors = load([]).errors
+    yield Check("suites", not errors, "; ".join(map(str, errors)) or "every suite is well-formed")
+    able = [one.backend for one in examined if one.devices["cpu"] is None]
+    remedy = "no framework works here: pip install 'twinbench[torch,tensorflow]'"
+    yield Check("frameworks", bool(able), f"can train on the CPU: {', '.join(able)}" if able else remedy)
+    for one in examined:
+        reason = one.devices["cpu"]
+        if reason is not None and backend(one.backend).missing() is None:
+            yield Check("frameworks", False, f"{one.backend} is installed and cannot train: {reason}")
+    try:
+        gpu.check_visible(found.gpus)
+    except BenchError as error:
+        yield Check("gpu", False, str(error))
+    for disk in disks:
+        free, least = disk["free_bytes"], LEAST_FREE[disk["use"]]
+        text = f"{free / 1e9:.1f} GB free for the {disk['use']} in {disk['path']}"
+        yield Check("disk", free >= least, text if free >= least else f"{text}; make room for {least / 1e9:.1f} GB")
+
+
+def _warnings(found: gpu.Look, examined: list[Examined]) -> Iterator[str]:
+    for one in gpu.visible(found.gpus)[:1]:
+        yield from gpu.warnings(one)
+        if all(backend.devices["cuda"] is not None for backend in examined):
+            yield f"{one} is there, and no backend can use it: see above why"
+
+
+# --- in words ----------------------------------------------------------------------------------------------------
+
+
+def _machine_lines(machine: dict[str, Any], found: gpu.Look, limits: dict[str, float | None]) -> Iterator[str]:
+    yield f"twinbench {machine['packages'].get('twinbench', 'from its source')}, Python {machine['python']}"
+    yield f"{machine['os']}"
+    yield f"CPU: {machine['cpu']}; {machine['cores']} cores, as many threads for each framework"
+    total, free = machine["memory_bytes"], available_memory()
+    yield f"memory: {total / 1e9:.1f} GB, {free / 1e9:.1f} GB free, swap {psutil.swap_memory().total / 1e9:.1f} GB"
+    memory, cpus = limits["memory_bytes"], limits["cpus"]
+    allowed = [f"{memory / 1e9:.1f} GB"] if memory else []
+    allowed += [f"{cpus:g} CPUs"] if cpus else []
+    yield f"container: {' and '.join(allowed) or 'no limit'}"
+    for one in found.gpus:
+        shown = "" if one in gpu.visible(found.gpus) else f", hidden by {gpu.VARIABLE}"
+        yield f"{one}; driver {one.driver}, CUDA up to {'.'.join(map(str, one.cuda))}{shown}"
+    if not found.gpus:
+        yield f"GPU: none ({found.problem or 'the driver finds none'})"
+
+
+def _backend_lines(info: BackendInfo, one: Examined, packages: dict[str, str]) -> Iterator[str]:
+    names = [name for package in info.packages for name in package.split("|") if name in packages]
+    versions = ", ".join(f"{name} {packages[name]}" for name in names)
+    yield f"  {info.name}{f' ({versions})' if versions else ''}"
+    for device, reason in one.devices.items():
+        if reason is not None:
+            yield f"    {device}: no: {reason}"
+            continue
+        fused = one.fused[device]
+        having = [layer for layer, why_not in fused.items() if why_not is None]
+        kernels = f"fused {', '.join(having)}; generic" if having else "generic kernels"
+        yield f"    {device}: yes, {kernels}"
+        reasons: dict[str, list[str]] = {}
+        for layer, why_not in fused.items():
+            if why_not is not None:
+                reasons.setdefault(why_not, []).append(layer)
+        for why_not, layers in reasons.items():
+            yield f"      no fused {', '.join(layers)}: {why_not}"
+
+
+def _data_lines(data: list[dict[str, Any]]) -> Iterator[str]:
+    yield ""
+    yield f"data, looked for in {', '.join(map(str, sources.folders()))}"
+    for record in data:
+        yield f"  {record['name']}: {record['path'] or 'missing; ' + record['remedy']}"

@@ -1,0 +1,192 @@
+"""`bench doctor`: what it finds, what it says of it, and when it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import cli
+from bench.backends.base import backend, backends
+from bench.commands import doctor
+from bench.errors import NoGpu
+from bench.measure import gpu
+from bench.measure.gpu import Gpu, Holder, Look
+from bench.measure.noise import Noise
+from bench.runner.examine import Examined, examine
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CARD = Gpu(0, "GPU-0", "NVIDIA A | <b>", 10**10, "535.1", (12, 2), (Holder(77, "trainer", 3 * 10**9),))
+NO_KERNEL = {"SimpleRNN": "none here", "LSTM": None, "GRU": "none here"}
+
+
+def bench(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", *arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """A machine to examine: what each backend says on each device, the driver's GPUs, bytes free, the noise."""
+    made: dict[str, Any] = {
+        "devices": {name: {"cpu": None, "cuda": "sees no GPU"} for name in backends()},
+        "gpus": Look(problem="no NVIDIA driver is installed"),
+        "free": 5e9,
+        "noise": Noise(0.01, 99, ()),
+    }
+
+    def examined(info: Any, threads: int) -> Examined:
+        devices = made["devices"][info.name]
+        fused: Any = {device: NO_KERNEL for device, reason in devices.items() if reason is None}
+        return Examined(info.name, devices, fused)
+
+    monkeypatch.setattr(doctor, "examine", examined)
+    monkeypatch.setattr(doctor, "noise", lambda threads: made["noise"])
+    monkeypatch.setattr(gpu, "look", lambda: made["gpus"])
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": made["free"]}))
+    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv(gpu.VARIABLE, raising=False)
+    return made
+
+
+def test_a_sound_machine_is_described_and_every_check_holds(
+    machine: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "movie_reviews.csv").touch()
+    assert bench() == 0
+    out = capsys.readouterr().out
+    assert "GPU: none (no NVIDIA driver is installed)" in out
+    assert (
+        "    cpu: yes, fused LSTM; generic\n      no fused SimpleRNN, GRU: none here\n    cuda: no: sees no GPU" in out
+    )
+    assert f"movie_reviews.csv: {tmp_path / 'movie_reviews.csv'}" in out
+    assert "imdb.npz: missing; download https://" in out
+    assert "The machine is quiet" in out
+    assert f"can train on the CPU: {', '.join(backends())}" in out
+    assert "5.0 GB free for the cache" in out
+    assert "FAILED" not in out
+
+
+def test_json_holds_all_of_it(machine: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    machine["gpus"] = Look((CARD,))
+    assert bench("--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["gpus"][0]["name"] == CARD.name
+    assert document["visible_gpus"] == [0]
+    assert [one["backend"] for one in document["backends"]] == list(backends())
+    assert document["backends"][0]["fused"]["cpu"] == NO_KERNEL
+    assert {check["ok"] for check in document["checks"]} == {True}
+    assert document["noise"] == {"spread": 0.01, "high": False, "causes": []}
+    assert {disk["use"] for disk in document["disks"]} == {"cache", "store"}
+    assert {"machine", "limits", "data"} < set(document)
+
+
+def test_a_gpu_that_is_held_or_that_nothing_can_use_is_a_warning(
+    machine: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine["gpus"] = Look((CARD,))
+    assert bench() == 0
+    out = capsys.readouterr().out
+    assert "GPU 0, NVIDIA A | <b>, 10.0 GB; driver 535.1, CUDA up to 12.2" in out
+    assert "warning: process 77 (trainer) holds 3.0 GB of GPU 0" in out
+    assert "is there, and no backend can use it" in out
+
+
+def test_checks_that_fail_say_the_remedy(
+    machine: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine["free"] = 1e9
+    machine["devices"] = {name: {"cpu": "broken wheel", "cuda": "no"} for name in backends()}
+    monkeypatch.setenv(gpu.VARIABLE, "5")
+    assert bench() == 3
+    out = capsys.readouterr().out
+    assert "FAILED: 1.0 GB free for the cache in" in out
+    assert "make room for 2.0 GB" in out
+    assert "FAILED: no framework works here: pip install 'twinbench[torch,tensorflow]'" in out
+    assert "FAILED: CUDA_VISIBLE_DEVICES='5': there is no GPU 5" in out
+    installed = [name for name, info in backends().items() if info.missing() is None]
+    assert all(f"FAILED: {name} is installed and cannot train: broken wheel" in out for name in installed)
+
+
+def test_a_backend_is_tried_in_its_own_process_and_says_why_it_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    found = examine(backend("torch"), 1)
+    assert found.devices["cpu"] is None
+    assert found.fused == {"cpu": {"SimpleRNN": None, "LSTM": None, "GRU": None}}
+    assert str(found.devices["cuda"]).startswith(f"torch {torch.__version__} sees no GPU: it is ")
+
+
+def test_the_driver_adds_what_it_knows_to_a_framework_that_sees_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(gpu.VARIABLE, raising=False)
+    monkeypatch.setattr(gpu, "look", lambda: Look((CARD,)))
+    assert gpu.reason(NoGpu("torch 3 sees no GPU: it is built for CUDA 13.0", "13.0")) == (
+        "torch 3 sees no GPU: it is built for CUDA 13.0; driver 535.1 supports CUDA up to 12.2 and this build needs "
+        "CUDA 13.0: update the driver, or install a build for CUDA 12"
+    )
+
+
+# --- conformance -------------------------------------------------------------------------------------------------
+
+WRONG = """
+from bench.backends.base import BackendInfo
+from bench.backends.torch import TorchNetwork
+import torch
+
+INFO = BackendInfo("wrong", "wrong_backend", ("torch",), "torch", fused_cpu=("SimpleRNN", "LSTM", "GRU"))
+
+
+class Wrong(TorchNetwork):
+    def logits(self, x):
+        return super().logits(x)[::-1].copy()
+
+
+def build(model, kernel, device, dtype="float32"):
+    from bench.backends.base import backend, check_kernel
+    check_kernel(backend("wrong"), model, kernel, device)
+    return Wrong(model, kernel, device, getattr(torch, dtype))
+"""
+
+
+def test_a_backend_that_breaks_a_rule_fails_and_the_rule_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "wrong_backend.py").write_text(WRONG)
+    (tmp_path / "wrong-1.dist-info").mkdir()
+    (tmp_path / "wrong-1.dist-info" / "METADATA").write_text("Name: wrong\nVersion: 1\n")
+    (tmp_path / "wrong-1.dist-info" / "entry_points.txt").write_text(
+        "[twinbench.backends]\nwrong = wrong_backend:INFO\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "bench", "doctor", "--backend", "wrong"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 3, ended.stderr
+    assert "failed: wrong, model 'dense': logits of single rows" in ended.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_a_backend_that_keeps_the_rules_is_said_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "conform", lambda info, threads: iter(["dense, none, float64: 9 rules hold"]))
+    assert bench("--backend", "torch") == 0
+    assert "ok: dense, none, float64: 9 rules hold\ntorch keeps the rules" in capsys.readouterr().out
+    assert bench("--backend", "torch", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["held"], document["violation"]) == (["dense, none, float64: 9 rules hold"], None)
+
+
+def test_an_unknown_backend_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("--backend", "troch") == 2
+    assert "unknown backend 'troch'; nearest: torch" in capsys.readouterr().err
