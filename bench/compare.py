@@ -35,7 +35,10 @@ DEFAULT_PAIRS = 12
 """Pairs of a cell before its first verdict; an inconclusive one gets as many again. Error rates: reports/gate."""
 LOOKS = 2
 FLOOR = 1e-4
-"""Seconds by which a time must change to count at all."""
+FLOORS = {"compile": 0.1}
+"""Seconds by which a time must change to count at all; what comes once, a tenth of a second: it is the difference of
+first and later calls, which is a few milliseconds either way where nothing is compiled.
+"""
 TOO_NOISY = 0.15
 MEMORY_MARGIN = 0.05
 SCORE_MARGINS = {"accuracy": 0.005, "loss": 0.02}
@@ -65,7 +68,7 @@ class Policy:
         """
         configured = MEMORY_MARGIN if judged.kind == "memory" else self.margin
         fitting = (margin for pattern, margin in self.margins.items() if fnmatchcase(cell, pattern))
-        floor = FLOOR / base if judged.unit == "s" and base > 0 else 0.0
+        floor = smallest_change(judged) / base if base > 0 else 0.0
         return math.log1p(max(next(fitting, configured), 2 * self.noise.get(judged.name, 0.0), floor))
 
     def too_noisy(self, judged: Quantity) -> str | None:
@@ -74,6 +77,11 @@ class Policy:
         if 2 * noise <= TOO_NOISY:
             return None
         return f"machine too noisy: its noise floor is {noise:.1%}, over {TOO_NOISY / 2:.1%} there is no verdict"
+
+
+def smallest_change(judged: Quantity) -> float:
+    """Return by how much a figure must change at least, in the quantity's unit, to count."""
+    return FLOORS.get(judged.name, FLOOR) if judged.unit == "s" else 0.0
 
 
 @dataclass(frozen=True)
@@ -193,7 +201,12 @@ def _judge_ratios(pairs: Sequence[PairSet], policy: Policy, level: float) -> lis
         margin = policy.margin_of(pair.cell, measured, verdict.base)
         few = f"{verdict.n} of {verdict.of} pairs: a verdict takes {fewest} at least, {DEFAULT_PAIRS} as a rule"
         noisy = policy.too_noisy(measured)
-        if noisy or verdict.n < fewest:
+        known = np.isfinite(pair.base + pair.candidate)
+        largest = np.maximum(pair.base, pair.candidate)[known].max(initial=0.0)
+        if known.sum() >= fewest and largest <= smallest_change(measured):
+            reason = f"at most {largest:.2g} s on both sides; a change of {smallest_change(measured):g} s would count"
+            verdict = replace(verdict, verdict="same", n=int(known.sum()), reason=reason)
+        elif noisy or verdict.n < fewest:
             verdict = replace(verdict, needed=None if noisy else DEFAULT_PAIRS, reason=noisy or few)
         else:
             judged.append(place)

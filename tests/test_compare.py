@@ -72,6 +72,22 @@ def test_a_tenth_of_a_millisecond_is_nothing() -> None:
     assert judged(pair(1.2, base=0.0004, quantity="host_memory"))[0].verdict == "regressed"
 
 
+def test_what_comes_once_counts_from_a_tenth_of_a_second_on() -> None:
+    assert judged(pair(1.2, base=0.4, quantity="compile"))[0].verdict == "same"
+    assert judged(pair(1.3, base=0.4, quantity="compile"))[0].verdict == "regressed"
+
+
+def test_figures_too_small_to_count_are_the_same_whatever_their_noise() -> None:
+    random = np.random.default_rng(0)
+    sides = np.maximum(0, random.normal(0, 0.03, (2, N)))
+    tiny = PairSet("c", "compile", np.append(sides[0], np.nan), np.append(sides[1], np.nan))
+    (found,) = judged(tiny)
+    assert (found.verdict, found.n, found.of) == ("same", N, N + 1)
+    assert found.reason == f"at most {sides.max():.2g} s on both sides; a change of 0.1 s would count"
+    larger = PairSet("c", "compile", sides[0], sides[1] + 0.1)
+    assert judged(larger)[0].verdict != "same"
+
+
 def test_few_pairs_give_no_verdict_and_say_how_many_are_needed() -> None:
     (found,) = judged(pair(2.0, n=7))
     assert (found.verdict, found.n, found.needed) == ("not judged", 7, DEFAULT_PAIRS)
