@@ -62,6 +62,30 @@ def bench_gpu(session: nox.Session) -> None:
     run_and_report(session, "--device", "cuda", *session.posargs)
 
 
+@nox.session(name="bench-steps", python=False, tags=["measure"])
+def bench_steps(session: nox.Session) -> None:
+    """Benchmark training steps with pytest-benchmark, backend after backend; patterns and its options after `--`."""
+    python = environment(session)
+    patterns = [argument for argument in session.posargs if not argument.startswith("-")] or ["*"]
+    options = [argument for argument in session.posargs if argument.startswith("-")]
+    worst = 0
+    for name in installed_backends(session):
+        cells = [f"--bench-cells={pattern}@{name}" for pattern in patterns]
+        file = REPORTS / f"steps-{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            session.run(python, "-m", "pytest", *cells, f"--benchmark-json={file}", *options)
+        except nox.command.CommandFailed as failed:
+            worst = max(worst, failed.return_code or 1)
+    leave(worst)
+
+
+def installed_backends(session: nox.Session) -> list[str]:
+    """Return the backends whose frameworks are installed; a process holds one Keras engine, so they take turns."""
+    code = "from bench.backends.base import backends; print(*(n for n, b in backends().items() if not b.missing()))"
+    return str(session.run(environment(session), "-c", code, silent=True)).split()
+
+
 @nox.session(python=False, tags=["measure"])
 def ab(session: nox.Session) -> None:
     """Compare two versions: `nox -s ab -- 'torch==2.12.*' 'torch==2.13.*'`, then patterns and options of `bench ab`."""

@@ -1,4 +1,4 @@
-"""`bench export`: stored results as JSON or CSV."""
+"""`bench export`: stored results as JSON, CSV, Parquet, or as pytest-benchmark writes them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from typing import Any
 import click
 
 from bench.commands.report import chosen
+from bench.errors import UsageError
 from bench.record import SCHEMA_VERSION, Record
+from bench.report import pytest_benchmark
 from bench.report.tables import cells
 from bench.store import DEFAULT_PATH, Run, Store
 
 
-@click.command("export", short_help="Write stored results as JSON or CSV.")
+@click.command("export", short_help="Write stored results as JSON, CSV, Parquet or pytest-benchmark's JSON.")
 @click.argument("run", required=False, metavar="[RUN]")
-@click.option("--format", "format_", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["json", "csv", "parquet", "pytest-benchmark"]),
+    default="json",
+    show_default=True,
+)
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Default: standard output."
 )
@@ -25,18 +33,37 @@ from bench.store import DEFAULT_PATH, Run, Store
     "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
 )
 def command(run: str | None, format_: str, out: Path | None, store_path: Path) -> None:
-    """Write the records of RUN (the latest one by default): everything as JSON, or one flat row per cell as CSV."""
+    """Write the records of RUN (the latest one by default).
+
+    json holds everything and can be imported again; csv and parquet hold one flat row per cell; pytest-benchmark holds
+    the steps of timed cells, for that tool's `compare` and what else reads its files.
+    """
     with Store(store_path) as store:
         exported = chosen(store, (run,) if run else ())[0]
         entries = [(record, environment) for _, environment, record in store.entries(exported.name)]
-    records = [record for record, _ in entries]
-    text = as_json(exported, entries) if format_ == "json" else cells(records).to_csv(index=False)
+    content = _content(format_, exported, entries)
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(content, nl=False)
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
-    click.echo(f"wrote {len(records)} records of run {exported.name} to {out}", err=True)
+    out.write_bytes(content)
+    click.echo(f"wrote {len(entries)} records of run {exported.name} to {out}", err=True)
+
+
+def _content(format_: str, run: Run, entries: Sequence[tuple[Record, dict[str, Any]]]) -> bytes:
+    records = [record for record, _ in entries]
+    match format_:
+        case "json":
+            return as_json(run, entries).encode()
+        case "pytest-benchmark":
+            return pytest_benchmark.as_json(run, records).encode()
+        case "csv":
+            return cells(records).to_csv(index=False).encode()
+        case _:
+            try:
+                return cells(records).to_parquet(index=False)
+            except ImportError:
+                raise UsageError("Parquet needs pyarrow; pip install 'twinbench[parquet]'") from None
 
 
 def as_json(run: Run, records: Sequence[tuple[Record, dict[str, Any]]]) -> str:

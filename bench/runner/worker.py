@@ -26,11 +26,10 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.backends.base import Network, backend, check_kernel, native
+from bench.backends.base import Network, backend
 from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Cell, Measure, Profile, Status
-from bench.data import prepare, stand_ins_for
 from bench.data.dataset import Dataset
 from bench.errors import BenchError, Unavailable
 from bench.measure import gpu, kernels
@@ -39,13 +38,11 @@ from bench.measure.cost import step_cost
 from bench.measure.kernels import KernelClaim
 from bench.measure.memory import process_peak
 from bench.measure.passes import Passes, timing_passes
-from bench.model import resolve
-from bench.profiles import apply
 from bench.record import SCHEMA_VERSION, DataUsed, Failure, Record, Timing
 from bench.runner.introduction import Question, introduce
-from bench.runner.plan import Part, embedding_of
+from bench.runner.plan import Part
+from bench.runner.subject import loaded, start, subject
 from bench.training import Progress, split, train
-from bench.weights import initial
 
 PROTOCOL = 2
 """Rises with every change of `Request`, `Question`, `Introduction` or the answers."""
@@ -160,24 +157,15 @@ def _measure(
 
     `networks` gets every network that is made.
     """
-    suite, case = catalog.case(cell.case_name)
-    case = apply(case, request.profile)
-    model = resolve(suite, case, cell.numerics)
-    embedding = embedding_of(case)
-    dataset = prepare(case.data, embedding, stand_ins_for(case.data, embedding, request.stand_ins))
-    known["data"] = data_used(dataset)
-    info = backend(cell.backend)
-    model = native(info, model)
-    check_kernel(info, model, cell.kernel, cell.device)
-    build = info.load()
+    prepared = subject(catalog, cell, request.profile, request.stand_ins)
+    known["data"] = data_used(prepared.dataset)
+    prepared, build = loaded(prepared)
+    case, model, dataset = prepared.case, prepared.model, prepared.dataset
 
     def make() -> Network:
         network = build(model, cell.kernel, cell.device)
         networks[:] = [network]
-        network.set_weights(initial(model, cell.case_name, cell.seed, dataset.vectors))
-        if model.differences:
-            network.initialize(cell.seed)
-        network.synchronize()
+        start(network, prepared)
         return network
 
     timed = Passes({}, {})
@@ -185,6 +173,7 @@ def _measure(
         timed = timing_passes(make(), case, model, dataset, cell.case_name, cell.seed)
         known["cost"] = step_cost(model, min(model.batch_size, len(split(case, dataset, cell.seed).rows)))
         known["memory"] = timed.memory
+        networks.clear()
         gc.collect()
 
     clock = time.perf_counter()

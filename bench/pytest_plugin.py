@@ -1,0 +1,197 @@
+"""A pytest plugin: `--bench-cells` turns selected cells into benchmarks of pytest-benchmark, a training step each.
+
+    pytest --bench-cells 'imdb-rnn/*@torch,*' --benchmark-min-rounds=20 --benchmark-json=steps.json
+
+Without `--bench-cells` it does nothing and imports no more than this module. Where no file is named on the command
+line only the cells are collected, otherwise they follow its tests.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from bench.backends.base import Network
+    from bench.cell import Profile
+    from bench.runner.plan import PlannedCell
+    from bench.runner.subject import Subject
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that select cells."""
+    group = parser.getgroup("twinbench", "benchmarks of training steps (twinbench)")
+    group.addoption(
+        "--bench-cells",
+        action="append",
+        metavar="PATTERN",
+        help="Benchmark a training step of these cells: a glob as for `bench run`, as in 'imdb-rnn/*@torch,*'.",
+    )
+    group.addoption(
+        "--bench-profile",
+        default="quick",
+        choices=("quick", "documented"),
+        help="The data and batches of those cells: embedded (quick, the default) or documented.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse what cannot be measured, and keep to the cells where no test is named."""
+    if not config.getoption("bench_cells"):
+        return
+    if config.getoption("benchmark_min_rounds", None) is None:
+        raise pytest.UsageError("--bench-cells needs pytest-benchmark; pip install 'twinbench[pytest]'")
+    if config.args_source is not config.ArgsSource.ARGS:
+        config.args[:] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add an item for every selected cell."""
+    if config.getoption("bench_cells"):
+        items += session.genitems(_cells(session, config.getoption("bench_cells"), config.getoption("bench_profile")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Say beside pytest-benchmark's own facts which frameworks and how many threads were measured."""
+    if config.getoption("bench_cells"):
+        from bench.measure.machine import fingerprint
+        from bench.report.pytest_benchmark import more_of_machine
+
+        machine_info |= more_of_machine(fingerprint(_threads()))
+
+
+class Cells(pytest.Collector):
+    """The selected cells; as their parent it begins their names, which depend on no folder."""
+
+    planned: Sequence[PlannedCell]
+    profile: Profile
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield an item for every cell."""
+        for one in self.planned:
+            item = pytest.Function.from_parent(self, name=str(one.cell), callobj=_benchmark_of(one, self.profile))
+            # A framework's warnings are no failures of its cell, whatever the project at hand makes of warnings.
+            item.add_marker(pytest.mark.filterwarnings("default"))
+            yield item
+
+
+def _cells(session: pytest.Session, patterns: Sequence[str], profile: Profile) -> Cells:
+    from bench.catalog import load
+    from bench.errors import BenchError
+    from bench.report.pytest_benchmark import group_name
+    from bench.runner.plan import Matrix, plan
+
+    try:
+        planned = plan(load(), Matrix(patterns=tuple(patterns), profile=profile, measure="timing"))
+        _prepare_process(planned)
+    except BenchError as error:
+        raise pytest.UsageError(str(error)) from error
+    name = group_name(profile)
+    cells: Cells = Cells.from_parent(session, name=name, nodeid=name)
+    cells.planned, cells.profile = planned, profile
+    return cells
+
+
+def _prepare_process(planned: Sequence[PlannedCell]) -> None:
+    """Set what frameworks read when they are imported; raise `UsageError` for two of Keras's engines."""
+    from bench.backends.base import backend
+    from bench.errors import UsageError
+    from bench.runner.local import thread_environment
+
+    names = sorted({one.cell.backend for one in planned})
+    settings = {name: dict(backend(name).environment) for name in names}
+    engines = {name: setting["KERAS_BACKEND"] for name, setting in settings.items() if "KERAS_BACKEND" in setting}
+    if len(set(engines.values())) > 1:
+        raise UsageError(
+            f"--bench-cells selects cells of {' and '.join(engines)}, but a process holds one Keras engine: name one "
+            "of them, as in 'imdb-rnn/*@keras-jax,*', or run `nox -s bench-steps`, which takes one after another"
+        )
+    keras = sys.modules.get("keras")
+    if keras and engines and keras.config.backend() not in engines.values():
+        raise UsageError(
+            f"Keras was imported with its {keras.config.backend()} engine before cells of {' and '.join(engines)} were "
+            "selected: run them without the tests that import it"
+        )
+    for name in names:
+        os.environ.update(settings[name])
+    for variable, count in thread_environment(_threads()).items():
+        os.environ.setdefault(variable, count)
+
+
+def _threads() -> int:
+    """Return the threads that frameworks get: as OMP_NUM_THREADS says, else one for every core."""
+    from bench.measure.machine import cores
+
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdigit() and int(told) else cores()
+
+
+def _benchmark_of(planned: PlannedCell, profile: Profile) -> Callable[[Any], None]:
+    """Return the test function of a cell."""
+
+    def train_step(benchmark: Any) -> None:
+        if planned.obstacle:
+            pytest.skip(f"unavailable: {planned.obstacle.reason}")
+        _measure(planned, profile, benchmark)
+
+    return train_step
+
+
+def _measure(planned: PlannedCell, profile: Profile, benchmark: Any) -> None:
+    from bench.catalog import load
+    from bench.errors import Unavailable
+    from bench.measure.kernels import observe
+    from bench.report.pytest_benchmark import identity
+    from bench.runner.subject import loaded, start, subject
+
+    cell = planned.cell
+    try:
+        prepared, build = loaded(subject(load(), cell, profile, {}))
+        network = build(prepared.model, cell.kernel, cell.device)
+    except Unavailable as error:
+        pytest.skip(f"unavailable: {error}")
+    start(network, prepared)
+    step = _step(network, prepared)
+    for _ in range(2):
+        step()  # the first call compiles, the second is sure to be a steady one
+    for name, value in identity(cell).items():
+        setattr(benchmark, name, value)
+    benchmark.extra_info |= {
+        "cell": str(cell),
+        "profile": profile,
+        "parameters": network.parameters().total,
+        "data": prepared.dataset.sha256,
+    }
+    benchmark(step)
+    proof = observe(
+        network, prepared.case, prepared.model, prepared.dataset, cell.case_name, cell.seed,
+        kernel=cell.kernel, device=cell.device,
+    )  # fmt: skip
+    benchmark.extra_info |= {"kernel": cell.kernel, "kernels_seen": [kernel.name for kernel in proof.seen]}
+    if proof.met is False:
+        benchmark.has_error = True  # its times are not written anywhere
+        pytest.fail(str(proof.reason), pytrace=False)
+
+
+def _step(network: Network, prepared: Subject) -> Callable[[], None]:
+    """Return a training step on the first full batch, done when it returns."""
+    from bench.training import mask_source, order, split
+
+    cell, model, part = prepared.cell, prepared.model, prepared.dataset.train
+    rows = order(cell.case_name, cell.seed, 1, split(prepared.case, prepared.dataset, cell.seed).rows)
+    rows = rows[: model.batch_size]
+    x, y = part.x[rows], part.y[rows]
+    masks = mask_source(model, cell.case_name, cell.seed, 1)
+    drawn = masks(0, len(rows)) if masks else None
+
+    def step() -> None:
+        network.train_step(x, y, drawn)
+        network.synchronize()
+
+    return step

@@ -1,0 +1,164 @@
+"""Exports are read by what they are made for: pandas, and pytest-benchmark's own `compare`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.cli import main
+from bench.record import LayerParameters, Parameters, Record, Timing
+from bench.store import Store
+
+ENVIRONMENT = {
+    "cpu": "Example CPU",
+    "cores": 2,
+    "threads": 2,
+    "gpus": [],
+    "os": "Linux-6.1.0-x86_64-with-glibc2.36",
+    "python": "3.11.7",
+    "packages": {"torch": "2.13.0"},
+    "git": {"commit": "0123456789abcdef", "dirty": True},
+}
+STEPS = [0.010, 0.012, 0.011]
+
+
+def record(case: str = "lstm", repeat: int = 0, steps: list[float] = STEPS, **more: Any) -> Record:
+    windows = [(count, 0.5 + count * step) for step in steps for count in (4, 8)]
+    timing = Timing(
+        build=0.1,
+        first_epoch=2.0,
+        epochs=[1.0],
+        steps=100,
+        total=3.0,
+        alone=True,
+        step=median(steps) if steps else None,
+        windows=windows,
+        latency=[0.001, 0.003, 0.002],
+    )
+    layers = [LayerParameters(name="dense", total=10, trainable=8, stored=10)]
+    known = {
+        "suite": "imdb-rnn",
+        "case": case,
+        "backend": "torch",
+        "kernel": "generic",
+        "device": "cpu",
+        "numerics": "documented",
+        "seed": 0,
+        "repeat": repeat,
+        "profile": "documented",
+        "measure": "timing",
+        "status": "ok",
+        "started": "2026-11-21T10:00:00+00:00",
+        "seconds": 1.5,
+        "timing": timing,
+        "kernels_seen": ["aten::mm"],
+        "parameters": Parameters(total=10, trainable=8, frozen=2, stored=10, layers=layers),
+    }
+    return Record.model_validate(known | more)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    path = tmp_path / "store.sqlite"
+    with Store(path, create=True) as opened:
+        opened.create_run("first", "documented", ENVIRONMENT, ["bench", "run"], {"seeds": 1})
+        for one in (
+            record(),
+            record(repeat=1, steps=[0.020]),
+            record("gru", steps=[0.5, 0.7]),
+            record("simple-rnn", status="failed", reason="it broke", timing=None),
+        ):
+            opened.add("first", one, ENVIRONMENT)
+    return path
+
+
+def export(store: Path, format_: str, out: Path | None = None) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "--format", format_, "--store", str(store), *(["--out", str(out)] if out else [])])
+    return int(ended.value.code or 0)
+
+
+def test_csv_and_parquet_hold_one_flat_row_per_cell(store: Path, tmp_path: Path) -> None:
+    assert export(store, "csv", tmp_path / "a.csv") == 0
+    assert export(store, "parquet", tmp_path / "a.parquet") == 0
+    frames = pd.read_csv(tmp_path / "a.csv"), pd.read_parquet(tmp_path / "a.parquet")
+    for frame in frames:
+        assert frame["case"].tolist() == ["lstm", "lstm", "gru", "simple-rnn"]
+        assert frame["status"].tolist() == ["ok", "ok", "ok", "failed"]
+        assert frame["timing_step"].tolist()[:3] == [0.011, 0.020, 0.6]
+        assert frame["timing_latency"].tolist()[0] == 0.002
+    assert list(frames[0].columns) == list(frames[1].columns)
+
+
+def test_without_pyarrow_the_remedy_is_named(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert export(store, "parquet", tmp_path / "a.parquet") == 2
+    assert "pip install 'twinbench[parquet]'" in capsys.readouterr().err
+    assert not (tmp_path / "a.parquet").exists()
+
+
+def run_in(folder: Path, *arguments: str) -> str:
+    ended = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_pytest_benchmark_compares_what_is_exported_for_it(store: Path, tmp_path: Path) -> None:
+    file = tmp_path / "steps.json"
+    assert export(store, "pytest-benchmark", file) == 0
+    run_in(tmp_path, "-m", "pytest_benchmark", "compare", str(file), f"--csv={tmp_path / 'table'}", "--name=long")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
+    found = {row["name"].partition("::")[2]: row for row in rows}
+    assert set(found) == {f"imdb-rnn/{case}@torch,generic,cpu,documented#0" for case in ("lstm", "gru")}
+    lstm = found["imdb-rnn/lstm@torch,generic,cpu,documented#0"]
+    # Two processes, four pairs of windows.
+    assert (int(lstm["rounds"]), float(lstm["median"])) == (4, pytest.approx(0.0115))
+    assert (float(lstm["min"]), float(lstm["max"])) == (pytest.approx(0.010), pytest.approx(0.020))
+
+
+def test_the_document_has_every_field_that_pytest_benchmark_writes(store: Path, tmp_path: Path) -> None:
+    file = tmp_path / "steps.json"
+    assert export(store, "pytest-benchmark", file) == 0
+    ours = json.loads(file.read_text())
+    (tmp_path / "test_one.py").write_text("def test_one(benchmark):\n    benchmark(sum, range(10))\n")
+    options = ("--benchmark-json=theirs.json", "--benchmark-max-time=0.01", "-p", "no:cacheprovider")
+    run_in(tmp_path, "-m", "pytest", "-q", *options, "test_one.py")
+    theirs = json.loads((tmp_path / "theirs.json").read_text())
+    assert set(theirs) == set(ours)
+    for part in ("machine_info", "commit_info"):
+        assert set(theirs[part]) <= set(ours[part])
+    benchmark = ours["benchmarks"][0]
+    assert set(theirs["benchmarks"][0]) == set(benchmark)
+    assert set(theirs["benchmarks"][0]["stats"]) == set(benchmark["stats"])
+    assert benchmark["fullname"] == "twinbench-documented::imdb-rnn/lstm@torch,generic,cpu,documented#0"
+    assert benchmark["stats"]["mean"] == pytest.approx(0.01325)
+    assert benchmark["stats"]["data"] == pytest.approx([*STEPS, 0.020])
+    assert benchmark["stats"]["iterations"] == 4
+    assert (benchmark["extra_info"]["parameters"], benchmark["extra_info"]["kernels_seen"]) == (10, ["aten::mm"])
+    assert (ours["commit_info"]["id"], ours["commit_info"]["dirty"]) == ("0123456789abcdef", True)
+    machine = ours["machine_info"]
+    assert (machine["machine"], machine["system"], machine["python_version"]) == ("x86_64", "Linux", "3.11.7")
+    assert machine["cpu"]["brand_raw"] == "Example CPU"
+
+
+def test_a_run_without_timed_steps_is_refused_with_the_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "store.sqlite"
+    with Store(path, create=True) as opened:
+        opened.create_run("first", "documented", ENVIRONMENT, ["bench", "run"], {"seeds": 1})
+        opened.add("first", record(measure="accuracy"), ENVIRONMENT)
+        opened.add("first", record("gru", steps=[]), ENVIRONMENT)
+    assert export(path, "pytest-benchmark") == 2
+    assert "timed no steps; `bench run --measure timing` does" in capsys.readouterr().err
