@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import json
+import os
 import shlex
 import signal
 import threading
@@ -12,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -23,25 +24,29 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bench.backends.base import backend
+from bench.backends.base import TF32, backend
 from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Measure, Profile
 from bench.data import prepare, stand_ins_for
 from bench.errors import BenchError, SuiteError, UsageError
+from bench.measure import gpu
 from bench.measure.limits import limits as measure_limits
 from bench.measure.machine import available_memory, cores, fingerprint
 from bench.measure.noise import noise
 from bench.profiles import apply
 from bench.record import SCHEMA_VERSION, Record
+from bench.runner.examine import examine
 from bench.runner.local import Limits, Settings, run, thread_environment
-from bench.runner.plan import Matrix, PlannedCell, embedding_of, plan
+from bench.runner.plan import Matrix, Obstacle, PlannedCell, embedding_of, plan
 from bench.spec import Device, Kernel
 from bench.store import DEFAULT_PATH, Run, Store
 
 SAFE_SHARE_OF_MEMORY = 0.8
 LINE_SECONDS = 30.0
 REFRESH_SECONDS = 1.0
+MOST_ALIKE = 3
+"""Cells that ended alike, for one reason, and are still listed one by one."""
 
 
 @click.command()
@@ -80,6 +85,7 @@ REFRESH_SECONDS = 1.0
     "--budget", type=click.FloatRange(0, min_open=True), metavar="S", help="Start no cell that would end later."
 )
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of each framework. Default: every core.")
+@click.option("--tf32", is_flag=True, help="Let products on a GPU round their factors to TF32; recorded.")
 @click.option("--suites", multiple=True, metavar="PATH", help="More suite files or folders.")
 @click.option("--stand-in", "stand_ins", multiple=True, metavar="NAME=OTHER", help="Use OTHER where a case needs NAME.")
 @click.option(
@@ -155,6 +161,7 @@ _KEPT = (
     "timeout",
     "memory",
     "threads",
+    "tf32",
     "suites",
     "stand_ins",
 )
@@ -169,7 +176,9 @@ def _take_over(context: click.Context, stored: Run) -> None:
         raise UsageError(
             f"run {stored.name!r} has profile {stored.profile}; start another run for {context.params['profile']}"
         )
-    context.params.update({name: stored.options[name] for name in _KEPT if name not in given})
+    # A run of an earlier version does not know every option.
+    known = [name for name in _KEPT if name in stored.options]
+    context.params.update({name: stored.options[name] for name in known if name not in given})
 
 
 def matrix_of(params: dict[str, Any]) -> Matrix:
@@ -271,9 +280,17 @@ class Ended:
         records = self.records
         store = "" if self.store == DEFAULT_PATH else f" --store {shlex.quote(str(self.store))}"
         again = f"bench run --resume {shlex.quote(self.run)}{store}"
+        alike: dict[tuple[str, str], list[Record]] = {}
         for record in records:
             if record.status != "ok":
-                yield f"{record.status}: {record.cell}: {_first_line(record.reason)}"
+                alike.setdefault((record.status, _first_line(record.reason)), []).append(record)
+        for (status, reason), members in alike.items():
+            if len(members) > MOST_ALIKE:
+                yield f"{status}: {len(members)} cells, {members[0].cell} the first: {reason}"
+                yield f"    run them again: {again}"
+                continue
+            for record in members:
+                yield f"{status}: {record.cell}: {reason}"
                 yield f"    run it again: {again} {shlex.quote(str(record.cell))}"
         states = Counter(record.status for record in records)
         counted = ", ".join(f"{number} {status}" for status, number in states.most_common()) or "nothing to run"
@@ -297,9 +314,11 @@ def execute(
 ) -> Ended:
     """Run cells and store their records: in the run `stored`, else in a new one that keeps the command's `words`."""
     threads = params["threads"] or cores()
+    os.environ.update({TF32: "1"} if params.get("tf32") else {})
     environment = fingerprint(threads)
+    cells = _on_gpu(cells, threads)
     if stored is None:
-        options = {name: params[name] for name in _KEPT} | {"measure": matrix.measure, "threads": threads}
+        options = {name: params.get(name) for name in _KEPT} | {"measure": matrix.measure, "threads": threads}
         name = params["name"] or free_name(run.name for run in store.runs())
         stored = store.create_run(name, matrix.profile, environment, words, options)
     else:
@@ -318,6 +337,30 @@ def execute(
             records.append(record)
             display.ended(record)
     return Ended(stored.name, store.path, cells, records, time.monotonic() - started, interrupted.is_set())
+
+
+def _on_gpu(cells: list[PlannedCell], threads: int) -> list[PlannedCell]:
+    """Say how each backend stands with the GPU, and return the cells with what keeps them off it, if anything does.
+
+    Raises `UsageError` when `CUDA_VISIBLE_DEVICES` names a GPU that does not exist.
+    """
+    wanted = {planned for planned in cells if planned.cell.device == "cuda" and not planned.obstacle}
+    if not wanted:
+        return cells
+    found = gpu.look()
+    gpu.check_visible(found.gpus)
+    for text in itertools.chain.from_iterable(gpu.warnings(one) for one in gpu.visible(found.gpus)[:1]):
+        click.echo(f"bench: {text}", err=True)
+    reasons: dict[str, str | None] = {}
+    for name in dict.fromkeys(planned.cell.backend for planned in cells if planned in wanted):
+        reasons[name] = examine(backend(name), threads, ("cuda",)).devices["cuda"]
+        click.echo(f"bench: {name}: {reasons[name] or 'trains on the GPU'}", err=True)
+    return [
+        replace(planned, obstacle=Obstacle(reason, "device"), estimate=0.0)
+        if planned in wanted and (reason := reasons[planned.cell.backend])
+        else planned
+        for planned in cells
+    ]
 
 
 def _survey(devices: set[Device], measure: Measure, threads: int) -> Callable[[Record], Record]:

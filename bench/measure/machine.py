@@ -14,6 +14,7 @@ import cpuinfo
 import psutil
 
 import bench
+from bench.backends.base import tf32
 from bench.measure.gpu import look, visible
 
 PACKAGES = ("twinbench", "tensorflow", "tensorflow-cpu", "keras", "torch", "jax", "jaxlib", "numpy")
@@ -21,12 +22,14 @@ PACKAGES = ("twinbench", "tensorflow", "tensorflow-cpu", "keras", "torch", "jax"
 
 def fingerprint(threads: int) -> dict[str, Any]:
     """Return what identifies the environment of a run, as plain JSON values; `threads` is what a framework gets."""
+    found = gpus()
     return {
         "cpu": cpuinfo.get_cpu_info().get("brand_raw") or platform.processor(),
         "cores": cores(),
         "threads": threads,
         "memory_bytes": psutil.virtual_memory().total,
-        "gpus": gpus(),
+        "gpus": found,
+        **({"precision": "float32, products in TF32" if tf32() else "float32"} if found else {}),
         "os": platform.platform(),
         "python": platform.python_version(),
         "packages": packages(),

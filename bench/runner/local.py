@@ -159,7 +159,7 @@ class _Worker:
             stderr=subprocess.STDOUT,
             pass_fds=(write_end,),
             start_new_session=True,
-            env={**os.environ, **thread_environment(settings.threads)},
+            env={**os.environ, **GPU_ORDER, **thread_environment(settings.threads)},
         )
         os.close(write_end)
         self._answers_fd = read_end
@@ -280,6 +280,10 @@ class _Memory:
             with suppress(psutil.Error):
                 total += process.memory_info().rss
         return total
+
+
+GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""GPUs are counted as `nvidia-smi` does; by itself CUDA begins with the fastest."""
 
 
 def thread_environment(threads: int) -> dict[str, str]:

@@ -21,7 +21,7 @@ from bench.data.dataset import Features, Rows
 from bench.errors import BenchError, Unavailable
 from bench.model import Model
 from bench.record import Parameters
-from bench.runner.local import LOG_BYTES, thread_environment
+from bench.runner.local import GPU_ORDER, LOG_BYTES, thread_environment
 from bench.spec import Device, Kernel
 
 
@@ -46,7 +46,7 @@ class Server:
             stderr=subprocess.STDOUT,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
-            env={**os.environ, **thread_environment(threads), **dict(info.environment)},
+            env={**os.environ, **GPU_ORDER, **thread_environment(threads), **dict(info.environment)},
         )
         theirs.close()
         self._connection: Connection[Any, Any] = Connection(ours.detach())

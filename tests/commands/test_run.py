@@ -10,9 +10,14 @@ from pathlib import Path
 import pytest
 
 from bench.catalog import load
+from bench.cell import Cell
 from bench.cli import main
-from bench.commands.run import free_name
+from bench.commands.run import _on_gpu, free_name
+from bench.measure import gpu
+from bench.measure.gpu import Gpu, Holder, Look
 from bench.record import SCHEMA_VERSION
+from bench.runner.examine import Examined
+from bench.runner.plan import Obstacle, PlannedCell
 from bench.store import Store
 from tests.conftest import Bench
 
@@ -122,6 +127,55 @@ def test_a_device_that_was_asked_for_and_is_missing_is_no_success(fake_bench: Be
     assert ended.returncode == 3, ended.stdout
     assert fake_bench.statuses("r") == {"fine": "unavailable"}
     assert "the fake backend sees no GPU" in ended.stdout
+
+
+def test_cells_that_end_alike_are_summed_up_in_one_line_and_nothing_is_started(fake_bench: Bench) -> None:
+    ended = fake_bench("fake/[dfrs]*@fake", "--device", "cuda", "--name", "r")
+    assert ended.returncode == 3, ended.stdout
+    assert ended.stderr.startswith("bench: fake: the fake backend sees no GPU\n")
+    summed = [line for line in ended.stdout.splitlines() if line.startswith("unavailable: ")]
+    assert summed == [
+        "unavailable: 8 cells, fake/fine@fake,none,cuda,documented#0 the first: the fake backend sees no GPU"
+    ]
+    assert f"run them again: bench run --resume r --store {fake_bench.store}\n" in ended.stdout
+    assert set(fake_bench.statuses("r").values()) == {"unavailable"}
+    assert fake_bench.trainings() == []
+
+
+def test_a_gpu_that_does_not_exist_is_wrong_usage_and_stores_nothing(fake_bench: Bench) -> None:
+    ended = fake_bench("fake/fine@fake", "--device", "cuda", "--name", "r", CUDA_VISIBLE_DEVICES="77")
+    assert ended.returncode == 2
+    assert "CUDA_VISIBLE_DEVICES='77': there is no GPU 77; this machine has: " in ended.stderr
+    with Store(fake_bench.store) as store:
+        assert list(store.runs()) == []
+    # Nobody asked for a GPU: what the variable says does not matter.
+    assert fake_bench("fake/fine@fake", "--name", "r", CUDA_VISIBLE_DEVICES="77").returncode == 0
+
+
+def test_a_gpu_that_others_hold_is_pointed_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = Gpu(0, "GPU-0", "NVIDIA A", 10**10, "535.1", (12, 2), (Holder(77, "trainer", 3 * 10**9),))
+    monkeypatch.delenv(gpu.VARIABLE, raising=False)
+    monkeypatch.setattr(gpu, "look", lambda: Look((held,)))
+    reasons = {"torch": None, "keras-jax": "JAX 1 sees no GPU"}
+    monkeypatch.setattr(
+        "bench.commands.run.examine",
+        lambda info, threads, devices: Examined(info.name, {"cuda": reasons[info.name]}, {}),
+    )
+    cells = [
+        PlannedCell(Cell("s", "c", name, "none", device, "documented", 0), 0, frozenset(), None, 1.0)
+        for name, device in (("torch", "cuda"), ("keras-jax", "cuda"), ("keras-jax", "cpu"))
+    ]
+    ready, kept_off, on_cpu = _on_gpu(cells, threads=1)
+    assert (ready, on_cpu) == (cells[0], cells[2])
+    assert kept_off.obstacle == Obstacle("JAX 1 sees no GPU", "device")
+    assert capsys.readouterr().err.splitlines() == [
+        "bench: process 77 (trainer) holds 3.0 GB of GPU 0, NVIDIA A, 10.0 GB: times and memory will not be trusted; "
+        "end it, or choose another GPU with CUDA_VISIBLE_DEVICES",
+        "bench: torch: trains on the GPU",
+        "bench: keras-jax: JAX 1 sees no GPU",
+    ]
 
 
 def test_budget_starts_no_cell_that_would_exceed_it(fake_bench: Bench) -> None:

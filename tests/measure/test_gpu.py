@@ -9,6 +9,7 @@ from typing import Any
 import pynvml
 import pytest
 
+from bench.backends.base import TF32
 from bench.errors import UsageError
 from bench.measure import gpu
 from bench.measure.gpu import Gpu, Holder, Look
@@ -79,6 +80,16 @@ def test_programs_see_what_the_variable_says(monkeypatch: pytest.MonkeyPatch, sh
     assert [found.index for found in gpu.visible(gpu.look().gpus, shown)] == indices
     monkeypatch.setenv(gpu.VARIABLE, shown)
     assert [found["name"] for found in fingerprint(1)["gpus"]] == [NAMES[index] for index in indices]
+
+
+def test_the_precision_of_a_gpu_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TF32, raising=False)
+    drive(monkeypatch, *NAMES)
+    assert fingerprint(1)["precision"] == "float32"
+    monkeypatch.setenv(TF32, "1")
+    assert fingerprint(1)["precision"] == "float32, products in TF32"
+    break_down(monkeypatch, pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    assert "precision" not in fingerprint(1)
 
 
 def test_a_gpu_that_does_not_exist_is_refused_with_those_that_do(monkeypatch: pytest.MonkeyPatch) -> None:

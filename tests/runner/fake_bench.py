@@ -141,7 +141,9 @@ if __name__ == "__main__":
         from bench.commands import run
         from bench.measure.limits import Limits
         from bench.measure.noise import Noise
+        from bench.runner.examine import Examined
 
         run.noise = lambda threads: Noise(0.01, 100, ())
+        run.examine = lambda info, threads, devices: Examined(info.name, {"cuda": "the fake backend sees no GPU"}, {})
         run.measure_limits = lambda device, threads, environment: Limits(2e9, 1e9)
         main(sys.argv[1:])

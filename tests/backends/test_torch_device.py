@@ -1,0 +1,50 @@
+"""TF32 stays off unless it was asked for, in the process that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bench.backends import torch_device  # noqa: E402
+from bench.backends.base import TF32, tf32  # noqa: E402
+from bench.errors import NoGpu  # noqa: E402
+
+
+@pytest.fixture
+def _left_as_it_was() -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("_left_as_it_was")
+@pytest.mark.parametrize(("asked", "allowed"), [(None, False), ("0", False), ("1", True)])
+def test_torch_rounds_to_tf32_only_where_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: str | None, allowed: bool
+) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not allowed
+    monkeypatch.delenv(TF32, raising=False)
+    if asked is not None:
+        monkeypatch.setenv(TF32, asked)
+    torch_device.prepare("cpu")
+    assert tf32() is allowed
+    assert torch.backends.cuda.matmul.allow_tf32 is allowed
+    assert torch.backends.cudnn.allow_tf32 is allowed
+
+
+def test_torch_says_in_its_own_words_why_it_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_old() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\nPlease update it.")
+
+    monkeypatch.setattr(torch.cuda, "init", too_old)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    with pytest.raises(NoGpu) as refused:
+        torch_device.prepare("cuda")
+    assert str(refused.value) == (
+        f"torch {torch.__version__} sees no GPU: it is built for CUDA 12.8 "
+        "(The NVIDIA driver on your system is too old (found version 11040))"
+    )
+    assert refused.value.built_for == "12.8"
