@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import keyword
+import os
 import sys
 from typing import Any
 
@@ -65,7 +66,8 @@ def main(args: list[str] | None = None) -> None:
     """
     try:
         words = sys.argv[1:] if args is None else args
-        outcome: Any = cli.main(words, "bench", standalone_mode=False, obj=words)
+        colours = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
+        outcome: Any = cli.main(words, "bench", standalone_mode=False, obj=words, color=colours)
     except BenchError as error:
         click.echo(f"bench: {error}", err=True)
         sys.exit(error.exit_code)

@@ -71,11 +71,15 @@ def recurrence(case: Case) -> str:
 
 
 def documented_accuracy(documented: Documented) -> tuple[str, float] | None:
-    """Return ("test", accuracy), else ("val", that of the validation set or the last printed epoch), else None."""
+    """Return ("test", accuracy), else ("val", that of the validation set), else None.
+
+    Where only a log prints it, it is that of the last epoch that does: "val, epoch 2" where the log goes on.
+    """
     if documented.test and documented.test.accuracy is not None:
         return "test", documented.test.accuracy
     if documented.validation and documented.validation.accuracy is not None:
         return "val", documented.validation.accuracy
-    if documented.epochs and documented.epochs[-1].val_accuracy is not None:
-        return "val", documented.epochs[-1].val_accuracy
+    for number, line in reversed(list(enumerate(documented.epochs, 1))):
+        if line.val_accuracy is not None:
+            return "val" if number == len(documented.epochs) else f"val, epoch {number}", line.val_accuracy
     return None

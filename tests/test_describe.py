@@ -35,7 +35,7 @@ def test_a_layer_says_what_differs_from_the_defaults(layer: Layer, text: str) ->
         (Documented(), None),
         (Documented(test=Score(loss=0.5)), None),
         (Documented(epochs=(Epoch(0.5, 0.6), Epoch(0.4, 0.7, 0.5, 0.65))), ("val", 0.65)),
-        (Documented(epochs=(Epoch(0.4, 0.7, 0.5, 0.65), Epoch(0.5, 0.6))), None),
+        (Documented(epochs=(Epoch(0.4, 0.7, 0.5, 0.65), Epoch(0.5, 0.6))), ("val, epoch 1", 0.65)),
         (Documented(validation=Score(accuracy=0.8), train=Score(accuracy=0.9)), ("val", 0.8)),
         (Documented(validation=Score(accuracy=0.8), test=Score(accuracy=0.7)), ("test", 0.7)),
     ],

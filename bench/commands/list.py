@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from itertools import groupby
@@ -21,6 +24,8 @@ from bench.spec import Case, Data, Layer, Suite, Validation, Vectors
 
 _HEADER = ("case", "parameters", "trainable", "documented", "notes", "layers")
 _RIGHT = {"parameters", "trainable"}
+NARROWEST = 30
+"""Characters that a folded text gets at least; a column that has not even that many stands below its row."""
 
 
 @click.command("list", short_help="What exists: cases, layers, parameter counts, documented figures.")
@@ -68,15 +73,28 @@ def _tables(selected: Sequence[tuple[Suite, Case]]) -> str:
 def _suite_table(suite: Suite, cases: Sequence[Case]) -> str:
     footnotes: dict[str, str] = {}
     rows = [_row(suite, case, footnotes) for case in cases]
-    lines = [
-        click.style(f"{suite.name}: document {suite.document}, {suite.title} (Keras {suite.era.keras})", bold=True)
-    ]
+    title = f"{suite.name}: document {suite.document}, {suite.title} (Keras {suite.era.keras})"
+    lines = [click.style(line, bold=True) for line in _folded("", title)]
     lines += _aligned([_HEADER, *rows])
-    lines += [f"  ({mark}) {text}" for text, mark in footnotes.items()]
+    for text, mark in footnotes.items():
+        lines += _folded(f"  ({mark}) ", text)
     if any(case.documented.unjudged for case in cases):
         lines.append("  ?   not judged: the note says why")
-    lines += [f"  {note}" for note in suite.notes]
+    for note in suite.notes:
+        lines += _folded("  ", note)
     return "\n".join(lines)
+
+
+def _folded(start: str, text: str) -> list[str]:
+    """Return `start` and `text`, on a terminal in lines of its width that begin where the text does.
+
+    Elsewhere a line stays a line, for what reads lines.
+    """
+    if not sys.stdout.isatty():
+        return [start + text]
+    room = max(NARROWEST, shutil.get_terminal_size().columns - len(start))
+    first, *rest = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [start + first, *(" " * len(start) + line for line in rest)]
 
 
 def _row(suite: Suite, case: Case, footnotes: dict[str, str]) -> tuple[str, ...]:
@@ -102,10 +120,17 @@ def _letter(number: int) -> str:
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = [">" if name in _RIGHT else "<" for name in _HEADER]
-    return [
-        "  ".join(f"{text:{side}{width}}" for text, side, width in zip(row, sides, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    lines = []
+    for *row, layers in rows:
+        start = "".join(f"{text:{side}{width}}  " for text, side, width in zip(row, sides, widths, strict=False))
+        lines += [start, *_folded("    ", layers)] if _below(len(start), widths[-1]) else _folded(start, layers)
+    return [line.rstrip() for line in lines]
+
+
+def _below(start: int, width: int) -> bool:
+    """Return whether the last column, `width` wide, stands below its row: on a terminal with no room beside it."""
+    room = shutil.get_terminal_size().columns - start
+    return sys.stdout.isatty() and room < min(width, NARROWEST)
 
 
 # --- records -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,13 +21,11 @@ from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bench.backends.base import TF32, backend
 from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
-from bench.cell import Measure, Profile
+from bench.cell import Measure, Profile, Status
 from bench.data import prepare, stand_ins_for
 from bench.errors import BenchError, SuiteError, UsageError
 from bench.measure import gpu
@@ -38,15 +36,25 @@ from bench.profiles import apply
 from bench.record import SCHEMA_VERSION, Record
 from bench.runner.examine import examine
 from bench.runner.local import Limits, Settings, run, thread_environment
+<<<<<<< HEAD
 from bench.runner.plan import Matrix, Obstacle, PlannedCell, embedding_of, plan
+=======
+from bench.runner.plan import Matrix, PlannedCell, embedding_of, plan
+from bench.runner.progress import Display, duration, first_line
+>>>>>>> 1061af7 (bench run foretells from seeds that have ended and tells cells of one fate together; bench list folds to the terminal; NO_COLOR)
 from bench.spec import Device, Kernel
 from bench.store import DEFAULT_PATH, Run, Store
 
 SAFE_SHARE_OF_MEMORY = 0.8
+<<<<<<< HEAD
 LINE_SECONDS = 30.0
 REFRESH_SECONDS = 1.0
 MOST_ALIKE = 3
 """Cells that ended alike, for one reason, and are still listed one by one."""
+=======
+NAMED_CELLS = 3
+"""Cells of one fate that the summary names before it says how many more there are."""
+>>>>>>> 1061af7 (bench run foretells from seeds that have ended and tells cells of one fate together; bench list folds to the terminal; NO_COLOR)
 
 
 @click.command()
@@ -248,7 +256,7 @@ def dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
         what = f"unavailable: {planned.obstacle.reason}" if planned.obstacle else f"about {duration(planned.estimate)}"
         click.echo(f"{planned.cell}{f' repeat {planned.repeat}' if planned.repeat else ''}  {what}")
     click.echo(
-        f"{len(cells)} cells, about {duration(total)} (an estimate: from stored runs where there are any, else rough)"
+        f"{_cells(len(cells))}, about {duration(total)} (an estimate: from stored runs where there are any, else rough)"
     )
     return 0
 
@@ -280,6 +288,7 @@ class Ended:
         records = self.records
         store = "" if self.store == DEFAULT_PATH else f" --store {shlex.quote(str(self.store))}"
         again = f"bench run --resume {shlex.quote(self.run)}{store}"
+<<<<<<< HEAD
         alike: dict[tuple[str, str], list[Record]] = {}
         for record in records:
             if record.status != "ok":
@@ -292,16 +301,41 @@ class Ended:
             for record in members:
                 yield f"{status}: {record.cell}: {reason}"
                 yield f"    run it again: {again} {shlex.quote(str(record.cell))}"
+=======
+        for (status, reason), cells in self._not_ok().items():
+            counted = "" if len(cells) == 1 else f" ({_cells(len(cells))})"
+            yield f"{status}{counted}: {_listed(cells)}: {reason}"
+            which = "it" if len(cells) == 1 else "them"
+            named = cells if len(cells) <= NAMED_CELLS else ()
+            yield f"    run {which} again: {' '.join([again, *map(shlex.quote, named)])}"
+>>>>>>> 1061af7 (bench run foretells from seeds that have ended and tells cells of one fate together; bench list folds to the terminal; NO_COLOR)
         states = Counter(record.status for record in records)
         counted = ", ".join(f"{number} {status}" for status, number in states.most_common()) or "nothing to run"
-        yield f"{len(records)} cells in {duration(self.seconds)}: {counted}" + (
-            f"; {already} were done before" if already else ""
-        )
+        done = f"; {already} done before" if already else ""
+        yield f"{_cells(len(records))} in {duration(self.seconds)}: {counted}{done}"
         missing = len(self.cells) - len(records)
         if missing:
-            yield f"{missing} cells have not been started; go on with: {again}"
+            yield f"{_cells(missing)} {'has' if missing == 1 else 'have'} not been started; go on with: {again}"
         yield f"Results: run {self.run} in {self.store}"
         yield f"Next: bench report {shlex.quote(self.run)}{store}"
+        yield "      writes reports/local/README.md, answers first; --format md,plots,html adds pictures and a page"
+
+    def _not_ok(self) -> dict[tuple[Status, str], list[str]]:
+        """Return the cells that did not end ok, by what became of them and why."""
+        found: dict[tuple[Status, str], list[str]] = {}
+        for record in self.records:
+            if record.status != "ok":
+                found.setdefault((record.status, first_line(record.reason)), []).append(str(record.cell))
+        return found
+
+
+def _cells(number: int) -> str:
+    return f"{number} cell{'' if number == 1 else 's'}"
+
+
+def _listed(cells: Sequence[str]) -> str:
+    more = len(cells) - NAMED_CELLS
+    return ", ".join(cells[:NAMED_CELLS]) + (f" and {more} more" if more > 0 else "")
 
 
 def execute(
@@ -331,7 +365,7 @@ def execute(
     limits = Limits(limit, params["timeout"], params["budget"])
     records: list[Record] = []
     started = time.monotonic()
-    with interruptible() as interrupted, _Display(cells) as display:
+    with interruptible() as interrupted, Display(cells) as display:
         for record in map(survey, run(cells, settings, limits, display, interrupted)):
             store.add(stored.name, record, environment)
             records.append(record)
@@ -411,93 +445,6 @@ def interruptible() -> Iterator[threading.Event]:
             signal.signal(caught, handler)
 
 
-class _Display:
-    """What stderr shows: a line for each cell that ended; a live line on a terminal, elsewhere an epoch now and then.
-
-    Nothing is drawn between the cells' own messages, so that it takes no time from what is being measured.
-    """
-
-    def __init__(self, cells: list[PlannedCell]) -> None:
-        self._left = sum(planned.estimate for planned in cells)
-        self._estimates = {(planned.cell, planned.repeat): planned.estimate for planned in cells}
-        self._estimated = self._taken = 0.0
-        self._done, self._cells = 0, len(cells)
-        self._drawn = time.monotonic()
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
-        self._progress = Progress(*columns, console=self._console, auto_refresh=False, transient=True)
-        self._task = self._progress.add_task("", total=len(cells))
-
-    def __enter__(self) -> _Display:
-        if self._console.is_terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
-            self._progress.stop()
-
-    def started(self, planned: PlannedCell) -> None:
-        """Show the running cell."""
-        self._draw(str(planned.cell))
-
-    def epoch(self, planned: PlannedCell, progress: dict[str, Any]) -> None:
-        """Show an epoch, at most one a second on a terminal and one in half a minute elsewhere."""
-        live = self._console.is_terminal
-        if time.monotonic() - self._drawn < (REFRESH_SECONDS if live else LINE_SECONDS):
-            return
-        accuracy = f"accuracy {progress['accuracy']:.3f}"
-        if progress["val_accuracy"] is not None:
-            accuracy += f", validation {progress['val_accuracy']:.3f}"
-        text = f"{planned.cell}  epoch {progress['epoch']}/{progress['epochs']}  {accuracy}"
-        if live:
-            self._draw(text)
-        else:
-            self._line(f"{' ' * len(self._count())} {text}")
-
-    def ended(self, record: Record) -> None:
-        """Count a cell and print its line."""
-        estimate = self._estimates[record.cell, record.repeat]
-        self._left -= estimate
-        if record.status != "unavailable":
-            self._estimated += estimate
-            self._taken += record.seconds
-        self._done += 1
-        self._progress.update(self._task, advance=1)
-        self._line(f"{self._count()} {record.cell}  {_outcome(record)}  (left: {self._time_left()})")
-
-    def _count(self) -> str:
-        width = len(str(self._cells))
-        return f"[{self._done:>{width}}/{self._cells}]"
-
-    def _time_left(self) -> str:
-        """Return the time left: estimates, corrected by what the cells so far took against theirs."""
-        ratio = self._taken / self._estimated if self._estimated else 1.0
-        return f"about {duration(self._left * ratio)}" if self._left > 0.5 else "none"
-
-    def _draw(self, text: str) -> None:
-        if self._console.is_terminal:
-            self._drawn = time.monotonic()
-            self._progress.update(self._task, description=f"{text}  (left: {self._time_left()})")
-            self._progress.refresh()
-
-    def _line(self, text: str) -> None:
-        self._drawn = time.monotonic()
-        self._console.print(text, markup=False)
-
-
-def _outcome(record: Record) -> str:
-    if record.status != "ok":
-        return f"{record.status}: {_first_line(record.reason)}"
-    parts = ["ok"]
-    last = record.metrics.last if record.metrics else None
-    score = last and (last.test or last.validation)
-    if last and score:
-        parts.append(f"{'test' if last.test else 'validation'} accuracy {score.accuracy:.4f}")
-    parts.append(f"{record.seconds:.1f} s")
-    return "  ".join(parts)
-
-
 # --- after -------------------------------------------------------------------------------------------------------
 
 
@@ -506,15 +453,3 @@ def _counts(record: Record, planned: PlannedCell) -> bool:
     if record.status == "unavailable":
         return planned.asked_for(record.details["obstacle"])
     return record.status != "ok"
-
-
-def _first_line(text: str | None) -> str:
-    return text.splitlines()[0] if text else ""
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them: `12 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -134,3 +134,44 @@ def test_listing_imports_neither_frameworks_nor_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def on_a_terminal(columns: int, **environment: str) -> list[str]:
+    """Return what `bench list imdb-rnn` shows on a terminal of that width."""
+    import os
+    import pty
+
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", "list", "imdb-rnn"],
+        stdout=follower,
+        env={**os.environ, "COLUMNS": str(columns), **environment},
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    os.close(follower)
+    shown = b""
+    try:
+        while chunk := os.read(leader, 65536):
+            shown += chunk
+    except OSError:  # how the end of a terminal is told on Linux
+        pass
+    os.close(leader)
+    assert process.wait() == 0
+    return shown.decode().splitlines()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_gets_lines_of_its_width_and_a_pipe_one_line_a_case(
+    columns: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = on_a_terminal(columns, NO_COLOR="1")
+    assert max(map(len, lines)) <= columns
+    words = " ".join(" ".join(line.split()) for line in lines)
+    _, plain, _ = run(capsys, "imdb-rnn")
+    assert words.split() == plain.split() or columns == 80, "the same words in the same order"
+    assert sorted(words.split()) == sorted(plain.split())
+
+
+def test_no_color_leaves_escapes_out() -> None:
+    assert any("\033[" in line for line in on_a_terminal(100, NO_COLOR=""))
+    assert not any("\033[" in line for line in on_a_terminal(100, NO_COLOR="1"))

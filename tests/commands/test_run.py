@@ -84,7 +84,7 @@ def test_the_summary_says_what_became_of_the_cells_and_where_to_go_next(fake_ben
     ended = fake_bench("fake/fine@fake", "--name", "my run")
     assert ended.returncode == 0
     summary = ended.stdout.splitlines()
-    assert summary[0].startswith("1 cells in ")
+    assert summary[0].startswith("1 cell in ")
     assert summary[0].endswith(": 1 ok")
     assert summary[1] == f"Results: run my run in {fake_bench.store}"
     assert summary[2] == f"Next: bench report 'my run' --store {fake_bench.store}"
@@ -208,3 +208,12 @@ def test_runs_that_begin_in_one_second_have_names_of_their_own(tmp_path: Path, m
             names.append(free_name(run.name for run in store.runs()))
             store.create_run(names[-1], "quick", {}, [], {})
     assert names == ["2026-01-02-030405", "2026-01-02-030405-2", "2026-01-02-030405-3"]
+
+
+def test_cells_that_share_a_fate_are_told_together_with_the_command_that_runs_them_again(fake_bench: Bench) -> None:
+    ended = fake_bench("fake/no-f*@fake", "fake/gpu@fake", "--seeds", "5", "--name", "r")
+    lines = ended.stdout.splitlines()
+    together = next(line for line in lines if line.startswith("unavailable (5 cells): fake/no-file@"))
+    assert "and 2 more: " in together
+    assert lines[lines.index(together) + 1].startswith("    run them again: bench run --resume r --store ")
+    assert sum(line.startswith("unavailable") for line in lines) == 2, "one line for each reason"
