@@ -30,7 +30,7 @@ from bench.ab import (
 )
 from bench.catalog import Catalog, load
 from bench.cell import Cell, Measure, Profile
-from bench.commands.run import SAFE_SHARE_OF_MEMORY, duration, free_name, interruptible
+from bench.commands.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
 from bench.compare import DEFAULT_PAIRS, LOOKS, Outcome, Policy, Verdict, judge_pairs
 from bench.errors import SuiteError, UsageError
 from bench.measure.machine import available_memory, cores, differences
@@ -41,6 +41,7 @@ from bench.runner.alternate import measure, schedule
 from bench.runner.introduction import Question
 from bench.runner.local import Limits, Settings, run
 from bench.runner.plan import PlannedCell
+from bench.runner.progress import duration
 from bench.runner.sides import Side, SideName, same_installation, side
 from bench.spec import Device
 from bench.store import DEFAULT_PATH, Run, Store

@@ -36,25 +36,14 @@ from bench.profiles import apply
 from bench.record import SCHEMA_VERSION, Record
 from bench.runner.examine import examine
 from bench.runner.local import Limits, Settings, run, thread_environment
-<<<<<<< HEAD
 from bench.runner.plan import Matrix, Obstacle, PlannedCell, embedding_of, plan
-=======
-from bench.runner.plan import Matrix, PlannedCell, embedding_of, plan
 from bench.runner.progress import Display, duration, first_line
->>>>>>> 1061af7 (bench run foretells from seeds that have ended and tells cells of one fate together; bench list folds to the terminal; NO_COLOR)
 from bench.spec import Device, Kernel
 from bench.store import DEFAULT_PATH, Run, Store
 
 SAFE_SHARE_OF_MEMORY = 0.8
-<<<<<<< HEAD
-LINE_SECONDS = 30.0
-REFRESH_SECONDS = 1.0
-MOST_ALIKE = 3
-"""Cells that ended alike, for one reason, and are still listed one by one."""
-=======
 NAMED_CELLS = 3
 """Cells of one fate that the summary names before it says how many more there are."""
->>>>>>> 1061af7 (bench run foretells from seeds that have ended and tells cells of one fate together; bench list folds to the terminal; NO_COLOR)
 
 
 @click.command()
@@ -288,27 +277,12 @@ class Ended:
         records = self.records
         store = "" if self.store == DEFAULT_PATH else f" --store {shlex.quote(str(self.store))}"
         again = f"bench run --resume {shlex.quote(self.run)}{store}"
-<<<<<<< HEAD
-        alike: dict[tuple[str, str], list[Record]] = {}
-        for record in records:
-            if record.status != "ok":
-                alike.setdefault((record.status, _first_line(record.reason)), []).append(record)
-        for (status, reason), members in alike.items():
-            if len(members) > MOST_ALIKE:
-                yield f"{status}: {len(members)} cells, {members[0].cell} the first: {reason}"
-                yield f"    run them again: {again}"
-                continue
-            for record in members:
-                yield f"{status}: {record.cell}: {reason}"
-                yield f"    run it again: {again} {shlex.quote(str(record.cell))}"
-=======
         for (status, reason), cells in self._not_ok().items():
             counted = "" if len(cells) == 1 else f" ({_cells(len(cells))})"
             yield f"{status}{counted}: {_listed(cells)}: {reason}"
             which = "it" if len(cells) == 1 else "them"
             named = cells if len(cells) <= NAMED_CELLS else ()
             yield f"    run {which} again: {' '.join([again, *map(shlex.quote, named)])}"
->>>>>>> 1061af7 (bench run foretells from seeds that have ended and tells cells of one fate together; bench list folds to the terminal; NO_COLOR)
         states = Counter(record.status for record in records)
         counted = ", ".join(f"{number} {status}" for status, number in states.most_common()) or "nothing to run"
         done = f"; {already} done before" if already else ""
