@@ -1,13 +1,15 @@
 """What the harness costs: its epochs and cells beside the framework's plain loop, in one session, as ratios.
 
-    python tests/benchmarks/overhead.py epoch --backend torch --case text-networks/lstm-16
+    python tests/benchmarks/overhead.py epoch --case text-networks/lstm-16
     python tests/benchmarks/overhead.py cell --backend keras-tensorflow --case text-networks/lstm-16 --rounds 3
 
-`epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows and prints the ratio
-of every pair and the median. `cell` alternates whole processes: `bench run CELL` against a stand-alone script that
-loads the same arrays from IMDB itself, trains and evaluates. Both need the real data (`BENCH_DATA_DIR`). The plain
-loops are what users write: Keras's `Sequential` and `fit` with Keras's own optimizer, or a torch module with torch's
-own recurrent layer and torch's own optimizer.
+`epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows, under a stop-watch
+of its own, and prints the ratio of every pair and the median; then whether the step that the harness's clock finds
+(`bench.measure.steps`) makes up such an epoch. Numerics are native unless told otherwise: what the plain loop trains.
+`cell` alternates whole processes: `bench run CELL` against a stand-alone script that loads the same arrays from IMDB
+itself, trains and evaluates. Without `--backend` both backends take their turn, each in processes of its own. All need
+the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit` with Keras's own
+optimizer, or a torch module with torch's own recurrent layer and torch's own optimizer.
 """
 
 from __future__ import annotations
@@ -29,12 +31,13 @@ sys.path.insert(0, str(ROOT))
 
 from bench.backends.base import backend, best_kernel  # noqa: E402
 from bench.catalog import load  # noqa: E402
-from bench.data import prepare, stand_ins_for  # noqa: E402
+from bench.cell import Cell  # noqa: E402
+from bench.measure import steps  # noqa: E402
+from bench.measure.clock import Clock, no_garbage_collection  # noqa: E402
 from bench.model import Model, resolve  # noqa: E402
-from bench.runner.plan import embedding_of  # noqa: E402
+from bench.runner.subject import loaded, start, subject  # noqa: E402
 from bench.spec import Case, Dense, Embedding, Flatten, SimpleRNN  # noqa: E402
 from bench.training import mask_source, order, split  # noqa: E402
-from bench.weights import initial  # noqa: E402
 
 Plain = tuple[Callable[[], object], Callable[[np.ndarray, np.ndarray], object]]
 """One epoch of the plain loop, and its evaluation."""
@@ -120,19 +123,19 @@ def plain_torch(model: Model, case: Case, x: np.ndarray, y: np.ndarray) -> Plain
     return epoch, evaluate
 
 
-def measure_epochs(name: str, backend_name: str, rounds: int) -> None:
-    """Print seconds of alternating epochs, ours and plain, and the median ratio."""
+def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int) -> None:
+    """Print seconds of alternating epochs, ours and plain, and the median ratio; then what the steps make up."""
     info = backend(backend_name)
     os.environ.update(dict(info.environment))
     suite, case = load().case(name)
-    model = resolve(suite, case, "documented")
-    embedding = embedding_of(case)
-    data = prepare(case.data, embedding, stand_ins_for(case.data, embedding, {}))
+    kernel = best_kernel(info, resolve(suite, case, numerics), "cpu")
+    cell = Cell(*name.split("/"), backend_name, kernel, "cpu", numerics, 0)
+    prepared, build = loaded(subject(load(), cell, "documented", {}))
+    model, data = prepared.model, prepared.dataset
     rows = split(case, data, 0).rows
     x, y = np.asarray(data.train.x[rows]), data.train.y[rows]
-    kernel = best_kernel(info, model, "cpu")
-    network = info.load()(model, kernel, "cpu")
-    network.set_weights(initial(model, name, 0, data.vectors))
+    network = build(model, kernel, "cpu")
+    start(network, prepared)
     everything = np.arange(len(x), dtype=np.intp)
 
     def ours(number: int) -> None:
@@ -142,18 +145,33 @@ def measure_epochs(name: str, backend_name: str, rounds: int) -> None:
     plain, _ = (plain_torch if backend_name == "torch" else plain_keras)(model, case, x, y)
     ours(0)
     plain()
-    ratios = []
+    ratios, epochs = [], []
     for number in range(1, rounds + 1):
         # A B B A: neither side always follows the other.
-        steps = [lambda n=number: ours(n), plain]
+        sides = [lambda n=number: ours(n), plain]
         seconds = [0.0, 0.0]
         for side in (0, 1) if number % 2 else (1, 0):
-            start = time.perf_counter()
-            steps[side]()
-            seconds[side] = time.perf_counter() - start
+            began = time.perf_counter()
+            sides[side]()
+            seconds[side] = time.perf_counter() - began
         ratios.append(seconds[0] / seconds[1])
-        print(f"{name}@{backend_name},{kernel}  ours {seconds[0]:.3f} s  plain {seconds[1]:.3f} s  {ratios[-1]:.3f}")
-    print(f"{name}@{backend_name},{kernel}: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
+        epochs.append(seconds[0])
+        print(f"{cell}  ours {seconds[0]:.3f} s  plain {seconds[1]:.3f} s  {ratios[-1]:.3f}", flush=True)
+    print(f"{cell}: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
+
+    def train(count: int) -> None:
+        chosen = np.resize(order(name, 0, 0, everything), count * model.batch_size)
+        network.train_epoch(x, y, chosen, mask_source(model, name, 0, 0))
+
+    with no_garbage_collection():
+        windows = steps.windows(train, Clock(network.synchronize))
+    step = statistics.median(steps.step_seconds(windows))
+    call = statistics.median(seconds - count * step for count, seconds in windows)
+    made, epoch = call + len(x) / model.batch_size * step, statistics.median(epochs)
+    print(
+        f"{cell}: {1000 * step:.2f} ms a step, {len(x) / model.batch_size:.1f} steps, {1000 * call:.0f} ms a call: "
+        f"{made:.3f} s; median epoch {epoch:.3f} s; ratio {made / epoch:.3f}"
+    )
 
 
 def standalone(name: str, backend_name: str, epochs: int) -> None:
@@ -216,13 +234,17 @@ def main() -> None:
     """Measure one backend and case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("epoch", "cell", "standalone"))
-    parser.add_argument("--backend", required=True)
+    parser.add_argument("--backend", help="default: torch and keras-tensorflow, one after the other")
+    parser.add_argument("--numerics", default="native", help="of `epoch`")
     parser.add_argument("--case", default="text-networks/lstm-16")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=24, help="of a cell: enough for 30 s of training")
     arguments = parser.parse_args()
-    if arguments.what == "epoch":
-        measure_epochs(arguments.case, arguments.backend, arguments.rounds)
+    if arguments.backend is None:
+        for name in ("torch", "keras-tensorflow"):
+            subprocess.run([sys.executable, *sys.argv, "--backend", name], check=True)
+    elif arguments.what == "epoch":
+        measure_epochs(arguments.case, arguments.backend, arguments.numerics, arguments.rounds)
     elif arguments.what == "cell":
         measure_cells(arguments.case, arguments.backend, arguments.rounds, arguments.epochs)
     else:
