@@ -204,7 +204,7 @@ def _winner(rows: pd.DataFrame) -> str:
         elif outcomes == {"slower"}:
             won[str(fastest["reference"])] += 1
     if not won:
-        return "no clear difference"
+        return "not clear from these times"
     name, count = won.most_common(1)[0]
     if count == len(cases):
         return name
@@ -509,13 +509,13 @@ def _keras_3(results: Results) -> list[Finding]:
     if len(matched) and results.documented:
         cases = [tables.rows_of(own) for _, own in matched.groupby(CASE, sort=False)]
         cases.sort(key=lambda rows: -max(abs(row["difference"]) for row in rows))
-        found += map(_with_keras_3, cases[:MOST_NAMED])
+        found += [_with_keras_3(rows, results) for rows in cases[:MOST_NAMED]]
     elif found:
         found.append(Finding("What that does to accuracies: not run", "`bench run --numerics matched` measures it."))
     return found
 
 
-def _with_keras_3(rows: Sequence[Mapping[Any, Any]]) -> Finding:
+def _with_keras_3(rows: Sequence[Mapping[Any, Any]], results: Results) -> Finding:
     """Return what the formulas of today's Keras make of one case under every backend."""
     first = rows[0]
     measured = _shared(
@@ -528,7 +528,8 @@ def _with_keras_3(rows: Sequence[Mapping[Any, Any]]) -> Finding:
     )
     printed = f" Documented: {_percent(first['documented'])}." if first["documented"] is not None else ""
     text = f"{'; '.join(measured)}.{printed}"
-    return Finding(f"{_name(first)} with Keras 3's formulas", text, (("accuracy", "accuracy.md"),))
+    see = results.explanation(first["suite"], first["case"]) or (("accuracy", "accuracy.md"),)
+    return Finding(f"{_name(first)} with Keras 3's formulas", text, see)
 
 
 def _native(results: Results) -> list[Finding]:
@@ -547,7 +548,8 @@ def _native(results: Results) -> list[Finding]:
         text += f"; not told from 0: {', '.join(rest)}" if parts and rest else ""
         seeds = min(int(row["n"]) for row in rows)
         lead = f"{_name(rows[0])} under {rows[0]['backend']}"
-        found.append(Finding(lead, f"{text} ({_count(seeds, 'paired seed')} or more).", (("accuracy", "accuracy.md"),)))
+        see = results.explanation(rows[0]["suite"], rows[0]["case"]) or (("accuracy", "accuracy.md"),)
+        found.append(Finding(lead, f"{text} ({_count(seeds, 'paired seed')} or more).", see))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from bench.cell import Cell
 from bench.errors import UsageError
 from bench.history import SEGMENT, Change, Series
 from bench.quantities import Quantity
@@ -55,38 +56,47 @@ def draw(found: Sequence[Series], quantity: Quantity, path: Path) -> None:
         raise UsageError(f"--out {path}: the ending says how to draw; use .svg, .png or .pdf")
     if len(found) > MOST_DRAWN:
         raise UsageError(f"{len(found)} series are too many for one drawing, at most {MOST_DRAWN}; narrow the PATTERN")
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.0, 2.6 * len(found)), layout="constrained")
-    panels = figure.subplots(len(found), 1, squeeze=False)[:, 0]
-    for axes, one in zip(panels, found, strict=True):
-        values = [point.value for point in one.points]
-        axes.plot(range(len(values)), values, "o-", color="#4c72b0", linewidth=0.8, markersize=4)
-        for change in one.changes:
-            axes.axvline(change.at - 0.5, color="#c44e52", linewidth=1, linestyle="--")
-            axes.annotate(
-                f"{one.points[change.at].commit}{_percent(change)}",
-                (change.at - 0.5, 1.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(3, -10),
-                textcoords="offset points",
-                fontsize=7,
-                color="#c44e52",
+    from bench.report.style import DPI, VERMILLION, WIDTH, colour, ink, marker, metadata, style
+
+    with style("light"):
+        figure = Figure(figsize=(WIDTH, 2.6 * len(found)), layout="constrained")
+        panels = figure.subplots(len(found), 1, squeeze=False)[:, 0]
+        for axes, one in zip(panels, found, strict=True):
+            values = [point.value for point in one.points]
+            backend = Cell.parse(f"{one.cell}#0").backend
+            axes.plot(
+                range(len(values)),
+                values,
+                marker(backend),
+                ls="-",
+                lw=0.8,
+                color=colour(backend, "light"),
+                markersize=4,
             )
-        axes.set_title(f"{_plain(one.cell)} ({one.profile}) on {_plain(one.machine)}", fontsize=8, loc="left")
-        axes.set_ylabel(f"{quantity.title}{f', {quantity.unit}' if quantity.unit else ''}", fontsize=8)
-        axes.set_xticks(
-            range(len(values)),
-            [_plain(f"{point.run}\n{point.commit}") for point in one.points],
-            fontsize=6,
-            rotation=90 if len(values) > 8 else 0,
-        )
-        axes.margins(y=0.2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Without a date the same history gives the same file.
-    with mpl.rc_context({"svg.hashsalt": "twinbench", "svg.fonttype": "none"}):
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=150)
+            for change in one.changes:
+                axes.axvline(change.at - 0.5, color=VERMILLION, linewidth=1, linestyle="--")
+                axes.annotate(
+                    f"{one.points[change.at].commit}{_percent(change)}",
+                    (change.at - 0.5, 1.0),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(3, -10),
+                    textcoords="offset points",
+                    fontsize=7.5,
+                    color=ink("light"),
+                )
+            axes.set_title(f"{_printable(one.cell)} ({one.profile}) on {_printable(one.machine)}", fontsize=8)
+            axes.set_ylabel(f"{quantity.title}{f', {quantity.unit}' if quantity.unit else ''}", fontsize=8)
+            axes.set_xticks(
+                range(len(values)),
+                [_printable(f"{point.run}\n{point.commit}") for point in one.points],
+                fontsize=6.5,
+                rotation=90 if len(values) > 8 else 0,
+            )
+            axes.margins(y=0.2)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata=metadata(path.suffix), dpi=DPI)
 
 
 def shown(value: float, quantity: Quantity) -> str:
@@ -108,11 +118,6 @@ def _percent(change: Change) -> str:
 
 def _what(change: Change) -> str:
     return f"changed there: {', '.join(change.what)}" if change.what else "nothing in the environment changed there"
-
-
-def _plain(text: str) -> str:
-    """Return `text` so that matplotlib does not read formulas into it."""
-    return _printable(text).replace("$", r"\$")
 
 
 def _printable(text: str) -> str:

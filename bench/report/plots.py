@@ -135,7 +135,7 @@ def _learning_curves(frame: pd.DataFrame, theme: Theme) -> Figure:
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("accuracy, %", fontsize=9)
     handles: list[Artist] = [Line2D([], [], color=ink(theme), ls=(0, (4, 1.5)), marker=".", label="document")]
-    handles += [Line2D([], [], color=colour(column, theme), label=column) for column in columns]
+    handles += [Line2D([], [], color=colour(column, theme), label=_printable(column)) for column in columns]
     handles.append(Patch(color=ink(theme), alpha=0.2, lw=0, label="range of seeds"))
     _legend(figure, handles)
     return figure
@@ -194,7 +194,12 @@ def _accuracy_against_time(frame: pd.DataFrame, theme: Theme) -> Figure:
 
 def _handle(column: str, theme: Theme) -> Line2D:
     shade = colour(column, theme)
-    return Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=column)
+    return Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=_printable(column))
+
+
+def _printable(text: str) -> str:
+    """Return `text` without control characters, which no SVG may hold; a backend's name may come from any file."""
+    return "".join(mark if mark.isprintable() else "?" for mark in text)
 
 
 def _architectures_of(axis: Axes, suite: str, rows: Sequence[dict[str, Any]], theme: Theme) -> None:
@@ -308,7 +313,7 @@ def _headline_kernels(results: Results) -> pd.DataFrame:
 
 
 def _speed(frame: pd.DataFrame, theme: Theme) -> Figure:
-    references = " or ".join(sorted(frame["reference"].unique()))
+    references = _printable(" or ".join(sorted(frame["reference"].unique())))
     return _factors(frame, theme, f"times as fast as {references} (seconds per epoch)")
 
 

@@ -35,10 +35,11 @@ def from_run(run: Run, records: Iterable[Record]) -> Source:
 
 
 def gather(sources: Sequence[Source], suites: Mapping[str, Suite], folder: Path, store: Path | None = None) -> Results:
-    """Return what a report into `folder` is made of: `sources`, and the proofs and reasons that lie in the folder."""
+    """Return what a report into `folder` is made of: `sources`, and proofs, reasons and explanations that lie there."""
     proofs = folder / PROOFS
     twins = parity.load(proofs) if proofs.is_file() else {}
-    return Results(tuple(sources), suites, store, twins, reasons.load(folder))
+    explained = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("explain-*.md")))
+    return Results(tuple(sources), suites, store, twins, reasons.load(folder), explained)
 
 
 def committed(folder: Path, suites: Mapping[str, Suite]) -> Results:

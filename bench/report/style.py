@@ -109,6 +109,7 @@ def style(theme: Theme) -> Iterator[None]:
         "lines.markersize": 5,
         "svg.fonttype": "none",  # text stays text: a third of the size, and it can be searched and read aloud
         "svg.hashsalt": "twinbench",
+        "text.parse_math": False,  # a dollar in a name begins no formula
     }
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -124,11 +125,15 @@ def save(
     paths = []
     for ending in formats:
         path = folder / f"{name}-{theme}.{ending}"
-        metadata: dict[str, Any] = {"Description": drawn} if drawn else {}
-        metadata |= {"Date": None} if ending == "svg" else {"Software": None}
-        figure.savefig(path, dpi=DPI, metadata=metadata)
+        figure.savefig(path, dpi=DPI, metadata=metadata(path.suffix, drawn))
         paths.append(path)
     return paths
+
+
+def metadata(suffix: str, drawn: str = "") -> dict[str, Any]:
+    """Return what a picture file of that ending says of itself: no date, so that the same drawing is the same file."""
+    silent = {".svg": "Date", ".png": "Software", ".pdf": "CreationDate"}[suffix]
+    return {silent: None} | ({"Description": drawn} if drawn else {})
 
 
 def digest(content: Any) -> str:

@@ -77,9 +77,10 @@ class Results:
 
     `store` is the path by which commands find the runs again, None where that is the default one. `twins` is what
     `bench parity` found of every (`suite/case`, backend, kernel); empty where it was not run. `reasons` says in a
-    sentence why the figures of a case, `suite/case`, deviate, and where that is shown (`bench.report.reasons`). A
-    record of the same cell, repeat and measure that started later replaces an earlier one. Raises `UsageError` for runs
-    that may not share a table, and for none at all.
+    sentence why the figures of a case, `suite/case`, deviate, and where that is shown (`bench.report.reasons`).
+    `explained` are the pages of `bench explain` that lie in the report's folder. A record of the same cell, repeat and
+    measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share a table, and for
+    none at all.
     """
 
     sources: tuple[Source, ...]
@@ -87,6 +88,7 @@ class Results:
     store: Path | None = None
     twins: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     reasons: Mapping[str, Link] = field(default_factory=dict)
+    explained: tuple[str, ...] = ()
     _frames: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -152,6 +154,11 @@ class Results:
             for row in variants
         }
         return next((mark for mark in ("not proven", "proven") if mark in marks), None)
+
+    def explanation(self, suite: str, case: str) -> tuple[Link, ...]:
+        """Return the link to the page of `bench explain` on a case, nothing where there is none."""
+        name = f"explain-{suite}-{case}.md"
+        return tuple(("explained", page) for page in self.explained if page.rpartition("/")[2] == name)
 
     @property
     def timing_environment(self) -> Mapping[str, Any]:

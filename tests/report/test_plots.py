@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -187,6 +188,19 @@ def test_a_picture_is_the_same_bytes_each_time_and_names_what_it_shows(full: Res
     assert not re.search(r"20\d\d-\d\d-\d\d", one[0].read_text()), "no date"
     assert plots.is_fresh(speed, full, tmp_path / "a")
     assert not plots.is_fresh(speed, full, tmp_path / "c")
+
+
+def test_names_from_a_file_are_shown_as_text_and_break_no_picture(
+    record: Maker, results: Gather, tmp_path: Path
+) -> None:
+    hostile = "<script>alert(1)</script> $x^2$ \x1b[2J&"
+    records = [
+        record(name("flat-0", "keras-tensorflow"), test=0.7, epoch_seconds=[9, 4, 4]),
+        record(name("flat-0", "torch"), test=0.7, epoch_seconds=[9, 2, 2]).model_copy(update={"backend": hostile}),
+    ]
+    for path in plots.draw(plot("speed"), results([SUITE], records), tmp_path, ("svg",)):
+        text = " ".join(ElementTree.fromstring(path.read_text()).itertext())
+        assert "<script>alert(1)</script> $x^2$ ?[2J&" in text
 
 
 def test_what_is_drawn_is_told_by_its_digits_and_not_by_those_behind_the_eighth() -> None:
