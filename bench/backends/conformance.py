@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Build, Dtype, Network, backend, best_kernel
+from bench.backends.base import Arrays, Build, Dtype, Network, backend, best_kernel, differences, native
 from bench.errors import BenchError, Unavailable
 from bench.model import Model, resolve
 from bench.spec import (
@@ -47,6 +47,8 @@ from bench.weights import initial
 WORDS, LENGTH, BATCH = 30, 7, 4
 TOLERANCE: dict[Dtype, float] = {"float64": 1e-6, "float32": 2e-2}
 """Relative; a central difference of step h errs by h^2 and by rounding/h: at best about eps^(2/3), 4e-11 and 2e-5."""
+NATIVE = "dense"
+"""The model on which native numerics are checked."""
 STEP: dict[Dtype, float] = {"float64": 1e-5, "float32": 3e-3}
 
 
@@ -144,9 +146,11 @@ def verify(name: str, models: tuple[str, ...] = tuple(STACKS)) -> Iterator[str]:
             for rule in RULES:
                 rule(checked)
             yield f"{model_name}, {kernel}, {checked.dtype}: {len(RULES)} rules hold"
+        if model_name == NATIVE and differences(info, model):
+            yield f"{model_name}, native: {native_numerics_follow_the_seed(name, build)} follow the seed"
 
 
-def model_of(name: str) -> Model:
+def model_of(name: str, numerics: str = "documented") -> Model:
     """Return one of `STACKS` as a model: Adam with today's Keras formulas, RMSprop with the documents'."""
     optimizer, layers = STACKS[name]
     case = Case(
@@ -156,7 +160,7 @@ def model_of(name: str) -> Model:
         training=Training("adam" if optimizer == "adam" else "rmsprop", epochs=1, batch_size=BATCH),
     )
     era = KERAS_3 if optimizer == "adam" else KERAS_2_0
-    return resolve(Suite("conformance", "none", "Conformance", era, (case,)), case, "documented")
+    return resolve(Suite("conformance", "none", "Conformance", era, (case,)), case, numerics)
 
 
 def subject(name: str, build: Build, model_name: str, kernel: Kernel) -> Subject:
@@ -199,6 +203,35 @@ def refuses_what_it_cannot_run(name: str, build: Build) -> None:
         except Unavailable:
             continue
         raise Violation(f"{name}, model {model_name!r}: kernel {kernel!r}: expected Unavailable, found a network")
+
+
+def native_numerics_follow_the_seed(name: str, build: Build) -> str:
+    """Require initial weights, and those after an epoch, to be the same for one seed, and others for another.
+
+    Return the differences that were checked; only own initialisers and own shuffling depend on the seed.
+    """
+    model = native(backend(name), model_of(NATIVE, "native"))
+    kernel = best_kernel(backend(name), model, "cpu")
+    trained = []
+    for seed in (1, 1, 2):
+        network = build(model, kernel, "cpu")
+        network.set_weights(initial(model, "conformance", 0))
+        network.initialize(seed)
+        start = network.get_weights()[0]
+        x = stream("conformance", "native").randint(1, WORDS, (2 * BATCH + 1, LENGTH)).astype(np.int32)
+        y = (np.arange(len(x)) % 2).astype(np.float32)
+        network.train_epoch(x, y, np.arange(len(x), dtype=np.intp), None)
+        trained.append((start, network.get_weights()[0]))
+    drawn = {"initial": {"init"}, "trained": {"init", "order"}}
+    for (when, names), (one, again, other) in zip(drawn.items(), zip(*trained, strict=True), strict=True):
+        seeded = bool(names & model.differences)
+        for seed, found, same in ((1, again, True), (2, other, not seeded)):
+            if np.array_equal(one, found) != same:
+                raise Violation(
+                    f"{name}, model {NATIVE!r}: {when} native weights of seed {seed} beside those of seed 1: "
+                    f"expected {'the same' if same else 'others'}, found {'others' if same else 'the same'}"
+                )
+    return ", ".join(sorted(model.differences))
 
 
 def counts_parameters(checked: Subject) -> None:

@@ -21,8 +21,9 @@ from bench.backends.torch import build as build_torch  # noqa: E402
 
 def test_torch_conforms() -> None:
     lines = list(verify("torch"))
-    assert len(lines) == len(STACKS) + 3  # three have two kernels
-    assert all(line.endswith(f"float64: {len(RULES)} rules hold") for line in lines)
+    native = "dense, native: init, loss, optimizer, order follow the seed"
+    assert [line for line in lines if not line.endswith(f"float64: {len(RULES)} rules hold")] == [native]
+    assert len(lines) == len(STACKS) + 3 + 1  # three have two kernels
 
 
 @pytest.mark.slow
@@ -30,7 +31,10 @@ def test_torch_conforms() -> None:
 def test_keras_conforms(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorflow")
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    assert list(verify("keras-tensorflow", ("dense",))) == [f"dense, none, float64: {len(RULES)} rules hold"]
+    assert list(verify("keras-tensorflow", ("dense",))) == [
+        f"dense, none, float64: {len(RULES)} rules hold",
+        "dense, native: embedding-gradient, init, loss, order follow the seed",
+    ]
 
 
 class WrongCounts(TorchNetwork):
@@ -127,6 +131,28 @@ def test_a_backend_must_refuse_a_kernel_that_does_not_fit() -> None:
     with pytest.raises(Violation, match="expected Unavailable"):
         conformance.refuses_what_it_cannot_run("wrong", accepts_all)
     conformance.refuses_what_it_cannot_run("torch", build_torch)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda network, seed: torch.manual_seed(0), "initial native weights of seed 2 .*: expected others, found the"),
+        (
+            lambda network, seed: TorchNetwork.initialize(network, torch.seed()),
+            "of seed 1 .*: expected the same, found",
+        ),
+    ],
+)
+def test_native_numerics_must_follow_the_seed(wrong: Callable[..., Any], message: str) -> None:
+    class Wrong(TorchNetwork):
+        def initialize(self, seed: int) -> None:
+            wrong(self, seed)
+
+    def build(model: Any, kernel: Any, device: Any, dtype: Any = "float32") -> Any:
+        return Wrong(model, kernel, device)
+
+    with pytest.raises(Violation, match=message):
+        conformance.native_numerics_follow_the_seed("torch", build)
 
 
 def test_a_backend_without_float64_is_checked_in_float32() -> None:
