@@ -94,7 +94,7 @@ def _table(effects: Sequence[Effect], explained: Explained) -> str:
                 "" if reference else _change(effect.loss, 4),
                 _level(effect.epoch.level, 2),
                 "" if reference else _change(effect.epoch, 2),
-                f"{effect.accuracy.change.n} of {explained.seeds}",
+                f"{effect.accuracy.change.n} of {max(effect.accuracy.change.n, explained.seeds)}",
             ]
         )
     return table([plain(header) for header in headers], rows, left=(0, 3))
