@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import platform
 import re
 import shlex
 import shutil
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 import nox
 from packaging.requirements import Requirement
@@ -23,6 +28,16 @@ nox.options.sessions = ["tests", "lint"]
 
 REPORTS = Path("reports/local")
 TABLES = ("parameters.md", "timing.md", "accuracy.md")
+TELLING = (
+    "imdb-rnn/birnn",  # both directions, SimpleRNN
+    "movie-reviews/gru",  # reset_after=False, Keras 2's hard_sigmoid
+    "movie-reviews/modified-lstm",  # dropout of inputs and states, masks per gate
+    "text-networks/multi-hot-dense",
+    "text-networks/lstm-16",  # fused and generic
+    "word-embeddings/embedding-conv1d",
+    "word-embeddings/glove-200",  # frozen weights
+)
+"""Cases that hold every kind of layer, and every difference that `docs/parity.md` lists, between them."""
 NOT_ALL_OK = 3  # `bench run` measured, but some cells did not end ok: the tables say which
 
 
@@ -42,6 +57,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(python=False, tags=["check"])
+def parity(session: nox.Session) -> None:
+    """Prove in a minute that both frameworks train the same: five steps, a case for every kind of layer."""
+    arguments = session.posargs or ["--short", "--out=build/parity", *TELLING]
+    leave(bench_command(session, "parity", *arguments))
+
+
+@nox.session(python=False, tags=["check"])
 def docs(session: nox.Session) -> None:
     """Build the documentation site, build/site; a broken link is an error."""
     python = environment(session)
@@ -53,13 +75,55 @@ def docs(session: nox.Session) -> None:
 @nox.session(python=False, tags=["measure"])
 def bench(session: nox.Session) -> None:
     """Run the quick profile of every case under Keras and PyTorch, then write and print the tables."""
-    run_and_report(session, *session.posargs)
+    leave(run_and_report(session, *session.posargs))
 
 
 @nox.session(name="bench-gpu", python=False, tags=["measure"])
 def bench_gpu(session: nox.Session) -> None:
-    """Do the same on a CUDA device."""
-    run_and_report(session, "--device", "cuda", *session.posargs)
+    """Run every installed backend with both kernels on a GPU and report under reports/GPU; exit code 3 without one."""
+    found = doctor(session)
+    usable = gpu_backends(found)
+    if not usable:
+        leave(NOT_ALL_OK)
+        return
+    told = asked_for(session.posargs)
+    arguments = ["--device=cuda", *session.posargs]
+    arguments += [] if told.backend else [f"--backend={name}" for name in usable]
+    arguments += [] if told.kernel else ["--kernel=fused", "--kernel=generic", "--kernel=none"]
+    arguments += [] if told.measure else ["--measure=all"]
+    run = told.resume or told.name or time.strftime("gpu-%Y-%m-%d-%H%M%S")
+    arguments += [] if told.resume or told.name else [f"--name={run}"]
+    # Results on the embedded corpus never stand beside documented figures.
+    folder = Path("reports", slug(found["machine"]["gpus"][0]["name"]), *(["quick"] if told.profile == "quick" else []))
+    ended = run_and_report(session, *arguments, reports=folder, tables=(*TABLES, "kernels.md"))
+    if ended in (0, NOT_ALL_OK) and not told.dry_run:
+        file = folder / "results" / f"{run}.json"
+        store = [f"--store={told.store}"] if told.store else []
+        ended = bench_command(session, "export", run, *store, f"--out={file}") or ended
+    leave(ended)
+
+
+def doctor(session: nox.Session) -> dict[str, Any]:
+    """Return what `bench doctor` finds: which backends can use the GPU, what each says, what the GPU is called."""
+    with TemporaryFile("w+") as answer:
+        command = [environment(session), "-m", "bench", "doctor", "--json"]
+        # 3: a check failed, a full disk say; the run will say so where it matters.
+        session.run(*command, stdout=answer, success_codes=[0, NOT_ALL_OK])
+        answer.seek(0)
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def gpu_backends(found: dict[str, Any]) -> list[str]:
+    """Say how each backend stands with the GPU, and return those that can use it."""
+    for one in found["backends"]:
+        print(f"{one['backend']}: {one['devices']['cuda'] or 'trains on the GPU'}", file=sys.stderr)
+    return [one["backend"] for one in found["backends"] if one["devices"]["cuda"] is None]
+
+
+def slug(name: str) -> str:
+    """Return the name of a folder for a machine: `NVIDIA H100 80GB HBM3` is `nvidia-h100-80gb-hbm3`."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "gpu"
 
 
 @nox.session(name="bench-steps", python=False, tags=["measure"])
@@ -106,30 +170,40 @@ def report(session: nox.Session) -> None:
     leave(bench_command(session, "report", "--index", "reports", *session.posargs))
 
 
-def run_and_report(session: nox.Session, *arguments: str) -> None:
-    """Run cells, report what ended, print the tables, and leave with the exit code of `bench run`."""
+def run_and_report(
+    session: nox.Session, *arguments: str, reports: Path = REPORTS, tables: Sequence[str] = TABLES
+) -> int:
+    """Run cells, report what ended, print the tables, and return the exit code of `bench run`."""
     ran = bench_command(session, "run", *arguments)
     if ran not in (0, NOT_ALL_OK) or {"--dry-run", "--help", "-h"} & set(arguments):
-        leave(ran)
-        return
-    reported = bench_command(session, "report", "--out", str(REPORTS), *for_report(arguments))
+        return ran
+    reported = bench_command(session, "report", "--out", str(reports), *for_report(arguments))
     if reported == 0:
-        print(*((REPORTS / name).read_text() for name in TABLES), sep="\n")
-        session.log(f"the tables and an index, README.md, lie in {REPORTS}")
-    leave(reported or ran)
+        print(*((reports / name).read_text() for name in tables), sep="\n")
+        session.log(f"the tables and an index, README.md, lie in {reports}")
+    return reported or ran
 
 
-def for_report(arguments: tuple[str, ...]) -> list[str]:
-    """Return those arguments of `bench run` that `bench report` needs too: the run gone on with, store, suites."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--resume")
-    parser.add_argument("--store")
-    parser.add_argument("--suites", action="append", default=[])
-    told, _ = parser.parse_known_args(arguments)
+def for_report(arguments: Sequence[str]) -> list[str]:
+    """Return those arguments of `bench run` that `bench report` needs too: the run, by its name, store, suites."""
+    told = asked_for(arguments)
     options = [f"--suites={path}" for path in told.suites]
-    if told.store:
-        options.append(f"--store={told.store}")
-    return [*options, told.resume] if told.resume else options
+    options += [f"--store={told.store}"] if told.store else []
+    run = told.resume or told.name
+    return [*options, run] if run else options
+
+
+def asked_for(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return those options among arguments of `bench run` that a session has to know of."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("--resume", "--name", "--store", "--measure"):
+        parser.add_argument(name)
+    parser.add_argument("--profile", default="quick")
+    for name in ("--suites", "--backend", "--kernel"):
+        parser.add_argument(name, action="append", default=[])
+    for name in ("--dry-run", "--help", "-h"):
+        parser.add_argument(name, action="store_true", dest="dry_run")
+    return parser.parse_known_args(arguments)[0]
 
 
 def bench_command(session: nox.Session, *arguments: str) -> int:
@@ -158,7 +232,7 @@ def environment(session: nox.Session, extras: str = "", instead: str = "") -> st
     home = session.cache_dir.parent / name
     python = str(home / ("Scripts/python.exe" if platform.system() == "Windows" else "bin/python"))
     every, *more = frameworks()
-    more = [one for one in more if "tensorflow" in (extras or every)]
+    more = [one for one in more if one.partition("[")[0] in (extras or every)]
     packages = ["--editable", f".[{extras or every + ',dev'}]", *more, *shlex.split(instead)]
     kind = shlex.join([sys.version, *packages])
     pins = [
@@ -197,6 +271,6 @@ def touched(requirements: str) -> str:
 def frameworks() -> tuple[str, ...]:
     """Return the extras that hold this machine's builds of the frameworks, then what they need besides."""
     if shutil.which("nvidia-smi"):
-        return ("tensorflow,torch", "tensorflow[and-cuda]")
+        return ("tensorflow,torch,jax", "tensorflow[and-cuda]", "jax[cuda12]")
     has_cpu_build = platform.machine() in ("x86_64", "AMD64") and platform.system() in ("Linux", "Windows")
     return ("tensorflow-cpu,torch" if has_cpu_build else "tensorflow,torch",)

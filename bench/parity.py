@@ -370,8 +370,10 @@ def _largest(value: Any, other: Any) -> float:
         return np.inf
     if not value.size:
         return 0.0
-    difference = float(np.max(np.abs(np.subtract(value, other, dtype=np.float64))))
-    return np.inf if np.isnan(difference) else difference
+    difference = np.subtract(value, other, dtype=np.float64)
+    # Twice as fast as the maximum of absolute values, which would be an array more; proofs spend their time here.
+    largest = max(float(difference.max()), -float(difference.min()))
+    return np.inf if np.isnan(largest) else largest
 
 
 # --- proof -------------------------------------------------------------------------------------------------------

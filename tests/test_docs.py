@@ -39,7 +39,10 @@ BY_HAND = "by hand"
 ELSEWHERE = {
     r"pipx run nox -s bench": ("an installation of minutes, 74 cells", ".ci/run"),
     r"nox -s tests": ("this test suite", ".ci/run"),
-    r"nox -s bench-gpu": ("needs a GPU", BY_HAND),
+    r"nox -s bench-gpu( -- .*)?": ("needs a GPU", "tests/test_noxfile.py"),
+    r"python -m bench run --device cuda .*": ("needs a GPU", BY_HAND),
+    r"bench doctor": ("starts every framework", "tests/commands/test_doctor.py"),
+    r"nox -s parity": ("starts two frameworks, a minute", ".ci/run"),
     r"pip install -c constraints\.txt -e .*": ("an installation of minutes", ".ci/run"),
     r"pip install --no-deps --editable \./my-backend": ("an installation", "tests/commands/test_new.py"),
     r"bench doctor --backend my-backend": ("needs that installation", "tests/commands/test_new.py"),
