@@ -227,6 +227,18 @@ BACKENDS = {
             packs=True,
             native=frozenset({"init", "optimizer", "bias", "loss", "order"}),
         ),
+        BackendInfo(
+            "torch-compile",
+            "bench.backends.torch_compile",
+            ("torch",),
+            "torch",
+            fused_cpu=RECURRENT,
+            fused_cuda=RECURRENT,
+            packs=True,
+            # A pool of compiling processes costs more than it saves here, and every one of them imports torch.
+            environment=(("TORCHINDUCTOR_COMPILE_THREADS", "1"),),
+            native=frozenset({"init", "optimizer", "bias", "loss", "order"}),
+        ),
     )
 }
 

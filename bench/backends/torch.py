@@ -23,7 +23,7 @@ from bench.backends.base import (
     check_kernel,
 )
 from bench.backends.torch_device import prepare
-from bench.backends.torch_layers import make
+from bench.backends.torch_layers import GenericRecurrent, RecurrentLayer, make
 from bench.backends.torch_native import TorchOptimizer, probability_loss, shuffled
 from bench.backends.torch_optimizers import KerasAdam, KerasRMSprop
 from bench.backends.torch_trace import trace_steps
@@ -38,10 +38,13 @@ EVALUATION_ROWS = 1024
 class TorchNetwork:
     """A torch model that fulfils `bench.backends.base.Network`."""
 
+    generic: type[RecurrentLayer] = GenericRecurrent
+    """What a recurrent layer becomes that is not fused."""
+
     def __init__(self, model: Model, kernel: Kernel, device: Device, dtype: torch.dtype = torch.float32) -> None:
         self._model = model
         self._device, self._dtype = torch.device(device), dtype
-        self._layers = [make(built, kernel).to(self._device, dtype) for built in model.layers]
+        self._layers = [make(built, kernel, self.generic).to(self._device, dtype) for built in model.layers]
         self._trained = [tensor for layer in self._layers if layer.trainable for tensor in layer.tensors]
         self._optimizer = _optimizer(model, self._trained)
         self._loss = probability_loss if "loss" in model.differences else binary_cross_entropy_with_logits

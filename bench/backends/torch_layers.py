@@ -28,6 +28,7 @@ from bench.spec import (
     Dropout,
     Embedding,
     Flatten,
+    Gates,
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
     Kernel,
@@ -276,17 +277,27 @@ class GenericRecurrent(RecurrentLayer):
             drop_input = _swap_last_gates(drop_input)
             drop_state = _swap_last_gates(drop_state)
         z = _project(x, kernel, self._input_bias(bias), drop_input)
+        state_bias = bias[1] if isinstance(self.spec, GRU) and self.spec.reset_after else None
+        return self.recurrence(z, recurrent_kernel, state_bias, drop_state, valid)
+
+    def recurrence(
+        self, z: Tensor, weight: Tensor, bias: Tensor | None, drop: Tensor | None, valid: Tensor | None
+    ) -> Tensor:
+        """Return the states from projected inputs z (time, rows, columns); shapes as in `torch_recurrence`."""
         sequences = self.spec.return_sequences
         match self.spec:
             case SimpleRNN():
-                return recurrence.simple_rnn(z, recurrent_kernel, drop_state, valid, sequences)
+                return recurrence.simple_rnn(z, weight, drop, valid, sequences)
             case LSTM():
-                gates = self.spec.recurrent_activation or "sigmoid"
-                return recurrence.lstm(z, recurrent_kernel, drop_state, valid, gates, sequences)
+                return recurrence.lstm(z, weight, drop, valid, self.gates, sequences)
             case GRU():
-                gates = self.spec.recurrent_activation or "sigmoid"
-                state_bias = bias[1] if self.spec.reset_after else None
-                return recurrence.gru(z, recurrent_kernel, state_bias, drop_state, valid, gates, sequences)
+                return recurrence.gru(z, weight, bias, drop, valid, self.gates, sequences)
+
+    @property
+    def gates(self) -> Gates:
+        """Return the gate function of an LSTM or a GRU."""
+        assert not isinstance(self.spec, SimpleRNN)
+        return self.spec.recurrent_activation or "sigmoid"
 
     def _input_bias(self, bias: Tensor) -> Tensor:
         """Return what is added to the projected input: of a GRU the first bias, as its second one is reset."""
@@ -430,9 +441,9 @@ class BidirectionalLayer(Layer):
         return [*self.forward_layer.from_keras(values[:half]), *self.backward_layer.from_keras(values[half:])]
 
 
-def make(built: BuiltLayer, kernel: Kernel) -> Layer:
-    """Return the torch layer of a built layer."""
-    recurrent = FusedRecurrent if kernel == "fused" else GenericRecurrent
+def make(built: BuiltLayer, kernel: Kernel, generic: type[RecurrentLayer] = GenericRecurrent) -> Layer:
+    """Return the torch layer of a built layer; `generic` is what a recurrent one becomes unless `kernel` is fused."""
+    recurrent = FusedRecurrent if kernel == "fused" else generic
     layer = built.layer
     match layer:
         case Embedding():

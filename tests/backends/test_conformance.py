@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +13,8 @@ import numpy as np
 import pytest
 
 from bench.backends import conformance
-from bench.backends.conformance import RULES, STACKS, Violation, subject, verify
+from bench.backends.base import backend
+from bench.backends.conformance import RULES, STACKS, Violation, model_of, subject, verify
 from bench.errors import Unavailable
 
 torch = pytest.importorskip("torch")
@@ -35,6 +39,25 @@ def test_keras_conforms(monkeypatch: pytest.MonkeyPatch) -> None:
         f"dense, none, float64: {len(RULES)} rules hold",
         "dense, native: embedding-gradient, init, loss, order follow the seed",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "model"), [("keras-jax", "dense"), ("keras-torch", "packed")])
+def test_keras_conforms_on_its_other_engines_and_loads_no_other(name: str, model: str) -> None:
+    info = backend(name)
+    if info.missing():
+        pytest.skip(str(info.missing()))
+    # A process has one engine.
+    program = f"""import sys
+from bench.backends.conformance import verify
+print(list(verify({name!r}, ({model!r},))))
+print([each for each in ("tensorflow", "jax", "torch") if sys.modules.get(each)])"""
+    environment = {**os.environ, **dict(info.environment)}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    kernel = "generic" if model_of(model).recurrent else "none"
+    expected = [f"{model}, {kernel}, float64: {len(RULES)} rules hold"], [name.removeprefix("keras-")]
+    assert ended.stdout.splitlines()[-2:] == [str(each) for each in expected]
 
 
 class WrongCounts(TorchNetwork):
