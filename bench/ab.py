@@ -60,9 +60,9 @@ def common(base: Side, candidate: Side) -> tuple[list[PlannedCell], list[LeftOut
     return cells, left_out
 
 
-def telling(catalog: Catalog) -> tuple[str, ...]:
-    """Return the names of the cases that the suites mark as telling: what a pull request is compared on."""
-    return tuple(f"{suite.name}/{case.name}" for suite, case in catalog.cases() if case.telling)
+def telling(catalog: Catalog) -> list[str]:
+    """Return the cells, as patterns, that the suites mark as telling: what a pull request is compared on."""
+    return [f"{suite.name}/{case.name}@{name}" for suite, case in catalog.cases() for name in case.telling]
 
 
 def margins(catalog: Catalog) -> dict[str, float]:

@@ -370,9 +370,9 @@ class Requires:
 class Case:
     """One documented configuration: data, architecture, training protocol, documented figures, notes.
 
-    `ours` says which parts the document leaves open and this project chose. `telling` marks the few cases that a pull
-    request is compared on (`bench ab` without patterns). `margin` is the relative slowdown that comparisons let pass
-    for this case (0.05: 5 %), where the machine's own is not right for it.
+    `ours` says which parts the document leaves open and this project chose. `telling` names the backends under which
+    this case is what a pull request is compared on (`bench ab` without patterns). `margin` is the relative slowdown
+    that comparisons let pass for this case (0.05: 5 %), where the machine's own is not right for it.
     """
 
     name: Name
@@ -383,7 +383,7 @@ class Case:
     notes: tuple[str, ...] = ()
     ours: str | None = None
     requires: Requires | None = None
-    telling: bool = False
+    telling: tuple[str, ...] = ()
     margin: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")

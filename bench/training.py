@@ -26,7 +26,9 @@ from bench.streams import stream
 TIMED_EPOCHS = 3
 TIMED_SECONDS = 2.0
 MOST_TIMED_EPOCHS = 30
-"""A timing-only cell trains one warm-up epoch, then at least 3 epochs and 2 seconds, at most 30 epochs."""
+"""A timing-only cell trains one warm-up epoch, then at least 3 epochs and 2 seconds, at most 30 epochs; a brief one
+trains one epoch after it.
+"""
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ def train(
     *,
     measure: Measure,
     on_epoch: Callable[[Progress], None],
+    brief: bool = False,
 ) -> Trained:
     """Train `network` (weights already loaded) as the case documents it, and score it.
 
@@ -188,7 +191,7 @@ def train(
     checkpoint = _Checkpoint(case.training.checkpoint) if case.training.checkpoint and not only_timing else None
     epochs: list[EpochScore] = []
     steps = -(-len(rows.rows) // model.batch_size)
-    limit = MOST_TIMED_EPOCHS if only_timing else case.training.epochs
+    limit = (2 if brief else MOST_TIMED_EPOCHS) if only_timing else case.training.epochs
     for number in range(1, limit + 1):
         # Under native `order` the framework shuffles by itself.
         indices = rows.rows if "order" in model.differences else order(name, seed, number, rows.rows)

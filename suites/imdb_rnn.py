@@ -157,7 +157,7 @@ SUITE = Suite(
                 ),
                 test=Score(0.4555453841686249, 0.791),
             ),
-            telling=True,
+            telling=("keras-tensorflow", "torch"),
         ),
         Case(
             "lstm-cudnn",

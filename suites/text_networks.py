@@ -197,7 +197,7 @@ SUITE = Suite(
             documented=Documented(test=Score(0.4360, 0.8044), evaluate_step_ms=7, unjudged=NOT_PRINTED),
             notes=(NOT_PRINTED,),
             ours=NEIGHBOURS,
-            telling=True,
+            telling=("torch",),
         ),
     ),
 )

@@ -124,7 +124,7 @@ SUITE = Suite(
             training=SPLIT,
             notes=("The document names this as option 3 (add a 1D convolutional layer) and does not run it.",),
             ours=("Conv1D(32, 7, relu) and GlobalMaxPooling1D, and training as in embedding-flatten-dense"),
-            telling=True,
+            telling=("torch",),
         ),
         Case(
             "glove-200",

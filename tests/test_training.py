@@ -82,14 +82,15 @@ class Scripted:
         pass
 
 
-def run(script, bad=None, data=None, measure="accuracy", **training):
+def run(script, bad=None, data=None, measure="accuracy", brief=False, **training):
     case = case_of(**training)
     data = data or dataset_of(validation=10)
     network = Scripted(script, bad)
     parts = [piece for piece in (data.train, data.validation, data.test) if piece]
     network.labels_of = {len(piece): piece.y for piece in parts}
     seen = []
-    trained = train(network, case, model_of(case), data, "suite/case", 0, measure=measure, on_epoch=seen.append)
+    options = {"measure": measure, "brief": brief, "on_epoch": seen.append}
+    trained = train(network, case, model_of(case), data, "suite/case", 0, **options)
     return network, trained, seen
 
 
@@ -262,6 +263,11 @@ def test_timing_evaluates_nothing_and_does_not_stop_early():
     assert trained.metrics.last is None
     assert all(epoch.val_loss is None for epoch in trained.metrics.epochs)
     assert len(trained.epoch_seconds) == len(network.epochs) > 3
+
+
+def test_brief_timing_trains_one_steady_epoch():
+    network, trained, _ = run([], measure="timing", brief=True)
+    assert len(trained.epoch_seconds) == len(network.epochs) == 2
 
 
 def test_monitoring_without_a_validation_set_is_an_error():

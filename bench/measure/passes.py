@@ -32,7 +32,15 @@ class Passes(NamedTuple):
     memory: dict[str, float]
 
 
-def timing_passes(network: Network, case: Case, model: Model, dataset: Dataset, name: str, seed: int) -> Passes:
+def timing_passes(
+    network: Network,
+    case: Case,
+    model: Model,
+    dataset: Dataset,
+    name: str,
+    seed: int,
+    efforts: steps.Efforts,
+) -> Passes:
     """Time a network that has never been called, on the rows that the case trains on.
 
     Both shapes of batch are warmed: the full one and, where the rows do not come out even, the partial last one.
@@ -53,9 +61,10 @@ def timing_passes(network: Network, case: Case, model: Model, dataset: Dataset, 
     shapes = [partial(train, chosen) for chosen in (rows[:full], left_over) if len(chosen)]
     with no_garbage_collection():
         cold = steps.cold(shapes, clock)
-        windows = steps.windows(train_steps, clock)
+        windows = steps.windows(train_steps, clock, efforts.steps)
         feeding = _input(part, rows, masks, full)
-        single, batch = _latency(network, part, clock), _batch_seconds(network, part, rows[:full], clock)
+        single = _latency(network, part, clock, efforts.latency)
+        batch = _batch_seconds(network, part, rows[:full], clock, efforts.throughput)
     peaks = _peaks(network, [partial(train_steps, 2), *shapes[1:]])
     timing = {
         "first_step": cold.first_step,
@@ -83,22 +92,22 @@ def _input(part: Part, rows: Rows, masks: MaskSource | None, size: int) -> float
     return median(steps.samples(make, Clock(lambda: None), steps.INPUT)) / INPUT_STEPS
 
 
-def _latency(network: Network, part: Part, clock: Clock) -> list[float]:
+def _latency(network: Network, part: Part, clock: Clock, effort: steps.Effort) -> list[float]:
     """Return raw seconds of inferences of one row, one after another, once that shape is warmed up."""
-    rows = itertools.cycle([part.x[np.array([row])] for row in range(min(len(part), steps.LATENCY.most))])
+    rows = itertools.cycle([part.x[np.array([row])] for row in range(min(len(part), effort.most))])
 
     def infer() -> None:
         network.logits(next(rows))
 
     steps.samples(infer, clock, steps.STEADY)
-    return steps.samples(infer, clock, steps.LATENCY)
+    return steps.samples(infer, clock, effort)
 
 
-def _batch_seconds(network: Network, part: Part, rows: Rows, clock: Clock) -> float:
+def _batch_seconds(network: Network, part: Part, rows: Rows, clock: Clock, effort: steps.Effort) -> float:
     """Return the median seconds of the inference of a batch."""
     infer = partial(network.logits, part.x[rows])
     steps.samples(infer, clock, steps.STEADY)
-    return median(steps.samples(infer, clock, steps.THROUGHPUT))
+    return median(steps.samples(infer, clock, effort))
 
 
 def _peaks(network: Network, actions: Sequence[Callable[[], object]]) -> dict[str, float]:

@@ -33,6 +33,20 @@ THROUGHPUT = Effort(most=20, least=3, seconds=1.5)
 INPUT = Effort(most=5, least=1, seconds=0.5)
 STEADY = Effort(most=3, least=1, seconds=0.5)
 
+
+@dataclass(frozen=True)
+class Efforts:
+    """How much of what takes longest a process measures."""
+
+    steps: Effort
+    latency: Effort
+    throughput: Effort
+
+
+FULL = Efforts(STEPS, LATENCY, THROUGHPUT)
+BRIEF = Efforts(Effort(most=4, least=2, seconds=1.5), Effort(most=50, least=10, seconds=0.5), Effort(10, 3, 0.3))
+"""Where many processes measure the same (`bench ab`): they differ by more than what more windows in each would mend."""
+
 WINDOW_SECONDS = 0.25
 """What the longer window of a pair takes longer than the shorter one, at least: so much that a jitter of 2.5 ms, which
 two virtual cores show in a window, is one per cent."""

@@ -53,15 +53,17 @@ def measure(
 ) -> Iterator[tuple[SideName, Record]]:
     """Measure `pairs` and yield every record as it ends, each from a process that measured nothing else.
 
-    A cell that does not end `ok` on either side is measured no further. Once `interrupted` is set, the running cell
+    The first pair of a cell is measured in full, with the proof of its kernel, the others are brief. A cell that does
+    not end `ok` on either side is measured no further. Once `interrupted` is set, the running cell
     ends `interrupted` and nothing more starts.
     """
     broken = set()
     for pair in pairs:
         if pair.planned.cell in broken:
             continue
+        brief = replace(settings, brief=pair.planned.repeat > 1)
         for name in pair.order:
-            for record in run([pair.planned], settings, limits, observer, interrupted, sides[name].worker):
+            for record in run([pair.planned], brief, limits, observer, interrupted, sides[name].worker):
                 if record.status != "ok":
                     broken.add(pair.planned.cell)
                 yield name, record

@@ -36,13 +36,14 @@ _FAMILY_TICKS = 10
 
 @dataclass(frozen=True)
 class Settings:
-    """What all cells of a run share; `threads` is the thread count of every framework."""
+    """What all cells of a run share; `threads` is the thread count of every framework, `brief` as in a `Request`."""
 
     profile: Profile
     measure: Measure
     threads: int
     suites: tuple[str, ...] = ()
     stand_ins: dict[str, str] = field(default_factory=dict)
+    brief: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class _Worker:
             measure=settings.measure,
             suites=list(settings.suites),
             stand_ins=settings.stand_ins,
+            brief=settings.brief,
         )
         self._settings = settings
         self._clock, self._started = time.monotonic(), now()

@@ -38,13 +38,14 @@ from bench.measure.cost import step_cost
 from bench.measure.kernels import KernelClaim
 from bench.measure.memory import process_peak
 from bench.measure.passes import Passes, timing_passes
+from bench.measure.steps import BRIEF, FULL
 from bench.record import SCHEMA_VERSION, DataUsed, Failure, Record, Timing
 from bench.runner.introduction import Question, introduce
 from bench.runner.plan import Part
 from bench.runner.subject import loaded, start, subject
 from bench.training import Progress, split, train
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Rises with every change of `Request`, `Question`, `Introduction` or the answers."""
 
 
@@ -58,7 +59,10 @@ class RequestedCell(BaseModel):
 
 
 class Request(BaseModel):
-    """What a worker is asked to do: run `cells` in turn, all of one backend."""
+    """What a worker is asked to do: run `cells` in turn, all of one backend.
+
+    `brief`: many processes measure the same, so each takes fewer windows, one steady epoch, and proves no kernel.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -68,6 +72,7 @@ class Request(BaseModel):
     measure: Measure
     suites: list[str]
     stand_ins: dict[str, str]
+    brief: bool
 
 
 def main() -> None:
@@ -170,7 +175,8 @@ def _measure(
 
     timed = Passes({}, {})
     if request.measure != "accuracy":
-        timed = timing_passes(make(), case, model, dataset, cell.case_name, cell.seed)
+        efforts = BRIEF if request.brief else FULL
+        timed = timing_passes(make(), case, model, dataset, cell.case_name, cell.seed, efforts)
         known["cost"] = step_cost(model, min(model.batch_size, len(split(case, dataset, cell.seed).rows)))
         known["memory"] = timed.memory
         networks.clear()
@@ -182,7 +188,15 @@ def _measure(
     known["parameters"] = network.parameters()
 
     trained = train(
-        network, case, model, dataset, cell.case_name, cell.seed, measure=request.measure, on_epoch=on_epoch
+        network,
+        case,
+        model,
+        dataset,
+        cell.case_name,
+        cell.seed,
+        measure=request.measure,
+        on_epoch=on_epoch,
+        brief=request.brief,
     )
     known["metrics"] = trained.metrics
     known["timing"] = Timing(
@@ -197,7 +211,7 @@ def _measure(
     if alone:
         peak = max(process_peak(), timed.memory.get("process_peak_bytes", 0.0))
         known["memory"] = timed.memory | {"process_peak_bytes": peak}
-    if request.measure != "accuracy":
+    if request.measure != "accuracy" and not request.brief:
         # Last, as it trains on: whatever it finds, the rest has been measured.
         proof = kernels.observe(
             network, case, model, dataset, cell.case_name, cell.seed, kernel=cell.kernel, device=cell.device

@@ -54,10 +54,11 @@ class Comparison:
         make(self.folder / "base", **(base or {}))
         make(self.folder / "candidate", **{"torch": "2.13.0", **(candidate or {})})
 
-    def log(self, measure: str = "timing") -> list[tuple[str, str, int]]:
-        """Return side, case and repeat of every process that was begun."""
+    def log(self, *measures: str) -> list[tuple[str, str, int]]:
+        """Return side, case and repeat of every timed process that was begun, in full or briefly."""
         lines = [line.split() for line in (self.folder / "log").read_text().splitlines()]
-        return [(side, cell.split("@")[0], int(repeat)) for side, what, cell, repeat in lines if what == measure]
+        wanted = measures or ("timing", "brief")
+        return [(side, cell.split("@")[0], int(repeat)) for side, what, cell, repeat in lines if what in wanted]
 
 
 @pytest.fixture
@@ -106,6 +107,9 @@ def test_sides_of_a_pair_are_measured_one_after_the_other_in_alternating_order(c
     for case in {case for case, _ in first}:
         begins = [first[case, repeat] for repeat in range(1, 13)]
         assert all(one != other for one, other in itertools.pairwise(begins))
+    # The first pair of each cell is measured in full.
+    assert {repeat for _, _, repeat in comparison.log("timing")} == {1}
+    assert {repeat for _, _, repeat in comparison.log("brief")} == set(range(2, 13))
 
 
 def test_what_is_inconclusive_is_measured_as_often_again_once(comparison: Comparison) -> None:

@@ -12,6 +12,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from bench.record import SCHEMA_VERSION
 from bench.runner.introduction import Question, introduce
 from bench.runner.worker import PROTOCOL
 
@@ -57,11 +58,12 @@ with os.fdopen(int(sys.argv[4]), "w") as answers:
         with open(os.path.join(os.path.dirname(HERE), "log"), "a+") as log:
             log.seek(0)
             number = len(log.readlines())
-            log.write(f"{{os.path.basename(HERE)}} {{request['measure']}} {{one['cell']}} {{one['repeat']}}\\n")
+            what = "brief" if request["brief"] else request["measure"]
+            log.write(f"{{os.path.basename(HERE)}} {{what}} {{one['cell']}} {{one['repeat']}}\\n")
         if SETTINGS["breaks"] and SETTINGS["breaks"] in one["cell"]:
             sys.exit("broken on purpose")
         content = record(request, one["cell"], one["repeat"], number)
-        answers.write(json.dumps(dict(event="record", schema_version=2, record=content)) + "\\n")
+        answers.write(json.dumps(dict(event="record", schema_version={schema}, record=content)) + "\\n")
         answers.flush()
 """
 
@@ -98,6 +100,8 @@ def make(folder: Path, **settings: object) -> str:
     text = json.dumps(DEFAULTS | settings)
     known = folder / "introduction.json"
     known.write_text(_introduction())
-    program.write_text(PROGRAM.format(python=sys.executable, introduction=str(known), settings=text))
+    program.write_text(
+        PROGRAM.format(python=sys.executable, introduction=str(known), settings=text, schema=SCHEMA_VERSION)
+    )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return str(program)
