@@ -273,4 +273,4 @@ def frameworks() -> tuple[str, ...]:
     if shutil.which("nvidia-smi"):
         return ("tensorflow,torch,jax", "tensorflow[and-cuda]", "jax[cuda12]")
     has_cpu_build = platform.machine() in ("x86_64", "AMD64") and platform.system() in ("Linux", "Windows")
-    return ("tensorflow-cpu,torch" if has_cpu_build else "tensorflow,torch",)
+    return ("tensorflow-cpu,torch,jax" if has_cpu_build else "tensorflow,torch,jax",)
