@@ -146,7 +146,7 @@ class BackendInfo:
     whether the backend runs them on masked steps too. `environment` is set in the worker before anything
     is imported. `without` are modules that its framework imports where it finds them, and does not need: kept out, so
     that their seconds and their memory are not measured. `native` are the native differences
-    (`bench.model.DIFFERENCES`) that it can leave to its framework.
+    (`bench.model.DIFFERENCES`) that it can leave to its framework. `broken` says why it could not even be described.
     """
 
     name: str
@@ -159,9 +159,12 @@ class BackendInfo:
     environment: tuple[tuple[str, str], ...] = ()
     without: tuple[str, ...] = ()
     native: frozenset[str] = frozenset()
+    broken: str | None = None
 
     def missing(self) -> str | None:
         """Return why the backend cannot run here at all, None when it can."""
+        if self.broken:
+            return self.broken
         for package in self.packages:
             if not any(_installed(name) for name in package.split("|")):
                 wanted = package.split("|")[0]
@@ -269,10 +272,17 @@ def _installed(package: str) -> bool:
 
 @cache
 def backends() -> dict[str, BackendInfo]:
-    """Return all backends by name: ours, then those of installed distributions (entry points `twinbench.backends`)."""
+    """Return all backends by name: ours, then those of installed distributions (entry points `twinbench.backends`).
+
+    One that cannot be loaded is there under the name of its entry point, and says why it is missing.
+    """
     found = dict(BACKENDS)
     for entry in importlib.metadata.entry_points(group="twinbench.backends"):
-        info = entry.load()
+        try:
+            info: BackendInfo = entry.load()
+        except Exception as error:
+            what = f"{entry.value} cannot be loaded ({type(error).__name__}: {error})"
+            info = BackendInfo(entry.name, entry.module, (), "", broken=f"{what}; reinstall its distribution")
         found[info.name] = info
     return found
 

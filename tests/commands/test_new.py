@@ -128,3 +128,12 @@ def test_nothing_is_overwritten_and_bad_names_are_refused(
     assert message in err
     assert kept.read_text() == "mine"
     assert list(folder.iterdir()) == [kept]
+
+
+def test_a_backend_that_cannot_be_loaded_hides_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert new(capsys, "backend", "my-backend")[0] == 0
+    install(folder / "my-backend")
+    (folder / "my-backend" / "my_backend.py").write_text("import no_such_framework\n")
+    listed = python(folder, "-m", "bench", "run", "--dry-run", "--backend", "my-backend", "imdb-rnn/lstm")
+    assert listed.returncode == 0, listed.stderr
+    assert "unavailable: my_backend:INFO cannot be loaded (ModuleNotFoundError" in listed.stdout
