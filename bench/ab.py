@@ -11,7 +11,7 @@ import numpy as np
 from bench.catalog import Catalog
 from bench.cell import Cell
 from bench.compare import PairSet
-from bench.errors import BenchError
+from bench.errors import Incomparable
 from bench.measure.machine import MACHINE
 from bench.quantities import QUANTITIES, Quantity, is_headline, value
 from bench.record import Record
@@ -23,12 +23,6 @@ from bench.streams import stream
 
 RELABELLINGS = 100
 """Comparisons of a side with itself that one A/A session of a cell gives."""
-
-
-class Incomparable(BenchError):
-    """The two sides did not measure the same thing: nothing may be said of the difference (exit code 4)."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True)

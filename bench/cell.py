@@ -35,8 +35,13 @@ class Cell:
         """Return `suite/case`."""
         return f"{self.suite}/{self.case}"
 
+    @property
+    def configuration(self) -> str:
+        """Return the name without the seed: what is judged as one."""
+        return f"{self.case_name}@{self.backend},{self.kernel},{self.device},{self.numerics}"
+
     def __str__(self) -> str:
-        return f"{self.case_name}@{self.backend},{self.kernel},{self.device},{self.numerics}#{self.seed}"
+        return f"{self.configuration}#{self.seed}"
 
     @classmethod
     def parse(cls, name: str) -> Cell:

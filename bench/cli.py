@@ -20,6 +20,8 @@ VERBS = {
     "explain": "What each difference between the frameworks costs a case.",
     "ab": "Measure two environments in alternation, then judge the difference.",
     "history": "A quantity over the stored runs, and where its level changed.",
+    "compare": "Judge two stored runs, exports or baselines (advisory).",
+    "baseline": "A reviewable JSON of a run, to compare with.",
     "export": "Write stored results as JSON or CSV.",
     "import": "Put exported results into a store.",
     "new": "A commented starting file for a suite or a backend.",

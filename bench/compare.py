@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,7 +53,7 @@ class Policy:
     """What counts as a change. Margins are relative (0.05 is 5 %), `level` is the family-wise error rate.
 
     `margin` is that of times: 3 % on a dedicated GPU, 5 % on a quiet CPU, 10 % on a shared one. `margins` replaces it
-    by cell name pattern, the first that fits. `noise` holds this machine's noise floors by quantity.
+    by cell name pattern, the first that fits; that of memory is 5 %. `noise` holds this machine's noise floors.
     """
 
     margin: float = 0.05
@@ -66,10 +67,10 @@ class Policy:
         It is the configured one, twice the machine's noise floor, or what `FLOOR` seconds are of the base: whichever is
         largest.
         """
-        configured = MEMORY_MARGIN if judged.kind == "memory" else self.margin
         fitting = (margin for pattern, margin in self.margins.items() if fnmatchcase(cell, pattern))
+        configured = MEMORY_MARGIN if judged.kind == "memory" else next(fitting, self.margin)
         floor = smallest_change(judged) / base if base > 0 else 0.0
-        return math.log1p(max(next(fitting, configured), 2 * self.noise.get(judged.name, 0.0), floor))
+        return math.log1p(max(configured, 2 * self.noise.get(judged.name, 0.0), floor))
 
     def too_noisy(self, judged: Quantity) -> str | None:
         """Return why this machine's noise forbids a verdict on a quantity; None where it does not."""
@@ -82,6 +83,11 @@ class Policy:
 def smallest_change(judged: Quantity) -> float:
     """Return by how much a figure must change at least, in the quantity's unit, to count."""
     return FLOORS.get(judged.name, FLOOR) if judged.unit == "s" else 0.0
+
+
+def too_small(largest: float, judged: Quantity) -> str:
+    """Return why figures of at most `largest` on both sides are the same."""
+    return f"at most {largest:.2g} s on both sides; a change of {smallest_change(judged):g} s would count"
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,41 @@ class Verdict:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides by name, and what became of them.
+
+    `paired` says whether they were measured in turn, which alone is proof. `changed` is what differs between the
+    environments, `caveats` what must be said beside the verdicts. A verdict whose quantity is "" is on a whole cell.
+    """
+
+    base: str
+    candidate: str
+    paired: bool
+    policy: Policy
+    verdicts: tuple[Verdict, ...]
+    changed: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+    def worst_first(self) -> list[Verdict]:
+        """Return the verdicts by outcome, the larger effects first."""
+        order = {outcome: place for place, outcome in enumerate(get_args(Outcome))}
+        return sorted(self.verdicts, key=lambda one: (order[one.verdict], -abs(one.effect or 0.0), one.cell))
+
+    def counts(self) -> dict[Outcome, int]:
+        """Return how many verdicts there are of each outcome that occurs, worst first."""
+        found = Counter(one.verdict for one in self.verdicts)
+        return {outcome: found[outcome] for outcome in get_args(Outcome) if found[outcome]}
+
+    def exit_code(self, strict: bool) -> int:
+        """Return 3 where nothing was judged, 1 where something failed or regressed (`strict`: or is open), else 0."""
+        found = self.counts()
+        if not found.keys() - {"not judged"}:
+            return 3
+        bad = {"failed", "regressed"} | ({"inconclusive", "not judged"} if strict else set())
+        return 1 if found.keys() & bad else 0
+
+
 def judge_pairs(pairs: Sequence[PairSet], policy: Policy, look: int) -> list[Verdict]:
     """Return a verdict for each of `pairs`, in their order, at look 1 or 2 at the data.
 
@@ -170,7 +211,8 @@ def outcomes(
     return np.select(conditions, ["regressed", "improved", "same"], "inconclusive")
 
 
-def _outcome(name: NDArray[np.str_] | np.str_) -> Outcome:
+def as_outcome(name: NDArray[np.str_] | np.str_) -> Outcome:
+    """Return one of the names that `outcomes` gives."""
     return cast(Outcome, str(name))
 
 
@@ -204,8 +246,7 @@ def _judge_ratios(pairs: Sequence[PairSet], policy: Policy, level: float) -> lis
         known = np.isfinite(pair.base + pair.candidate)
         largest = np.maximum(pair.base, pair.candidate)[known].max(initial=0.0)
         if known.sum() >= fewest and largest <= smallest_change(measured):
-            reason = f"at most {largest:.2g} s on both sides; a change of {smallest_change(measured):g} s would count"
-            verdict = replace(verdict, verdict="same", n=int(known.sum()), reason=reason)
+            verdict = replace(verdict, verdict="same", n=int(known.sum()), reason=too_small(largest, measured))
         elif noisy or verdict.n < fewest:
             verdict = replace(verdict, needed=None if noisy else DEFAULT_PAIRS, reason=noisy or few)
         else:
@@ -218,9 +259,8 @@ def _judge_ratios(pairs: Sequence[PairSet], policy: Policy, level: float) -> lis
             differences = table[row, ~np.isnan(table[row])]
             verdicts[place] = _judge_ratio(verdicts[place], differences, bool(larger[row]), bool(smaller[row]))
             if verdicts[place].verdict == "inconclusive":
-                shift = hodges_lehmann(differences)
-                deviation = deviation_behind(shift, len(differences))
-                verdicts[place] = unsettled(verdicts[place], deviation, len(judged), level)
+                deviation = deviation_behind(hodges_lehmann(differences), len(differences))
+                verdicts[place] = unsettled(verdicts[place], deviation, len(judged), level, "pairs")
     return verdicts
 
 
@@ -240,11 +280,11 @@ def _judge_ratio(verdict: Verdict, differences: Floats, larger: bool, smaller: b
     verdict = replace(verdict, effect=effect, low=low, high=high)
     if quantity(verdict.quantity).better == "higher":
         effect, low, high, larger, smaller = -effect, -high, -low, smaller, larger
-    return replace(verdict, verdict=_outcome(outcomes(effect, low, high, larger, smaller, verdict.margin)))
+    return replace(verdict, verdict=as_outcome(outcomes(effect, low, high, larger, smaller, verdict.margin)))
 
 
-def unsettled(verdict: Verdict, deviation: float, cells: int, level: float) -> Verdict:
-    """Return an inconclusive verdict on a ratio with the number of pairs, or repeats of each side, that would do.
+def unsettled(verdict: Verdict, deviation: float, cells: int, level: float, what: str) -> Verdict:
+    """Return an inconclusive verdict on a ratio with the number of pairs that would do; `what` is what they are called.
 
     `deviation` is that of one pair's difference; `cells` and `level` belong to the family that was tested.
     """
@@ -253,10 +293,10 @@ def unsettled(verdict: Verdict, deviation: float, cells: int, level: float) -> V
     needed = pairs_to_detect(float(f"{deviation:.1e}"), float(f"{margin:.3g}"), cells, level)
     slower = f"{margin + EXCESS:.0%}"
     if needed >= MOST_PAIRS:
-        return replace(verdict, reason=f"too noisy: to tell {slower} from no change takes over {MOST_PAIRS} pairs")
+        return replace(verdict, reason=f"too noisy: to tell {slower} from no change takes over {MOST_PAIRS} {what}")
     if needed <= verdict.n:
-        return replace(verdict, reason=f"enough pairs to tell {slower} from no change: the effect lies between")
-    return replace(verdict, needed=needed, reason=f"{needed} pairs would tell {slower} from no change")
+        return replace(verdict, reason=f"enough {what} to tell {slower} from no change: the effect lies between")
+    return replace(verdict, needed=needed, reason=f"{needed} {what} would tell {slower} from no change")
 
 
 # --- scores ------------------------------------------------------------------------------------------------------
@@ -293,7 +333,7 @@ def judge_scores(verdicts: Sequence[Verdict], means: Floats, deviations: Floats,
                 verdict, needed=2, reason=f"{verdict.n} of {verdict.of} seeds: a verdict takes 2 at least"
             )
         else:
-            verdict = replace(verdict, verdict=_outcome(names[place]), low=effect - half, high=effect + half)
+            verdict = replace(verdict, verdict=as_outcome(names[place]), low=effect - half, high=effect + half)
         if verdict.verdict == "inconclusive":
             needed = seeds_for_equivalence(float(deviations[place]), verdict.margin)
             more = needed > verdict.n

@@ -44,6 +44,18 @@ class NoGpu(Unavailable):
         self.built_for = built_for
 
 
+class Incomparable(BenchError):
+    """Two sides did not measure the same thing: nothing may be said of the difference (exit code 4)."""
+
+    exit_code = 4
+
+
+class NothingToCompare(BenchError):
+    """Two sides have nothing in common that could be judged (exit code 3)."""
+
+    exit_code = 3
+
+
 class TrainingDiverged(BenchError):
     """The loss became NaN or infinite; the message names epoch and step (exit code 3)."""
 

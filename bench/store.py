@@ -275,8 +275,8 @@ class Store:
         the data, then `QUANTITIES` in their order; times are None where the process measured something else, too.
         Raises `UsageError` for an unknown run.
         """
-        timed = {name for name, quantity in QUANTITIES.items() if quantity.kind == "time"}
-        quantities = [f'CASE WHEN headline THEN "{name}" END' if name in timed else f'"{name}"' for name in QUANTITIES]
+        where = {name: "headline" if known.kind == "time" else "status = 'ok'" for name, known in QUANTITIES.items()}
+        quantities = [f'CASE WHEN {condition} THEN "{name}" END' for name, condition in where.items()]
         yield from self._db.execute(
             """SELECT suite || '/' || "case" || '@' || backend || ',' || kernel || ',' || device || ',' || numerics, """
             f"seed, repeat, status, reason, data_sha256, {', '.join(quantities)} FROM cell WHERE run = ? ORDER BY id",

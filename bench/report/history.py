@@ -42,7 +42,7 @@ def text(found: Sequence[Series], quantity: Quantity) -> str:
         elif not one.changes:
             lines.append(f"No change of level in {len(one.points)} runs.")
         blocks.append("\n".join(lines))
-    return _printable("\n\n".join(blocks))
+    return printable("\n\n".join(blocks))
 
 
 def as_json(found: Sequence[Series], quantity: Quantity) -> dict[str, Any]:
@@ -86,11 +86,11 @@ def draw(found: Sequence[Series], quantity: Quantity, path: Path) -> None:
                     fontsize=7.5,
                     color=ink("light"),
                 )
-            axes.set_title(f"{_printable(one.cell)} ({one.profile}) on {_printable(one.machine)}", fontsize=8)
+            axes.set_title(f"{printable(one.cell)} ({one.profile}) on {printable(one.machine)}", fontsize=8)
             axes.set_ylabel(f"{quantity.title}{f', {quantity.unit}' if quantity.unit else ''}", fontsize=8)
             axes.set_xticks(
                 range(len(values)),
-                [_printable(f"{point.run}\n{point.commit}") for point in one.points],
+                [printable(f"{point.run}\n{point.commit}") for point in one.points],
                 fontsize=6.5,
                 rotation=90 if len(values) > 8 else 0,
             )
@@ -120,6 +120,6 @@ def _what(change: Change) -> str:
     return f"changed there: {', '.join(change.what)}" if change.what else "nothing in the environment changed there"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return `text` without control characters: names in stores and imported files may steer no terminal."""
     return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in text)

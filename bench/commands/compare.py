@@ -1,0 +1,104 @@
+"""`bench compare`: judge two stored runs, exports, baselines or results of pytest-benchmark."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import cast
+
+import click
+
+from bench.ab import known_noise, margins
+from bench.catalog import load
+from bench.compare import Comparison, Policy
+from bench.errors import unknown
+from bench.measured import Measured, measured
+from bench.report import verdicts
+from bench.store import DEFAULT_PATH, Store
+from bench.unpaired import PARTS, Part, compare
+
+MOST_SHOWN = 40
+"""Verdicts that a terminal is shown; the files have all."""
+
+
+@click.command("compare", short_help="Judge two stored runs (advisory).")
+@click.argument("base")
+@click.argument("candidate")
+@click.option(
+    "--across",
+    metavar="PART,...",
+    default="",
+    help=f"What the environments may differ in, being the thing compared: of {', '.join(PARTS)}.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, min_open=True),
+    default=Policy.margin,
+    show_default=True,
+    metavar="SHARE",
+    help="The slowdown that counts as one: 0.03 on a dedicated GPU, 0.05 on a quiet CPU, 0.1 on a shared one.",
+)
+@click.option("--strict", is_flag=True, help="End with 1 where a verdict is inconclusive or cannot be given, too.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Write reports there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole comparison as JSON.")
+@click.option(
+    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
+)
+def command(
+    base: str,
+    candidate: str,
+    across: str,
+    margin: float,
+    strict: bool,
+    out: Path | None,
+    as_json: bool,
+    store_path: Path,
+) -> int:
+    """Judge CANDIDATE against BASE: each is a run of the store, or a JSON file (its name ends in .json).
+
+    A file holds what `bench export --format json` or `bench baseline save` wrote, or results of pytest-benchmark. Times
+    and memory of stored runs are advice only; scores are compared seed by seed, parameters exactly. Ends with 1 where
+    something regressed, crashed or is missing in CANDIDATE, 3 where there is nothing to judge, 4 where profile, data or
+    environment differ.
+    """
+    parts = [part.strip() for part in across.split(",") if part.strip()]
+    for part in parts:
+        if part not in PARTS:
+            raise unknown("part of an environment", part, PARTS)
+    sides = [measured(name, store_path) for name in (base, candidate)]
+    policy = Policy(margin, margins(load()), _noise(store_path, sides[1]))
+    return tell(compare(sides[0], sides[1], policy, cast("list[Part]", parts)), out, as_json=as_json, strict=strict)
+
+
+def _noise(store_path: Path, side: Measured) -> dict[str, float]:
+    """Return the noise floors of the machine that a side was measured on, where the store knows them."""
+    if not store_path.is_file():
+        return {}
+    with Store(store_path) as store:
+        return known_noise(store, dict(side.environments[0]))
+
+
+def tell(comparison: Comparison, out: Path | None, *, as_json: bool, strict: bool) -> int:
+    """Print a comparison, write it into `out` and into a GitHub job's summary and annotations; return the exit code."""
+    if as_json:
+        click.echo(verdicts.as_json(comparison), nl=False)
+    else:
+        ordered = comparison.worst_first()
+        for verdict in ordered[:MOST_SHOWN]:
+            click.echo(verdicts.line(verdict))
+        if len(ordered) > MOST_SHOWN:
+            click.echo(f"and {len(ordered) - MOST_SHOWN:,} more, none worse; --out DIR writes them all")
+        click.echo(verdicts.summary(comparison))
+    for text in (*comparison.changed, *comparison.caveats):
+        click.echo(f"bench: {text}", err=True)
+    if out:
+        for path in verdicts.write(comparison, out):
+            click.echo(f"wrote {path}", err=True)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(verdicts.markdown(comparison))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for annotation in verdicts.error_commands(comparison):
+            click.echo(annotation, err=True)
+    return comparison.exit_code(strict)
