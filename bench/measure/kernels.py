@@ -87,7 +87,7 @@ def prove(claimed: Kernel, device: Device, model: Model, trace: Trace) -> Kernel
             calls=round(entry.calls / trace.steps),
             share=entry.seconds / trace.seconds if trace.seconds else None,
         )
-        for entry in _telling(trace, device)
+        for entry in _telling(trace, device, model)
     ]
     proof = KernelProof(claimed=claimed, how=trace.how, seen=seen, share=recurrent_share(trace, model), met=None)
     if not trace.ran:
@@ -137,11 +137,12 @@ def _one_way_layers(model: Model) -> int:
     return sum(2 if isinstance(built.layer, Bidirectional) else 1 for built in _recurrent_layers(model))
 
 
-def _telling(trace: Trace, device: Device) -> list[Executed]:
-    """Return what a record keeps of a trace: what is fused or a loop, then what is in it, each by time."""
+def _telling(trace: Trace, device: Device, model: Model) -> list[Executed]:
+    """Return what a record keeps of a trace: fused calls and loops, then what looks like one, each by time."""
 
     def rank(entry: Executed) -> tuple[int, float]:
         proves = FUSED[device].fullmatch(entry.name) or LOOP.fullmatch(entry.name)
-        return (0 if proves else 1 if RECURRENT.fullmatch(entry.name) else 2), -entry.seconds
+        hints = RECURRENT.fullmatch(entry.name) or (entry.within is None and _once_a_step(entry, trace, model))
+        return (0 if proves else 1 if hints else 2), -entry.seconds
 
     return sorted(trace.ran, key=rank)[:MOST_SEEN]

@@ -675,10 +675,8 @@ def _kernel_verdicts(results: Results) -> list[str]:
     found = kernel_proofs.counts(results)
     if not found:
         return ["Kernel proofs: not run. `bench run --measure timing` makes them."]
-    return [
-        "Claims that hold: "
-        + "; ".join(f"{verdict} {number} of {sum(found.values())}" for verdict, number in found.items())
-    ]
+    every = sum(found.values())
+    return ["Claims: " + "; ".join(f"{verdict} {number} of {every}" for verdict, number in found.items()) + "."]
 
 
 def _kernel_table(rows: Sequence[Mapping[Any, Any]]) -> str:

@@ -127,6 +127,12 @@ def test_a_record_keeps_what_proves_however_much_else_took_longer() -> None:
     assert len(proof.seen) == kernels.MOST_SEEN
 
 
+def test_a_loop_in_python_is_shown_by_what_ran_in_it_not_by_what_took_longest() -> None:
+    seen = trace(("aten::div", 1, 0.5), ("aten::addmm", 2 * LENGTH, 0.3), ("aten::copy_", 3, 0.1))
+    proof = kernels.prove("generic", "cpu", model(EMBEDDING, LSTM(3)), seen)
+    assert [kernel.name for kernel in proof.seen] == ["aten::addmm", "aten::div", "aten::copy_"]
+
+
 # --- real traces -------------------------------------------------------------------------------------------------
 
 
