@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import nox.registry
@@ -27,6 +27,7 @@ from markdown_it import MarkdownIt
 import bench.commands.run
 from bench.cell import Status
 from bench.cli import VERBS, cli, main
+from bench.errors import DataError
 from bench.record import EpochScore, Metrics, Record, Score, Timing, Weights
 from bench.runner.local import Settings
 from bench.runner.plan import PlannedCell
@@ -115,6 +116,11 @@ def ended(cells: Sequence[PlannedCell], settings: Settings, *_: Any) -> Iterator
         )
 
 
+def no_data(*_: Any) -> NoReturn:
+    """Stand in for `bench.data.prepare`, which would ask the network."""
+    raise DataError("there is no data here")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty folder that is the current one; whatever is kept, cached or looked for lies in it."""
@@ -123,6 +129,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(bench.commands.run, "run", ended)
     monkeypatch.setattr(bench.commands.run, "_survey", lambda *_: lambda record: record)
+    monkeypatch.setattr(bench.commands.run, "prepare", no_data)
     return tmp_path
 
 
