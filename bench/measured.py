@@ -132,7 +132,7 @@ def _from_pytest_benchmark(path: Path, document: Mapping[str, Any]) -> Measured:
         for number, seconds in enumerate(one.stats.data or [one.stats.median])
     ]
     machine, commit = results.machine_info, results.commit_info
-    environment = {
+    known = {
         "cpu": (machine.get("cpu") or {}).get("brand_raw"),
         "cores": (machine.get("cpu") or {}).get("count"),
         "os": machine.get("release"),
@@ -140,6 +140,7 @@ def _from_pytest_benchmark(path: Path, document: Mapping[str, Any]) -> Measured:
         **{name: machine.get(name) for name in ("threads", "gpus", "packages")},  # of ours only
         "git": {"commit": commit["id"], "dirty": bool(commit.get("dirty"))} if commit.get("id") else None,
     }
+    environment = {name: fact for name, fact in known.items() if fact is not None}
     whole = all(one.stats.data for one in results.benchmarks)
     caveat = (
         "rounds of one process are no repeats of it: the intervals are too narrow"
