@@ -19,6 +19,8 @@ from bench.backends.base import Executed, Trace
 
 LAYERS = re.compile(r"aten::(lstm|gru|rnn_tanh|rnn_relu)|_(SimpleRNN|LSTM|GRUBefore|GRUAfter)")
 """The operations that are a whole recurrent layer: torch's own, and those of `torch_recurrence`."""
+COMPILED = re.compile(r"## Call (?P<what>CompiledFxGraph) \w+ ##")
+"""What torch.compile made, under a name that has a hash of it."""
 NODE = "autograd::engine::evaluate_function: "
 
 
@@ -80,14 +82,16 @@ class _Collected:
         kernels = [(kernel.name, kernel.duration / 1e6) for kernel in event.kernels]
         own = sum(seconds for _, seconds in kernels) if self._on_gpu else event.self_cpu_time_total / 1e6
         self.total += own
+        compiled = COMPILED.fullmatch(event.name)
+        name = compiled["what"] if compiled else event.name
         if layer is None:
-            self._note(event.name, None, own)
+            self._note(name, None, own)
         else:
             self._seconds[layer, None] = self._seconds.get((layer, None), 0.0) + own
             if not opens:
-                self._note(layer, event.name, own)
-        for name, seconds in kernels:
-            self._note(layer or event.name, name, seconds)
+                self._note(layer, name, own)
+        for kernel, seconds in kernels:
+            self._note(layer or name, kernel, seconds)
 
     def _note(self, entry: str, detail: str | None, seconds: float) -> None:
         self._calls[entry, detail] += 1
