@@ -151,7 +151,7 @@ def test_interrupt_records_the_running_cell_and_leaves_a_store_to_go_on_from(fak
     output, _ = parent.communicate(timeout=120)
     assert parent.returncode == 130, output
     assert fake_bench.statuses("r") == {"slow-0": "ok", "slow-1": "interrupted"}
-    assert "1 cells have not been started; go on with: bench run --resume r" in output
+    assert "1 cell has not been started; go on with: bench run --resume r" in output
     assert fake_bench("--resume", "r").returncode == 0
     assert set(fake_bench.statuses("r").values()) == {"ok"}
     assert len(fake_bench.trainings()) == 4
@@ -209,7 +209,7 @@ def test_two_parents_share_a_run(fake_bench: Bench) -> None:
 
 def test_resume_runs_again_what_rests_on_other_data(fake_bench: Bench) -> None:
     assert fake_bench("fake/own-file@fake", "--name", "r").returncode == 0
-    assert "1 were done before" in fake_bench("--resume", "r").stdout
+    assert "nothing to run; 1 done before" in fake_bench("--resume", "r").stdout
     assert len(fake_bench.trainings()) == 1
     reviews = fake_bench.folder / "reviews.csv"
     reviews.write_text(reviews.read_text().replace("good", "bad"))
