@@ -142,8 +142,8 @@ class BackendInfo:
     """What can be said of a backend without importing its framework.
 
     `packages` are the distributions it needs, `extra` the extra of twinbench that installs them. `fused_cpu`
-    and `fused_cuda` are the recurrent layers (`bench.spec`, by name) that it has a fused kernel for, `packs` says
-    whether the backend runs them on masked steps too. `environment` is set in the worker before anything
+    and `fused_cuda` are the recurrent layers (`bench.spec`, by name) that it has a fused kernel for, `fused_masked`
+    says whether the backend runs them on masked steps too. `environment` is set in the worker before anything
     is imported. `without` are modules that its framework imports where it finds them, and does not need: kept out, so
     that their seconds and their memory are not measured. `native` are the native differences
     (`bench.model.DIFFERENCES`) that it can leave to its framework. `broken` says why it could not even be described.
@@ -155,7 +155,7 @@ class BackendInfo:
     extra: str
     fused_cpu: tuple[str, ...] = ()
     fused_cuda: tuple[str, ...] = ()
-    packs: bool = False
+    fused_masked: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     without: tuple[str, ...] = ()
     native: frozenset[str] = frozenset()
@@ -227,7 +227,7 @@ BACKENDS = {
             "torch",
             fused_cpu=RECURRENT,
             fused_cuda=RECURRENT,
-            packs=True,
+            fused_masked=True,
             native=frozenset({"init", "optimizer", "bias", "loss", "order"}),
         ),
         BackendInfo(
@@ -237,7 +237,7 @@ BACKENDS = {
             "torch",
             fused_cpu=RECURRENT,
             fused_cuda=RECURRENT,
-            packs=True,
+            fused_masked=True,
             # A pool of compiling processes costs more than it saves here, and every one of them imports torch.
             environment=(("TORCHINDUCTOR_COMPILE_THREADS", "1"),),
             native=frozenset({"init", "optimizer", "bias", "loss", "order"}),
@@ -311,7 +311,7 @@ def fused_forbidden(info: BackendInfo, model: Model, device: Device) -> str | No
             return f"{kind} with {layer.recurrent_activation} gates"
         if isinstance(layer, GRU) and not layer.reset_after:
             return "GRU with reset_after=False"
-    if model.masked and not info.packs:
+    if model.masked and not info.fused_masked:
         return f"masked steps that are not on the right: {info.name} does not move them there"
     return None
 

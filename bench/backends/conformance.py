@@ -71,7 +71,7 @@ STACKS: dict[str, tuple[str, tuple[Layer, ...]]] = {
     "simple-rnn": _stack("rmsprop", _EMBEDDING, SimpleRNN(4, return_sequences=True), SimpleRNN(3, dropout=0.2)),
     "lstm": _stack("adam", _EMBEDDING, LSTM(4, return_sequences=True), LSTM(3, dropout=0.2)),
     "gru": _stack("rmsprop", _EMBEDDING, GRU(4, return_sequences=True), GRU(3, reset_after=False)),
-    "packed": _stack("adam", _MASKED, Bidirectional(LSTM(4, return_sequences=True)), GRU(3, dropout=0.2)),
+    "masked-fused": _stack("adam", _MASKED, Bidirectional(LSTM(4, return_sequences=True)), GRU(3, dropout=0.2)),
     "masked": _stack(
         "adam",
         _MASKED,

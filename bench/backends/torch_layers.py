@@ -13,7 +13,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bench.backends import torch_recurrence as recurrence
 from bench.model import BuiltLayer
@@ -336,7 +335,7 @@ def _project(x: Tensor, kernel: Tensor, bias: Tensor, drop: Tensor | None) -> Te
 class FusedRecurrent(RecurrentLayer):
     """torch's own recurrent layer; the second bias it insists on is zero and frozen where the model has one only.
 
-    It knows no masks: masked steps are moved behind the others, and rows packed up to their lengths.
+    It knows no masks: masked steps are moved behind the others.
     """
 
     def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
@@ -355,27 +354,26 @@ class FusedRecurrent(RecurrentLayer):
         if masks:
             x = x * masks[0].transpose(0, 1)[0]
         if valid is not None:
-            return self._packed_states(x, valid.squeeze(-1) > 0)
-        states = cast("Tensor", self.layer(x.contiguous())[0])
+            return self._masked_states(x, valid.squeeze(-1) > 0)
+        states = self._run(x)
         return states if self.spec.return_sequences else states[-1]
 
-    def _packed_states(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Return the states where some steps do not count: the others are moved to the front and packed.
+    def _masked_states(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Return the states where some steps do not count: the others are moved to the front.
 
-        A step that does not count leaves the state as it was, and before any that does it is zero.
+        A step that does not count leaves the state as it was, and before any that does it is zero. What is computed
+        behind the steps that count is not looked at.
         """
-        first = valid.sort(dim=0, descending=True, stable=True).indices
-        moved = x.gather(0, first.unsqueeze(-1).expand_as(x))
-        lengths = valid.sum(0)
-        # No row may be empty: one without a valid step takes one that is not looked at.
-        packed = pack_padded_sequence(moved, lengths.clamp(min=1).cpu(), enforce_sorted=False)
-        states, last = self.layer(packed)
-        if not self.spec.return_sequences:
-            last = last[0] if isinstance(self.spec, LSTM) else last
-            return torch.where(lengths.unsqueeze(-1) > 0, last[0], 0.0)
-        padded, _ = pad_packed_sequence(states, total_length=len(x))
-        taken = valid.cumsum(0).unsqueeze(-1)  # how many steps counted so far
-        return torch.where(taken > 0, padded.gather(0, (taken - 1).clamp(min=0).expand_as(padded)), 0.0)
+        front = valid.sort(dim=0, descending=True, stable=True).indices
+        states = self._run(x.gather(0, front.unsqueeze(-1).expand_as(x)))
+        counted = valid.cumsum(0) if self.spec.return_sequences else valid.sum(0, keepdim=True)
+        counted = counted.unsqueeze(-1)
+        last = (counted - 1).clamp(min=0).expand(-1, -1, self.spec.units)
+        held = torch.where(counted > 0, states.gather(0, last), 0.0)
+        return held if self.spec.return_sequences else held[0]
+
+    def _run(self, x: Tensor) -> Tensor:
+        return cast("Tensor", self.layer(x.contiguous())[0])
 
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return kernel, recurrent kernel, bias (one, or both stacked)."""

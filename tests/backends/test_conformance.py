@@ -42,7 +42,7 @@ def test_keras_conforms(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "model"), [("keras-jax", "dense"), ("keras-torch", "packed")])
+@pytest.mark.parametrize(("name", "model"), [("keras-jax", "dense"), ("keras-torch", "masked-fused")])
 def test_keras_conforms_on_its_other_engines_and_loads_no_other(name: str, model: str) -> None:
     info = backend(name)
     if info.missing():

@@ -1,4 +1,4 @@
-"""torch's own layers on masked steps, moved and packed, against the step-by-step recurrences on any mask."""
+"""torch's own layers on masked steps, moved behind the others, against the step-by-step recurrences on any mask."""
 
 from __future__ import annotations
 
