@@ -215,15 +215,14 @@ def _seeds(matrix: Matrix, wanted: str) -> list[int]:
 def _kernels_of(
     case: Case, model: Model, info: BackendInfo, device: Device, kernels: tuple[Kernel, ...] | None, named_case: bool
 ) -> Iterable[Kernel]:
-    """Return the kernels to run; one that cannot apply to the case is kept only when the case was named."""
+    """Return the kernels to run; those that cannot apply to a case are kept only when it was named with no other."""
     if case.requires:
         own = case.requires.kernel
     elif kernels is None:
         own = best_kernel(info, model, device)
-    elif named_case:
-        return kernels
     else:
-        return [kernel for kernel in kernels if (kernel == "none") == (not model.recurrent)]
+        fitting = [kernel for kernel in kernels if (kernel == "none") == (not model.recurrent)]
+        return kernels if named_case and not fitting else fitting
     return [own] if kernels is None or own in kernels else []
 
 

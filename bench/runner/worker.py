@@ -243,6 +243,17 @@ def _in_words(peaks: dict[str, float]) -> str:
     return f"{peaks['device_peak_bytes'] / 1e9:.1f} GB on the GPU, {own}" if "device_peak_bytes" in peaks else own
 
 
+OUT_OF_MEMORY = (
+    "RESOURCE_EXHAUSTED",  # XLA (xla/status_macros, absl's status codes)
+    "DefaultCPUAllocator: can't allocate memory",  # ATen (c10/core/impl/alloc_cpu.cpp)
+    "CUDA error: out of memory",  # torch, where the driver refuses before its allocator does
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""Words by which errors without a class of their own say that memory has run out."""
+
+
 def classify(error: BaseException) -> tuple[Status, str]:
     """Return the status and the reason that an exception means for the cell it ended."""
     text = str(error)
@@ -257,7 +268,7 @@ def classify(error: BaseException) -> tuple[Status, str]:
         "ResourceExhaustedError",
         "_ArrayMemoryError",
     )
-    if out_of_memory or "RESOURCE_EXHAUSTED" in text or "DefaultCPUAllocator: can't allocate memory" in text:
+    if out_of_memory or any(words in text for words in OUT_OF_MEMORY):
         return "out-of-memory", f"{type(error).__name__}: {first_line}"
     if isinstance(error, BenchError):
         return "failed", text

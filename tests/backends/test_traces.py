@@ -15,7 +15,7 @@ from bench.backends.base import Executed, Trace, backend
 from bench.measure import kernels
 from bench.model import Model
 from bench.runner.remote import RemoteNetwork, Server
-from bench.spec import LSTM, Bidirectional, Embedding, Flatten, Kernel, Layer
+from bench.spec import LSTM, Bidirectional, Embedding, Kernel, Layer
 from tests.networks import LENGTH, WORDS, case, model_of, rows
 
 
@@ -201,7 +201,3 @@ def test_keras_loops_on_this_cpu_and_is_caught_when_it_claims_a_fused_kernel(nam
         else:
             # There and back, each in both directions of the layer.
             assert [entry.calls for entry in loops] == [2 * LENGTH] * 4
-        if name == "keras-jax":
-            # XLA makes a loop of the scatter that is an embedding's gradient.
-            flat, without = traced("none", Flatten())
-            assert kernels.prove("none", "cpu", flat, without).met

@@ -30,6 +30,16 @@ class ResourceExhaustedError(Exception):
             "out-of-memory",
             "RuntimeError: [enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried",
         ),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            "out-of-memory",
+            "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        ),
+        (
+            RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+            "out-of-memory",
+            "RuntimeError: CUDA error: out of memory",
+        ),
         (ValueError("wrong\nlong story"), "failed", "ValueError: wrong"),
         (SystemExit(), "failed", "SystemExit"),
     ],
