@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, backend, check_kernel
 from bench.backends.keras_engine import Engine, UseCudnn
 from bench.data.dataset import Features, MultiHot, Rows
+from bench.errors import Unavailable
 from bench.model import BuiltLayer, Model
 from bench.record import LayerParameters, Parameters
 from bench.spec import (
@@ -181,8 +182,16 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
         case Dropout():
             return MaskedDropout()
         case Bidirectional():
-            both = keras.layers.Bidirectional(_recurrent(layer.layer, use_cudnn))
-            if not isinstance(layer.layer, SimpleRNN):
+            inner = layer.layer
+            if use_cudnn is True and inner.dropout and inner.return_sequences and keras.backend.backend() == "jax":
+                # With dropout the two directions are called by themselves, and cuDNN's backward sequence comes turned
+                # round already (keras/src/backend/jax/rnn.py, `lstm`; bidirectional.py turns it round again).
+                raise Unavailable(
+                    "no fused kernel: Keras's JAX engine returns a Bidirectional layer's backward states in the wrong "
+                    "order where the layer has dropout and returns sequences"
+                )
+            both = keras.layers.Bidirectional(_recurrent(inner, use_cudnn))
+            if not isinstance(inner, SimpleRNN):
                 # Bidirectional clones the layer from its config, which does not hold use_cudnn.
                 for one_way in (both.forward_layer, both.backward_layer):
                     one_way.use_cudnn = use_cudnn
