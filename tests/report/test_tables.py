@@ -280,6 +280,17 @@ def test_parameter_verdicts_are_exact_and_empty_where_nothing_is_printed(record:
     assert off_by_one.set_index("case").loc["equal", "verdict"] == "differs: layers, total, trainable"
 
 
+def test_a_second_bias_of_native_numerics_is_not_held_against_the_document(record: Maker, results: Gather) -> None:
+    declared = suite(case("a", documented=Documented(total=3001)))
+    records = [
+        record(name("a").replace("documented", numerics), counts=[2500, 0, 501 + extra])
+        for numerics, extra in (("native", 16), ("native:bias", 16), ("native:init", 0), ("matched", 1))
+    ]
+    frame = tables.parameters(results([declared], records)).set_index("numerics")
+    expected = {"matched": "differs: total", "native": None, "native:bias": None, "native:init": "equal"}
+    assert frame["verdict"].to_dict() == expected
+
+
 # --- missing -----------------------------------------------------------------------------------------------------
 
 
