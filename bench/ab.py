@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.catalog import Catalog
 from bench.cell import Cell
-from bench.compare import PairSet
+from bench.compare import PairSet, Verdict
 from bench.errors import Incomparable
 from bench.measure.machine import MACHINE
 from bench.quantities import QUANTITIES, Quantity, is_headline, value
@@ -47,7 +47,9 @@ def common(base: Side, candidate: Side) -> tuple[list[PlannedCell], list[LeftOut
             elif cell.obstacle:
                 reasons[side.name] = cell.obstacle
         if reasons:
-            left_out.append(LeftOut(name, tuple(reasons), "; ".join(dict.fromkeys(reasons.values()))))
+            left_out.append(
+                LeftOut(configuration(Cell.parse(name)), tuple(reasons), "; ".join(dict.fromkeys(reasons.values())))
+            )
         else:
             estimate = known["candidate"][name].estimate
             cells.append(PlannedCell(Cell.parse(name), 0, frozenset(), None, estimate))
@@ -99,6 +101,28 @@ def _figures(records: Sequence[Record], quantity: Quantity, *, by_seed: bool, pl
             if found is not None:
                 figures[places.index(record.seed if by_seed else record.repeat)] = found
     return figures
+
+
+def broken(side: SideName, records: Iterable[Record]) -> list[Verdict]:
+    """Return a verdict on each cell that did not end ok: failed where that was the candidate, else not judged."""
+    reasons = {
+        configuration(record.cell): f"{side}: {record.status}: {record.reason}"
+        for record in records
+        if record.status != "ok"
+    }
+    return [
+        Verdict(cell, "", "failed" if side == "candidate" else "not judged", reason=reason)
+        for cell, reason in reasons.items()
+    ]
+
+
+def missing_figures(pairs: Iterable[PairSet]) -> list[Verdict]:
+    """Return a failure for each of `pairs` of which the base has figures and the candidate none."""
+    return [
+        Verdict(pair.cell, pair.quantity, "failed", of=len(pair.base), reason="the candidate has no such figure")
+        for pair in pairs
+        if np.isfinite(pair.base).any() and not np.isfinite(pair.candidate).any()
+    ]
 
 
 def odd_figures(side: SideName, records: Iterable[Record]) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shlex
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,11 +16,13 @@ from click.core import ParameterSource
 
 from bench.ab import (
     LeftOut,
+    broken,
     check_data,
     common,
     configuration,
     known_noise,
     margins,
+    missing_figures,
     noise_floors,
     odd_figures,
     pair_sets,
@@ -30,12 +30,13 @@ from bench.ab import (
 )
 from bench.catalog import Catalog, load
 from bench.cell import Cell, Measure, Profile
+from bench.commands.compare import tell
 from bench.commands.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
-from bench.compare import DEFAULT_PAIRS, LOOKS, Outcome, Policy, Verdict, judge_pairs
+from bench.compare import DEFAULT_PAIRS, LOOKS, Comparison, Policy, Verdict, judge_pairs
 from bench.errors import SuiteError, UsageError
 from bench.measure.machine import available_memory, cores, differences
 from bench.quantities import QUANTITIES, value
-from bench.record import SCHEMA_VERSION, Record
+from bench.record import Record
 from bench.report.history import shown
 from bench.runner.alternate import measure, schedule
 from bench.runner.introduction import Question
@@ -112,8 +113,6 @@ def command(context: click.Context, /, **_: Any) -> int:
             raise SuiteError("\n".join(str(error) for error in catalog.errors))
         sides = _sides(params, catalog)
         cells, left_out = common(sides["base"], sides["candidate"])
-        for lacking in left_out:
-            click.echo(f"bench: not compared: {lacking.cell}: {lacking.reason}", err=True)
         if store:
             cells = [replace(one, estimate=_seconds(store, one, params["profile"])) for one in cells]
         if params["dry_run"]:
@@ -122,11 +121,15 @@ def command(context: click.Context, /, **_: Any) -> int:
         runs = runs or _new_runs(store, context.obj, params, sides)
         session = _Session(params, store, runs, sides, cells)
         noise = {} if params["noise"] else known_noise(store, sides["candidate"].environment)
-        verdicts = session.verdicts(Policy(_margin(params), margins(catalog), noise))
+        policy = Policy(_margin(params), margins(catalog), noise)
+        verdicts = session.verdicts(policy)
         if session.interrupted.is_set():
             click.echo(f"bench: interrupted; go on with: {session.again}", err=True)
             return 130
-        return _tell(params, session, verdicts, left_out)
+        comparison = _comparison(session, policy, verdicts, left_out, noise=params["noise"])
+        code = tell(comparison, params["out"], as_json=params["as_json"], strict=params["strict"])
+        all_ok = all(record.status == "ok" for name in SIDES for record in session.records(name))
+        return code if all_ok else 3
 
 
 # --- before ------------------------------------------------------------------------------------------------------
@@ -292,7 +295,8 @@ class _Session:
     ) -> None:
         self.name: str = runs["base"].options["comparison"]
         self.interrupted = threading.Event()
-        self._params, self._store, self._runs, self._sides, self._cells = params, store, runs, sides, cells
+        self._params, self._store, self._runs, self._cells = params, store, runs, cells
+        self.sides = sides
         threads = params["threads"] or cores()
         self._settings = Settings(params["profile"], "timing", threads, tuple(params["suites"]))
         self._limits = Limits(SAFE_SHARE_OF_MEMORY * available_memory(), params["timeout"])
@@ -352,7 +356,7 @@ class _Session:
         seconds = {one.cell: _training_seconds(self._store, one, self._settings.profile) for one in planned}
         progress = _Progress([replace(one, estimate=seconds[one.cell]) for one in planned], "trainings")
         for name in SIDES:
-            worker = self._sides[name].worker
+            worker = self.sides[name].worker
             for record in run(left[name], settings, self._limits, progress, self.interrupted, worker):
                 self._keep(name, record)
                 progress.ended(f"{name}: {record.cell}  {_figure(record, 'accuracy')}", record)
@@ -366,14 +370,14 @@ class _Session:
             if (pair.planned.cell, pair.planned.repeat) not in done
         ]
         progress = _Progress([pair.planned for pair in pairs for _ in SIDES], "processes")
-        for name, record in measure(pairs, self._sides, self._settings, self._limits, progress, self.interrupted):
+        for name, record in measure(pairs, self.sides, self._settings, self._limits, progress, self.interrupted):
             self._keep(name, record)
             progress.ended(f"{name}: {record.cell} repeat {record.repeat}  {_figure(record, 'step')}", record)
 
     def _keep(self, name: SideName, record: Record) -> None:
         details = {**record.details, "side": name}
         run = self._runs[name]
-        self._store.add(run.name, record.model_copy(update={"details": details}), self._sides[name].environment)
+        self._store.add(run.name, record.model_copy(update={"details": details}), self.sides[name].environment)
 
 
 class _Progress:
@@ -412,63 +416,29 @@ def _figure(record: Record, name: str) -> str:
 # --- after -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Broken:
-    """A cell that one side did not end ok, or cannot run at all, while the other may have."""
-
-    cell: str
-    side: SideName
-    reason: str
-
-
-def _broken(session: _Session, left_out: Sequence[LeftOut]) -> list[_Broken]:
-    found = [_Broken(one.cell, "candidate", one.reason) for one in left_out if one.lacking == ("candidate",)]
-    for name in SIDES:
-        for record in session.records(name):
-            if record.status != "ok":
-                found.append(_Broken(configuration(record.cell), name, f"{record.status}: {record.reason}"))
-    return list(dict.fromkeys(found))
-
-
-def _tell(params: dict[str, Any], session: _Session, verdicts: Sequence[Verdict], left_out: Sequence[LeftOut]) -> int:
-    """Print the verdicts, worst first, and return the exit code."""
-    broken = _broken(session, left_out)
-    odd = [line for name in SIDES for line in odd_figures(name, session.records(name))]
-    floors = noise_floors(pair_sets(*(session.records(name) for name in SIDES))) if params["noise"] else {}
-    if params["as_json"]:
-        document = {
-            "schema_version": SCHEMA_VERSION,
-            "comparison": session.name,
-            "verdicts": [asdict(verdict) for verdict in verdicts],
-            "broken": [asdict(one) for one in broken],
-            "odd": odd,
-            "noise": floors,
-        }
-        click.echo(json.dumps(document))
-    else:
-        for verdict in sorted(verdicts, key=lambda one: get_args(Outcome).index(one.verdict)):
-            click.echo(_line(verdict))
-        for one in broken:
-            click.echo(f"failed  {one.cell}  {one.side}: {one.reason}")
-    for line in odd:
-        click.echo(f"bench: {line}", err=True)
-    for name, floor in floors.items():
-        click.echo(f"bench: noise floor of {QUANTITIES[name].title}: {floor:.2%}", err=True)
-    if broken or odd or not verdicts:
-        return 3
-    counted = {"regressed", *(("inconclusive", "not judged") if params["strict"] else ())}
-    return 1 if any(verdict.verdict in counted for verdict in verdicts) else 0
-
-
-def _line(verdict: Verdict) -> str:
-    quantity = QUANTITIES[verdict.quantity]
-    before, after = (shown(figure, quantity) for figure in (verdict.base, verdict.candidate))
-    effect = ""
-    if quantity.kind in ("time", "memory") and math.isfinite(verdict.effect):
-        low, high = (f"{math.expm1(bound):+.1%}" for bound in (verdict.low, verdict.high))
-        effect = f"  {math.expm1(verdict.effect):+.1%} ({low} to {high})"
-    reason = f"  {verdict.reason}" if verdict.reason else ""
-    return (
-        f"{verdict.verdict:<13} {verdict.cell}  {quantity.title}: {before} → {after}{effect}  "
-        f"{verdict.n} of {verdict.of}{reason}"
+def _comparison(
+    session: _Session, policy: Policy, judged: Sequence[Verdict], left_out: Sequence[LeftOut], *, noise: bool
+) -> Comparison:
+    """Return the verdicts, those on cells that broke or are missing among them, and what must be said beside them."""
+    base, candidate = (session.records(name) for name in SIDES)
+    pairs = pair_sets(base, candidate)
+    failed = [*missing_figures(pairs), *broken("candidate", candidate), *broken("base", base)]
+    failed += [Verdict(one.cell, "", "failed", reason=one.reason) for one in left_out if one.lacking == ("candidate",)]
+    instead = {(verdict.cell, verdict.quantity) for verdict in failed}
+    caveats = [f"not compared: {one.cell}: {one.reason}" for one in left_out if "base" in one.lacking]
+    caveats += [*odd_figures("base", base), *odd_figures("candidate", candidate)]
+    if noise:
+        floors = noise_floors(pairs)
+        caveats += [f"noise floor of {QUANTITIES[name].title}: {floor:.2%}" for name, floor in floors.items()]
+    elif not policy.noise:
+        caveats.append("this machine's noise floor is not known; `bench ab --noise` measures it")
+    environments = [session.sides[name].environment for name in SIDES]
+    return Comparison(
+        f"{session.name}-base",
+        f"{session.name}-candidate",
+        True,
+        policy,
+        (*failed, *(verdict for verdict in judged if (verdict.cell, verdict.quantity) not in instead)),
+        tuple(differences(*environments)),
+        tuple(caveats),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from bench.ab import known_noise
 from bench.cli import main
 from bench.store import Store
 from tests.conftest import ROOT
@@ -150,9 +152,9 @@ def test_a_cell_that_breaks_on_one_side_is_no_success_and_not_measured_on(compar
     comparison.sides(candidate={"breaks": "lstm"})
     ended = comparison(CELL, OTHER, "--measure", "timing", "--json")
     assert ended.code == 3
-    (broken,) = ended.document["broken"]
-    assert (broken["cell"], broken["side"]) == (CELL, "candidate")
-    assert "exit code 1" in broken["reason"]
+    assert ended.verdicts()[""] == "failed"
+    (broken,) = [one for one in ended.document["verdicts"] if not one["quantity"]]
+    assert broken["reason"] == "candidate: failed: the process ended with exit code 1 before it had a result"
     assert ended.verdicts(OTHER)["step"] == "same"
     assert sum(case == "imdb-rnn/lstm" for _, case, _ in comparison.log()) == 2
 
@@ -161,14 +163,14 @@ def test_a_cell_that_only_one_side_knows(comparison: Comparison) -> None:
     comparison.sides({"lacks": "lstm"})
     ended = comparison(CELL, OTHER, "--measure", "timing")
     assert ended.code == 0
-    assert f"not compared: {CELL}#0: the base has no such cell" in ended.err
+    assert f"not compared: {CELL}: the base has no such cell" in ended.err
 
 
 def test_a_cell_that_the_candidate_lost_is_no_success(comparison: Comparison) -> None:
     comparison.sides(candidate={"lacks": "lstm"})
     ended = comparison(CELL, OTHER, "--measure", "timing")
-    assert ended.code == 3
-    assert "the candidate has no such cell" in ended.out
+    assert ended.code == 1
+    assert f"failed        {CELL}  the candidate has no such cell" in ended.out
 
 
 def test_figures_that_must_not_change_are_exact(comparison: Comparison) -> None:
@@ -181,7 +183,8 @@ def test_figures_that_must_not_change_are_exact(comparison: Comparison) -> None:
 def test_a_figure_that_is_no_number_is_named(comparison: Comparison) -> None:
     comparison.sides(candidate={"loss": float("nan")})
     ended = comparison(CELL, "--measure", "accuracy")
-    assert ended.code == 3
+    assert ended.code == 1
+    assert f"failed        {CELL}  loss:" in ended.out
     assert "candidate: loss of imdb-rnn/lstm@torch,generic,cpu,documented#0 is nan" in ended.err
 
 
@@ -199,20 +202,32 @@ def test_too_few_pairs_give_no_verdict_and_say_how_many_are_needed(comparison: C
     (step,) = [one for one in ended.document["verdicts"] if one["quantity"] == "step"]
     assert (step["verdict"], step["n"]) == ("not judged", 3)
     assert step["reason"].startswith("3 of 3 pairs: a verdict takes 8 at least")
-    assert comparison("--resume", ended.document["comparison"], "--strict", sides=False).code == 1
+    name = ended.document["base"].removesuffix("-base")
+    assert comparison("--resume", name, "--strict", sides=False).code == 1
+
+
+def test_reports_are_written_where_they_are_asked_for(comparison: Comparison) -> None:
+    comparison.sides(candidate={"parameters": 1001})
+    ended = comparison(CELL, "--measure", "accuracy", "--out", "reports", "--name", "c")
+    assert ended.code == 1
+    assert (comparison.folder / "reports" / "compare.md").read_text().startswith("# c-base → c-candidate")
+    assert {path.name for path in (comparison.folder / "reports").iterdir()} >= {"compare.json", "junit.xml"}
 
 
 def test_noise_is_measured_once_and_then_widens_the_margin(comparison: Comparison) -> None:
     comparison.sides({"noise": 0.08, "step": 0.112}, {"noise": 0.08})
     python = f"--candidate={comparison.folder / 'candidate' / 'python'}"
-    noisy = comparison("--noise", python, CELL, "--threads", "1", "--json", sides=False)
+    noisy = comparison("--noise", python, CELL, "--threads", "1", sides=False)
     assert noisy.code == 0
-    floor = noisy.document["noise"]["step"]
+    with Store(comparison.store) as store:
+        floor = known_noise(store, store.runs()[0].environment)["step"]
+        assert known_noise(store, store.runs()[0].environment | {"threads": 2}) == {}
+    assert f"noise floor of training step: {floor:.2%}" in noisy.err
     assert 0.02 < floor < 0.075
     assert {run for run, _, _ in comparison.log()} == {"candidate"}
     ended = comparison(CELL, "--measure", "timing", "--json")
     (step,) = [one for one in ended.document["verdicts"] if one["quantity"] == "step"]
-    assert step["margin"] == pytest.approx(2 * floor, rel=0.1)
+    assert step["margin"] == pytest.approx(math.log1p(2 * floor))
     assert step["margin"] > 0.05
 
 
