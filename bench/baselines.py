@@ -109,7 +109,7 @@ def text(name: str, run: Measured, saved: str, forced: Sequence[str]) -> str:
     }
     cells = ",\n".join(
         f"  {json.dumps(str(cell))}: {{\n{_cell(str(cell), rows)}\n  }}"
-        for cell, rows in run.frame.groupby("cell", sort=True)
+        for cell, rows in run.frame.groupby("cell", sort=True, observed=True)
     )
     return json.dumps(head, indent=1, sort_keys=False).removesuffix("\n}") + ',\n "cells": {\n' + cells + "\n }\n}\n"
 

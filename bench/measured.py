@@ -73,6 +73,7 @@ def of_records(name: str, profile: str, entries: Iterable[tuple[Record, Mapping[
 def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
     quantities = [name for name in frame.columns if name not in PLACE]
     frame[quantities] = frame[quantities].astype(float)
+    frame["cell"] = frame["cell"].astype("category")  # a name is there once for each of its rows
     return frame
 
 

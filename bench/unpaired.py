@@ -49,7 +49,7 @@ def compare(base: Measured, candidate: Measured, policy: Policy, across: Iterabl
     Raises `Incomparable` for different profiles or data, and for environments that differ in a part not in `across`;
     `NothingToCompare` where no cell ended ok on both sides.
     """
-    ended = [set(side.frame.loc[side.frame["status"] == "ok", "cell"]) for side in (base, candidate)]
+    ended = [set(side.frame.loc[side.frame["status"] == "ok", "cell"].unique()) for side in (base, candidate)]
     common = ended[0] & ended[1]
     if base.profile != candidate.profile:
         raise Incomparable(
@@ -67,7 +67,7 @@ def compare(base: Measured, candidate: Measured, policy: Policy, across: Iterabl
     sides = [side.frame[side.frame["cell"].isin(common)] for side in (base, candidate)]
     shared = []
     for name in dict.fromkeys([*base.quantities, *candidate.quantities]):
-        cells = [set(side.loc[side[name].notna(), "cell"]) if name in side else set() for side in sides]
+        cells = [set(side.loc[side[name].notna(), "cell"].unique()) if name in side else set() for side in sides]
         verdicts += [
             Verdict(cell, name, "failed", reason="the candidate has no such figure")
             for cell in sorted(cells[0] - cells[1])
@@ -138,7 +138,10 @@ def _part(part: Part, environment: Mapping[str, Any], packages: Iterable[str]) -
 
 
 def _check_data(base: pd.DataFrame, candidate: pd.DataFrame, cells: Iterable[str]) -> None:
-    used = [side.dropna(subset=["data"]).groupby("cell")["data"].agg(frozenset).to_dict() for side in (base, candidate)]
+    used = [
+        side.dropna(subset=["data"]).groupby("cell", observed=True)["data"].agg(frozenset).to_dict()
+        for side in (base, candidate)
+    ]
     other = sorted(cell for cell in cells if cell in used[0] and cell in used[1] and used[0][cell] != used[1][cell])
     if other:
         more = f" and {len(other) - MOST_NAMED} more" if len(other) > MOST_NAMED else ""
@@ -159,7 +162,7 @@ def _unmatched(base: Measured, candidate: Measured, ended: Sequence[set[str]]) -
     places = [pd.MultiIndex.from_frame(side[["cell", "seed", "repeat"]]) for side in crashed]
     new = crashed[1][~places[1].isin(places[0])]
     counts = candidate.frame["cell"].value_counts()
-    for cell, rows in new[new["cell"].isin(ended[0])].groupby("cell", sort=True):
+    for cell, rows in new[new["cell"].isin(ended[0])].groupby("cell", sort=True, observed=True):
         first = rows.iloc[0]
         reason = " ".join(str(first["reason"] or "").split())
         of = int(counts[cell])
@@ -191,7 +194,8 @@ def _of(name: str, sides: Sequence[pd.DataFrame]) -> dict[str, int]:
     """Return how many rows of each cell have a figure or should have had one: those of the side with more."""
     found: Counter[str] = Counter()
     for side in sides:
-        found |= Counter(side.loc[side[name].notna() | (side["status"] != "ok"), "cell"])
+        rows = side.loc[side[name].notna() | (side["status"] != "ok"), "cell"].value_counts()
+        found |= Counter({str(cell): count for cell, count in rows.items()})
     return found
 
 
@@ -201,10 +205,13 @@ def _judge_ratios(shared: Sequence[Shared], policy: Policy) -> list[Verdict]:
         part: dict[str, Any] = {}
         for number, side in enumerate(sides):
             known = side[np.isfinite(side[name])]
-            part |= {f"known{number}": known.groupby("cell").size(), f"most{number}": known.groupby("cell")[name].max()}
+            part |= {
+                f"known{number}": known.groupby("cell", observed=True).size(),
+                f"most{number}": known.groupby("cell", observed=True)[name].max(),
+            }
             usable = known[known[name] > 0]
-            part[f"median{number}"] = usable.groupby("cell")[name].median()
-            logs = np.log(usable[name]).groupby(usable["cell"])
+            part[f"median{number}"] = usable.groupby("cell", observed=True)[name].median()
+            logs = np.log(usable[name]).groupby(usable["cell"], observed=True)
             part |= {f"n{number}": logs.size(), f"mean{number}": logs.mean(), f"deviation{number}": logs.std()}
         parts.append(pd.DataFrame(part).rename_axis("cell").reset_index().assign(quantity=name))
     if not parts:
@@ -261,14 +268,14 @@ def _judge_ratios(shared: Sequence[Shared], policy: Policy) -> list[Verdict]:
 def _judge_scores(shared: Sequence[Shared], policy: Policy) -> list[Verdict]:
     parts = []
     for name, sides in shared:
-        scores = [side.groupby(["cell", "seed"])[name].mean() for side in sides]  # a repeat trains the same again
+        # A repeat of a seed trains the same again.
+        scores = [side.groupby(["cell", "seed"], observed=True)[name].mean() for side in sides]
         pairs = pd.DataFrame({"base": scores[0], "candidate": scores[1]})
         complete = pairs[np.isfinite(pairs["base"]) & np.isfinite(pairs["candidate"])]
-        by_cell = complete.assign(difference=complete["candidate"] - complete["base"]).groupby("cell")
-        part = by_cell.mean().assign(n=by_cell.size(), deviation=by_cell["difference"].std(), quantity=name)
-        parts.append(
-            part.join(pairs.groupby("cell").size().rename("of"), how="right").rename_axis("cell").reset_index()
-        )
+        by_cell = complete.assign(difference=complete["candidate"] - complete["base"]).groupby("cell", observed=True)
+        part = by_cell.mean().assign(n=by_cell.size(), deviation=by_cell["difference"].std())
+        of = pairs.groupby("cell", observed=True).size().rename("of")
+        parts.append(part.join(of, how="right").rename_axis("cell").reset_index().assign(quantity=name))
     if not parts:
         return []
     table = pd.concat(parts, ignore_index=True).fillna({"n": 0})
@@ -290,7 +297,7 @@ def _judge_scores(shared: Sequence[Shared], policy: Policy) -> list[Verdict]:
 def _judge_counts(shared: Sequence[Shared]) -> list[Verdict]:
     verdicts = []
     for name, sides in shared:
-        values = [side.dropna(subset=[name]).groupby("cell")[name].agg(list).to_dict() for side in sides]
+        values = [side.dropna(subset=[name]).groupby("cell", observed=True)[name].agg(list).to_dict() for side in sides]
         of = _of(name, sides)
         for cell, base in values[0].items():
             candidate = values[1][cell]

@@ -115,6 +115,12 @@ def test_only_seeds_of_both_sides_count_and_repeats_of_a_seed_once() -> None:
     assert (verdict.verdict, verdict.n, verdict.of) == ("same", 2, 3)
 
 
+def test_scores_without_a_common_seed_are_not_judged() -> None:
+    base, candidate = side({"seed": 0, "accuracy": 0.8}), side({"seed": 1, "accuracy": 0.8})
+    verdict = judged(base, candidate, "accuracy")
+    assert (verdict.verdict, verdict.n, verdict.of, verdict.needed) == ("not judged", 0, 2, 2)
+
+
 def test_parameters_are_compared_exactly() -> None:
     found = judged(side(*seeds("parameters", [10, 10])), side(*seeds("parameters", [10, 12])), "parameters")
     assert (found.verdict, found.reason) == ("regressed", "10 became 10 or 12")
