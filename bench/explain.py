@@ -15,11 +15,11 @@ from typing import Literal
 from bench import quantities
 from bench.backends.base import BackendInfo, differences
 from bench.model import DIFFERENCES, Model
-from bench.record import Metrics, Record, Score
+from bench.record import Metrics, Record, Scored
 from bench.stats import Estimate, mean_interval
 
 REFERENCE = "matched"
-ScoreOf = Callable[[Metrics], Score | None]
+ScoreOf = Callable[[Metrics], Scored | None]
 """Takes from the metrics the score whose accuracy the case documents."""
 Verdict = Literal["costs", "gains", "not told from 0", "changes nothing", "one seed"]
 

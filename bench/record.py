@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,6 +45,22 @@ class Score(_Part):
     loss: float
     accuracy: float
     rows: int
+
+
+class Scored(Protocol):
+    """What holds a loss and an accuracy of some rows: a `Score`, or a line of a log."""
+
+    @property
+    def loss(self) -> float:
+        """Return the mean loss."""
+
+    @property
+    def accuracy(self) -> float:
+        """Return the accuracy, 0 to 1."""
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows were evaluated."""
 
 
 class EpochScore(_Part):

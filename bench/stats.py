@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Sides = tuple[ArrayLike, ArrayLike]
@@ -123,7 +123,7 @@ def _deviation(array: NDArray[np.float64]) -> float:
 
 @cache
 def _t(n: int) -> float:
-    return float(stats.t.ppf(0.5 + LEVEL / 2, n - 1))
+    return float(stdtrit(n - 1, 0.5 + LEVEL / 2))
 
 
 # --- two sides, measured in pairs --------------------------------------------------------------------------------
@@ -256,10 +256,12 @@ def pairs_to_detect(deviation: float, margin: float, cells: int, level: float) -
     where pi/3 is the variance of the Hodges-Lehmann estimate over that of the mean (Lehmann 1975, Nonparametrics, ch.
     4.2); and the test reaches `level` over `cells` of them: the non-central t distribution with Bonferroni's bound.
     """
+    from scipy.stats import nct  # loads all of scipy.stats, 60 MB that nothing else here needs
+
     effect, room = math.log1p(margin + EXCESS), math.log((1 + margin + EXCESS) / (1 + margin))
-    over_margin = (stats.norm.ppf(0.95) * HODGES_LEHMANN_LOSS * deviation / room) ** 2
+    over_margin = (ndtri(0.95) * HODGES_LEHMANN_LOSS * deviation / room) ** 2
     n = np.arange(fewest_pairs(level), MOST_PAIRS + 1)
-    power = stats.nct.sf(stats.t.isf(level / cells, n - 1), n - 1, effect * np.sqrt(n) / max(deviation, 1e-9))
+    power = nct.sf(-stdtrit(n - 1, level / cells), n - 1, effect * np.sqrt(n) / max(deviation, 1e-9))
     enough = (power >= 0.95) & (n >= over_margin)
     return int(n[np.argmax(enough)]) if enough.any() else MOST_PAIRS
 
@@ -267,7 +269,7 @@ def pairs_to_detect(deviation: float, margin: float, cells: int, level: float) -
 def deviation_behind(shift: Shifts, n: int) -> float:
     """Return the standard deviation of the differences that gives `n` of them the interval of `shift`."""
     half = float(shift.high - shift.low) / 2
-    return half * math.sqrt(n) / (float(stats.norm.ppf(0.5 + LEVEL / 2)) * HODGES_LEHMANN_LOSS)
+    return half * math.sqrt(n) / (float(ndtri(0.5 + LEVEL / 2)) * HODGES_LEHMANN_LOSS)
 
 
 EXCESS = 0.03
@@ -289,14 +291,14 @@ class Student:
 
     def half(self, level: float) -> Floats:
         """Return the half width of the two-sided interval; nan without a degree of freedom."""
-        half: Floats = stats.t.ppf(0.5 + level / 2, self.freedom) * self.error
+        half: Floats = stdtrit(self.freedom, 0.5 + level / 2) * self.error
         return half
 
     def p_values(self) -> tuple[Floats, Floats]:
         """Return the one-sided p-values that the difference is > 0, and < 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where((self.difference == 0) & (self.error == 0), 0.0, self.difference / self.error)
-        return np.asarray(stats.t.sf(t, self.freedom)), np.asarray(stats.t.cdf(t, self.freedom))
+        return np.asarray(stdtr(self.freedom, -t)), np.asarray(stdtr(self.freedom, t))
 
 
 def paired(n: ArrayLike, mean: ArrayLike, deviation: ArrayLike) -> Student:
@@ -330,4 +332,4 @@ def seeds_for_equivalence(deviation: float, margin: float) -> int:
     `deviation` is that of the paired differences, in the unit of `margin`; (2 z(.95))^2 = 10.8. Source: Chow, Shao &
     Wang (2008), Sample Size Calculations in Clinical Research, ch. 3.1 (two one-sided tests, equal means).
     """
-    return max(2, math.ceil((2 * float(stats.norm.ppf(0.95)) * deviation / margin) ** 2))
+    return max(2, math.ceil((2 * float(ndtri(0.95)) * deviation / margin) ** 2))

@@ -111,7 +111,7 @@ class _Times:
 
 def _times(results: Results) -> Iterator[tuple[Suite, Case, list[_Times]]]:
     """Yield the times of every case, from timing records where a variant has any that ended ok."""
-    timed, rest = tables.by_case(results.timing_records), tables.by_case(results.accuracy_records)
+    timed, rest = results.timing_groups, results.accuracy_groups
     for suite, case in results.cases():
         found = []
         for variant in sorted({*timed.get((suite.name, case.name), {}), *rest.get((suite.name, case.name), {})}):
@@ -252,7 +252,7 @@ def differences(results: Results) -> pd.DataFrame:
 def _against(results: Results, base: str) -> pd.DataFrame:
     """Return accuracies under every other numerics beside those under `base`, paired by seed."""
     places = results.columns
-    groups = tables.by_case(results.accuracy_records)
+    groups = results.accuracy_groups
     rows: list[dict[str, Any]] = []
     for suite, case in results.cases():
         figure = next(one for one in tables.figures(case, case.documented) if one.main)
@@ -291,7 +291,7 @@ def low_data(results: Results) -> pd.DataFrame:
     learned, 95 % interval), n, stand_in (for the vectors). Pairs are found in the declarations (`RandomRows`), not in
     the names.
     """
-    groups = tables.by_case(results.accuracy_records)
+    groups = results.accuracy_groups
     places = results.columns
     rows: list[dict[str, Any]] = []
     for suite in results.reported_suites():
@@ -354,7 +354,7 @@ def curves(results: Results) -> pd.DataFrame:
     printed, else the accuracy that `fit` prints while it trains. Columns: suite, case, curve ("val" or "fit"), column
     (None: the document), epoch, mean, low, high (least and most over seeds), n (seeds that trained that long).
     """
-    groups = tables.by_case(results.accuracy_records)
+    groups = results.accuracy_groups
     places = results.columns
     rows: list[dict[str, Any]] = []
     for suite, case in results.cases():

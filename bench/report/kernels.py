@@ -29,7 +29,7 @@ def proofs(results: Results) -> pd.DataFrame:
     the generic one, from `comparisons.kernels`.
     """
     gains = {tuple(row[name] for name in [*CASE, *VARIANT[:1], *VARIANT[2:]]): row for row in _gains(results)}
-    timed = tables.by_case(results.timing_records)
+    timed = results.timing_groups
     rows = []
     for suite, case in results.cases():
         for variant, records in sorted(timed.get((suite.name, case.name), {}).items()):

@@ -23,6 +23,7 @@ from markupsafe import Markup
 
 from bench import describe
 from bench.quantities import QUANTITIES, Quantity, is_headline, value
+from bench.reading import plain
 from bench.record import Record
 from bench.report import tables
 from bench.report.answers import answers
@@ -282,9 +283,9 @@ def details(results: Results) -> dict[str, Any]:
     counts: list[Any] = []
     records = {}
     for record in results.records:
-        content = record.model_dump(mode="json")
+        content = plain(record)
         if record.parameters:
-            known = record.parameters.model_dump_json()
+            known = json.dumps(content["parameters"])
             if known not in parameters:
                 parameters[known] = len(counts)
                 counts.append(content["parameters"])

@@ -12,14 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
+from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import pandas as pd
 
 from bench import record as stored
-from bench.cell import Cell, Measure, Profile, Status
+from bench.cell import Measure, Profile, Status
 from bench.errors import UsageError
 from bench.model import numerics_differences
 from bench.profiles import apply
@@ -123,7 +125,22 @@ class Results:
     @cached_property
     def columns(self) -> dict[tuple[str, str, Variant], str]:
         """Return the column that each case's variant stands in, in every table."""
-        return columns(by_case(self.records))
+        return columns(self.groups)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Return all records by case and variant."""
+        return by_case(self.records)
+
+    @cached_property
+    def accuracy_groups(self) -> Groups:
+        """Return the accuracy records by case and variant."""
+        return by_case(self.accuracy_records)
+
+    @cached_property
+    def timing_groups(self) -> Groups:
+        """Return the timing records by case and variant."""
+        return by_case(self.timing_records)
 
     @cached_property
     def run_of(self) -> dict[int, str]:
@@ -133,13 +150,21 @@ class Results:
     @cached_property
     def planned(self) -> dict[tuple[str, str], set[Measurement]]:
         """Return what was to be measured of each case with a record, under every variant, recorded or not."""
+        seen: dict[tuple[str, str], dict[Literal["accuracy", "timing"], tuple[set[int], set[int]]]] = {}
         planned: dict[tuple[str, str], set[Measurement]] = {}
         for source in self.sources:
+            seen.clear()
             for record in source.records:
-                seeds = {*range(source.seeds), record.seed}
-                repeats = {*range(source.repeats), record.repeat}
-                planned.setdefault((record.suite, record.case), set()).update(
-                    (kind, seed, repeat) for kind in _kinds(record) for seed in seeds for repeat in repeats
+                kinds = seen.setdefault((record.suite, record.case), {})
+                for kind in _kinds(record):
+                    if kind not in kinds:
+                        kinds[kind] = {*range(source.seeds)}, {*range(source.repeats)}
+                    seeds, repeats = kinds[kind]
+                    seeds.add(record.seed)
+                    repeats.add(record.repeat)
+            for case, kinds in seen.items():
+                planned.setdefault(case, set()).update(
+                    (kind, *pair) for kind, (seeds, repeats) in kinds.items() for pair in product(seeds, repeats)
                 )
         return planned
 
@@ -184,9 +209,9 @@ class Results:
         counts.
         """
         latest = _latest((record for record in self.records if record.measure in _ACCURACY), lambda _: None)
-        by_cell: dict[Cell, Record] = {}
+        by_cell: dict[Any, Record] = {}
         for record in sorted(latest, key=lambda record: (record.status == "ok", -record.repeat)):
-            by_cell[record.cell] = record
+            by_cell[_cell(record)] = record
         return list(by_cell.values())
 
     @cached_property
@@ -196,7 +221,7 @@ class Results:
 
     def reported_suites(self) -> list[Suite]:
         """Return the suites that any record belongs to, in the order of the catalog."""
-        seen = {record.suite for record in self.records}
+        seen = {suite for suite, _ in self.groups}
         return [suite for name, suite in self.suites.items() if name in seen]
 
     def once(self, name: str, make: Callable[[Results], pd.DataFrame]) -> pd.DataFrame:
@@ -207,9 +232,9 @@ class Results:
 
     def cases(self) -> Iterator[tuple[Suite, Case]]:
         """Yield the cases of all suites with a record, as they were run."""
-        for record in self.records:
-            if record.suite not in self.suites:
-                self.case(record.suite, record.case)
+        for name, named in self.groups:
+            if name not in self.suites:
+                self.case(name, named)
         for suite in self.reported_suites():
             for case in suite.cases:
                 yield suite, apply(case, self.profile)
@@ -254,10 +279,15 @@ def _agree(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+_cell = attrgetter("suite", "case", *VARIANT, "seed")
+"""The fields of a cell's name: a key of records, many times as fast to make as a `Cell`."""
+_case, _variant = attrgetter("suite", "case"), attrgetter(*VARIANT)
+
+
 def _latest(records: Iterable[Record], kind: Callable[[Record], Measure | None]) -> list[Record]:
     by_key: dict[Any, Record] = {}
-    for record in sorted(records, key=lambda record: record.started):
-        by_key[record.cell, record.repeat, kind(record)] = record
+    for record in sorted(records, key=attrgetter("started")):
+        by_key[_cell(record), record.repeat, kind(record)] = record
     return list(by_key.values())
 
 
@@ -312,11 +342,10 @@ Groups = dict[tuple[str, str], dict[Variant, list[Record]]]
 
 def by_case(records: Iterable[Record]) -> Groups:
     """Return the records by case and variant."""
-    found: Groups = {}
+    found: dict[Any, dict[Any, list[Record]]] = {}
     for record in records:
-        variant = Variant(record.backend, record.kernel, record.device, record.numerics)
-        found.setdefault((record.suite, record.case), {}).setdefault(variant, []).append(record)
-    return found
+        found.setdefault(_case(record), {}).setdefault(_variant(record), []).append(record)
+    return {case: {Variant(*key): members for key, members in own.items()} for case, own in found.items()}
 
 
 def columns(groups: Groups) -> dict[tuple[str, str, Variant], str]:
@@ -389,6 +418,14 @@ def reference_order(backend: str) -> tuple[bool, str]:
 # --- accuracy ----------------------------------------------------------------------------------------------------
 
 
+class Found(NamedTuple):
+    """A score that a record holds by parts, as one of its epochs."""
+
+    loss: float
+    accuracy: float
+    rows: int
+
+
 @dataclass(frozen=True)
 class Figure:
     """A figure of a case: what the document prints, and where a record holds the same thing.
@@ -399,7 +436,7 @@ class Figure:
 
     name: str
     score: Score
-    measured: Callable[[Metrics], stored.Score | None]
+    measured: Callable[[Metrics], stored.Scored | None]
     main: bool = False
 
     @property
@@ -454,27 +491,27 @@ def _at(name: str, epoch: int | None) -> str:
     return name if epoch is None else f"{name}, epoch {epoch}"
 
 
-def _of(metrics: Metrics, part: str) -> stored.Score | None:
-    score: stored.Score | None = getattr(metrics.last, part) if metrics.last else None
+def _of(metrics: Metrics, part: str) -> stored.Scored | None:
+    score: stored.Scored | None = getattr(metrics.last, part) if metrics.last else None
     return score
 
 
-def _validation(metrics: Metrics, epoch: int | None) -> stored.Score | None:
+def _validation(metrics: Metrics, epoch: int | None) -> stored.Scored | None:
     final = _of(metrics, "validation")
     if epoch is None or final is None or epoch > len(metrics.epochs):
         return final if epoch is None else None
     line = metrics.epochs[epoch - 1]
     if line.val_loss is None or line.val_accuracy is None:
         return None
-    return stored.Score(loss=line.val_loss, accuracy=line.val_accuracy, rows=final.rows)
+    return Found(line.val_loss, line.val_accuracy, final.rows)
 
 
-def _fit(metrics: Metrics, epoch: int | None) -> stored.Score | None:
+def _fit(metrics: Metrics, epoch: int | None) -> stored.Scored | None:
     number = len(metrics.epochs) if epoch is None else epoch
     if not 0 < number <= len(metrics.epochs):
         return None
     line = metrics.epochs[number - 1]
-    return stored.Score(loss=line.loss, accuracy=line.accuracy, rows=0)
+    return Found(line.loss, line.accuracy, 0)
 
 
 @once
@@ -487,8 +524,7 @@ def accuracy(results: Results) -> pd.DataFrame:
     mean), verdict, low, high, reason, stand_in, epochs (mean, first to last), epochs_documented. A case without a
     record has one row per figure with status "not run".
     """
-    records = results.accuracy_records
-    groups = by_case(records)
+    groups = results.accuracy_groups
     places = results.columns
     rows: list[dict[str, Any]] = []
     for suite, case in results.cases():
@@ -570,7 +606,7 @@ def _documented_epochs(case: Case, documented: Documented) -> int | None:
     return len(documented.epochs) if case.training.early_stopping else case.training.epochs
 
 
-def by_seed(measured: Callable[[Metrics], stored.Score | None], records: Iterable[Record]) -> dict[int, float]:
+def by_seed(measured: Callable[[Metrics], stored.Scored | None], records: Iterable[Record]) -> dict[int, float]:
     """Return the accuracy that `measured` finds in each record that ended ok, by seed."""
     found = {}
     for record in records:
@@ -596,8 +632,8 @@ def timing(results: Results) -> pd.DataFrame:
     over the reference's). The reference is the Keras backend of the same case, device, numerics and kind of record that
     `reference_order` puts first, with its best kernel.
     """
-    timed = by_case(results.timing_records)
-    everything = by_case(results.accuracy_records)
+    timed = results.timing_groups
+    everything = results.accuracy_groups
     places = results.columns
     rows: list[dict[str, Any]] = []
     for suite, case in results.cases():
@@ -688,7 +724,7 @@ def parameters(results: Results) -> pd.DataFrame:
     printed) and verdict: "equal", "differs: ..." or None where the document prints nothing, or where native numerics
     give torch's layers a bias more. Counts hold under both profiles.
     """
-    groups = by_case(results.records)
+    groups = results.groups
     places = results.columns
     rows: list[dict[str, Any]] = []
     for suite, case in results.cases():
@@ -709,11 +745,11 @@ def parameters(results: Results) -> pd.DataFrame:
                 "kernel": variant.kernel,
             }
             place |= {"device": variant.device, "numerics": variant.numerics, "status": _status(members)}
-            counts = {}
+            counts: list[stored.Parameters] = []
             for record in members:
-                if record.parameters:
-                    counts[record.parameters.model_dump_json()] = record.parameters
-            for built in counts.values():
+                if record.parameters and record.parameters not in counts:
+                    counts.append(record.parameters)
+            for built in counts:
                 row = shared | place | {"layers": tuple(layer.total for layer in built.layers)}
                 row |= {
                     "total": built.total,
@@ -791,7 +827,7 @@ def not_run(results: Results) -> pd.DataFrame:
     The last two count measurements, (seed, repeat), of the case under that column.
     """
     rows: list[dict[str, Any]] = []
-    groups = by_case(results.records)
+    groups = results.groups
     places = results.columns
     numerics = {variant.numerics for _, _, variant in places}
     main = {

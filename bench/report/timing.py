@@ -40,7 +40,7 @@ def passes(results: Results) -> pd.DataFrame:
     of what the machine gives at most.
     """
     rows: list[dict[str, Any]] = []
-    timed = tables.by_case(results.timing_records)
+    timed = results.timing_groups
     for suite, case in results.cases():
         for variant, records in sorted(timed.get((suite.name, case.name), {}).items()):
             ok = [record for record in records if record.status == "ok" and is_headline(record)]

@@ -1,0 +1,78 @@
+"""Records that are only decoded hold what validated ones hold, to the last field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import exports
+from bench.reading import plain, reader
+from bench.record import Record
+from bench.store import Store
+
+RESULTS = Path(__file__).resolve().parents[1] / "reports" / "cpu-2core" / "results"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store of committed records of every kind, some with what only newer ones hold."""
+    path = tmp_path_factory.mktemp("store") / "results.sqlite"
+    with Store(path, create=True) as opened:
+        for file in sorted(RESULTS.glob("*.json")):
+            for one in exports.read(file):
+                run = one.run
+                opened.create_run(run.name, run.profile, run.environment, run.command, run.options, run.started)
+                for number, (record, environment) in enumerate(one.records[::6]):
+                    opened.add(run.name, _with_news(record) if number % 2 else record, environment)
+    return path
+
+
+def _with_news(record: Record) -> Record:
+    """Return a record with a text that looks like JSON, and with times that version 1 did not have."""
+    changes: dict[str, object] = {
+        "reason": 'say "metrics": {"epochs": 1} and "timing": {',
+        "details": {"timing": {"a": [1]}},
+    }
+    if record.timing:
+        changes["timing"] = record.timing.model_copy(update={"windows": [(4, 0.5), (8, 1.25)], "latency": [0.1, 0.2]})
+    return record.model_copy(update=changes)
+
+
+def test_a_decoded_record_has_every_field_of_the_validated_one(store: Path) -> None:
+    with Store(store) as opened:
+        for run in opened.runs():
+            validated, decoded = list(opened.records(run.name)), list(opened.read(run.name))
+            assert [plain(record) for record in decoded] == [record.model_dump(mode="json") for record in validated]
+            assert [record.cell for record in decoded] == [record.cell for record in validated]
+            assert {record.status for record in validated} & {"ok", "unavailable"}
+
+
+def test_what_the_cells_of_a_variant_share_is_held_once(store: Path) -> None:
+    with Store(store) as opened:
+        (text,) = {record.model_dump_json() for record in list(opened.records("documents"))[:1]}
+    read = reader()
+    first, second = read(text), read(text)
+    assert first is not second
+    assert first.parameters is second.parameters
+    assert first.backend is second.backend
+    other = json.loads(text)
+    other["parameters"]["total"] += 1
+    third = read(json.dumps(other))
+    assert third.parameters is not None
+    assert first.parameters is not None
+    assert third.parameters.total == first.parameters.total + 1, "equal parts only"
+
+
+def test_json_that_a_strict_reader_refuses_is_validated_instead(store: Path) -> None:
+    with Store(store) as opened:
+        record = next(one for one in opened.records("documents") if one.metrics and one.metrics.last)
+    content = record.model_dump(mode="json")
+    content["metrics"]["last"]["train"]["loss"] = float("nan")
+    found = reader()(json.dumps(content))
+    assert isinstance(found, Record)
+    assert found.metrics is not None
+    assert found.metrics.last is not None
+    assert found.metrics.last.train is not None
+    assert found.metrics.last.train.loss != found.metrics.last.train.loss
