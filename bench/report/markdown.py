@@ -652,8 +652,13 @@ _HOW_KERNELS = (
 
 def kernels(results: Results) -> str:
     """Return `kernels.md`: for every timed variant the kernel that it claims, and the one that ran."""
+    found = kernel_proofs.counts(results)
+    title = f"# Kernels: {results.profile} profile"
+    if not found:
+        return _document([title, "Kernel proofs: not run. `bench run --measure timing` makes them."])
     frame = kernel_proofs.proofs(results)
-    parts = [f"# Kernels: {results.profile} profile", *_kernel_verdicts(results), _HOW_KERNELS]
+    verdicts = "; ".join(f"{verdict} {number} of {sum(found.values())}" for verdict, number in found.items())
+    parts = [title, f"Claims: {verdicts}.", _HOW_KERNELS]
     for suite in results.reported_suites():
         own = tables.rows_of(frame[frame["suite"] == suite.name])
         if own:
@@ -669,14 +674,6 @@ def kernels(results: Results) -> str:
     if hows:
         parts += ["## Seen by", "\n".join(f"- {plain(how)}" for how in hows)]
     return _document(parts)
-
-
-def _kernel_verdicts(results: Results) -> list[str]:
-    found = kernel_proofs.counts(results)
-    if not found:
-        return ["Kernel proofs: not run. `bench run --measure timing` makes them."]
-    every = sum(found.values())
-    return ["Claims: " + "; ".join(f"{verdict} {number} of {every}" for verdict, number in found.items()) + "."]
 
 
 def _kernel_table(rows: Sequence[Mapping[Any, Any]]) -> str:

@@ -124,6 +124,7 @@ def test_where_nothing_was_traced_it_says_not_run(record: Maker, results: Gather
     records = [record("demo/lstm@torch,fused,cpu,documented#0", epoch_seconds=(1, 1))]
     page = markdown.kernels(results([SUITE], records))
     assert "Kernel proofs: not run." in page
-    assert rows_of(page)[1][3] == "not traced"
-    only_accuracy = [record("demo/lstm@torch,fused,cpu,documented#0", test=0.8, measure="accuracy")]
-    assert rows_of(markdown.kernels(results([SUITE], only_accuracy))) == []
+    assert rows_of(page) == []
+    traced = timed(record, "demo/gru@torch,fused,cpu,documented#0", 0.01, True, "aten::gru")
+    both = markdown.kernels(results([SUITE], [*records, traced]))
+    assert [row[3] for row in rows_of(both)[1:]] == ["not traced", "holds"]
