@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,7 @@ may be compared. They are added, and filled, where a store lacks them.
 _KEY = ("suite", "case", "backend", "kernel", "device", "numerics", "seed", "repeat")
 _CURVES = (("metrics", "epochs"), ("timing", "epochs"), ("timing", "windows"), ("timing", "latency"))
 """The lists of a record that are stored as samples, named `part.field`, where they are not empty."""
+_PARTS = {part: re.compile(rf'"{part}":\s*{{') for part, _ in _CURVES}
 _CONTENT = (
     ", ".join(["record", *(f's{place}."values"' for place in range(len(_CURVES)))])
     + " FROM cell "
@@ -341,9 +343,11 @@ def _decoded(content: str, samples: Sequence[str | None]) -> Record:
 def _joined(content: str, samples: Sequence[str | None]) -> str:
     """Return the JSON of a record with its samples put back, each as the first field of its part.
 
-    A part is told by its key and the brace behind it, as `json.dumps` writes them; quotes in texts are escaped.
+    A part is told by its key and the brace behind it: in a text the quotes would be escaped.
     """
     for (part, field), sample in zip(_CURVES, samples, strict=True):
         if sample is not None:
-            content = content.replace(f'"{part}": {{', f'"{part}": {{"{field}": {sample}, ', 1)
+            start = _PARTS[part].search(content)
+            assert start, f"a record has samples of its {part}, and no {part}"
+            content = f'{content[: start.end()]}"{field}": {sample}, {content[start.end() :]}'
     return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_a_decoded_record_has_every_field_of_the_validated_one(store: Path) -> N
             assert [plain(record) for record in decoded] == [record.model_dump(mode="json") for record in validated]
             assert [record.cell for record in decoded] == [record.cell for record in validated]
             assert {record.status for record in validated} & {"ok", "unavailable"}
+
+
+def test_records_that_something_else_wrote_into_the_store_are_read_too(store: Path, tmp_path: Path) -> None:
+    """SQLite's own JSON functions write no spaces."""
+    copy = tmp_path / "compact.sqlite"
+    copy.write_bytes(store.read_bytes())
+    with sqlite3.connect(copy) as database:
+        database.execute("UPDATE cell SET record = json_set(record, '$.seed', 77)")
+    with Store(copy) as compact, Store(store) as opened:
+        expected = [{**plain(record), "seed": 77} for record in opened.read("timing")]
+        assert [plain(record) for record in compact.read("timing")] == expected
 
 
 def test_what_the_cells_of_a_variant_share_is_held_once(store: Path) -> None:
