@@ -235,7 +235,9 @@ def environment(session: nox.Session, extras: str = "", instead: str = "") -> st
     requirements `instead` of pins in constraints.txt it is an environment of their own, without what only developers
     need.
     """
-    name = "frameworks" if not instead else "ab-" + re.sub(r"[^\w.]+", "-", f"{instead} {extras}").strip("-")
+    # `>=2.12` and `==2.12` read alike in a folder's name: the digest tells them apart.
+    digest = hashlib.sha256(f"{instead} {extras}".encode()).hexdigest()[:6]
+    name = f"ab-{re.sub(r'[^a-z0-9.]+', '-', instead.lower())}-{digest}" if instead else "frameworks"
     home = session.cache_dir.parent / name
     python = str(home / ("Scripts/python.exe" if platform.system() == "Windows" else "bin/python"))
     every, *more = frameworks()

@@ -49,6 +49,10 @@ ELSEWHERE = {
     r"bench doctor --backend my-backend": ("needs that installation", "tests/commands/test_new.py"),
     r"bench (run|parity) --backend torch --backend my-backend .*": ("the same", "tests/commands/test_new.py"),
     r"bench data fetch( \S+)*": ("asks the network", "tests/commands/test_data.py"),
+    r"nox -s ab -- .*": ("builds two environments", "tests/test_noxfile.py"),
+    r"git worktree add .*": ("needs the history of a checkout", BY_HAND),
+    r"bench ab .*": ("measures two environments, minutes", "tests/commands/test_ab.py"),
+    r"bench history .*": ("needs runs of many days", "tests/commands/test_history.py"),
     r"python tests/benchmarks/\w+\.py.*": ("minutes on a quiet machine", BY_HAND),
 }
 """What is not executed here: a pattern, the reason, and the place in the repository that runs it."""

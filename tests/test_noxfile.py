@@ -1,4 +1,4 @@
-"""`nox -s bench-gpu`: what it runs on a GPU, where the reports go, and that it never ends well without one."""
+"""Sessions that decide something: what `bench-gpu` runs and where it reports, which environments `ab` builds."""
 
 from __future__ import annotations
 
@@ -142,3 +142,95 @@ def test_a_run_that_broke_is_neither_reported_nor_exported(start: Start) -> None
     assert (code, [words[0] for words in session.ran]) == (2, ["run"])
     session, code = start("--dry-run")
     assert (code, [words[0] for words in session.ran]) == (0, ["run"])
+
+
+# --- nox -s ab ---------------------------------------------------------------------------------------------------
+
+
+class Installing:
+    """Notes what is installed and run; environments lie in `folder`."""
+
+    def __init__(self, folder: Path, *posargs: str, ends: int = 0) -> None:
+        self.posargs, self.cache_dir, self.ends = list(posargs), folder / ".cache", ends
+        self.installed: list[tuple[str, ...]] = []
+        self.ran: list[tuple[str, ...]] = []
+
+    def run_install(self, *words: str) -> None:
+        if "virtualenv" in words:
+            Path(words[-1]).mkdir()
+        else:
+            self.installed.append(words)
+
+    def run(self, *words: str, **_: Any) -> None:
+        self.ran.append(words)
+        if self.ends:
+            error = CommandFailed("failed")
+            error.return_code = self.ends
+            raise error
+
+    def error(self, message: str) -> None:
+        raise SystemExit(message)
+
+
+@pytest.fixture
+def a_b(noxfile: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Installing]:
+    monkeypatch.setattr(noxfile, "frameworks", lambda: ("tensorflow-cpu,torch",))
+    monkeypatch.chdir(ROOT)
+
+    def run(*posargs: str) -> Installing:
+        session = Installing(tmp_path, *posargs)
+        noxfile.ab(session)
+        return session
+
+    return run
+
+
+def test_two_versions_get_an_environment_each_pinned_alike_but_for_what_is_compared(
+    a_b: Callable[..., Installing], tmp_path: Path
+) -> None:
+    session = a_b("torch==2.12.*", "torch==2.13.*", "imdb-rnn/*", "--strict")
+    homes = [Path(words[0]).parent.parent for words in session.installed]
+    assert [home.parent for home in homes] == [tmp_path, tmp_path]
+    assert [home.name.rpartition("-")[0] for home in homes] == ["ab-torch-2.12.-", "ab-torch-2.13.-"]
+    everything = {line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")}
+    for words, wanted, home in zip(session.installed, ("torch==2.12.*", "torch==2.13.*"), homes, strict=True):
+        assert {"--editable", ".[torch]", wanted} <= set(words)
+        pins = set((home / "constraints.txt").read_text().splitlines())
+        assert {line.split("==")[0] for line in everything - pins} == {"torch"}
+    base, candidate = (str(home / "bin" / "python") for home in homes)
+    assert session.ran == [
+        (candidate, "-m", "bench", "ab", "--base", base, "--candidate", candidate, "imdb-rnn/*", "--strict")
+    ]
+    assert a_b("torch==2.12.*", "torch==2.13.*").installed == []  # they are there already
+
+
+@pytest.mark.parametrize(
+    ("requirements", "extras"),
+    [
+        (("keras==3.14.*", "keras==3.15.*"), "tensorflow-cpu"),
+        (("keras==3.14.* tensorflow-cpu==2.20.*", "keras==3.15.*"), "tensorflow-cpu"),
+        (("numpy==2.3.*", "numpy==2.4.*"), "tensorflow-cpu,torch"),
+        (("keras==3.14.*", "torch==2.13.*"), "tensorflow-cpu,torch"),
+    ],
+)
+def test_only_frameworks_that_a_requirement_may_change_are_installed(
+    requirements: tuple[str, str], extras: str, a_b: Callable[..., Installing]
+) -> None:
+    session = a_b(*requirements)
+    assert [f".[{extras}]" in words for words in session.installed] == [True, True]
+
+
+def test_requirements_that_read_alike_have_environments_of_their_own(a_b: Callable[..., Installing]) -> None:
+    session = a_b("torch>=2.12", "torch==2.12")
+    assert len({words[0] for words in session.installed}) == 2
+
+
+def test_versions_that_are_not_named_and_verdicts_end_the_session_accordingly(
+    noxfile: ModuleType, a_b: Callable[..., Installing], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match="name base and candidate"):
+        a_b("torch==2.12.*")
+    regressed = Installing(tmp_path, "torch==2.12.*", "torch==2.13.*", ends=1)
+    with pytest.raises(SystemExit) as ended:
+        noxfile.ab(regressed)
+    assert ended.value.code == 1

@@ -325,7 +325,8 @@ class _Session:
                 if not open_:
                     break
                 if look < LOOKS:
-                    click.echo(f"bench: {len(others | scores)} cells are inconclusive and measured again", err=True)
+                    again = f"{len(others | scores)} of {len(self._cells)} cells"
+                    click.echo(f"bench: {again} are inconclusive and measured again", err=True)
         return verdicts
 
     @property
@@ -401,7 +402,7 @@ class _Progress:
         """Print the line of a process; the time left is estimated by what those before took."""
         estimate = self._estimates[record.cell, record.repeat]
         self._estimated, self._taken = self._estimated + estimate, self._taken + record.seconds
-        self._left, self._done = self._left - estimate, self._done + 1
+        self._left, self._done = max(0.0, self._left - estimate), self._done + 1
         left = duration(self._left * self._taken / self._estimated) if self._estimated else "unknown"
         click.echo(f"[{self._done:>{len(str(self._all))}}/{self._all}] {text}  (left: {left})", err=True)
 

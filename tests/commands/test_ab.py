@@ -98,30 +98,30 @@ def test_a_slower_candidate_has_regressed_in_time_and_in_nothing_else(comparison
 
 def test_sides_of_a_pair_are_measured_one_after_the_other_in_alternating_order(comparison: Comparison) -> None:
     comparison.sides()
-    assert comparison(CELL, OTHER, "--measure", "timing").code == 0
+    assert comparison(CELL, OTHER, "--measure", "timing", "--repeats", "5").code == 0
     log = comparison.log()
-    assert len(log) == 2 * 2 * 12
+    assert len(log) == 2 * 2 * 5
     first = {}
     for one, other in zip(log[::2], log[1::2], strict=True):
         assert one[1:] == other[1:]
         assert {one[0], other[0]} == {"base", "candidate"}
         first[one[1:]] = one[0]
     for case in {case for case, _ in first}:
-        begins = [first[case, repeat] for repeat in range(1, 13)]
+        begins = [first[case, repeat] for repeat in range(1, 6)]
         assert all(one != other for one, other in itertools.pairwise(begins))
     # The first pair of each cell is measured in full.
     assert {repeat for _, _, repeat in comparison.log("timing")} == {1}
-    assert {repeat for _, _, repeat in comparison.log("brief")} == set(range(2, 13))
+    assert {repeat for _, _, repeat in comparison.log("brief")} == set(range(2, 6))
 
 
 def test_what_is_inconclusive_is_measured_as_often_again_once(comparison: Comparison) -> None:
     comparison.sides({"noise": 0.12}, {"noise": 0.12})
-    ended = comparison(CELL, OTHER, "--measure", "timing", "--json")
+    ended = comparison(CELL, "--measure", "timing", "--repeats", "8", "--json")
     assert ended.code == 0
-    assert "2 cells are inconclusive and measured again" in ended.err
-    assert len(comparison.log()) == 2 * 2 * 24
+    assert "1 of 1 cells are inconclusive and measured again" in ended.err
+    assert len(comparison.log()) == 2 * 16
     (step,) = [one for one in ended.document["verdicts"] if one["quantity"] == "step" and one["cell"] == CELL]
-    assert (step["verdict"], step["n"]) == ("inconclusive", 24)
+    assert (step["verdict"], step["n"]) == ("inconclusive", 16)
     assert step["reason"]
 
 
@@ -150,7 +150,7 @@ def test_a_comparison_goes_on_where_it_was_killed(comparison: Comparison) -> Non
 
 def test_a_cell_that_breaks_on_one_side_is_no_success_and_not_measured_on(comparison: Comparison) -> None:
     comparison.sides(candidate={"breaks": "lstm"})
-    ended = comparison(CELL, OTHER, "--measure", "timing", "--json")
+    ended = comparison(CELL, OTHER, "--measure", "timing", "--repeats", "8", "--json")
     assert ended.code == 3
     assert ended.verdicts()[""] == "failed"
     (broken,) = [one for one in ended.document["verdicts"] if not one["quantity"]]
@@ -161,14 +161,14 @@ def test_a_cell_that_breaks_on_one_side_is_no_success_and_not_measured_on(compar
 
 def test_a_cell_that_only_one_side_knows(comparison: Comparison) -> None:
     comparison.sides({"lacks": "lstm"})
-    ended = comparison(CELL, OTHER, "--measure", "timing")
+    ended = comparison(CELL, OTHER, "--measure", "accuracy")
     assert ended.code == 0
     assert f"not compared: {CELL}: the base has no such cell" in ended.err
 
 
 def test_a_cell_that_the_candidate_lost_is_no_success(comparison: Comparison) -> None:
     comparison.sides(candidate={"lacks": "lstm"})
-    ended = comparison(CELL, OTHER, "--measure", "timing")
+    ended = comparison(CELL, OTHER, "--measure", "accuracy")
     assert ended.code == 1
     assert f"failed        {CELL}  the candidate has no such cell" in ended.out
 
@@ -217,7 +217,7 @@ def test_reports_are_written_where_they_are_asked_for(comparison: Comparison) ->
 def test_noise_is_measured_once_and_then_widens_the_margin(comparison: Comparison) -> None:
     comparison.sides({"noise": 0.08, "step": 0.112}, {"noise": 0.08})
     python = f"--candidate={comparison.folder / 'candidate' / 'python'}"
-    noisy = comparison("--noise", python, CELL, "--threads", "1", sides=False)
+    noisy = comparison("--noise", python, CELL, "--threads", "1", "--repeats", "8", sides=False)
     assert noisy.code == 0
     with Store(comparison.store) as store:
         floor = known_noise(store, store.runs()[0].environment)["step"]
@@ -225,7 +225,7 @@ def test_noise_is_measured_once_and_then_widens_the_margin(comparison: Compariso
     assert f"noise floor of training step: {floor:.2%}" in noisy.err
     assert 0.02 < floor < 0.075
     assert {run for run, _, _ in comparison.log()} == {"candidate"}
-    ended = comparison(CELL, "--measure", "timing", "--json")
+    ended = comparison(CELL, "--measure", "timing", "--repeats", "8", "--json")
     (step,) = [one for one in ended.document["verdicts"] if one["quantity"] == "step"]
     assert step["margin"] == pytest.approx(math.log1p(2 * floor))
     assert step["margin"] > 0.05
