@@ -38,13 +38,15 @@ TELLING = (
     "word-embeddings/glove-200",  # frozen weights
 )
 """Cases that hold every kind of layer, and every difference that `docs/parity.md` lists, between them."""
+SIDE_BY_SIDE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal", "--benchmark-disable")
+"""How pytest shares tests out: most wait for a framework to start. pytest-benchmark warns unless told not to measure."""
 NOT_ALL_OK = 3  # `bench run` measured, but some cells did not end ok: the tables say which
 
 
 @nox.session(python=False, tags=["check"])
 def tests(session: nox.Session) -> None:
-    """Run the tests."""
-    session.run(environment(session), "-m", "pytest", *session.posargs)
+    """Run the tests: all of them side by side, those named after `--` in one process."""
+    session.run(environment(session), "-m", "pytest", *(session.posargs or SIDE_BY_SIDE))
 
 
 @nox.session(python=False, tags=["check"])

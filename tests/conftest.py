@@ -101,6 +101,12 @@ class Bench:
         return [Training(*map(int, line.split())) for line in log.read_text().splitlines()] if log.exists() else []
 
 
+@pytest.fixture(autouse=True)
+def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a pytest that a test starts not take itself for a worker of pytest-xdist: pytest-benchmark measures in none."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
 @pytest.fixture
 def fake_bench(tmp_path: Path) -> Bench:
     (tmp_path / "suite.py").write_text(SUITE.format(here=str(HERE)))
