@@ -103,7 +103,7 @@ class Bench:
 
 @pytest.fixture(autouse=True)
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a pytest that a test starts not take itself for a worker of pytest-xdist: pytest-benchmark measures in none."""
+    """Let a pytest that a test starts not take itself for a worker of pytest-xdist, where none measures."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
 
 
