@@ -39,7 +39,7 @@ TELLING = (
 )
 """Cases that hold every kind of layer, and every difference that `docs/parity.md` lists, between them."""
 SIDE_BY_SIDE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal", "--benchmark-disable")
-"""How pytest shares tests out, most of which wait for a framework; unless told so, pytest-benchmark warns of workers."""
+"""How pytest shares tests out: most wait for a framework. pytest-benchmark warns of workers where it may measure."""
 NOT_ALL_OK = 3  # `bench run` measured, but some cells did not end ok: the tables say which
 
 
