@@ -22,7 +22,7 @@ VERBS = {
     "history": "A quantity over the stored runs, and where its level changed.",
     "compare": "Judge two stored runs, exports or baselines (advisory).",
     "baseline": "A reviewable JSON of a run, to compare with.",
-    "export": "Write stored results as JSON or CSV.",
+    "export": "Write stored results as JSON, CSV, Parquet or pytest-benchmark's JSON.",
     "import": "Put exported results into a store.",
     "new": "A commented starting file for a suite or a backend.",
     "doctor": "What this machine can run, and why not the rest.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from bench.compare import Policy
 from bench.errors import BenchError, Incomparable, NothingToCompare
 from bench.measure.clock import now
 from bench.measured import Measured, measured
+from bench.record import SCHEMA_VERSION
 from bench.report import verdicts
 from bench.store import DEFAULT_PATH
 from bench.unpaired import PARTS, compare
@@ -38,7 +40,8 @@ def command() -> None:
 @click.option(
     "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
 )
-def save(name: str, run: str, force: bool, out: Path, store_path: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+def save(name: str, run: str, force: bool, out: Path, store_path: Path, as_json: bool) -> None:
     """Write RUN (of the store, or an exported JSON file) as the baseline NAME, `NAME.json`.
 
     Refused where cells of it did not end ok, or where it regressed against the baseline of that name that is there
@@ -55,7 +58,12 @@ def save(name: str, run: str, force: bool, out: Path, store_path: Path) -> None:
     text = baselines.text(name, side, now(), forced)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    click.echo(f"wrote {path}: {side.frame['cell'].nunique()} cells of run {run}{', forced' if forced else ''}")
+    cells = side.frame["cell"].nunique()
+    if as_json:
+        content = {"baseline": name, "file": str(path), "run": run, "cells": cells, "forced": forced}
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **content}, indent=2))
+    else:
+        click.echo(f"wrote {path}: {cells} cells of run {run}{', forced' if forced else ''}")
 
 
 _REMEDY = "mend it and measure again, or save it all the same by --force"

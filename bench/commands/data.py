@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -23,7 +24,7 @@ def list_(as_json: bool) -> None:
     """List the data sources; what is present is not verified (bench data verify does that)."""
     records = [described(source) for source in sources.SOURCES.values()]
     if as_json:
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": records}, indent=2))
+        _print(records)
         return
     click.echo(f"looked for in: {', '.join(str(folder) for folder in sources.folders())}")
     for record in records:
@@ -57,36 +58,56 @@ def described(source: sources.Source) -> dict[str, Any]:
 
 @command.command("fetch")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-def fetch(names: tuple[str, ...]) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def fetch(names: tuple[str, ...], as_json: bool) -> None:
     """Download the named sources into the cache, unless they are present; verify them."""
+    records = []
     for name in _known(names):
         path, sha256 = sources.fetch(name)
-        click.echo(f"{name}: {path}  sha256 {sha256}")
+        records.append({"name": name, "path": str(path), "sha256": sha256})
+        click.echo(f"{name}: {path}  sha256 {sha256}", err=as_json)
+    if as_json:
+        _print(records)
 
 
 @command.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-def verify(names: tuple[str, ...]) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def verify(names: tuple[str, ...], as_json: bool) -> int:
     """Hash the named sources, or all that are present, and compare with the known hashes.
 
     Exit code 2 when one is altered or truncated, 3 when a named one is missing.
     """
     errors: list[BenchError] = []
+    records = []
     for name in _known(names) or tuple(sources.SOURCES):
+        record = {"name": name, "status": "ok", "path": None, "sha256": None, "reason": None}
+        records.append(record)
         try:
             verified = sources.verify(name)
         except DataError as error:
             errors.append(error)
+            record |= {"status": "altered", "reason": str(error)}
             click.echo(f"bench: {error}", err=True)
             continue
         if verified:
-            click.echo(f"{name}: {verified[0]}  sha256 {verified[1]}  ok")
-        elif names:
+            path, sha256 = verified
+            record |= {"path": str(path), "sha256": sha256}
+            click.echo(f"{name}: {path}  sha256 {sha256}  ok", err=as_json)
+            continue
+        record |= {"status": "missing", "reason": str(sources.missing(name))}
+        if names:
             errors.append(sources.missing(name))
             click.echo(f"bench: {errors[-1]}", err=True)
         else:
-            click.echo(f"{name}: missing")
+            click.echo(f"{name}: missing", err=as_json)
+    if as_json:
+        _print(records)
     return min((error.exit_code for error in errors), default=0)
+
+
+def _print(records: Sequence[Mapping[str, Any]]) -> None:
+    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": records}, indent=2))
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from itertools import chain, count
 from pathlib import Path
 
 import click
 
 from bench.exports import read
+from bench.record import SCHEMA_VERSION
 from bench.store import DEFAULT_PATH, Run, Store
 
 
@@ -16,22 +18,27 @@ from bench.store import DEFAULT_PATH, Run, Store
 @click.option(
     "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
 )
-def command(files: tuple[Path, ...], store_path: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what came in, and its name here, as JSON.")
+def command(files: tuple[Path, ...], store_path: Path, as_json: bool) -> None:
     """Read what `bench export --format json` wrote; a run that the store has already gains the records it lacks.
 
     Another run of the same name, say of another machine, comes in under a name with a number behind it.
     """
     exports = [read(file) for file in files]
+    imported = []
     with Store(store_path, create=True) as store:
         for file, exported in zip(files, exports, strict=True):
             for one in exported:
                 name = _taken_in(store, one.run)
                 for record, environment in one.records:
                     store.add(name, record, environment)
+                imported.append({"file": str(file), "run": one.run.name, "name": name, "cells": len(one.records)})
                 if name != one.run.name:
                     click.echo(f"run {one.run.name} of {file} is called {name} here", err=True)
             number = sum(len(one.records) for one in exported)
             click.echo(f"{number} records of {file} are in {store_path}", err=True)
+    if as_json:
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": imported}, indent=2))
 
 
 def _taken_in(store: Store, run: Run) -> str:

@@ -631,14 +631,15 @@ _PARITY: tuple[Link, ...] = (("parity", "parity.md"),)
 
 
 def _missing(results: Results) -> list[Finding]:
-    not_ok = sum(record.status != "ok" for record in results.records)
+    statuses = Counter(record.status for record in results.records if record.status != "ok")
     missing = tables.not_run(results)
     never, partly = missing[missing["column"].isna()], missing[missing["column"].notna()]
     parts = []
-    if not_ok:
-        parts.append(f"{not_ok} of {len(results.records)} cells did not end ok")
+    if statuses:
+        named = ", ".join(f"{number} {status}" for status, number in statuses.most_common())
+        parts.append(f"{statuses.total()} of {_count(len(results.records), 'cell')} did not end ok ({named})")
     if len(never):
-        parts.append(f"{len(never)} of {sum(len(suite.cases) for suite in results.suites.values())} cases have not run")
+        parts.append(f"not run: {len(never)} of {_count(sum(len(s.cases) for s in results.suites.values()), 'case')}")
     if len(partly):
-        parts.append(f"{len(partly[CASE].drop_duplicates())} more lack a backend or seeds")
+        parts.append(f"without every backend or seed: {_count(len(partly[CASE].drop_duplicates()), 'case')}")
     return [Finding(_upper("; ".join(parts)), "", (("listed", "README.md#not-run"),))] if parts else []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench import exports, parity
+from bench.catalog import matches
 from bench.errors import UsageError
 from bench.record import Record
 from bench.report import reasons
@@ -31,21 +33,52 @@ def from_run(run: Run, records: Iterable[Record]) -> Source:
         tuple(records),
         0 if named else run.options["seeds"],
         run.options["repeats"],
+        tuple(run.options["patterns"]),
     )
 
 
-def gather(sources: Sequence[Source], suites: Mapping[str, Suite], folder: Path, store: Path | None = None) -> Results:
-    """Return what a report into `folder` is made of: `sources`, and proofs, reasons and explanations that lie there."""
+def gather(
+    sources: Sequence[Source],
+    suites: Mapping[str, Suite],
+    folder: Path,
+    store: Path | None = None,
+    *,
+    complete: bool = False,
+) -> Results:
+    """Return what a report into `folder` is made of: `sources`, and proofs, reasons and explanations that lie there.
+
+    It is held against the cases that the runs were asked for, `complete` against all of `suites`.
+    """
+    if not complete:
+        suites = asked(sources, suites)
     proofs = folder / PROOFS
     twins = parity.load(proofs) if proofs.is_file() else {}
     explained = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("explain-*.md")))
     return Results(tuple(sources), suites, store, twins, reasons.load(folder), explained)
 
 
+def asked(sources: Iterable[Source], suites: Mapping[str, Suite]) -> dict[str, Suite]:
+    """Return the suites with the cases that the patterns of any run name, and those that it holds a record of."""
+    sources = list(sources)
+    recorded = {(record.suite, record.case) for source in sources for record in source.records}
+    found = {}
+    for suite in suites.values():
+        cases = tuple(
+            case
+            for case in suite.cases
+            if (suite.name, case.name) in recorded
+            or any(matches(f"{suite.name}/{case.name}", source.patterns) for source in sources)
+        )
+        if cases:
+            found[suite.name] = replace(suite, cases=cases)
+    return found
+
+
 def committed(folder: Path, suites: Mapping[str, Suite]) -> Results:
     """Return the results that were exported into `folder/results`, runs in the order of the files' names.
 
-    Raises `UsageError` when there is none, when a file is broken, and when two files hold a run of one name.
+    One run is held against what it was asked for; several are what a machine knows of all suites. Raises `UsageError`
+    when there is none, when a file is broken, and when two files hold a run of one name.
     """
     files = sorted((folder / RESULTS).glob("*.json"))
     sources: dict[str, Source] = {}
@@ -59,7 +92,7 @@ def committed(folder: Path, suites: Mapping[str, Suite]) -> Results:
     if not sources:
         raise UsageError(f"{folder / RESULTS} holds no exported run; write one with `bench export --format json`")
     try:
-        return gather(list(sources.values()), suites, folder)
+        return gather(list(sources.values()), suites, folder, complete=len(sources) > 1)
     except UsageError as error:
         raise UsageError(f"{folder / RESULTS}: {error}") from error
 

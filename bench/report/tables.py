@@ -57,7 +57,10 @@ Measurement = tuple[Literal["accuracy", "timing"], int, int]
 
 @dataclass(frozen=True)
 class Source:
-    """A run that a report draws on: `seeds` and `repeats` are what it planned for each cell (0: unknown)."""
+    """A run that a report draws on: `seeds` and `repeats` are what it planned for each cell (0: unknown).
+
+    `patterns` name the cases that were asked for, every case where there are none.
+    """
 
     name: str
     profile: Profile
@@ -67,6 +70,7 @@ class Source:
     records: Sequence[Record]
     seeds: int = 0
     repeats: int = 1
+    patterns: tuple[str, ...] = ()
 
     @cached_property
     def timed(self) -> bool:
@@ -76,7 +80,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Results:
-    """What a report is made of: one or more runs of one profile and environment, and the suites they belong to.
+    """What a report is made of: one or more runs of one profile and environment, and the suites they are held against.
 
     `store` is the path by which commands find the runs again, None where that is the default one. `twins` is what
     `bench parity` found of every (`suite/case`, backend, kernel); empty where it was not run. `reasons` says in a
@@ -171,14 +175,19 @@ class Results:
     def twin_mark(self, variants: Iterable[Mapping[Any, Any]]) -> str | None:
         """Return whether rows of one case are proven to train the same model: None where nothing was compared.
 
-        A variant that has no proof of its own, and native numerics, are not proven.
+        Native numerics are no twins on purpose: they are `not applicable` where they stand alone, else left out. A
+        variant that has no proof of its own is not proven.
         """
+        rows = list(variants)
+        twins = [row for row in rows if not numerics_differences(row["numerics"])]
         marks = {
             self.twins.get((f"{row['suite']}/{row['case']}", row["backend"], row["kernel"]), "not proven")
             if row["numerics"] == "documented" and row["device"] == "cpu"
             else "not proven"
-            for row in variants
+            for row in twins
         }
+        if rows and not twins:
+            return "not applicable"
         return next((mark for mark in ("not proven", "proven") if mark in marks), None)
 
     def explanation(self, suite: str, case: str) -> tuple[Link, ...]:

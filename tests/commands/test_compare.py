@@ -204,6 +204,12 @@ def test_a_run_that_failed_or_regressed_is_no_baseline_unless_forced_which_is_re
     assert save("ci", "upgraded")[0] == 0  # another version is compared, too, and is no worse
 
 
+def test_a_baseline_that_was_saved_is_told_as_json(bench: Callable[..., Result], store: Path) -> None:
+    code, out, _ = bench("baseline", "save", "ci", "old", "--json", "--store", str(store))
+    told = {"baseline": "ci", "file": "reports/baselines/ci.json", "run": "old", "cells": 1, "forced": []}
+    assert (code, json.loads(out)) == (0, {"schema_version": SCHEMA_VERSION, **told})
+
+
 def test_a_baseline_has_the_name_of_a_file(bench: Callable[..., Result], store: Path) -> None:
     code, _, err = bench("baseline", "save", "../ci", "old", "--store", str(store))
     assert code == 2

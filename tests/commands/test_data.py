@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
 from bench import cli
+from bench.data import sources
+from bench.record import SCHEMA_VERSION
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +72,30 @@ def test_an_unknown_name_gets_the_nearest(capsys: pytest.CaptureFixture[str]) ->
     assert bench("fetch", "imbd.npz") == 2
 
     assert "nearest: imdb.npz" in capsys.readouterr().err
+
+
+def test_verify_and_fetch_print_what_they_found_as_json(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data_folder / "imdb.npz").write_bytes(b"not it")
+    (data_folder / "movie_reviews.csv").write_bytes(b"anything")
+    sha256 = hashlib.sha256(b"anything").hexdigest()
+
+    assert bench("verify", "--json") == 2
+    document = json.loads(capsys.readouterr().out)
+    records = {record["name"]: record for record in document["records"]}
+    assert document["schema_version"] == SCHEMA_VERSION
+    assert records.keys() == sources.SOURCES.keys()
+    assert records["imdb.npz"]["status"] == "altered"
+    assert "is not the known file" in records["imdb.npz"]["reason"]
+    assert records["movie_reviews.csv"] == {
+        "name": "movie_reviews.csv",
+        "status": "ok",
+        "path": str(data_folder / "movie_reviews.csv"),
+        "sha256": sha256,
+        "reason": None,
+    }
+    assert records["glove.6B.100d"]["status"] == "missing"
+
+    assert bench("verify", "glove.6B.100d", "--json") == 3
+    assert [record["status"] for record in json.loads(capsys.readouterr().out)["records"]] == ["missing"]
+    assert bench("fetch", "movie_reviews.csv", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["records"][0]["sha256"] == sha256

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.record import Record
+from bench.record import SCHEMA_VERSION, Record
 from bench.store import Store
 
 ENVIRONMENT = {"cpu": "A processor", "threads": 2}
@@ -58,6 +58,19 @@ def test_an_imported_run_is_the_run_that_was_exported(exported: Path, tmp_path: 
     with Store(here) as imported, Store(tmp_path / "there.sqlite") as original:
         assert imported.runs() == original.runs()
         assert list(imported.records()) == list(original.records())
+
+
+def test_what_came_in_is_printed_as_json_with_its_name_here(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = tmp_path / "here.sqlite"
+    with Store(here, create=True) as store:
+        store.create_run("first", "documented", {"cpu": "Another"}, ["bench", "run"], OPTIONS)
+    capsys.readouterr()
+    assert call("import", str(exported), "--store", str(here), "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    came = {"file": str(exported), "run": "first", "name": "first-2", "cells": 2}
+    assert document == {"schema_version": SCHEMA_VERSION, "records": [came]}
 
 
 def test_an_export_of_version_1_is_taken_in(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench.catalog import load
 from bench.cli import main
 from bench.record import SCHEMA_VERSION, Metrics, Record, Score, Weights
 from bench.store import Store
@@ -99,6 +100,31 @@ def test_report_merges_runs_and_lists_its_files_as_json(
     text = Path(document["files"][1]).read_text(encoding="utf-8")
     assert "n too small, 3 of 3" in text
     assert "79.00" in text
+
+
+def test_a_run_is_held_against_what_its_patterns_asked_for(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Report a run of one case, a run of another pattern beside it, and a run that was asked for everything."""
+    with Store(store) as opened:
+        for name, patterns in ("more", ["text-networks/embedding-*@torch"]), ("everything", []):
+            opened.create_run(name, "documented", ENVIRONMENT, ["bench", "run"], {**OPTIONS, "patterns": patterns})
+            opened.add(name, record(0), ENVIRONMENT)
+
+    def missing(*runs: str) -> str:
+        out = tmp_path / "-".join(runs)
+        assert run(capsys, "report", *runs, "--store", str(store), "--out", str(out))[0] == 0
+        return (out / "README.md").read_text(encoding="utf-8").partition("**What is missing?**")[2]
+
+    alone = missing("older")
+    assert "- **Without every backend or seed: 1 case**" in alone
+    assert "- imdb-rnn: lstm (1 of 3 planned measurements under torch)" in alone
+    assert "birnn" not in alone
+    beside = missing("older", "more")
+    assert "not run: 2 of 3 cases" in beside.lower()
+    assert "- text-networks: embedding-300, embedding-200\n" in beside
+    cases = sum(len(suite.cases) for suite in load([]).suites.values())
+    assert f"not run: {cases - 1} of {cases} cases" in missing("everything").lower()
 
 
 @pytest.mark.parametrize(

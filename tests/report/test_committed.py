@@ -100,6 +100,16 @@ def test_the_index_answers_what_people_ask(project: Path) -> None:
     assert "](box/accuracy.md)" in text, "links lead into the machine's folder"
 
 
+def test_several_runs_are_held_against_all_cases_and_one_against_its_own(project: Path) -> None:
+    suites = load([]).suites
+    box = project / "reports" / "box"
+    assert results_of(box, suites).suites == suites
+    for file in (box / "results").glob("*.json"):
+        if file.stem != "reviews":
+            file.unlink()
+    assert list(results_of(box, suites).suites) == ["movie-reviews"]
+
+
 def test_a_folder_without_results_and_runs_of_one_name_are_refused(project: Path, tmp_path: Path) -> None:
     suites = load([]).suites
     (tmp_path / "empty").mkdir()

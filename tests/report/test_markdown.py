@@ -366,7 +366,7 @@ def test_a_report_without_any_ok_record_still_says_what_happened(
         assert "None" not in text.replace("None recorded", "")
     row = only(parsed(markdown.accuracy(gathered))[0], case="flat")
     assert row["judged"].startswith("timeout, 0 of 1 [")
-    assert "1 of 1 cells did not end ok" in (tmp_path / "new/folder/README.md").read_text(encoding="utf-8")
+    assert "1 of 1 cell did not end ok (1 timeout)" in (tmp_path / "new/folder/README.md").read_text(encoding="utf-8")
 
 
 def test_one_backend_alone_is_reported_without_a_ratio(record: Maker, results: Gather) -> None:
@@ -446,6 +446,28 @@ def test_the_tables_say_which_twins_are_proven(record: Maker, results: Gather) -
     ]
     assert shown[:4] == ["–", "proven", "–", "not proven"]
     assert "**1 of 1 variants are proven to**" in markdown.index(marked)
+
+
+def test_native_numerics_are_no_twins_on_purpose(record: Maker, results: Gather) -> None:
+    native = [name("flat", backend, 0).replace("documented", "native") for backend in ("keras-tensorflow", "torch")]
+    documented = [name("flat", "torch", 0), name("flat", "torch", 0).replace("documented", "native")]
+    proven = {("demo/flat", "torch", "none"): "proven"}
+
+    def marks(cells: list[str]) -> list[list[str]]:
+        made = [record(cell, test=0.7, measure="all", epoch_seconds=[5, 2, 4]) for cell in cells]
+        marked = results([SUITE], made, twins=proven)
+        pages = [markdown.accuracy(marked), markdown.timing(marked)]
+        tables = [[table for table in parsed(page) if "twins" in table[0]] for page in pages]
+        return [
+            [row["twins"] for table in found for row in table if row["case"].startswith("flat")] for found in tables
+        ]
+
+    assert marks(native) == [["not applicable"], ["", "not applicable", "not applicable"]]
+    assert marks(documented) == [["proven"], ["", "not applicable"]]
+
+
+def test_without_proofs_no_table_speaks_of_twins(record: Maker, results: Gather) -> None:
+    plain = results([SUITE], [record(name("flat", "torch", 0), test=0.7, measure="all", epoch_seconds=[5, 2, 4])])
     assert "twins" not in markdown.accuracy(plain) + markdown.timing(plain)
 
 

@@ -1,0 +1,31 @@
+"""What holds of every verb of the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from bench.cli import cli
+
+WITHOUT_JSON = {
+    "export": "its result is the JSON: --format json",
+    "new suite": "writes a file whose name was given",
+    "new backend": "writes a folder whose name was given",
+}
+
+
+def leaves(group: click.Group, names: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaves(command, (*names, name))
+        else:
+            yield " ".join((*names, name)), command
+
+
+def test_every_verb_with_a_result_prints_it_as_json_when_asked() -> None:
+    options = {name: {text for one in command.params for text in one.opts} for name, command in leaves(cli)}
+    assert {name for name, known in options.items() if "--json" not in known} == WITHOUT_JSON.keys()
