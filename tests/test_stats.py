@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -168,6 +169,17 @@ def test_copies_of_a_cell_cost_nothing_and_independent_cells_what_sidak_says() -
     others = random.normal(0, 0.03, (19, 13))
     # Westfall & Young (1993), ch. 2.3.3: for independent tests max-T is Sidak's 1 - (1 - p)^m.
     assert flip_p_values(np.vstack([one, others]))[0][0] == pytest.approx(1 - (1 - alone) ** 20, abs=0.02)
+
+
+def test_over_all_flips_of_any_data_the_test_is_exact() -> None:
+    # Whatever the sizes are, each sign is as likely as the other: a share of p of all flips, at most, has p or less.
+    random = np.random.default_rng(7)
+    flips = np.array(list(itertools.product([-1.0, 1.0], repeat=8)))
+    for sizes in (random.standard_cauchy((5, 8)), random.normal(0.02, 0.005, (5, 8)), np.ones((5, 8))):
+        smallest = np.sort([flip_p_values(flip * sizes)[0].min() for flip in flips])
+        at_most = np.searchsorted(smallest, smallest + 1e-9, side="right") / len(flips)
+        assert (at_most <= smallest + 1e-9).all()
+        assert smallest[0] <= 8 / len(flips)
 
 
 @pytest.mark.parametrize("pairs", [9, 16])

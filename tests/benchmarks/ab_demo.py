@@ -2,7 +2,8 @@
 
 `python tests/benchmarks/ab_demo.py` measures both (about 12 minutes on two quiet cores), writes the comparisons into
 reports/gate/aa and reports/gate/ab, and, from the same samples, what pytest-benchmark and asv would have said into
-reports/gate/real.md. Nothing in the package knows of it: the slow step is in a copy of the checkout.
+reports/gate/real.md, to which the page beside it then leads. Nothing in the package knows of it: the slow step is in a
+copy of the checkout.
 
 - pytest-benchmark compares one run with one run: `--benchmark-compare-fail=median:10%` fails where the median is more
   than 10 % above that of the earlier run (pytest_benchmark/utils.py, `PercentageRegressionCheck`, at 5.3).
@@ -134,6 +135,19 @@ def table(store: Path, verdicts: dict[str, list[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+REAL = "## On a real machine"
+
+
+def real_samples(out: Path) -> str:
+    """Return the section of the page in `out` on what this script measured there."""
+    if not (out / "real.md").exists():
+        return f"{REAL}\n\nNot run: `python tests/benchmarks/ab_demo.py` would measure it.\n"
+    return (
+        f"{REAL}\n\n[This code against itself and against a slower copy](real.md), with the whole comparisons: "
+        "[A against A](aa/compare.md),\n[A against B](ab/compare.md).\n"
+    )
+
+
 def verdicts_on_steps(folder: Path) -> list[str]:
     """Return our verdicts on the training step that a comparison left in `folder`."""
     found = json.loads((folder / "compare.json").read_text())["verdicts"]
@@ -169,6 +183,10 @@ the training step stands what the rules of two common tools say of the very same
 A run of pytest-benchmark is one process of one side against one of the other, of asv two against two.
 """
     (out / "real.md").write_text(text, encoding="utf-8")
+    page = out / "README.md"
+    if page.exists():
+        simulated, _, _ = page.read_text(encoding="utf-8").partition(REAL)
+        page.write_text(simulated + real_samples(out), encoding="utf-8")
     click.echo(text)
 
 

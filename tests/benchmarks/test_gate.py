@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench import stats
-from tests.benchmarks.ab_demo import asv_fails, pytest_benchmark_fails
-from tests.benchmarks.gate import MARGIN, Noise, gate, other, processes, same_code, scores, tally
+from tests.benchmarks.ab_demo import asv_fails, pytest_benchmark_fails, real_samples
+from tests.benchmarks.gate import MARGIN, Gate, Noise, flips_alone, gate, other, processes, same_code, scores, tally
 
 SLOWER = MARGIN + 0.03
 
@@ -42,9 +44,13 @@ def test_without_the_biweight_spikes_hide_slowdowns(monkeypatch: pytest.MonkeyPa
     assert found.changed["regressed"] < 0.95 * found.changed.total()
 
 
-def test_the_noise_is_what_it_says_it_is() -> None:
-    import numpy as np
+@pytest.mark.parametrize(("rule", "pairs", "suites"), [(flips_alone(0.05), 12, 60), (gate(1e-9, 0.05), 12, 25)])
+def test_without_a_margin_the_test_keeps_its_level_at_one_look_and_at_two(rule: Gate, pairs: int, suites: int) -> None:
+    most = 0.05 * suites + 3 * math.sqrt(0.05 * 0.95 * suites)
+    assert tally(rule, Noise(0.02, spikes=0.2), suites, pairs=pairs).alarms <= most
 
+
+def test_the_noise_is_what_it_says_it_is() -> None:
     random = np.random.default_rng(0)
     logs = np.log(processes(Noise(0.02, drift=0, spikes=0), np.zeros(2000), 2, random)).ravel()
     assert logs.std() == pytest.approx(0.02, rel=0.1)
@@ -57,3 +63,9 @@ def test_the_noise_is_what_it_says_it_is() -> None:
 def test_the_sections_of_the_report_are_written() -> None:
     assert same_code(1).count("\n| ") == 9
     assert scores(2).count("\n| ") == 6
+
+
+def test_the_page_leads_to_the_real_samples_where_there_are_any(tmp_path: Path) -> None:
+    assert "Not run" in real_samples(tmp_path)
+    (tmp_path / "real.md").touch()
+    assert "](real.md)" in real_samples(tmp_path)
