@@ -10,16 +10,21 @@ from pathlib import Path
 
 import pytest
 
-FINDINGS = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
+ROOT = Path(__file__).resolve().parent.parent
+FINDINGS = ROOT / "docs" / "findings.md"
 MARK = "--- next block ---"
+JAX = 'os.environ["KERAS_BACKEND"] = "jax"'
+
+
+def blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", FINDINGS.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def printed() -> list[str]:
     """Return what each block prints on TensorFlow, all of them run in one process."""
     pytest.importorskip("tensorflow")
-    blocks = re.findall(r"```python\n(.*?)```", FINDINGS.read_text(encoding="utf-8"), re.DOTALL)
-    script = f"\nprint({MARK!r})\n".join(blocks)
+    script = f"\nprint({MARK!r})\n".join(block for block in blocks() if JAX not in block)
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     ended = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=300
@@ -57,3 +62,32 @@ def test_a_seed_gives_every_epoch_the_same_order(printed: list[str]) -> None:
     expected = [numbers(epoch) for epoch in row.split("|")]
     assert [numbers(line) for line in printed[2].strip().split("\n")] == expected
     assert expected[0] == expected[1] == expected[2]
+
+
+def test_backward_states_are_turned_round_twice() -> None:
+    pytest.importorskip("jax")
+    (script,) = (block for block in blocks() if JAX in block)
+    # And what the backend makes of it.
+    script += """
+from bench.backends.keras import _layer
+from bench.errors import Unavailable
+from bench.spec import LSTM, Bidirectional, Embedding
+from tests.networks import case, model_of
+for dropout in (0.0, 0.1):
+    declared = case(Embedding(40, 3), Bidirectional(LSTM(4, return_sequences=True, dropout=dropout)), LSTM(2))
+    layers = model_of(declared).layers
+    (both,) = (built for built in layers if isinstance(built.layer, Bidirectional))
+    try:
+        print(type(_layer(both, True)).__name__)
+    except Unavailable as error:
+        print(error)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    *rows, without, refused = ended.stdout.strip().split("\n")
+    told = [numbers(line) for line in re.findall(r"^\| \d.*", section(4), re.MULTILINE)]
+    for (dropout, fused, turned), (dropout_told, *_) in zip(map(numbers, rows), told, strict=True):
+        assert dropout == dropout_told
+        wrong, right = (fused, turned) if dropout else (turned, fused)
+        assert right < 1e-6 < 0.1 < wrong
+    assert without == "Bidirectional"
+    assert refused.startswith("no fused kernel: Keras's JAX engine returns a Bidirectional layer's backward states")
