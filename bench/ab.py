@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, get_args
 
 import numpy as np
 
 from bench.catalog import Catalog
 from bench.cell import Cell
-from bench.compare import PairSet, Verdict
+from bench.compare import Outcome, PairSet, Verdict
 from bench.errors import Incomparable
 from bench.measure.machine import MACHINE
-from bench.quantities import QUANTITIES, Quantity, is_headline, value
+from bench.quantities import QUANTITIES, Quantity, has_timed_steps, is_headline, value
 from bench.record import Record
 from bench.runner.plan import PlannedCell
 from bench.runner.sides import Side, SideName
@@ -70,7 +71,8 @@ def pair_sets(base: Sequence[Record], candidate: Sequence[Record]) -> list[PairS
     """Return the pairs of every quantity that either side measured, cell by cell.
 
     Times and memory are paired by repeat (from 1: 0 are the accuracy runs), scores by seed. The arrays of all cells
-    are of one length; a pair that is not there, or whose figure is not finite, is nan.
+    are of one length; a pair that is not there, or whose figure is not finite, is nan. An older side's step, its share
+    of an epoch, is no match for one that was timed for itself, and left out where the other side has that.
     """
     everything = [*base, *candidate]
     blocks = sorted({record.repeat for record in everything if record.measure != "accuracy"})
@@ -81,7 +83,10 @@ def pair_sets(base: Sequence[Record], candidate: Sequence[Record]) -> list[PairS
         for quantity in QUANTITIES.values():
             by_seed = quantity.kind == "score" or (quantity.kind == "count" and not blocks)
             places = seeds if by_seed else blocks
-            ours, theirs = (_figures(records, quantity, by_seed=by_seed, places=places) for records in of_cell)
+            figured = of_cell
+            if quantity.name == "step" and any(map(has_timed_steps, chain(*of_cell))):
+                figured = [list(filter(has_timed_steps, records)) for records in of_cell]
+            ours, theirs = (_figures(records, quantity, by_seed=by_seed, places=places) for records in figured)
             if np.isfinite([ours, theirs]).any():
                 found.append(PairSet(name, quantity.name, ours, theirs))
     return found
@@ -116,13 +121,23 @@ def broken(side: SideName, records: Iterable[Record]) -> list[Verdict]:
     ]
 
 
-def missing_figures(pairs: Iterable[PairSet]) -> list[Verdict]:
-    """Return a failure for each of `pairs` of which the base has figures and the candidate none."""
-    return [
-        Verdict(pair.cell, pair.quantity, "failed", of=len(pair.base), reason="the candidate has no such figure")
-        for pair in pairs
-        if np.isfinite(pair.base).any() and not np.isfinite(pair.candidate).any()
-    ]
+def one_sided_figures(pairs: Iterable[PairSet]) -> list[Verdict]:
+    """Return a verdict on each of `pairs` of which one side has no figure: failed where that is the candidate.
+
+    What the base lacks is not judged: an older base did not measure it yet.
+    """
+    found = []
+    outcome: Outcome
+    for pair in pairs:
+        if not np.isfinite(pair.candidate).any():
+            side, outcome = "candidate", "failed"
+        elif not np.isfinite(pair.base).any():
+            side, outcome = "base", "not judged"
+        else:
+            continue
+        reason = f"the {side} has no such figure"
+        found.append(Verdict(pair.cell, pair.quantity, outcome, of=len(pair.base), reason=reason))
+    return found
 
 
 def odd_figures(side: SideName, records: Iterable[Record]) -> list[str]:

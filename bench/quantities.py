@@ -46,6 +46,11 @@ def is_headline(record: Record) -> bool:
     return record.measure != "accuracy" and record.timing is not None and record.timing.alone
 
 
+def has_timed_steps(record: Record) -> bool:
+    """Return whether steps were timed for themselves: else a record's step is its share of an epoch."""
+    return record.timing is not None and record.timing.step is not None
+
+
 def _timing(get: Callable[[Timing], float | None]) -> Callable[[Record], float | None]:
     return lambda record: None if record.timing is None else get(record.timing)
 

@@ -22,9 +22,9 @@ from bench.ab import (
     configuration,
     known_noise,
     margins,
-    missing_figures,
     noise_floors,
     odd_figures,
+    one_sided_figures,
     pair_sets,
     telling,
 )
@@ -43,7 +43,7 @@ from bench.runner.introduction import Question
 from bench.runner.local import Limits, Settings, run
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration
-from bench.runner.sides import Side, SideName, same_installation, side
+from bench.runner.sides import Side, SideName, concessions, same_installation, side
 from bench.spec import Device
 from bench.store import DEFAULT_PATH, Run, Store
 
@@ -210,6 +210,8 @@ def _sides(params: dict[str, Any], catalog: Catalog) -> dict[SideName, Side]:
             )
         changed = differences(base.environment, candidate.environment)
         click.echo(f"bench: from base to candidate: {', '.join(changed) or 'no version or commit differs'}", err=True)
+    for text in concessions([candidate] if params["noise"] else [base, candidate]):
+        click.echo(f"bench: {text}", err=True)
     for pattern, reason in candidate.introduction.unmatched.items():
         if pattern in base.introduction.unmatched:
             raise UsageError(reason)
@@ -357,8 +359,8 @@ class _Session:
         seconds = {one.cell: _training_seconds(self._store, one, self._settings.profile) for one in planned}
         progress = _Progress([replace(one, estimate=seconds[one.cell]) for one in planned], "trainings")
         for name in SIDES:
-            worker = self.sides[name].worker
-            for record in run(left[name], settings, self._limits, progress, self.interrupted, worker):
+            worker, protocol = self.sides[name].worker, self.sides[name].protocol
+            for record in run(left[name], settings, self._limits, progress, self.interrupted, worker, protocol):
                 self._keep(name, record)
                 progress.ended(f"{name}: {record.cell}  {_figure(record, 'accuracy')}", record)
 
@@ -423,10 +425,11 @@ def _comparison(
     """Return the verdicts, those on cells that broke or are missing among them, and what must be said beside them."""
     base, candidate = (session.records(name) for name in SIDES)
     pairs = pair_sets(base, candidate)
-    failed = [*missing_figures(pairs), *broken("candidate", candidate), *broken("base", base)]
+    failed = [*one_sided_figures(pairs), *broken("candidate", candidate), *broken("base", base)]
     failed += [Verdict(one.cell, "", "failed", reason=one.reason) for one in left_out if one.lacking == ("candidate",)]
     instead = {(verdict.cell, verdict.quantity) for verdict in failed}
     caveats = [f"not compared: {one.cell}: {one.reason}" for one in left_out if "base" in one.lacking]
+    caveats += concessions([session.sides[name] for name in SIDES[noise:]])
     caveats += [*odd_figures("base", base), *odd_figures("candidate", candidate)]
     if noise:
         floors = noise_floors(pairs)

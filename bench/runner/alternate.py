@@ -14,7 +14,7 @@ from random import Random
 from bench.record import Record
 from bench.runner.local import Limits, Observer, Settings, run
 from bench.runner.plan import PlannedCell
-from bench.runner.sides import Side, SideName
+from bench.runner.sides import Side, SideName, brief
 
 ORDERS: tuple[tuple[SideName, SideName], ...] = (("base", "candidate"), ("candidate", "base"))
 
@@ -53,17 +53,19 @@ def measure(
 ) -> Iterator[tuple[SideName, Record]]:
     """Measure `pairs` and yield every record as it ends, each from a process that measured nothing else.
 
-    The first pair of a cell is measured in full, with the proof of its kernel, the others are brief. A cell that does
-    not end `ok` on either side is measured no further. Once `interrupted` is set, the running cell
-    ends `interrupted` and nothing more starts.
+    The first pair of a cell is measured in full, with the proof of its kernel, the others are brief where both sides
+    can be. A cell that does not end `ok` on either side is measured no further. Once `interrupted` is set, the running
+    cell ends `interrupted` and nothing more starts.
     """
     broken = set()
+    can_be_brief = brief(sides.values())
     for pair in pairs:
         if pair.planned.cell in broken:
             continue
-        brief = replace(settings, brief=pair.planned.repeat > 1)
+        effort = replace(settings, brief=can_be_brief and pair.planned.repeat > 1)
         for name in pair.order:
-            for record in run([pair.planned], brief, limits, observer, interrupted, sides[name].worker):
+            one = sides[name]
+            for record in run([pair.planned], effort, limits, observer, interrupted, one.worker, one.protocol):
                 if record.status != "ok":
                     broken.add(pair.planned.cell)
                 yield name, record

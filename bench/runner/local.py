@@ -72,12 +72,13 @@ def run(
     observer: Observer,
     interrupted: threading.Event,
     worker: Sequence[str] | None = None,
+    protocol: int = PROTOCOL,
 ) -> Iterator[Record]:
     """Run `cells` and yield the record of each as it ends.
 
     Cells with an obstacle end `unavailable` without a process. Once `interrupted` is set, the running cell ends
     `interrupted` and nothing more starts; so it is with the budget, but for the running cell. `worker` is the command
-    of another installation's `bench.runner.worker`.
+    of another installation's `bench.runner.worker`, which speaks `protocol`.
     """
     budget = _Budget(limits.budget)
     for planned in cells:
@@ -95,7 +96,7 @@ def run(
         while pending:
             if interrupted.is_set() or not budget.allows(pending[0]):
                 return
-            with _Worker(worker or WORKER, list(pending), settings) as process:
+            with _Worker(worker or WORKER, protocol, list(pending), settings) as process:
                 while pending and not interrupted.is_set() and budget.allows(pending[0]):
                     observer.started(pending[0])
                     record = process.record(pending[0], limits, observer, interrupted)
@@ -137,9 +138,9 @@ class _Budget:
 class _Worker:
     """One worker process in a process group of its own, and the limits that its cells are held to."""
 
-    def __init__(self, command: Sequence[str], cells: list[PlannedCell], settings: Settings) -> None:
+    def __init__(self, command: Sequence[str], protocol: int, cells: list[PlannedCell], settings: Settings) -> None:
         request = Request(
-            protocol=PROTOCOL,
+            protocol=protocol,
             cells=[RequestedCell(cell=str(planned.cell), repeat=planned.repeat) for planned in cells],
             profile=settings.profile,
             measure=settings.measure,
@@ -173,7 +174,7 @@ class _Worker:
             os.set_blocking(descriptor, False)
             self._selector.register(descriptor, selectors.EVENT_READ)
         with suppress(BrokenPipeError):
-            self._process.stdin.write(request.model_dump_json().encode() + b"\n")
+            self._process.stdin.write(request.worded().encode() + b"\n")
             self._process.stdin.flush()
 
     def __enter__(self) -> _Worker:

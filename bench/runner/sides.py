@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,15 +14,19 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from bench.errors import BenchError, UsageError
+from bench.record import SCHEMA_VERSION
 from bench.runner import local
 from bench.runner.introduction import Introduction, Question
-from bench.runner.worker import PROTOCOL
+from bench.runner.worker import PROTOCOL, SINCE
 
 SideName = Literal["base", "candidate"]
-SPOKEN = (PROTOCOL,)
-"""The protocols whose workers this parent can drive."""
+SPOKEN = (2, PROTOCOL)
+"""The protocols whose workers this parent can drive. One of protocol 1 does not say which cells it knows, nor what its
+environment is: there is nothing to compare it by.
+"""
 
 ANSWER_SECONDS = 120.0
+_FROM_THERE = "run `bench ab` from that newer twinbench"
 _MODULE = "bench.runner.worker"
 
 
@@ -40,12 +44,32 @@ class Side:
         """Return the fingerprint of what is measured on this side."""
         return self.introduction.environment
 
+    @property
+    def protocol(self) -> int:
+        """Return the protocol in which its worker is spoken to."""
+        return self.introduction.protocol
+
+
+def brief(sides: Iterable[Side]) -> bool:
+    """Return whether processes of all `sides` can be brief: of a pair both are, or neither, to be measured alike."""
+    return all(one.protocol >= SINCE["brief"] for one in sides)
+
+
+def concessions(sides: Iterable[Side]) -> list[str]:
+    """Return what is done otherwise because a side speaks an older protocol, in words."""
+    return [
+        f"the {one.name} speaks worker protocol {one.protocol}, which knows no brief processes: every pair is "
+        "measured in full on both sides, which takes longer"
+        for one in sides
+        if not brief([one])
+    ]
+
 
 def side(name: SideName, python: str | None, path: Path | None, question: Question) -> Side:
     """Return the side whose worker runs under `python` (None: this interpreter) with the checkout `path`, if any.
 
     Without `path` the interpreter's own installation is measured; the current folder never is by accident. Raises
-    `UsageError` for an interpreter that does not run, lacks the package, or speaks another protocol.
+    `UsageError` for an interpreter that does not run, lacks the package, or speaks a protocol that is not spoken here.
     """
     worker = _command(name, python, path)
     return Side(name, python or sys.executable, worker, _introduction(name, python or sys.executable, worker, question))
@@ -101,9 +125,15 @@ def _introduction(name: SideName, python: str, worker: Sequence[str], question: 
     if protocol not in SPOKEN:
         raise _other_protocol(place, f"{protocol} (twinbench {found.get('version')})", newer=protocol > max(SPOKEN))
     try:
-        return Introduction.model_validate(found)
+        introduction = Introduction.model_validate(found)
     except ValidationError as error:
         raise BenchError(f"{place} speaks protocol {protocol}, but its introduction is malformed: {error}") from error
+    if introduction.schema_version > SCHEMA_VERSION:
+        raise UsageError(
+            f"{place} writes records of schema version {introduction.schema_version}, this twinbench reads "
+            f"{SCHEMA_VERSION} and earlier; {_FROM_THERE}"
+        )
+    return introduction
 
 
 def _refusal(name: SideName, place: str, python: str, stderr: str) -> UsageError:
@@ -119,6 +149,6 @@ def _refusal(name: SideName, place: str, python: str, stderr: str) -> UsageError
 
 
 def _other_protocol(place: str, theirs: str, *, newer: bool) -> UsageError:
-    remedy = "run `bench ab` from that newer twinbench" if newer else "bring that side to a newer twinbench"
+    remedy = _FROM_THERE if newer else f"bring that side to a twinbench that speaks {SPOKEN[0]} or later"
     ours = " or ".join(map(str, SPOKEN))
     return UsageError(f"{place} speaks worker protocol {theirs}, this twinbench speaks {ours}; {remedy}")

@@ -46,7 +46,12 @@ from bench.runner.subject import loaded, start, subject
 from bench.training import Progress, split, train
 
 PROTOCOL = 3
-"""Rises with every change of `Request`, `Question`, `Introduction` or the answers."""
+"""Rises with every change of `Request`, `Question`, `Introduction` or the answers.
+
+Since 2 workers introduce themselves.
+"""
+SINCE = {"brief": 3}
+"""The protocol that brought a field of `Request`, of those that were not always there."""
 
 
 class RequestedCell(BaseModel):
@@ -73,6 +78,17 @@ class Request(BaseModel):
     suites: list[str]
     stand_ins: dict[str, str]
     brief: bool
+
+    def worded(self) -> str:
+        """Return the request as JSON for a worker of its protocol: without what such a worker does not know.
+
+        Raises `ValueError` where that would ask for something else.
+        """
+        unknown = {name for name, protocol in SINCE.items() if protocol > self.protocol}
+        asked = sorted(name for name in unknown if getattr(self, name))
+        if asked:
+            raise ValueError(f"a worker of protocol {self.protocol} cannot be asked for: {', '.join(asked)}")
+        return self.model_dump_json(exclude=unknown)
 
 
 def main() -> None:

@@ -114,6 +114,34 @@ def test_sides_of_a_pair_are_measured_one_after_the_other_in_alternating_order(c
     assert {repeat for _, _, repeat in comparison.log("brief")} == set(range(2, 6))
 
 
+def test_an_older_base_is_spoken_to_in_its_own_protocol_and_both_sides_are_measured_alike(
+    comparison: Comparison,
+) -> None:
+    comparison.sides({"protocol": 2, "schema": 1}, {"step": 0.112})
+    ended = comparison(CELL, "--json", "--out", "reports")
+    assert ended.code == 1
+    # Version 1 had the peak of the whole process under that name, and no steps timed for themselves.
+    assert ended.verdicts() == {
+        "step": "not judged",
+        "epoch": "regressed",
+        "host_memory": "not judged",
+        "accuracy": "same",
+        "loss": "same",
+        "parameters": "same",
+    }
+    lacking = [one["reason"] for one in ended.document["verdicts"] if one["verdict"] == "not judged"]
+    assert lacking == ["the base has no such figure"] * 2
+    assert comparison.log("brief") == []
+    assert len(comparison.log("timing")) == 24
+    said = "the base speaks worker protocol 2, which knows no brief processes: every pair is measured in full"
+    assert said in ended.err
+    assert said in (comparison.folder / "reports" / "compare.md").read_text()
+    with Store(comparison.store) as store:
+        (before, after) = (next(store.records(run.name)) for run in store.runs())
+    assert (before.memory or {}).keys() == {"process_peak_bytes"}
+    assert (after.memory or {}).keys() == {"host_peak_bytes"}
+
+
 def test_what_is_inconclusive_is_measured_as_often_again_once(comparison: Comparison) -> None:
     comparison.sides({"noise": 0.12}, {"noise": 0.12})
     ended = comparison(CELL, "--measure", "timing", "--repeats", "8", "--json")

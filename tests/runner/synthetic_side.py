@@ -1,7 +1,8 @@
 """An interpreter for one side of a comparison, whose worker answers with times that a test chose.
 
 `make(folder, **settings)` writes it: a program called as `PROGRAM -P -m bench.runner.worker DESCRIPTOR`. What it says
-of itself is what this installation's worker would say; its records it makes up, without waiting.
+of itself is what this installation's worker would say; its records it makes up, without waiting. With `protocol` 2 it
+speaks and records as workers did then, and refuses, as they did, a request with fields that came later.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def introduce():
     wanted = [cell for cell in found["cells"] if any(cell["cell"].startswith(one) for one in question["patterns"])]
     found["cells"] = [cell for cell in wanted if SETTINGS["lacks"] not in cell["cell"]]
     found["prefix"] = HERE
+    found["protocol"], found["schema_version"] = SETTINGS["protocol"], SETTINGS["schema"]
     found["environment"]["packages"]["torch"] = SETTINGS["torch"]
     print(json.dumps(found))
 
@@ -43,8 +45,9 @@ def record(request, cell, repeat, number):
         repeat=repeat, profile=request["profile"], measure=request["measure"], status="ok",
         parameters=dict(total=SETTINGS["parameters"], trainable=1, frozen=0, stored=1, layers=[]),
         metrics=None if timed else dict(epochs=[], last=dict(epoch=1, test=score)),
-        timing=dict(build=1, first_epoch=1, epochs=[step * 10], steps=10, total=2, alone=timed, step=step),
-        memory=dict(host_peak_bytes=1e8 * (1 + noise / 100)),
+        timing=dict(build=1, first_epoch=1, epochs=[step * 10], steps=10, total=2, alone=timed)
+        | (dict(step=step) if SETTINGS["schema"] > 1 else dict()),
+        memory=dict(host_peak_bytes=SETTINGS["memory"] * (1 + noise / 100)),
         data=dict(name="embedded", sha256=SETTINGS["data"] * 64, rows=dict(train=1000)),
         started="2026-01-01T00:00:00+00:00", seconds=0.01,
     )
@@ -53,17 +56,20 @@ if sys.argv[4] == "introduce":
     introduce()
     sys.exit()
 request = json.loads(sys.stdin.readline())
+fields = ["protocol", "cells", "profile", "measure", "suites", "stand_ins", "brief"]
+if list(request) != fields[: SETTINGS["protocol"] + 4] or request["protocol"] != SETTINGS["protocol"]:
+    sys.exit("extra inputs are not permitted")
 with os.fdopen(int(sys.argv[4]), "w") as answers:
     for one in request["cells"]:
         with open(os.path.join(os.path.dirname(HERE), "log"), "a+") as log:
             log.seek(0)
             number = len(log.readlines())
-            what = "brief" if request["brief"] else request["measure"]
+            what = "brief" if request.get("brief") else request["measure"]
             log.write(f"{{os.path.basename(HERE)}} {{what}} {{one['cell']}} {{one['repeat']}}\\n")
         if SETTINGS["breaks"] and SETTINGS["breaks"] in one["cell"]:
             sys.exit("broken on purpose")
         content = record(request, one["cell"], one["repeat"], number)
-        answers.write(json.dumps(dict(event="record", schema_version={schema}, record=content)) + "\\n")
+        answers.write(json.dumps(dict(event="record", schema_version=SETTINGS["schema"], record=content)) + "\\n")
         answers.flush()
 """
 
@@ -77,6 +83,9 @@ DEFAULTS = {
     "torch": "2.12.0",
     "lacks": "nothing",
     "breaks": "",
+    "memory": 1e8,
+    "protocol": PROTOCOL,
+    "schema": SCHEMA_VERSION,
 }
 
 
@@ -100,8 +109,6 @@ def make(folder: Path, **settings: object) -> str:
     text = json.dumps(DEFAULTS | settings)
     known = folder / "introduction.json"
     known.write_text(_introduction())
-    program.write_text(
-        PROGRAM.format(python=sys.executable, introduction=str(known), settings=text, schema=SCHEMA_VERSION)
-    )
+    program.write_text(PROGRAM.format(python=sys.executable, introduction=str(known), settings=text))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return str(program)

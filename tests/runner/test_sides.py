@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.errors import UsageError
 from bench.runner.introduction import Question
 from bench.runner.sides import Side, same_installation, side
-from bench.runner.worker import PROTOCOL
+from bench.runner.worker import PROTOCOL, Request
 from tests.conftest import ROOT
 
 QUESTION = Question(patterns=["imdb-rnn/lstm@torch"], profile="quick", device=None, suites=[], threads=1)
@@ -93,11 +95,12 @@ def test_a_folder_that_is_no_checkout(tmp_path: Path) -> None:
         (
             # What the worker of protocol 1 makes of its first argument.
             "import sys; int(sys.argv[4])",
-            f"speaks worker protocol 1, this twinbench speaks {PROTOCOL}; bring that side to a newer twinbench",
+            f"speaks worker protocol 1, this twinbench speaks 2 or {PROTOCOL}; bring that side to a twinbench that "
+            "speaks 2 or later",
         ),
         (
             """print('{"protocol": 99, "version": "9.0", "news": true}')""",
-            f"speaks worker protocol 99 (twinbench 9.0), this twinbench speaks {PROTOCOL}; "
+            f"speaks worker protocol 99 (twinbench 9.0), this twinbench speaks 2 or {PROTOCOL}; "
             "run `bench ab` from that newer twinbench",
         ),
         ("print('Hello')", "answered something else than a twinbench worker: 'Hello"),
@@ -108,6 +111,22 @@ def test_a_worker_that_cannot_be_spoken_to(body: str, message: str, tmp_path: Pa
     found = refused(interpreter(tmp_path, body))
     assert found.startswith(f"the base interpreter {tmp_path / 'python'} ")
     assert message in found
+
+
+def test_records_of_a_later_schema_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    answer = side("base", sys.executable, ROOT, QUESTION).introduction.model_copy(update={"schema_version": 9})
+    (tmp_path / "answer").write_text(answer.model_dump_json())
+    message = refused(interpreter(tmp_path, f"print(open({str(tmp_path / 'answer')!r}).read())"))
+    assert "writes records of schema version 9, this twinbench reads 2 and earlier; run `bench ab` from" in message
+
+
+def test_a_request_leaves_out_what_an_older_worker_does_not_know_and_never_what_is_asked() -> None:
+    words: dict[str, Any] = {"profile": "quick", "measure": "timing", "suites": [], "stand_ins": {}, "cells": []}
+    older = Request(protocol=2, brief=False, **words)
+    assert json.loads(older.worded()) == {"protocol": 2, **words}
+    assert json.loads(Request(protocol=3, brief=True, **words).worded()) == {"protocol": 3, "brief": True, **words}
+    with pytest.raises(ValueError, match="protocol 2 cannot be asked for: brief"):
+        older.model_copy(update={"brief": True}).worded()
 
 
 def test_sides_that_are_one_installation_are_known_as_such(tmp_path: Path) -> None:
