@@ -13,7 +13,7 @@ import importlib.resources
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -140,9 +140,14 @@ def overview(results: Results) -> dict[str, Any]:
 
 
 def _filled(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the columns in which any row has a value, and those of the filter."""
+    """Return the columns in which any row has a value, and those of the filter; shown, too, what tells rows apart."""
     filled = {name for row in rows for name, content in row.items() if content is not None}
-    return [asdict(column) for column in columns if column.field in filled or column.field in FACETS]
+    telling = {name for name in _TELLING if len({row.get(name) for row in rows} - {None}) > 1}
+    return [
+        asdict(replace(column, shown=column.shown or column.field in telling))
+        for column in columns
+        if column.field in filled or column.field in FACETS
+    ]
 
 
 def _kind(quantity: Quantity) -> Kind:
@@ -160,6 +165,8 @@ def _quantities(shown: Iterable[str], left_out: Iterable[str] = ()) -> list[Colu
     ]
 
 
+_TELLING = ("device", "numerics", "repeat", "measure")
+"""Columns that show at first only where rows differ in them."""
 _IDENTITY = [
     *(Column(name, name) for name in ("case", "suite", "backend", "kernel")),
     *(Column(name, name, shown=False) for name in ("device", "numerics")),
@@ -233,7 +240,8 @@ def identity(record: Record) -> str:
 def configurations(results: Results) -> list[dict[str, Any]]:
     """Return one row per case and variant: `tables.accuracy` and `tables.timing` beside medians of other quantities.
 
-    A case of a reported suite that has no record has one row, `not run`.
+    A case of a reported suite that has no record has one row, `not run`. One is `ok` where what was measured of it,
+    accuracy and timing, both ended ok at least once.
     """
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for timing in tables.timing(results).to_dict("records"):
@@ -243,8 +251,10 @@ def configurations(results: Results) -> list[dict[str, Any]]:
     for accuracy in tables.accuracy(results).to_dict("records"):
         row = found.get(tuple(accuracy[name] for name in (*CASE, *VARIANT)), {})
         if row and accuracy["main"] and "half" not in row:
-            row |= {name: accuracy[name] for name in ("half", "documented", "verdict", "n", "stand_in", "status")}
+            row |= {name: accuracy[name] for name in ("half", "documented", "verdict", "n", "stand_in")}
             row["accuracy"] = accuracy["mean"]
+            if accuracy["status"] != "ok":
+                row["status"] = accuracy["status"]
     members: dict[tuple[Any, ...], list[Record]] = {}
     for record in results.records:
         members.setdefault(tuple(getattr(record, name) for name in (*CASE, *VARIANT)), []).append(record)
@@ -253,8 +263,6 @@ def configurations(results: Results) -> list[dict[str, Any]]:
         if key in members:
             row |= {name: _typical(members[key], one) for name, one in QUANTITIES.items() if name not in row}
             row["twins"] = results.twin_mark([row]) if results.twins else None
-            if any(record.status == "ok" for record in members[key]):
-                row["status"] = "ok"
     return list(found.values())
 
 

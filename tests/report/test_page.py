@@ -160,6 +160,32 @@ def test_rows_hold_the_figures_of_the_records(few: Results) -> None:
     assert len(listed) == len({row["id"] for row in listed}) == 11
 
 
+def test_a_configuration_whose_accuracy_failed_is_not_ok_though_it_was_timed(record: Maker, results: Gather) -> None:
+    name = "demo/flat@torch,none,cpu,documented#0"
+    timed = record(name, epoch_seconds=(5.0, 1.0), measure="timing")
+    failed = record(name, measure="accuracy", status="failed", reason="it broke", data=None)
+    rows = {row["id"]: row for row in page.configurations(results([SUITE], [timed, failed]))}
+    row = rows["demo/flat@torch,none,cpu,documented"]
+    assert (row["status"], row["n"], row["epoch"]) == ("failed", 0, 1.0)
+    (alone, *_) = page.configurations(results([SUITE], [timed]))
+    assert alone["status"] == "ok"
+
+
+def test_what_tells_rows_apart_is_shown_at_first(few: Results, record: Maker, results: Gather) -> None:
+    def shown(content: Results) -> dict[str, dict[str, bool]]:
+        return {
+            view["name"]: {one["field"]: one["shown"] for one in view["columns"]}
+            for view in page.overview(content)["views"]
+        }
+
+    one = shown(results([SUITE], [record("demo/flat@torch,none,cpu,documented#0", test=0.7)]))
+    assert not any(one["cells"][name] for name in ("device", "numerics", "repeat", "measure"))
+    several = shown(few)
+    assert several["cells"]["measure"]
+    assert several["cells"]["numerics"]
+    assert not several["configurations"]["device"]
+
+
 def test_what_json_cannot_say_is_named(few: Results) -> None:
     held = json.loads(Parts(page.page(few)).scripts[1][1], parse_constant=pytest.fail)
     diverged = held["records"]["demo/lstm@torch,fused,cpu,documented#0 all"]
@@ -336,6 +362,21 @@ def test_filters_narrow_table_plots_and_address_and_are_kept_there(reader: Reade
     assert reader.find("[data-facet=status] summary").text.startswith("status: ok, failed")
     reader.click("#filter [type=reset]")
     assert (reader.find("#count").text, reader.fragment()) == ("5 rows", "")
+
+
+def test_an_empty_plot_says_why_and_curves_are_of_a_kind_that_is_there(reader: Reader) -> None:
+    reader.open("#q=nosuchthing")
+    nothing = "return [...document.querySelectorAll('#plots .canvas')].map((one) => one.dataset.nothing)"
+    why = ["No row in the table has accuracy and epoch.", "No cell in the table has a validation accuracy by epoch."]
+    assert reader.run(nothing) == why
+    narrow = reader.find(".tabulator-col[tabulator-field=case]").size["width"]
+    reader.click("#filter [type=reset]")
+    assert reader.run(nothing) == ["", ""]
+    reader.open()
+    assert reader.find(".tabulator-col[tabulator-field=case]").size["width"] == narrow, "as wide as all rows need"
+    reader.open("#view=cells&q=onerror")
+    assert reader.find("#curve").get_attribute("value") == "accuracy", "nothing was validated"
+    assert len(reader.curves()) == 1
 
 
 def test_search_looks_into_every_column(reader: Reader) -> None:

@@ -208,7 +208,7 @@ function buildTable(name) {
     sorter,
     formatter: (cell) => cellNode(column, cell.getValue()),
     titleFormatter: () => make("span", {}, heading(column)),
-    maxInitialWidth: 420,
+    maxInitialWidth: column.field === "numerics" ? 130 : 420,
   }));
   const table = new Tabulator(place, {
     data: view().rows,
@@ -218,7 +218,6 @@ function buildTable(name) {
     maxHeight: "65vh",
     columnHeaderSortMulti: false,
     initialSort: state.sort && columnOf(state.sort.column) ? [{ column: state.sort.column, dir: state.sort.dir }] : [],
-    initialFilter: filters() ? matches : [],
     placeholder: "Nothing matches the filter.",
   });
   table.on("rowClick", (_event, row) => { setCurrent(row); open(row.getData().id); });
@@ -227,6 +226,8 @@ function buildTable(name) {
   table.on("tableBuilt", () => {
     for (const header of place.querySelectorAll(".tabulator-col")) header.tabIndex = 0;
     place.querySelector(".tabulator-tableholder").setAttribute("aria-label", `${view().title}: arrow keys move, Enter opens`);
+    // Only now, so that columns are as wide as all rows need, not those that the address lets through.
+    if (filters()) table.setFilter(matches);
     performance.mark("table");
   });
   place.addEventListener("keydown", (event) => tableKeys(event, table));
@@ -301,13 +302,18 @@ function showView() {
 
 const colours = () => getComputedStyle(document.documentElement).getPropertyValue("--series").trim().split(/\s+/);
 const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const backends = [...new Set(overview.views.flatMap((one) => one.rows.map((row) => row.backend)))].filter(Boolean).sort();
+/** The backends that have colours of their own, those of the report's pictures (bench/report/style.py), then the others. */
+const KNOWN = ["keras-tensorflow", "torch", "keras-jax", "keras-torch", "torch-compile"];
+const backends = [...new Set([...KNOWN, ...overview.views.flatMap((one) => one.rows.map((row) => row.backend)).filter(Boolean).sort()])];
 const colourOf = (backend) => colours()[backends.indexOf(backend) % colours().length];
-const POINTS = { fused: "circle", generic: "triangle", none: "rect" };
+/** Points by kernel: Chart.js draws them inside a circle of the radius, so that these look equally large. */
+const POINTS = { fused: ["circle", 3.5], generic: ["triangle", 5], none: ["rect", 4.5] };
 const drawn = new Map();
 
-function draw(canvas, configuration) {
+/** Draw a chart, or say in its place why there is none: `nothing` is empty where there is something to draw. */
+function draw(canvas, configuration, nothing = "") {
   drawn.get(canvas)?.destroy();
+  canvas.parentElement.dataset.nothing = nothing;
   Chart.defaults.color = variable("--front");
   Chart.defaults.borderColor = variable("--line");
   Chart.defaults.font.size = 12;
@@ -328,12 +334,12 @@ function buildPlotChoices() {
     byId(id).value = columnOf(wanted) || id === "curve" ? wanted : otherwise;
     if (!byId(id).value) byId(id).selectedIndex = 0;
   };
-  pick("y", state.y ?? "accuracy", "accuracy");
-  pick("x", state.x ?? "epoch", "case");
+  pick("y", state.y ?? "accuracy", "epoch");
+  pick("x", state.x ?? (byId("y").value === "epoch" ? "case" : "epoch"), "case");
   pick("curve", state.curve ?? "val_accuracy");
 }
 
-const LOG_TICKS = { callback: (value) => (/^[125]/.test(value.toExponential()) ? value.toLocaleString("en", { maximumSignificantDigits: 1 }) : ""), maxRotation: 0 };
+const LOG_TICKS = { callback: (value) => (/^[125]e/.test(value.toExponential()) ? value.toLocaleString("en", { maximumSignificantDigits: 1 }) : ""), maxRotation: 0 };
 const scale = (column, value) => (column.kind === "percent" ? 100 * value : column.kind === "bytes" ? value / 1e6 : value);
 
 function drawScatter() {
@@ -348,8 +354,8 @@ function drawScatter() {
       data: rows.map((row) => ({ x: x.field === "case" ? row.case : scale(x, row[x.field]), y: scale(y, row[y.field]), row })),
       backgroundColor: colour,
       borderColor: colour,
-      pointStyle: POINTS[rows[0].kernel],
-      radius: 4,
+      pointStyle: POINTS[rows[0].kernel][0],
+      radius: POINTS[rows[0].kernel][1],
       hoverRadius: 7,
     };
   });
@@ -368,12 +374,12 @@ function drawScatter() {
         y: axis(heading(y)),
       },
       plugins: {
-        legend: { position: "bottom", labels: { usePointStyle: true } },
+        legend: { position: "bottom", labels: { usePointStyle: true, boxHeight: 8 } },
         tooltip: { callbacks: { label: ({ raw }) => [raw.row.id, `${heading(y)}: ${written(y, raw.row[y.field])}`, `${heading(x)}: ${written(x, raw.row[x.field])}`] } },
       },
       onClick: (_event, hits, chart) => { if (hits.length) open(chart.data.datasets[hits[0].datasetIndex].data[hits[0].index].row.id); },
     },
-  });
+  }, both.length ? "" : `No row in the table has ${[y, x].filter((column) => column.field !== "case").map((column) => column.title).join(" and ")}.`);
 }
 
 const seriesOf = (row) => `${row.backend}, ${row.kernel}`;
@@ -415,23 +421,26 @@ function curvesChart(canvas, lines, field, legend) {
       animation: false,
       maintainAspectRatio: false,
       interaction: { mode: "nearest", intersect: false },
-      scales: { x: axis("epoch"), y: axis(percent ? "accuracy, %" : "loss") },
-      plugins: { legend: { display: legend, position: "bottom" } },
+      scales: { x: axis("epoch", { ticks: { maxRotation: 0, autoSkipPadding: 12 } }), y: axis(`${legend ? "accuracy" : CURVES[field]}${percent ? ", %" : ""}`) },
+      plugins: { legend: { display: legend, position: "bottom", labels: { usePointStyle: true, pointStyle: "line" } } },
     },
-  });
+  }, lines.length ? "" : `No cell in the table has a ${CURVES[field]} by epoch.`);
 }
 
+function curvesOf(ids, field) {
+  const lines = ids.map((id) => ({ id, ...curveOf(id, field) })).filter(({ values }) => values?.some((value) => value !== null));
+  return lines.map(({ id, record, values }) => ({ label: id, values, colour: colourOf(record.backend), dash: record.kernel === "generic" }));
+}
+
+/** Draw the chosen curves, else the first kind that a cell in the table has. */
 function drawCurves() {
-  const field = byId("curve").value;
-  const all = shownRows.flatMap(recordsOf);
-  const lines = [];
-  let found = 0;
-  for (const id of all) {
-    const { record, values } = curveOf(id, field);
-    if (!values?.some((value) => value !== null)) continue;
-    if (++found <= MOST_CURVES) lines.push({ label: id, values, colour: colourOf(record.backend), dash: record.kernel === "generic" });
-  }
-  byId("curves-shown").textContent = found > MOST_CURVES ? `the first ${MOST_CURVES} of ${found} cells; filter for others` : `${found} cells; dashed: generic kernel`;
+  const ids = shownRows.flatMap(recordsOf);
+  const field = state.curve ?? Object.keys(CURVES).find((one) => curvesOf(ids, one).length) ?? byId("curve").value;
+  byId("curve").value = field;
+  const found = curvesOf(ids, field);
+  const lines = found.slice(0, MOST_CURVES);
+  const dashed = lines.some((line) => line.dash) && lines.some((line) => !line.dash) ? "; dashed: generic kernel" : "";
+  byId("curves-shown").textContent = found.length > MOST_CURVES ? `the first ${MOST_CURVES} of ${found.length} cells; filter for others` : `${found.length.toLocaleString("en")} cells${dashed}`;
   byId("curves").setAttribute("aria-label", `${CURVES[field]} by epoch of ${lines.length} cells; the details of a cell hold its values`);
   curvesChart(byId("curves"), lines, field, false);
 }
@@ -500,7 +509,9 @@ const scalar = (value) => (typeof value === "number" ? value.toLocaleString("en"
 function grid(rows) {
   const names = [...new Set(rows.flatMap(Object.keys))];
   const numeric = (value) => (typeof value === "number" ? "number" : undefined);
-  const line = (row) => make("tr", {}, names.map((name) => make("td", { class: numeric(row[name]) }, row[name] === undefined ? MISSING : tree(row[name]))));
+  const broken = new Set(names.filter((name) => rows.some((row) => typeof row[name] === "number" && !Number.isInteger(row[name]))));
+  const content = (name, value) => (value === undefined ? MISSING : typeof value === "number" && broken.has(name) ? value.toFixed(4) : tree(value));
+  const line = (row) => make("tr", {}, names.map((name) => make("td", { class: numeric(row[name]) }, content(name, row[name]))));
   const head = make("tr", {}, names.map((name) => make("th", { class: numeric(rows[0][name]) }, name.replaceAll("_", " "))));
   return make("div", { class: "scroll", tabindex: 0 }, make("table", {}, make("thead", {}, head), make("tbody", {}, rows.map(line))));
 }
