@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -227,11 +228,29 @@ def _architectures_of(axis: Axes, suite: str, rows: Sequence[dict[str, Any]], th
         )
     kind = "test" if rows[0]["figure"] == "test" else "validation"
     axis.set_title(f"{suite} ({kind}, {int(rows[0]['rows']):,} rows)")
-    axis.margins(x=0.3, y=0.18)  # room for names beside the outermost points
+    axis.margins(x=0.3)  # room for names beside the outermost points
+    axis.set_ylim(*_reach([(100 * row["mean"], 100 * (row["half"] or 0.0)) for row in rows]))
     seconds = [row["seconds"] for row in rows]
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(seconds) < 50 * min(seconds) else (1,)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_locator(NullLocator())
+    _logarithmic(axis.xaxis, min(seconds), max(seconds))
+
+
+def _reach(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return limits that hold all points and their bars, but for bars that would press the points together.
+
+    Two seeds can leave an interval open that is wider than accuracies can be; such a bar leaves the panel.
+    """
+    spread = max(mean for mean, _ in points) - min(mean for mean, _ in points)
+    held = [(mean, bar if bar <= spread or not spread else 0.0) for mean, bar in points]
+    low, high = min(mean - bar for mean, bar in held), max(mean + bar for mean, bar in held)
+    room = 0.18 * ((high - low) or 1.0)
+    return low - room, high + room
+
+
+def _logarithmic(ruler: Axis, least: float, most: float) -> None:
+    """Label a logarithmic axis in plain numbers: 1, 2 and 5 where it spans little, else powers of ten."""
+    ruler.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 200 * least else (1,)))
+    ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ruler.set_minor_locator(NullLocator())
 
 
 def _cheapest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -253,8 +272,9 @@ def _label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
         tried: list[tuple[float, int, Annotation, Bbox]] = []
         for dx, dy, across, upward in _PLACES:
             text = axis.annotate(
-                name, (x, y), (dx, dy), textcoords="offset points", ha=across, va=upward, fontsize=7.5, zorder=4
-            )
+                name, (x, y), (dx, dy), textcoords="offset points", ha=across, va=upward, fontsize=7.5, zorder=4,
+                bbox={"facecolor": axis.get_facecolor(), "edgecolor": "none", "alpha": 0.7, "pad": 0.4},
+            )  # fmt: skip
             box = text.get_window_extent()
             text.remove()
             covered = 60.0 * sum(box.overlaps(other) for other in boxes)
@@ -354,7 +374,10 @@ def _factors(frame: pd.DataFrame, theme: Theme, label: str) -> Figure:
         place += 1
     axis.axvline(1, color=ink(theme), lw=1)
     axis.set_xscale("log", base=2)
+    narrow = frame["high"].max() < 4 * frame["low"].min()
+    axis.xaxis.set_major_locator(LogLocator(base=2, subs=(1, 1.25, 1.5, 1.75) if narrow else (1,)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.set_yticks([where for where, _ in names], [name for _, name in names])
     axis.set_ylim(place, -0.4)
     axis.grid(axis="y", visible=False)
@@ -492,8 +515,8 @@ def _roofline(frame: pd.DataFrame, theme: Theme) -> Figure:
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xlim(least, most)
-        for ruler in (axis.xaxis, axis.yaxis):
-            ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        _logarithmic(axis.xaxis, least, most)
+        _logarithmic(axis.yaxis, *axis.get_ylim())
         axis.set_title(f"{device}: {peak / 1e9:,.0f} GFLOP/s, {bandwidth / 1e9:,.0f} GB/s, both measured")
         axis.set_xlabel("FLOPs per byte of traffic, counted")
         axis.set_ylabel("GFLOP/s of a training step")

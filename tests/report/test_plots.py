@@ -163,6 +163,34 @@ def test_the_roof_is_the_smaller_of_peak_and_bandwidth(full: Results) -> None:
     assert list(roof.get_ydata()) == pytest.approx([10 * 4 / 3, 100, 100])
 
 
+def test_an_interval_of_two_seeds_does_not_press_the_points_together(record: Maker, results: Gather) -> None:
+    cells = {("flat-0", 0): 0.70, ("flat-1", 0): 0.75, ("flat-2", 0): 0.80, ("flat-2", 1): 0.72}
+    records = [
+        record(name(case, "torch", seed), test=accuracy, epoch_seconds=[9, 2, 2])
+        for (case, seed), accuracy in cells.items()
+    ]
+    gathered = results([SUITE], records, seeds=2)
+    frame = comparisons.architectures(gathered).set_index("case")
+    assert frame.loc["flat-2", "half"] > 0.5, "12.7 standard errors"
+    (axis,) = (one for one in drawn("accuracy-against-time", gathered).axes if one.get_visible())
+    low, high = axis.get_ylim()
+    assert 65 < low < 70
+    assert 76 < high < 80
+
+
+@pytest.mark.parametrize("wanted", ["accuracy-against-time", "speed", "kernels", "roofline"])
+def test_logarithmic_axes_are_labelled_in_plain_numbers(wanted: str, full: Results) -> None:
+    """Let no formula through: the pictures are drawn without matplotlib's markup."""
+    figure = drawn(wanted, full)
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        for ruler in (axis.xaxis, axis.yaxis):
+            if axis.get_visible() and ruler.get_scale() == "log":
+                shown = [text.get_text() for minor in (False, True) for text in ruler.get_ticklabels(minor)]
+                assert sum(bool(text) for text in shown) >= 2
+                assert not any("$" in text for text in shown)
+
+
 def test_names_of_close_points_do_not_cover_one_another_or_leave_the_panel(full: Results) -> None:
     figure = drawn("accuracy-against-time", full)
     FigureCanvasAgg(figure).draw()
