@@ -38,7 +38,7 @@ SHELL = ("", "console", "bash", "sh", "shell")
 
 BY_HAND = "by hand"
 ELSEWHERE = {
-    r"pipx run nox -s bench": ("an installation of minutes, 74 cells", ".ci/run"),
+    r"pipx run nox -s bench": ("an installation of minutes, every case", BY_HAND),
     r"nox -s tests": ("this test suite", ".ci/run"),
     r"nox -s bench-gpu( -- .*)?": ("needs a GPU", "tests/test_noxfile.py"),
     r"python -m bench run --device cuda .*": ("needs a GPU", BY_HAND),
@@ -48,7 +48,7 @@ ELSEWHERE = {
     r"pip install --no-deps --editable \./my-backend": ("an installation", "tests/commands/test_new.py"),
     r"bench doctor --backend my-backend": ("needs that installation", "tests/commands/test_new.py"),
     r"bench (run|parity) --backend torch --backend my-backend .*": ("the same", "tests/commands/test_new.py"),
-    r"bench data fetch( \S+)*": ("asks the network", "tests/commands/test_data.py"),
+    r"bench data fetch( \S+)+": ("asks the network", "tests/commands/test_data.py"),
     r"nox -s ab -- .*": ("builds two environments", "tests/test_noxfile.py"),
     r"git worktree add .*": ("needs the history of a checkout", BY_HAND),
     r"bench ab .*": ("measures two environments, minutes", "tests/commands/test_ab.py"),

@@ -397,7 +397,7 @@ def _embedded(results: Results) -> list[Finding]:
     ]
     if spreads:
         spread, name = max(spreads)
-        found.append(Finding(f"The backends' means differ by at most {100 * spread:.2f} points", f"({name})."))
+        found.append(Finding(f"The backends' means differ by at most {100 * spread:.2f} points", f"Most on {name}."))
     return found + _parameters(tables.parameters(results))
 
 

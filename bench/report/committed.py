@@ -153,7 +153,11 @@ def contents(machines: Mapping[str, Results], folder: str) -> dict[str, str]:
 
     `folder` is that of the reports, as the README sees it.
     """
-    makers: dict[str, Callable[[Results], str]] = {"accuracy": accuracy, "speed": speed}
+    makers: dict[str, Callable[[Results], str]] = {
+        "accuracy": accuracy,
+        "speed": speed,
+        "differences": differences,
+    }
     found = {f"{name}/{table}": make(results) for name, results in machines.items() for table, make in makers.items()}
     return found | {
         f"{name}/plots/{plot.name}": markdown.picture(plot, f"{folder}{name}/")
@@ -207,6 +211,28 @@ def speed(results: Results) -> str:
     if not rows:
         return "Not run: no cell was timed alone."
     return markdown.table(headers, [[plain(text) for text in row] for row in rows], left=(0, 1, 5))
+
+
+def differences(results: Results) -> str:
+    """Return what each difference between the frameworks changes in every explained case, in points of accuracy."""
+    frame = comparisons.differences(results)
+    columns = sorted(frame["backend"].unique())
+    order = sorted(frame["numerics"].unique(), key=comparisons.numerics_order)
+    rows = []
+    for (suite, case), own in frame.groupby(CASE, sort=False):
+        for numerics in order:
+            members = {row["backend"]: row for row in tables.rows_of(own[own["numerics"] == numerics])}
+            if members:
+                texts = [_points(members[name]) if name in members else NOTHING for name in columns]
+                rows.append([plain(text) for text in (f"{suite}/{case}", comparisons.called(numerics), *texts)])
+    if not rows:
+        return "Not run: `bench explain CASE` measures it."
+    return markdown.table(["case", "difference", *map(plain, columns)], rows, left=(0, 1))
+
+
+def _points(row: Mapping[Any, Any]) -> str:
+    half = f" ±{100 * row['half']:.1f}" if row["half"] is not None else ""
+    return f"{100 * row['difference']:+.1f}{half} ({int(row['n'])})"
 
 
 def _span(low: float, high: float) -> str:

@@ -249,6 +249,16 @@ def differences(results: Results) -> pd.DataFrame:
     return frame[pd.Series(kept, index=frame.index, dtype=bool)]
 
 
+def numerics_order(name: str) -> tuple[int, str]:
+    """Return a sort key of numerics set against matched ones: documented first, then native, then its parts."""
+    return (MAIN, NATIVE).index(name) if name in (MAIN, NATIVE) else 2, name
+
+
+def called(numerics: str) -> str:
+    """Return how a picture or table of differences calls numerics: a single difference by its own name."""
+    return {MAIN: "documents' formulas", NATIVE: "all together"}.get(numerics, numerics.partition(":")[2])
+
+
 def _against(results: Results, base: str) -> pd.DataFrame:
     """Return accuracies under every other numerics beside those under `base`, paired by seed."""
     places = results.columns

@@ -451,7 +451,7 @@ def _differences(frame: pd.DataFrame, theme: Theme) -> Figure:
     axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[height + 0.6 for height in heights])
     for axis, (key, own) in zip(axes.flat, groups, strict=True):
         suite, case = key
-        names = sorted(own["numerics"].unique(), key=_order_of_numerics)
+        names = sorted(own["numerics"].unique(), key=comparisons.numerics_order)
         for row in tables.rows_of(own):
             offset = 0.36 * (columns.index(row["backend"]) - (len(columns) - 1) / 2) / max(len(columns) - 1, 1)
             axis.errorbar(
@@ -464,7 +464,7 @@ def _differences(frame: pd.DataFrame, theme: Theme) -> Figure:
                 capsize=2,
             )
         axis.axvline(0, color=ink(theme), lw=1)
-        axis.set_yticks(range(len(names)), [_called(name) for name in names])
+        axis.set_yticks(range(len(names)), [comparisons.called(name) for name in names])
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.grid(axis="y", visible=False)
         seeds = sorted({int(n) for n in own["n"]})
@@ -475,15 +475,6 @@ def _differences(frame: pd.DataFrame, theme: Theme) -> Figure:
     figure.supxlabel("points against matched numerics, 95 % interval", fontsize=9)
     _legend(figure, [_handle(column, theme) for column in columns])
     return figure
-
-
-def _order_of_numerics(name: str) -> tuple[int, str]:
-    return ("documented", "native").index(name) if name in ("documented", "native") else 2, name
-
-
-def _called(name: str) -> str:
-    """Return how a row of the plot calls numerics: a single difference by its own name."""
-    return {"documented": "documents' formulas", "native": "all together"}.get(name, name.partition(":")[2])
 
 
 # --- roofline ----------------------------------------------------------------------------------------------------

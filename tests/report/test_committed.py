@@ -12,7 +12,7 @@ import pytest
 from bench.catalog import load
 from bench.cli import main
 from bench.errors import UsageError
-from bench.report import committed, plots
+from bench.report import committed, comparisons, plots
 from bench.report.sources import committed as results_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +87,22 @@ def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: P
     assert "| text-networks/multi-hot-dense " in before
     for path in "README.md", "reports/README.md", "reports/box/accuracy.md":
         assert "93.06" in (project / path).read_text()
+
+
+def test_the_cost_of_each_difference_stands_in_points_by_backend(project: Path) -> None:
+    box = project / "reports" / "box"
+    suites = load([]).suites
+    assert committed.differences(results_of(box, suites)) == "Not run: `bench explain CASE` measures it."
+    shutil.copy(ROOT / "reports" / "cpu-2core" / "results" / "explain-lstm-16.json", box / "results")
+    table = committed.differences(results_of(box, suites))
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    frame = comparisons.differences(results_of(box, suites))
+    init = frame[(frame["numerics"] == "native:init") & (frame["backend"] == "torch")].iloc[0]
+    expected = f"{100 * init['difference']:+.1f} ±{100 * init['half']:.1f} ({init['n']})"
+    assert lines[0] == ["case", "difference", "keras-tensorflow", "torch"]
+    assert expected in next(line for line in lines if line[1] == "init")
+    assert next(line for line in lines if line[1] == "bias")[2] == "–", "Keras has one bias"
+    assert [line[1] for line in lines[2:4]] == ["documents' formulas", "all together"]
 
 
 def test_the_index_answers_what_people_ask(project: Path) -> None:
