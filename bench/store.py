@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from bench.cell import Cell, Measure, Profile
 from bench.errors import UsageError, unknown
 from bench.measure.clock import now
 from bench.quantities import QUANTITIES, is_headline, value
-from bench.reading import reader
+from bench.reading import CURVES, joined, reader
 from bench.record import SCHEMA_VERSION, Record, upgrade
 
 DEFAULT_PATH = Path(".twinbench") / "results.sqlite"
@@ -53,15 +52,12 @@ _FIGURES = tuple(name for name in QUANTITIES if name != "parameters")
 may be compared. They are added, and filled, where a store lacks them.
 """
 _KEY = ("suite", "case", "backend", "kernel", "device", "numerics", "seed", "repeat")
-_CURVES = (("metrics", "epochs"), ("timing", "epochs"), ("timing", "windows"), ("timing", "latency"))
-"""The lists of a record that are stored as samples, named `part.field`, where they are not empty."""
-_PARTS = {part: re.compile(rf'"{part}":\s*{{') for part, _ in _CURVES}
 _CONTENT = (
-    ", ".join(["record", *(f's{place}."values"' for place in range(len(_CURVES)))])
+    ", ".join(["record", *(f's{place}."values"' for place in range(len(CURVES)))])
     + " FROM cell "
     + " ".join(
         f"LEFT JOIN sample s{place} ON s{place}.cell = cell.id AND s{place}.name = '{part}.{field}'"
-        for place, (part, field) in enumerate(_CURVES)
+        for place, (part, field) in enumerate(CURVES)
     )
 )
 """What `_decoded` needs of a cell, and where from."""
@@ -113,6 +109,9 @@ class Store:
                 f"{self.path} has schema version {version}, this twinbench reads {SCHEMA_VERSION} and earlier ones; "
                 "use the version of twinbench that wrote it, or name another store with --store"
             )
+        # With pages of 4,096 bytes, SQLite's own choice, the curves of ten epochs overflow into a page of their own:
+        # twice the file, twice the time of reading it.
+        self._db.execute("PRAGMA page_size = 8192")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA foreign_keys = ON")
         if version < SCHEMA_VERSION or self._lacking():
@@ -209,7 +208,7 @@ class Store:
         """
         content = record.model_dump(mode="json")
         curves = {}
-        for part, field in _CURVES:
+        for part, field in CURVES:
             if content[part] is not None and content[part][field]:
                 curves[f"{part}.{field}"] = content[part].pop(field)
         test = record.metrics.last.test if record.metrics and record.metrics.last else None
@@ -277,7 +276,7 @@ class Store:
         # Only the ids are put in order: sorting whole rows takes as long as reading them.
         ids = "WHERE cell.id IN (SELECT id FROM cell WHERE run = ?) ORDER BY cell.id"
         rows = self._db.execute(f"SELECT {_CONTENT} {ids}", (self._run_id(run),))
-        return (read(_joined(content, samples)) for content, *samples in rows)
+        return (read(content, samples) for content, *samples in rows)
 
     def figures(self, run: str) -> Iterator[tuple[Any, ...]]:
         """Yield a row for every cell and repeat of a run, without decoding its record: what comparisons are made of.
@@ -337,17 +336,4 @@ def _figures(record: Record) -> dict[str, float | None]:
 
 
 def _decoded(content: str, samples: Sequence[str | None]) -> Record:
-    return Record.model_validate_json(_joined(content, samples))
-
-
-def _joined(content: str, samples: Sequence[str | None]) -> str:
-    """Return the JSON of a record with its samples put back, each as the first field of its part.
-
-    A part is told by its key and the brace behind it: in a text the quotes would be escaped.
-    """
-    for (part, field), sample in zip(_CURVES, samples, strict=True):
-        if sample is not None:
-            start = _PARTS[part].search(content)
-            assert start, f"a record has samples of its {part}, and no {part}"
-            content = f'{content[: start.end()]}"{field}": {sample}, {content[start.end() :]}'
-    return content
+    return Record.model_validate_json(joined(content, samples))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bench import exports
-from bench.reading import plain, reader
+from bench.reading import CURVES, plain, reader
 from bench.record import Record
 from bench.store import Store
 
@@ -64,7 +65,7 @@ def test_records_that_something_else_wrote_into_the_store_are_read_too(store: Pa
 def test_what_the_cells_of_a_variant_share_is_held_once(store: Path) -> None:
     with Store(store) as opened:
         (text,) = {record.model_dump_json() for record in list(opened.records("documents"))[:1]}
-    read = reader()
+    read = partial(reader(), samples=[None] * len(CURVES))
     first, second = read(text), read(text)
     assert first is not second
     assert first.parameters is second.parameters
@@ -77,12 +78,44 @@ def test_what_the_cells_of_a_variant_share_is_held_once(store: Path) -> None:
     assert third.parameters.total == first.parameters.total + 1, "equal parts only"
 
 
+def test_packed_lists_are_lists_in_all_that_is_asked_of_them(store: Path) -> None:
+    with Store(store) as opened:
+        pairs = zip(opened.records("timing"), opened.read("timing"), strict=True)
+        record, decoded = next(pair for pair in pairs if pair[0].timing and pair[0].timing.windows)
+    assert record.timing is not None
+    assert decoded.timing is not None
+    assert record.metrics is not None
+    assert decoded.metrics is not None
+    for name in ("epochs", "latency", "windows"):
+        expected, found = getattr(record.timing, name), getattr(decoded.timing, name)
+        assert (list(found), list(found[1:]), found[-1]) == (expected, expected[1:], expected[-1])
+        assert len(found) == len(expected)
+    assert {type(steps) for steps, _ in decoded.timing.windows} == {int}
+    lines = record.metrics.epochs
+    assert len(decoded.metrics.epochs) == len(lines)
+    assert [line.val_accuracy for line in decoded.metrics.epochs] == [line.val_accuracy for line in lines]
+    assert [line.steps for line in decoded.metrics.epochs[-2:]] == [line.steps for line in lines[-2:]]
+    with pytest.raises(IndexError):
+        decoded.metrics.epochs[len(lines)]
+
+
+def test_what_a_line_of_a_log_lacks_is_lacking_after_it_was_packed(store: Path) -> None:
+    with Store(store) as opened:
+        record = next(one for one in opened.records("documents") if one.metrics)
+    content = record.model_dump_json(exclude={"metrics": {"epochs": True}})
+    line = '{"loss": 0.5, "accuracy": 0.75, "val_loss": null, "seconds": 1.5, "steps": 4}'
+    found = reader()(content, [f"[{line}, {line}]", None, None, None])
+    assert found.metrics is not None
+    (first, _) = found.metrics.epochs
+    assert (first.loss, first.val_loss, first.val_accuracy, first.steps) == (0.5, None, None, 4)
+
+
 def test_json_that_a_strict_reader_refuses_is_validated_instead(store: Path) -> None:
     with Store(store) as opened:
         record = next(one for one in opened.records("documents") if one.metrics and one.metrics.last)
     content = record.model_dump(mode="json")
     content["metrics"]["last"]["train"]["loss"] = float("nan")
-    found = reader()(json.dumps(content))
+    found = reader()(json.dumps(content), [None] * len(CURVES))
     assert isinstance(found, Record)
     assert found.metrics is not None
     assert found.metrics.last is not None

@@ -144,7 +144,7 @@ class Results:
     @cached_property
     def timing_groups(self) -> Groups:
         """Return the timing records by case and variant."""
-        return by_case(self.timing_records)
+        return self.groups if len(self.timing_records) == len(self.records) else by_case(self.timing_records)
 
     @cached_property
     def run_of(self) -> dict[int, str]:
@@ -158,14 +158,14 @@ class Results:
         planned: dict[tuple[str, str], set[Measurement]] = {}
         for source in self.sources:
             seen.clear()
-            for record in source.records:
-                kinds = seen.setdefault((record.suite, record.case), {})
-                for kind in _kinds(record):
+            for suite, name, measure, seed, repeat in set(map(_measurement, source.records)):
+                kinds = seen.setdefault((suite, name), {})
+                for kind in _KINDS[measure]:
                     if kind not in kinds:
                         kinds[kind] = {*range(source.seeds)}, {*range(source.repeats)}
                     seeds, repeats = kinds[kind]
-                    seeds.add(record.seed)
-                    repeats.add(record.repeat)
+                    seeds.add(seed)
+                    repeats.add(repeat)
             for case, kinds in seen.items():
                 planned.setdefault(case, set()).update(
                     (kind, *pair) for kind, (seeds, repeats) in kinds.items() for pair in product(seeds, repeats)
@@ -217,7 +217,7 @@ class Results:
         A repeat trains the same weights in the same order again, so it adds no seed: the first one that ended ok
         counts.
         """
-        latest = _latest((record for record in self.records if record.measure in _ACCURACY), lambda _: None)
+        latest = _of_any_measure(record for record in self.records if record.measure in _ACCURACY)
         by_cell: dict[Any, Record] = {}
         for record in sorted(latest, key=lambda record: (record.status == "ok", -record.repeat)):
             by_cell[_cell(record)] = record
@@ -226,7 +226,7 @@ class Results:
     @cached_property
     def timing_records(self) -> list[Record]:
         """Return the latest record of every cell and repeat that measured timing."""
-        return _latest((record for record in self.records if record.measure in _TIMING), lambda _: None)
+        return _of_any_measure(record for record in self.records if record.measure in _TIMING)
 
     def reported_suites(self) -> list[Suite]:
         """Return the suites that any record belongs to, in the order of the catalog."""
@@ -266,8 +266,9 @@ def once(make: Callable[[Results], pd.DataFrame]) -> Callable[[Results], pd.Data
     return made
 
 
-def _kinds(record: Record) -> tuple[Literal["accuracy", "timing"], ...]:
-    return ("accuracy", "timing") if record.measure == "all" else (record.measure,)
+_KINDS: dict[Measure, tuple[Literal["accuracy", "timing"], ...]] = {
+    "accuracy": ("accuracy",), "timing": ("timing",), "all": ("accuracy", "timing"),
+}  # fmt: skip
 
 
 def _differing(one: Source, other: Source) -> list[str]:
@@ -291,6 +292,7 @@ def _agree(one: Any, other: Any) -> bool:
 _cell = attrgetter("suite", "case", *VARIANT, "seed")
 """The fields of a cell's name: a key of records, many times as fast to make as a `Cell`."""
 _case, _variant = attrgetter("suite", "case"), attrgetter(*VARIANT)
+_measurement = attrgetter("suite", "case", "measure", "seed", "repeat")
 
 
 def _latest(records: Iterable[Record], kind: Callable[[Record], Measure | None]) -> list[Record]:
@@ -298,6 +300,12 @@ def _latest(records: Iterable[Record], kind: Callable[[Record], Measure | None])
     for record in sorted(records, key=attrgetter("started")):
         by_key[_cell(record), record.repeat, kind(record)] = record
     return list(by_key.values())
+
+
+def _of_any_measure(records: Iterable[Record]) -> list[Record]:
+    """Return the latest of records that are already the latest of their cell, repeat and measure."""
+    known = list(records)
+    return known if len({record.measure for record in known}) < 2 else _latest(known, lambda _: None)
 
 
 # --- one row per cell --------------------------------------------------------------------------------------------
@@ -853,7 +861,7 @@ def not_run(results: Results) -> pd.DataFrame:
                 column = places[name, case.name, variant]
                 if column not in main and variant.numerics != "documented":
                     continue
-                measured = {(kind, record.seed, record.repeat) for record in records for kind in _kinds(record)}
+                measured = {(kind, record.seed, record.repeat) for record in records for kind in _KINDS[record.measure]}
                 lacking[column] = lacking.get(column, planned) - measured
             shared = {"suite": name, "case": case.name, "planned": _processes(planned)}
             if not variants:
@@ -875,11 +883,11 @@ def _is_main_column(name: str, variant: Variant) -> bool:
 def data_used(results: Results) -> pd.DataFrame:
     """Return one row per data set that the records ran on: name, sha256, rows, stand_in, cases (how many)."""
     rows: dict[tuple[str, str, str, str | None], set[tuple[str, str]]] = {}
-    for record in results.records:
-        if record.data:
-            parts = ", ".join(f"{name} {count:,}" for name, count in record.data.rows.items())
-            key = (record.data.name, record.data.sha256, parts, record.data.stand_in)
-            rows.setdefault(key, set()).add((record.suite, record.case))
+    used = {(id(record.data), record.suite, record.case): record.data for record in results.records}
+    for (_, suite, case), data in used.items():
+        if data:
+            parts = ", ".join(f"{name} {count:,}" for name, count in data.rows.items())
+            rows.setdefault((data.name, data.sha256, parts, data.stand_in), set()).add((suite, case))
     return pd.DataFrame(
         [(*key, len(cases)) for key, cases in rows.items()], columns=["name", "sha256", "rows", "stand_in", "cases"]
     )

@@ -58,11 +58,12 @@ def _timed(records: Sequence[Record]) -> dict[str, Any]:
     row["input"] = _median(timing.input / timing.step for timing in timings if timing.input and timing.step)
     slopes = [seconds for timing in timings for seconds in step_seconds(timing.windows)]
     if slopes:
-        row |= {"samples": len(slopes), "step_low": np.quantile(slopes, 0.25), "step_high": np.quantile(slopes, 0.75)}
-    latencies = [seconds for timing in timings for seconds in timing.latency]
-    for percent in (50, 95, 99):
-        if len(latencies) >= LEAST_FOR.get(percent, 1):
-            row[f"p{percent}"] = np.percentile(latencies, percent)
+        low, high = np.quantile(slopes, [0.25, 0.75])
+        row |= {"samples": len(slopes), "step_low": low, "step_high": high}
+    latencies = np.concatenate([np.empty(0), *(np.asarray(timing.latency, dtype=float) for timing in timings)])
+    told = [percent for percent in (50, 95, 99) if len(latencies) >= LEAST_FOR.get(percent, 1)]
+    if told:
+        row |= zip([f"p{percent}" for percent in told], np.percentile(latencies, told), strict=True)
     row["noise"] = max((timing.noise for timing in timings if timing.noise is not None), default=None)
     for name in ("host", "device"):
         row[f"{name}_memory"] = _median((record.memory or {}).get(f"{name}_peak_bytes") for record in records)
