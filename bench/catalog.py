@@ -45,23 +45,26 @@ class Catalog:
                 yield suite, case
 
     def case(self, name: str) -> tuple[Suite, Case]:
-        """Return the case `suite/case`; raise `UsageError` with the nearest names otherwise."""
+        """Return the case `suite/case`; otherwise raise `UsageError` with the nearest names, or the broken files."""
         for suite, case in self.cases():
             if f"{suite.name}/{case.name}" == name:
                 return suite, case
-        raise unknown("case", name, self._names())
+        raise self._broken() or unknown("case", name, self._names())
 
     def select(self, patterns: Sequence[str]) -> list[tuple[Suite, Case]]:
         """Return the cases that a pattern names, all of them without patterns.
 
-        Of a cell pattern the part before `@` counts. Raises `UsageError` with the nearest names for a pattern that no
-        case matches.
+        Of a cell pattern the part before `@` counts. For a pattern that no case matches raises `UsageError` with the
+        nearest names or, where a suite file is broken, in which the case may be, `SuiteError` with what is wrong there.
         """
         names = self._names()
         for pattern in patterns:
             if not any(matches(name, [pattern]) for name in names):
-                raise unknown("suite or case", pattern.partition("@")[0], [*self.suites, *names])
+                raise self._broken() or unknown("suite or case", pattern.partition("@")[0], [*self.suites, *names])
         return [(suite, case) for suite, case in self.cases() if matches(f"{suite.name}/{case.name}", patterns)]
+
+    def _broken(self) -> SuiteError | None:
+        return SuiteError("\n".join(map(str, self.errors))) if self.errors else None
 
     def _names(self) -> list[str]:
         return [f"{suite.name}/{case.name}" for suite, case in self.cases()]

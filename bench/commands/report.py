@@ -98,7 +98,10 @@ def command(
             raise unknown("format", name, WRITERS)
     with Store(store_path) as store, _uncollected():
         sources = [source(store, run) for run in chosen(store, runs)]
-    results = gather(sources, load(paths).suites, out, None if store_path == DEFAULT_PATH else store_path)
+    catalog = load(paths)
+    for error in catalog.errors:
+        click.echo(f"bench: {error}", err=True)
+    results = gather(sources, catalog.suites, out, None if store_path == DEFAULT_PATH else store_path)
     files = [str(path) for name in WRITERS if name in wanted for path in WRITERS[name](results, out)]
     found = answers(results)
     if as_json:

@@ -255,10 +255,11 @@ def dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of the cells of a run: `records` of those that were begun, in `seconds`."""
+    """What became of the cells of a run: `records` of those that were begun, in `seconds`; `suites` are paths."""
 
     run: str
     store: Path
+    suites: Sequence[str]
     cells: list[PlannedCell]
     records: list[Record]
     seconds: float
@@ -291,7 +292,8 @@ class Ended:
         if missing:
             yield f"{_cells(missing)} {'has' if missing == 1 else 'have'} not been started; go on with: {again}"
         yield f"Results: run {self.run} in {self.store}"
-        yield f"Next: bench report {shlex.quote(self.run)}{store}"
+        suites = "".join(f" --suites {shlex.quote(path)}" for path in self.suites)
+        yield f"Next: bench report {shlex.quote(self.run)}{store}{suites}"
         yield "      writes reports/local/README.md, answers first; --format md,plots,html adds pictures and a page"
 
     def _not_ok(self) -> dict[tuple[Status, str], list[str]]:
@@ -344,7 +346,9 @@ def execute(
             store.add(stored.name, record, environment)
             records.append(record)
             display.ended(record)
-    return Ended(stored.name, store.path, cells, records, time.monotonic() - started, interrupted.is_set())
+    return Ended(
+        stored.name, store.path, matrix.suites, cells, records, time.monotonic() - started, interrupted.is_set()
+    )
 
 
 def _on_gpu(cells: list[PlannedCell], threads: int) -> list[PlannedCell]:

@@ -104,6 +104,16 @@ def test_an_unknown_pattern_ends_with_2_and_the_nearest_names(capsys: pytest.Cap
     assert "'imdb-rnn/lstn'; nearest: imdb-rnn/lstm" in err
 
 
+def test_a_pattern_of_a_broken_suite_file_is_answered_with_what_is_wrong_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("from bench.spec import *\nLSTM(-3)\n")
+    code, out, err = run(capsys, "--suites", str(broken), "my-suite")
+    assert (code, out) == (2, "")
+    assert err == f"bench: suite file {broken}, line 2: LSTM.units must be positive, got -3\n"
+
+
 def test_a_broken_suite_file_is_reported_after_the_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("from bench.spec import LSTM\nLSTM(0)\n", encoding="utf-8")

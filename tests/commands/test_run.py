@@ -87,7 +87,10 @@ def test_the_summary_says_what_became_of_the_cells_and_where_to_go_next(fake_ben
     assert summary[0].startswith("1 cell in ")
     assert summary[0].endswith(": 1 ok")
     assert summary[1] == f"Results: run my run in {fake_bench.store}"
-    assert summary[2] == f"Next: bench report 'my run' --store {fake_bench.store}"
+    command = shlex.split(summary[2].removeprefix("Next: "))
+    assert command[:5] == ["bench", "report", "my run", "--store", str(fake_bench.store)]
+    assert command[5] == "--suites", "without them it would not know the case"
+    assert Path(command[6]).is_file()
     assert "[1/1] fake/fine@fake,none,cpu,documented#0  ok  test accuracy" in ended.stderr
 
 
