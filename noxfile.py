@@ -70,8 +70,9 @@ def docs(session: nox.Session) -> None:
     """Build the documentation site, build/site; a broken link is an error."""
     python = environment(session)
     session.run(python, "docs/assemble.py", "build/docs")
+    # Not --quiet, which hides warnings from --strict, too: a broken link would pass.
     # The notice is on the end of mkdocs-material's support in May 2027; its successor reads the same file.
-    session.run(python, "-m", "mkdocs", "build", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run(python, "-m", "mkdocs", "build", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session(python=False, tags=["measure"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import io
+import json
 import os
 import re
 import shlex
@@ -262,14 +263,28 @@ def test_the_site_builds_without_a_broken_link_and_needs_no_network(sources: Pat
     inherited = sources.parent / "mkdocs.yml"
     inherited.write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\ndocs_dir: {sources}\nsite_dir: {site}\n")
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", str(inherited)],
+        [sys.executable, "-m", "mkdocs", "build", "--config-file", str(inherited)],
         env=_environment(),
         capture_output=True,
         text=True,
     )
-    assert (built.returncode, built.stderr) == (0, "")
+    assert built.returncode == 0, built.stderr
     for page in site.rglob("*.html"):
         fetched = re.findall(
             r"""<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=["']?(https?:[^"' >]+)""", page.read_text()
         )
         assert fetched == [], page.name
+
+
+def test_a_broken_link_fails_the_session_s_own_command(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="builds the site; pip install 'twinbench[dev]'")
+    code = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    (options,) = re.findall(r'"-m", "mkdocs", ("build"[^)]*?), env=', code)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Home\n\n[gone](nowhere.md)\n")
+    inherited = tmp_path / "mkdocs.yml"
+    inherited.write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\ndocs_dir: docs\nsite_dir: site\nnav: [index.md]\n")
+    command = [sys.executable, "-m", "mkdocs", *json.loads(f"[{options}]"), "--config-file", str(inherited)]
+    built = subprocess.run(command, env=_environment(), capture_output=True, text=True)
+    assert built.returncode == 1
+    assert "nowhere.md" in built.stderr
