@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from bench.catalog import load
 from bench.errors import UsageError, unknown
 from bench.record import SCHEMA_VERSION
-from bench.report import markdown, page
+from bench.report import markdown
 from bench.report.answers import Answer, answers
 from bench.report.sources import from_run, gather
 from bench.report.tables import Results, Source
@@ -28,10 +28,16 @@ def _plots(results: Results, folder: Path) -> list[Path]:
     return plots.write(results, folder)
 
 
+def _page(results: Results, folder: Path) -> list[Path]:
+    from bench.report import page  # loads jinja2, likewise
+
+    return page.write(results, folder)
+
+
 WRITERS: dict[str, Callable[[Results, Path], list[Path]]] = {
     "plots": _plots,
     "md": markdown.write,
-    "html": page.write,
+    "html": _page,
 }
 """Formats by name: each writes its files into a folder and returns their paths; Markdown shows plots made before it."""
 

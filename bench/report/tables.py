@@ -122,9 +122,7 @@ class Results:
     @cached_property
     def records(self) -> tuple[Record, ...]:
         """Return the latest record of every cell, repeat and measure."""
-        return tuple(
-            _latest((record for source in self.sources for record in source.records), lambda record: record.measure)
-        )
+        return tuple(_latest((record for source in self.sources for record in source.records), _recorded))
 
     @cached_property
     def columns(self) -> dict[tuple[str, str, Variant], str]:
@@ -293,19 +291,19 @@ _cell = attrgetter("suite", "case", *VARIANT, "seed")
 """The fields of a cell's name: a key of records, many times as fast to make as a `Cell`."""
 _case, _variant = attrgetter("suite", "case"), attrgetter(*VARIANT)
 _measurement = attrgetter("suite", "case", "measure", "seed", "repeat")
+_process = attrgetter("suite", "case", *VARIANT, "seed", "repeat")
+_recorded = attrgetter("suite", "case", *VARIANT, "seed", "repeat", "measure")
 
 
-def _latest(records: Iterable[Record], kind: Callable[[Record], Measure | None]) -> list[Record]:
-    by_key: dict[Any, Record] = {}
-    for record in sorted(records, key=attrgetter("started")):
-        by_key[_cell(record), record.repeat, kind(record)] = record
-    return list(by_key.values())
+def _latest(records: Iterable[Record], key: Callable[[Record], Any]) -> list[Record]:
+    ordered = sorted(records, key=attrgetter("started"))
+    return list(dict(zip(map(key, ordered), ordered, strict=True)).values())
 
 
 def _of_any_measure(records: Iterable[Record]) -> list[Record]:
     """Return the latest of records that are already the latest of their cell, repeat and measure."""
     known = list(records)
-    return known if len({record.measure for record in known}) < 2 else _latest(known, lambda _: None)
+    return known if len({record.measure for record in known}) < 2 else _latest(known, _process)
 
 
 # --- one row per cell --------------------------------------------------------------------------------------------

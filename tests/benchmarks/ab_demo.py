@@ -162,6 +162,8 @@ def verdicts_on_steps(folder: Path) -> list[str]:
 @click.option("--cell", "cells", multiple=True, default=CELLS, show_default=True)
 def main(out: Path, store: Path, repeats: int, threads: int, cells: tuple[str, ...]) -> None:
     """Measure A against A and A against B, then write what every rule says of them."""
+    if store.exists():
+        sys.exit(f"{store} is there from an earlier time; remove it, as both comparisons are to be of one session")
     common = (*cells, "--repeats", str(repeats), "--threads", str(threads))
     compare("aa", store, out / "aa", "--noise", *common)
     with tempfile.TemporaryDirectory() as folder:
