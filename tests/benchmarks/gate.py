@@ -306,7 +306,7 @@ def other_tools(suites: int) -> str:
     return f"""## What other tools would have said
 
 The rules of pytest-benchmark (`--benchmark-compare-fail=median:10%`) and of asv (Mann-Whitney p < 0.002 and a ratio of
-medians above 1.1), as [written down](../../tests/benchmarks/ab_demo.py), on the same processes at a deviation of 2 %,
+medians above 1.1), as written down in `tests/benchmarks/ab_demo.py`, on the same processes at a deviation of 2 %,
 with {WINDOWS} windows of each process; {suites:,} suites each. Alarms are suites of the same code in which a cell is
 called slower, the rest is the share of the 4 slower cells that is found. Measured in turn, which neither tool does by
 itself:
