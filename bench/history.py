@@ -25,7 +25,9 @@ those with one run 15 spreads off, and a step of 4 spreads is found, to a run, i
 """
 
 FINEST = 1e-3
-"""Spreads below a thousandth (0.1 %; a tenth of an accuracy point) count as one: rounding is no noise to scale by."""
+"""Spreads below a thousandth (0.1 %; a tenth of an accuracy point; a millisecond where times are taken as they are)
+count as one: rounding is no noise to scale by.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,7 @@ def series(entries: Iterable[tuple[str, dict[str, Any], Record]], quantity: Quan
         moment = run, repr(sorted(environment.items()))
         environments[moment] = environment
         data = record.data.sha256 if record.data else ""
-        name = str(record.cell).rpartition("#")[0]
-        key = name, record.profile, data, machine(environment)
+        key = record.cell.configuration, record.profile, data, machine(environment)
         groups.setdefault(key, {}).setdefault(moment, []).append((record, value))
     return [_series(key, runs, environments, quantity.kind) for key, runs in sorted(groups.items())]
 
@@ -100,9 +101,9 @@ def machine(environment: dict[str, Any]) -> str:
 def change_points(values: Sequence[float] | NDArray[np.float64], kind: Kind) -> list[int]:
     """Return the places where a new level begins in `values` (n,), oldest first; advisory, none for n < 6.
 
-    Counts change wherever they differ. Scores are taken as they are, times and memory by their logarithm; levels are
-    medians (PELT with the cost of least absolute deviations: Killick, Fearnhead, Eckley 2012, by `ruptures`), the
-    spread is that of successive differences, 1.4826 median |d| / sqrt(2).
+    Counts change wherever they differ. Scores are taken as they are, times and memory by their logarithm, unless one is
+    0, as compilation may be; levels are medians (PELT with the cost of least absolute deviations: Killick, Fearnhead,
+    Eckley 2012, by `ruptures`), the spread is that of successive differences, 1.4826 median |d| / sqrt(2).
     """
     array = np.asarray(values, dtype=np.float64)
     if kind == "count":
@@ -111,7 +112,7 @@ def change_points(values: Sequence[float] | NDArray[np.float64], kind: Kind) -> 
         return []
     import ruptures  # heavy, and only needed here
 
-    signal = array if kind == "score" else np.log(array)
+    signal = array if kind == "score" or array.min() <= 0 else np.log(array)
     spread = max(FINEST, 1.4826 * float(np.median(np.abs(np.diff(signal)))) / np.sqrt(2))
     found = ruptures.Pelt(model="l1", min_size=SEGMENT, jump=1).fit(signal.reshape(-1, 1))
     ends: list[int] = found.predict(pen=PENALTY * spread * np.log(len(array)))

@@ -132,6 +132,12 @@ def test_a_series_without_any_noise_changes_where_it_changes() -> None:
     assert change_points([213301] * 2 + [213302], "count") == [2]
 
 
+def test_times_of_which_one_is_0_are_a_series_too() -> None:
+    assert change_points([0.0, 0.004, 0.0, 0.002, 0.003, 0.0, 0.0, 0.001], "time") == []
+    assert change_points([0.0, 0.004, 0.0, 0.002, 0.9, 0.91, 0.9, 0.89], "time") == [4]
+    assert change_points([0.0] * 8, "time") == []
+
+
 def test_differences_of_fingerprints_are_named() -> None:
     assert differences(ENVIRONMENT, ENVIRONMENT) == []
     other = ENVIRONMENT | {"threads": 1, "packages": {"torch": "2.12.0", "jax": "0.10"}, "git": None}
