@@ -20,9 +20,10 @@ from bench.store import DEFAULT_PATH, Run, Store
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what came in, and its name here, as JSON.")
 def command(files: tuple[Path, ...], store_path: Path, as_json: bool) -> None:
-    """Read what `bench export --format json` wrote; a run that the store has already gains the records it lacks.
+    """Read what `bench export --format json` wrote; a run that the store has already gains what it lacks.
 
-    Another run of the same name, say of another machine, comes in under a name with a number behind it.
+    Of a cell that ended ok in both, the later record is kept. Another run of the same name, say of another machine,
+    comes in under a name with a number behind it.
     """
     exports = [read(file) for file in files]
     imported = []
@@ -30,8 +31,10 @@ def command(files: tuple[Path, ...], store_path: Path, as_json: bool) -> None:
         for file, exported in zip(files, exports, strict=True):
             for one in exported:
                 name = _taken_in(store, one.run)
+                ended = {(record.cell, record.repeat): record.started for record in store.finished(name)}
                 for record, environment in one.records:
-                    store.add(name, record, environment)
+                    if ended.get((record.cell, record.repeat), "") <= record.started:
+                        store.add(name, record, environment)
                 imported.append({"file": str(file), "run": one.run.name, "name": name, "cells": len(one.records)})
                 if name != one.run.name:
                     click.echo(f"run {one.run.name} of {file} is called {name} here", err=True)

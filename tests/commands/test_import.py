@@ -95,6 +95,17 @@ def test_importing_again_adds_what_is_missing_and_keeps_what_is_better(exported:
         assert {(one.seed, one.status) for one in store.records("first")} == {(0, "ok"), (1, "ok"), (2, "ok")}
 
 
+def test_an_older_export_does_not_undo_what_was_measured_since(exported: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here.sqlite"
+    call("import", str(exported), "--store", str(here))
+    later = record(0).model_copy(update={"started": "2026-11-22T10:00:00+00:00", "measure": "all"})
+    with Store(here) as store:
+        store.add("first", later, ENVIRONMENT)
+    assert call("import", str(exported), "--store", str(here)) == 0
+    with Store(here) as store:
+        assert next(one for one in store.records("first") if one.seed == 0) == later
+
+
 def test_every_record_keeps_the_environment_it_ran_in(exported: Path, tmp_path: Path) -> None:
     here = tmp_path / "here.sqlite"
     call("import", str(exported), "--store", str(here))
