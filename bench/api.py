@@ -68,7 +68,7 @@ def run(
     The arguments are the options of `bench run`, `timeout` and `budget` in seconds, `memory` in GB. Cells that did not
     end `ok` are rows like the others; their `status` and `reason` say what became of them. Progress goes to stderr.
     Raises `UsageError` for an unknown name or a wrong value, `SuiteError` for a broken suite file, and
-    `KeyboardInterrupt` when interrupted, after what has ended was stored.
+    `KeyboardInterrupt` when interrupted, whenever that is; what has ended is stored.
     """
     import click
 
@@ -106,6 +106,8 @@ def run(
             ended = cli.main(words, "bench", standalone_mode=False, obj=words)
     except click.ClickException as error:
         raise UsageError(error.format_message()) from error
+    except click.Abort as error:  # what click makes of a KeyboardInterrupt
+        raise KeyboardInterrupt from error
     if ended == INTERRUPTED:
         raise KeyboardInterrupt(f"what has ended is stored; go on with `bench run --resume {name}`")
     return results(name, store=store)

@@ -70,6 +70,15 @@ def test_what_is_wrong_is_raised(tmp_path: Path) -> None:
     assert not (tmp_path / "s.sqlite").exists()
 
 
+def test_an_interrupt_before_anything_runs_is_one_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.commands.run.matrix_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run("imdb-rnn/lstm", store=tmp_path / "s.sqlite")
+
+
 def test_suites_are_found_by_name_and_by_file(tmp_path: Path) -> None:
     ours = bench.load_suite("imdb-rnn")
     assert isinstance(ours, Suite)
