@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.measure.machine import cores
+from bench.process import command
 from bench.spec import Device
 
 CPU_SIZE = 2048
@@ -42,7 +43,7 @@ def limits(device: Device, threads: int, environment: dict[str, str]) -> Limits 
     module = "bench.measure.limits" if device == "cpu" else "bench.backends.limits"
     try:
         answer = subprocess.run(
-            [sys.executable, "-m", module, str(threads)],
+            [*command(module), str(threads)],
             env={**os.environ, **environment},
             capture_output=True,
             timeout=120,

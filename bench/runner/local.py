@@ -10,7 +10,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -24,11 +23,12 @@ import psutil
 
 from bench.cell import Measure, Profile, Status
 from bench.measure.clock import now
+from bench.process import command
 from bench.record import Failure, Record, upgrade
 from bench.runner.plan import PlannedCell, shares_processes
 from bench.runner.worker import PROTOCOL, Request, RequestedCell
 
-WORKER = (sys.executable, "-m", "bench.runner.worker")
+WORKER = command("bench.runner.worker")
 LOG_BYTES = 8_000
 _TICK = 0.5
 _FAMILY_TICKS = 10

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -20,6 +19,7 @@ from bench.backends.conformance import Violation
 from bench.data.dataset import Features, Rows
 from bench.errors import BenchError, Unavailable
 from bench.model import Model
+from bench.process import command
 from bench.record import Parameters
 from bench.runner.local import GPU_ORDER, LOG_BYTES, thread_environment
 from bench.spec import Device, Kernel
@@ -40,7 +40,7 @@ class Server:
         self._log = TemporaryFile()  # noqa: SIM115 (closed with the server)
         ours, theirs = socket.socketpair()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.runner.serve", str(theirs.fileno())],
+            [*command("bench.runner.serve"), str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
