@@ -33,7 +33,7 @@ from bench.cell import Cell, Measure, Profile
 from bench.commands.compare import tell
 from bench.commands.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
 from bench.compare import DEFAULT_PAIRS, LOOKS, Comparison, Policy, Verdict, judge_pairs
-from bench.errors import SuiteError, UsageError
+from bench.errors import Incomparable, SuiteError, UsageError
 from bench.measure.machine import available_memory, cores, differences
 from bench.quantities import QUANTITIES, value
 from bench.record import Record
@@ -112,6 +112,8 @@ def command(context: click.Context, /, **_: Any) -> int:
         if catalog.errors:
             raise SuiteError("\n".join(str(error) for error in catalog.errors))
         sides = _sides(params, catalog)
+        if runs:
+            _check_unchanged(runs, sides)
         cells, left_out = common(sides["base"], sides["candidate"])
         if store:
             cells = [replace(one, estimate=_seconds(store, one, params["profile"])) for one in cells]
@@ -216,6 +218,17 @@ def _sides(params: dict[str, Any], catalog: Catalog) -> dict[SideName, Side]:
         if pattern in base.introduction.unmatched:
             raise UsageError(reason)
     return {"base": base, "candidate": candidate}
+
+
+def _check_unchanged(runs: Runs, sides: dict[SideName, Side]) -> None:
+    """Raise `Incomparable` when a side is no longer what its pairs so far were measured on."""
+    for name in SIDES:
+        changed = differences(runs[name].environment, sides[name].environment)
+        if changed:
+            raise Incomparable(
+                f"the {name} has changed since run {runs[name].name!r} began: {', '.join(changed)}; "
+                "set it back, or start another comparison"
+            )
 
 
 def _path(text: str | None) -> Path | None:

@@ -176,6 +176,16 @@ def test_a_comparison_goes_on_where_it_was_killed(comparison: Comparison) -> Non
     assert comparison("--resume", "d", sides=False).code == 2
 
 
+def test_a_side_that_has_changed_is_not_gone_on_with(comparison: Comparison) -> None:
+    comparison.sides()
+    assert comparison(CELL, "--measure", "accuracy", "--name", "c").code == 0
+    program = comparison.folder / "candidate" / "python"
+    program.write_text(program.read_text().replace("2.13.0", "2.14.0"))
+    ended = comparison("--resume", "c", "--seeds", "6", sides=False)
+    assert ended.code == 4
+    assert "the candidate has changed since run 'c-candidate' began: torch 2.13.0 → 2.14.0; set it back" in ended.err
+
+
 def test_a_cell_that_breaks_on_one_side_is_no_success_and_not_measured_on(comparison: Comparison) -> None:
     comparison.sides(candidate={"breaks": "lstm"})
     ended = comparison(CELL, OTHER, "--measure", "timing", "--repeats", "8", "--json")
