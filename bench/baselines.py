@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import UsageError
 from bench.exports import check_version
@@ -63,7 +63,7 @@ class Baseline(_Part):
     saved: str
     forced: list[str]
     environments: list[dict[str, Any]]
-    cells: dict[str, CellFigures]
+    cells: dict[str, CellFigures] = Field(min_length=1)
 
     def frame(self) -> pd.DataFrame:
         """Return the rows as `bench.measured` has them."""

@@ -11,7 +11,7 @@ from bench import baselines
 from bench.ab import margins
 from bench.catalog import load
 from bench.compare import Policy
-from bench.errors import BenchError, Incomparable, NothingToCompare
+from bench.errors import BenchError, Incomparable, NothingToCompare, UsageError
 from bench.measure.clock import now
 from bench.measured import Measured, measured
 from bench.record import SCHEMA_VERSION
@@ -49,6 +49,8 @@ def save(name: str, run: str, force: bool, out: Path, store_path: Path, as_json:
     """
     path = baselines.path_of(name, out)
     side = measured(run, store_path)
+    if side.frame.empty:
+        raise UsageError(f"run {run} holds no record yet, so there is nothing to save")
     failed, regressed = _failed(side), _regressed(path, side)
     if failed and not force:
         raise NotSound(f"run {run} is no baseline: {failed}; {_REMEDY}")

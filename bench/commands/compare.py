@@ -72,7 +72,7 @@ def command(
 
 def _noise(store_path: Path, side: Measured) -> dict[str, float]:
     """Return the noise floors of the machine that a side was measured on, where the store knows them."""
-    if not store_path.is_file():
+    if not store_path.is_file() or not side.environments:  # a run without a record has none
         return {}
     with Store(store_path) as store:
         return known_noise(store, dict(side.environments[0]))

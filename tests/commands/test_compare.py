@@ -56,7 +56,7 @@ def record(seed: int, step: float = 0.1, **changes: Any) -> Record:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store of the runs `old`, `same`, `slow`, `crashed`, `other` and `upgraded`."""
+    """Return a store of the runs `old`, `same`, `slow`, `crashed`, `other`, `upgraded` and `empty`."""
     path = tmp_path_factory.mktemp("stored") / "results.sqlite"
     runs = {
         "old": [record(seed) for seed in range(5)],
@@ -68,6 +68,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ],
         "other": [record(seed, case="gru") for seed in range(5)],
         "upgraded": [record(seed) for seed in range(5)],
+        "empty": [],
     }
     with Store(path, create=True) as opened:
         for name, records in runs.items():
@@ -114,6 +115,7 @@ def bench(store: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Resu
         ("old", "upgraded", (), 4),
         ("old", "upgraded", ("--across", "versions"), 0),
         ("old", "upgraded", ("--across", "threads"), 4),
+        ("old", "empty", (), 3),
         ("old", "nowhere", (), 2),
         ("old", "same", ("--across", "weather"), 2),
     ],
@@ -208,6 +210,16 @@ def test_a_baseline_that_was_saved_is_told_as_json(bench: Callable[..., Result],
     code, out, _ = bench("baseline", "save", "ci", "old", "--json", "--store", str(store))
     told = {"baseline": "ci", "file": "reports/baselines/ci.json", "run": "old", "cells": 1, "forced": []}
     assert (code, json.loads(out)) == (0, {"schema_version": SCHEMA_VERSION, **told})
+
+
+def test_a_run_without_a_record_is_no_baseline(bench: Callable[..., Result], store: Path) -> None:
+    code, _, err = bench("baseline", "save", "main", "empty", "--store", str(store), "--force")
+    assert (code, err) == (2, "bench: run empty holds no record yet, so there is nothing to save\n")
+    bench("baseline", "save", "main", "old", "--store", str(store))
+    (file,) = store.parent.glob("reports/baselines/main.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"cells": {}}))
+    code, _, err = bench("compare", str(file), "old")
+    assert (code, "cells: Dictionary should have at least 1 item" in err) == (2, True)
 
 
 def test_a_baseline_has_the_name_of_a_file(bench: Callable[..., Result], store: Path) -> None:
