@@ -62,7 +62,7 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command; print a `BenchError` as one message and exit with its code.
+    """Run the command; print a `BenchError` as one message and exit with its code, a file's error with 2.
 
     A verb finds the words that it was called with in its context's `obj`.
     """
@@ -75,6 +75,11 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        click.echo(f"bench: {error.filename}: {error.strerror}; name another place", err=True)
         sys.exit(2)
     except click.Abort:
         sys.exit(130)

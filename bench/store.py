@@ -87,15 +87,15 @@ class Store:
         if not create and not path.is_file():
             raise UsageError(f"no store at {path}; `bench run` makes one, or name another with --store")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
         try:
-            self._open()
+            self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
+            try:
+                self._open()
+            except BaseException:
+                self._db.close()
+                raise
         except sqlite3.DatabaseError as error:
-            self._db.close()
             raise UsageError(f"{path} cannot be used as a store: {error}; name another with --store") from error
-        except UsageError:
-            self._db.close()
-            raise
 
     def _open(self) -> None:
         # One statement, so that both come from one state of a file that another process may be making.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
+import pytest
 
-from bench.cli import cli
+from bench.cli import cli, main
+from tests.conftest import ROOT
 
 WITHOUT_JSON = {
     "export": "its result is the JSON: --format json",
@@ -29,3 +32,21 @@ def leaves(group: click.Group, names: tuple[str, ...] = ()) -> Iterator[tuple[st
 def test_every_verb_with_a_result_prints_it_as_json_when_asked() -> None:
     options = {name: {text for one in command.params for text in one.opts} for name, command in leaves(cli)}
     assert {name for name, known in options.items() if "--json" not in known} == WITHOUT_JSON.keys()
+
+
+def test_a_place_that_cannot_be_written_is_named_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    exported = str(ROOT / "tests" / "commands" / "version_1.json")
+    for store, message in (
+        (file / "store.sqlite", f"bench: {file}: File exists; name another place\n"),
+        (
+            tmp_path,
+            f"bench: {tmp_path} cannot be used as a store: unable to open database file; name another with --store\n",
+        ),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["import", exported, "--store", str(store)])
+        assert (ended.value.code, capsys.readouterr().err) == (2, message)

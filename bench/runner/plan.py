@@ -207,7 +207,7 @@ def _device(matrix: Matrix, wanted: str) -> Device:
 
 
 def _seeds(matrix: Matrix, wanted: str) -> list[int]:
-    if wanted.isdigit():
+    if wanted.isdecimal():
         return [int(wanted)]
     return [seed for seed in range(matrix.seeds) if fnmatchcase(str(seed), wanted)]
 
