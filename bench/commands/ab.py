@@ -188,6 +188,8 @@ def _sides(params: dict[str, Any], catalog: Catalog) -> dict[SideName, Side]:
     of_base = [params["base"], params["base_path"]]
     if params["noise"] and any(of_base):
         raise UsageError("--noise measures the candidate against itself; leave out --base and --base-path")
+    if params["noise"] and not _times(params):
+        raise UsageError("--noise is of times and memory; leave out --measure accuracy")
     if not params["noise"] and not any(of_base):
         raise UsageError(
             "what to compare with? --base PYTHON of another environment, --base-path DIR of another checkout, "

@@ -276,6 +276,7 @@ def test_noise_is_measured_once_and_then_widens_the_margin(comparison: Compariso
     [
         ([], "what to compare with? --base PYTHON"),
         (["--noise", "--base", "python"], "--noise measures the candidate against itself; leave out --base"),
+        (["--noise", "--measure", "accuracy"], "--noise is of times and memory; leave out --measure accuracy"),
         (["--base", "nowhere/python"], "--base nowhere/python: there is no such program that can be run"),
         (["--base-path", str(ROOT)], "base and candidate are the same"),
         (["--noise", "imdb-rnn/lstn"], "unknown suite or case 'imdb-rnn/lstn'; nearest: imdb-rnn/lstm"),
