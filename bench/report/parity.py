@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from bench.parity import KINDS, Proof
+from bench.report.markdown import plain
 
 HEADERS = ("case", "backend, kernel", *KINDS, "free running", "verdict")
 
@@ -18,7 +19,9 @@ def write(proofs: Sequence[Proof], environment: dict[str, Any], path: Path) -> N
     compared = [proof for proof in proofs if proof.verdict in ("proven", "not proven", "not applicable")]
     parts = ["# Parity: do the backends train the same model?", answer(proofs), _explained(proofs, environment)]
     failures = [
-        f"- {proof.case_name}, {proof.backend},{proof.kernel}: {each}" for proof in proofs for each in proof.failures
+        f"- {plain(f'{proof.case_name}, {proof.backend},{proof.kernel}: {each}')}"
+        for proof in proofs
+        for each in proof.failures
     ]
     if failures:
         parts += ["## What differs", "\n".join(failures)]
@@ -70,9 +73,15 @@ def _row(proof: Proof) -> list[str]:
     errors = [_errors(proof.errors.get(kind, {})) for kind in KINDS]
     free = "" if proof.free_running is None else f"{proof.free_running:.0e}"
     verdict = f"**{proof.verdict}**" if proof.verdict == "not proven" else proof.verdict
-    note = f" (as {proof.same_as})" if proof.same_as else (f" ({proof.reason})" if proof.reason else "")
+    note = f" (as {plain(proof.same_as)})" if proof.same_as else (f" ({_short(proof.reason)})" if proof.reason else "")
     embedded = " (embedded corpus)" if proof.profile == "quick" else ""
-    return [proof.case_name + embedded, f"{proof.backend}, {proof.kernel}", *errors, free, verdict + note]
+    return [plain(proof.case_name) + embedded, plain(f"{proof.backend}, {proof.kernel}"), *errors, free, verdict + note]
+
+
+def _short(reason: str) -> str:
+    """Return a reason that fits a table: of one with a traceback its first line, and its last, which has the error."""
+    first, *rest = reason.strip().splitlines()
+    return plain(f"{first}: {rest[-1]}" if rest else first)
 
 
 def _errors(by_dtype: dict[str, float]) -> str:
@@ -85,4 +94,4 @@ def _unavailable(proofs: Sequence[Proof]) -> str:
     for proof in proofs:
         if proof.verdict == "unavailable":
             by_reason.setdefault(f"{proof.backend}, {proof.kernel}: {proof.reason}", []).append(proof.case_name)
-    return "\n".join(f"- {reason}: {', '.join(names)}" for reason, names in by_reason.items())
+    return "\n".join(f"- {plain(reason)}: {plain(', '.join(names))}" for reason, names in by_reason.items())
