@@ -424,6 +424,18 @@ class Case:
             raise ValueError("an Embedding can only be the first layer")
         return self
 
+    @model_validator(mode="after")
+    def _monitors_what_there_is(self) -> Case:
+        training, validation = self.training, self.training.validation
+        brought = isinstance(self.data, LabelledCsv) or (isinstance(self.data, Embedded) and self.data.validation > 0)
+        drawn = not isinstance(validation, RandomRows) or validation.validation > 0
+        if (training.early_stopping or training.checkpoint) and not (brought if validation is None else drawn):
+            raise ValueError(
+                "training has early_stopping or a checkpoint but no validation set to monitor; "
+                "give it one, as in validation=LastFraction(0.2)"
+            )
+        return self
+
 
 @dataclass(frozen=True, config=_CONFIG)
 class KerasEra:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,12 +18,14 @@ from bench.spec import (
     Case,
     Dense,
     Dropout,
+    EarlyStopping,
     Embedding,
     Flatten,
     Glove,
     Imdb,
     LastFraction,
     Layer,
+    RandomRows,
     Score,
     Suite,
     Training,
@@ -84,6 +87,11 @@ def test_values_out_of_range_are_refused_with_their_field(declare: Callable[[], 
             "the data is multi-hot",
         ),
         (lambda: case(Embedding(10, 4), Embedding(10, 4), Dense(1, "sigmoid")), "can only be the first layer"),
+        (lambda: replace(valid(), training=Training("adam", 1, early_stopping=EarlyStopping(1))), "no validation set"),
+        (
+            lambda: replace(valid(), training=Training("adam", 1, validation=RandomRows(9), checkpoint="val_loss")),
+            "no validation set",
+        ),
         (
             lambda: Suite("x", document="0", title="x", era=KERAS_3, cases=(valid(), valid())),
             "these occur twice: lstm",

@@ -20,6 +20,7 @@ from bench.spec import (
     Dense,
     Dropout,
     EarlyStopping,
+    Embedded,
     Embedding,
     FirstRows,
     Imdb,
@@ -34,7 +35,7 @@ LAYERS = (Embedding(50, 4), LSTM(3), Dense(1, "sigmoid"))
 
 
 def case_of(layers=LAYERS, **training):
-    return Case("case", Imdb(50, maxlen=6), layers, Training("adam", **{"epochs": 5, **training}))
+    return Case("case", Embedded(50, maxlen=6, validation=9), layers, Training("adam", **{"epochs": 5, **training}))
 
 
 def model_of(case):
