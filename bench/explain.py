@@ -80,28 +80,36 @@ def missing_differences(info: BackendInfo, model: Model) -> list[str]:
 def effects(records: Iterable[Record], score: ScoreOf) -> list[Effect]:
     """Return the effects of all numerics, backend by backend, matched first, then those on accuracy, largest first.
 
-    Records that did not end `ok` do not count; numerics without a pair are left out.
+    Records that did not end `ok` do not count; numerics without a pair are left out. Numerics that ran under a kernel
+    under which matched ones did not (Keras 2's gates have no fused one) are paired with those of another kernel, but
+    for their seconds: kernels compute the same.
     """
     by_backend: dict[tuple[str, str], dict[str, dict[int, Record]]] = {}
     for record in records:
         if record.status == "ok" and record.metrics and score(record.metrics) is not None:
             by_numerics = by_backend.setdefault((record.backend, record.kernel), {})
             by_numerics.setdefault(record.numerics, {})[record.seed] = record
-    found: list[Effect] = []
+    compared: dict[tuple[str, str], list[Effect]] = {}
     for (backend, kernel), by_numerics in by_backend.items():
-        reference = by_numerics.get(REFERENCE, {})
-        compared = [
+        with_reference = [key for key, known in by_backend.items() if key[0] == backend and REFERENCE in known]
+        if not with_reference:
+            continue
+        beside = (backend, kernel) if REFERENCE in by_numerics else with_reference[0]
+        reference = by_backend[beside][REFERENCE]
+        compared.setdefault(beside, []).extend(
             Effect(
                 backend,
                 kernel,
                 numerics,
                 accuracy=_quantity(by_seed, reference, lambda record: _figure(record, score, "accuracy")),
                 loss=_quantity(by_seed, reference, lambda record: _figure(record, score, "loss")),
-                epoch=_quantity(by_seed, reference, _epoch),
+                epoch=_quantity(by_seed, reference if beside[1] == kernel else {}, _epoch),
             )
             for numerics, by_seed in by_numerics.items()
-        ]
-        paired = [effect for effect in compared if effect.accuracy.pairs]
+        )
+    found: list[Effect] = []
+    for effects_beside in compared.values():
+        paired = [effect for effect in effects_beside if effect.accuracy.pairs]
         found += sorted(paired, key=lambda effect: (effect.numerics != REFERENCE, -abs(effect.accuracy.change.mean)))
     return found
 

@@ -16,13 +16,13 @@ WORSE = [0.66, 0.69, 0.66, 0.70, 0.69]
 SAME = [0.71, 0.71, 0.70, 0.74, 0.71]
 
 
-def record(numerics, seed, accuracy, backend="torch", status="ok", seconds=1.0, alone=True):
+def record(numerics, seed, accuracy, backend="torch", status="ok", seconds=1.0, alone=True, kernel="none"):
     test = Score(loss=1 - accuracy, accuracy=accuracy, rows=100)
     return Record(
         suite="s",
         case="c",
         backend=backend,
-        kernel="none",
+        kernel=kernel,
         device="cpu",
         numerics=numerics,
         seed=seed,
@@ -82,6 +82,14 @@ def test_only_seeds_that_ended_ok_under_both_numerics_make_a_pair():
     assert effect.accuracy.change.n == 3
     assert effect.accuracy.change.mean == pytest.approx(100 * ((0.66 + 0.69 + 0.69) - (0.70 + 0.72 + 0.71)) / 3)
     assert found(records("native:init", WORSE)) == []
+
+
+def test_numerics_that_have_another_kernel_are_paired_but_for_their_seconds():
+    matched, other = records("matched", MATCHED, kernel="fused"), records("native:init", SAME, kernel="fused")
+    (_, documented, init) = found(records("documented", WORSE, kernel="generic"), matched, other)
+    assert (documented.numerics, documented.kernel, init.kernel) == ("documented", "generic", "fused")
+    assert documented.accuracy.change.mean == pytest.approx(-3.4)
+    assert (documented.epoch.level.n, documented.epoch.change.n, init.epoch.change.n) == (5, 0, 5)
 
 
 def test_effects_come_backend_by_backend_with_the_largest_first():

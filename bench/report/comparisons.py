@@ -270,7 +270,7 @@ def _against(results: Results, base: str) -> pd.DataFrame:
         for variant, members in sorted(variants.items()):
             if variant.numerics == base:
                 continue
-            beside = variants.get(replace(variant, numerics=base), [])
+            beside = _beside(variants, variant, base)
             ours, theirs = (tables.by_seed(figure.measured, side) for side in (members, beside))
             seeds = sorted(ours.keys() & theirs.keys())
             if seeds:
@@ -282,6 +282,22 @@ def _against(results: Results, base: str) -> pd.DataFrame:
                 measured = {"difference": difference.mean, "half": difference.half, "n": difference.n}
                 rows.append(shared | means | measured)
     return tables.frame(rows, _NUMERICS_COLUMNS)
+
+
+def _beside(variants: Mapping[Variant, list[Record]], variant: Variant, base: str) -> list[Record]:
+    """Return the records under `base` numerics that a variant is set against: those of its kernel.
+
+    Where no kernel ran under both numerics, those of another one: kernels compute the same, and Keras 2's gates, say,
+    have no fused one.
+    """
+    same = replace(variant, numerics=base)
+
+    def alike(other: Variant, numerics: str) -> bool:
+        return replace(other, kernel=same.kernel) == replace(same, numerics=numerics)
+
+    both = any(alike(other, variant.numerics) and replace(other, numerics=base) in variants for other in variants)
+    others = sorted((other for other in variants if alike(other, base)), key=lambda one: KERNELS.index(one.kernel))
+    return variants.get(same, []) if both or not others else variants[others[0]]
 
 
 _NUMERICS_COLUMNS = [

@@ -86,7 +86,7 @@ def _table(effects: Sequence[Effect], explained: Explained) -> str:
         reference = effect.numerics == REFERENCE
         rows.append(
             [
-                plain(effect.numerics),
+                plain(effect.numerics if effect.kernel == effects[0].kernel else f"{effect.numerics}, {effect.kernel}"),
                 _level(effect.accuracy.level, 2),
                 "" if reference else _change(effect.accuracy, 2),
                 "" if reference else effect.verdict,

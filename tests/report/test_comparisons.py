@@ -132,6 +132,16 @@ def test_other_numerics_are_paired_with_the_documented_ones_by_seed(record: Make
     assert row["difference"] - row["half"] == pytest.approx(interval.low)
 
 
+def test_numerics_without_a_kernel_in_common_are_paired_all_the_same(record: Maker, results: Gather) -> None:
+    records = [record(name("a", kernel="generic", seed=s), test=0.80) for s in range(3)]
+    records += [record(name("a", kernel="fused", seed=s, numerics="matched"), test=0.77) for s in range(3)]
+    (row,) = comparisons.numerics(results([suite(case("a"))], records)).to_dict("records")
+    assert (row["kernel"], row["n"], round(row["difference"], 4)) == ("fused", 3, -0.03)
+    records += [record(name("a", kernel="generic", numerics="matched"), test=0.70)]
+    (row,) = comparisons.numerics(results([suite(case("a"))], records)).to_dict("records")
+    assert (row["kernel"], row["n"], round(row["difference"], 4)) == ("generic", 1, -0.1)
+
+
 # --- low data ----------------------------------------------------------------------------------------------------
 
 

@@ -42,6 +42,12 @@ def test_the_table_holds_levels_changes_verdicts_and_how_many_pairs():
     assert same[2:4] == ["+0.00 ±1.24", "not told from 0"]
 
 
+def test_another_kernel_is_named_in_its_row():
+    fused = records("matched", MATCHED, kernel="fused")
+    _, _, matched, documented = rows(page(explained(fused, records("documented", WORSE, kernel="generic"))))
+    assert (matched[0], documented[0], documented[7]) == ("matched", "documented, generic", "–")
+
+
 def test_what_did_not_end_ok_is_listed_and_escaped():
     broken = record("native:bias", 0, 0.5, status="failed").model_copy(update={"reason": "a | <b> `c`\nmore"})
     text = page(explained(records("matched", MATCHED), records("native:init", WORSE), [broken]))
