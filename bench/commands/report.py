@@ -16,7 +16,8 @@ from bench.catalog import load
 from bench.errors import UsageError, unknown
 from bench.record import SCHEMA_VERSION
 from bench.report import markdown
-from bench.report.answers import Answer, answers
+from bench.report.answers import answers
+from bench.report.sentences import Answer
 from bench.report.sources import from_run, gather
 from bench.report.tables import Results, Source
 from bench.store import DEFAULT_PATH, Run, Store
@@ -118,6 +119,8 @@ def command(
         click.echo(answer.question)
         for finding in answer.findings:
             click.echo(f"  {finding.lead}{f': {finding.text}' if finding.text else ''}")
+            for item in finding.items:
+                click.echo(f"    {item}")
     click.echo("\n".join(f"wrote {file}" for file in files))
     return 0
 
@@ -143,7 +146,7 @@ def _given(context: click.Context, name: str) -> bool:
 def _plain(answer: Answer) -> dict[str, Any]:
     return {
         "question": answer.question,
-        "findings": [{"lead": finding.lead, "text": finding.text} for finding in answer.findings],
+        "findings": [{"lead": finding.lead, "text": finding.body} for finding in answer.findings],
     }
 
 

@@ -5,6 +5,7 @@ All of it is made from the results that were exported into `MACHINE/results/*.js
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import Any
 from bench.errors import UsageError
 from bench.report import blocks, comparisons, markdown, plots, tables
 from bench.report.answers import answers
-from bench.report.markdown import NOTHING, plain
+from bench.report.markdown import NOTHING, plain, plain_but_code
 from bench.report.sources import RESULTS, committed
 from bench.report.tables import CASE, Results
 from bench.spec import Suite
@@ -89,16 +90,26 @@ def gather(folder: Path, suites: Mapping[str, Suite]) -> Reports:
     return Reports(folder, machines, pages)
 
 
+_WORDS = """\
+- A **document** is a source whose printed figures are checked, a [**suite**](../docs/design.md#words) its cases, a
+  [**case**](../docs/design.md#words) one configuration: network, data, training (`imdb-rnn/lstm`).
+- A **backend** trains it: `torch` is PyTorch, a `keras-` backend Keras 3 on the engine that its name ends with.
+- A [**kernel**](../docs/design.md#kernels) computes a recurrent layer: `fused` in one piece, `generic` step by step.
+- A **variant** is a case under a backend and kernel, a [**cell**](../docs/design.md#words) a variant with one seed;
+  [**twins**](../docs/parity.md) are variants that train the same model.
+- An accuracy is a mean over seeds, **±** its 95 % interval; times are of training
+  ([how to read the tables](../docs/read-the-tables.md)).
+- What is **unavailable** cannot run on the machine; what is **not run yet** has not been started."""
+
+
 def index(machines: Mapping[str, Results]) -> str:
     """Return the index over all machines: the answers of each, then what lies where and how it was made."""
-    parts = [
-        "# Reports",
-        "What the stored results say, machine by machine. `torch` is PyTorch; a `keras-` backend is Keras 3 on the "
-        "engine that its name ends with. An accuracy is the mean over seeds ± its 95 % interval; a time is of "
-        "training. [How to read the tables](../docs/read-the-tables.md).",
-    ]
+    parts = ["# Reports", "What the stored results say, folder by folder.", _WORDS]
     for name, results in machines.items():
-        parts += [f"## {plain(name)}: {plain(machine(results))}", *markdown.answered(answers(results), f"{name}/")]
+        beside = {other: one for other, one in machines.items() if other != name and machine(one) == machine(results)}
+        kind = "full trainings" if results.documented else "short trainings on generated text"
+        parts += [f"## {plain(name)}: {kind}, {plain(machine(results))}", plain_but_code(_what(name, results))]
+        parts += markdown.answered(answers(results, beside), f"{name}/")
     rows = [
         [
             f"[{plain(name)}]({name}/{INDEX})",
@@ -112,20 +123,39 @@ def index(machines: Mapping[str, Results]) -> str:
     parts += ["## Folders", markdown.table(["folder", "profile", "runs", "cells ok", "tables"], rows, left=range(5))]
     if not any(device == "cuda" for results in machines.values() for device in _devices(results)):
         parts.append("No machine with a GPU has run the suites yet: there is no folder for one.")
-    first = next(iter(machines))
     parts += [
-        f"`{first}/{RESULTS}/*.json` hold the stored records, one a line. To go on where they stop, and to write every "
-        "page here again:",
-        "\n".join(
-            [
-                f"    bench import reports/{first}/{RESULTS}/*.json",
-                *(f"    bench run --resume {source.name}" for source in machines[first].sources),
-                f"    bench export RUN --out reports/{first}/{RESULTS}/RUN.json",
-                "    nox -s report",
-            ]
-        ),
+        f"`FOLDER/{RESULTS}/*.json` hold the stored records, one a line. To go on with the runs of a folder where they "
+        "stop, and to write every page here again:",
+        "\n".join([*(line for one in machines.items() for line in _commands(*one)), "    nox -s report"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _what(name: str, results: Results) -> str:
+    """Return in a sentence or two what a folder holds: data, protocol, formulas."""
+    if results.documented:
+        text = f"Profile `{results.profile}`: the documents' data, every epoch and row of their trainings"
+    else:
+        text = (
+            f"Profile `{results.profile}`: the same networks, trained shortly on generated text; no time or accuracy "
+            "is that of a full training"
+        )
+    numerics = {record.numerics for record in results.records}
+    if comparisons.MAIN in numerics:
+        return f"{text}. Every backend computes the documents' formulas, unless a line says otherwise."
+    native = numerics == {comparisons.NATIVE}
+    formulas = "Each framework computes by its own defaults" if native else f"Numerics: {', '.join(sorted(numerics))}"
+    return f"{text}. {formulas}."
+
+
+def _commands(name: str, results: Results) -> list[str]:
+    runs = " ".join(shlex.quote(source.name) for source in results.sources)
+    return [
+        f"    bench import reports/{name}/{RESULTS}/*.json",
+        f"    for run in {runs}; do",
+        f"        bench run --resume $run; bench export $run --out reports/{name}/{RESULTS}/$run.json",
+        "    done",
+    ]
 
 
 def machine(results: Results) -> str:

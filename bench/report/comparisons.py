@@ -42,8 +42,9 @@ def architectures(results: Results) -> pd.DataFrame:
 
     Within a suite all accuracies are of one kind, `figure`: test, or validation where nothing was tested. Cases that
     train on a sample of the rows are left out: fewer rows are no architecture. Columns: suite, case, figure, column,
-    backend, kernel, device, numerics, mean, half, n, rows, stand_in, epoch, headline, seconds (of training: epoch time
-    by mean epochs run), frontier (no row of the suite is both cheaper and better), best (highest mean).
+    backend, kernel, device, numerics, mean, half, n, rows, stand_in, epochs (mean of those run), epoch, headline,
+    seconds (of training: epoch time by epochs), frontier (no row of the suite is both cheaper and better), best
+    (highest mean).
     """
     accuracy = main_rows(tables.accuracy(results))
     times = main_rows(tables.timing(results))
@@ -59,7 +60,8 @@ def architectures(results: Results) -> pd.DataFrame:
             epoch = timed.get("epoch")
             found.append(
                 {name: row[name] for name in (*CASE, "figure", "column", *VARIANT, "mean", "half", "n", "rows")}
-                | {"stand_in": row["stand_in"], "epoch": epoch, "headline": timed.get("headline")}
+                | {"stand_in": row["stand_in"], "epochs": row["epochs"]}
+                | {"epoch": epoch, "headline": timed.get("headline")}
                 | {"seconds": epoch * row["epochs"] if epoch and row["epochs"] else None}
             )
         best = max((row["mean"] for row in found), default=None)
@@ -70,8 +72,8 @@ def architectures(results: Results) -> pd.DataFrame:
 
 
 _ARCHITECTURE_COLUMNS = [
-    *CASE, "figure", "column", *VARIANT, "mean", "half", "n", "rows", "stand_in", "epoch", "headline", "seconds",
-    "frontier", "best",
+    *CASE, "figure", "column", *VARIANT, "mean", "half", "n", "rows", "stand_in", "epochs", "epoch", "headline",
+    "seconds", "frontier", "best",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,8 @@ from bench.measure.noise import QUIET
 from bench.report import comparisons, tables
 from bench.report import kernels as kernel_proofs
 from bench.report import timing as timing_passes
-from bench.report.answers import Answer, Finding, answers, crossover
+from bench.report.answers import answers, crossover
+from bench.report.sentences import Answer, Finding
 from bench.report.tables import CASE, NOT_RUN, Results, Source, on_stand_in
 from bench.spec import Case, Suite
 
@@ -846,9 +848,10 @@ def picture(plot: Plot, folder: str = "") -> str:
 
 
 def _finding(finding: Finding, folder: str) -> str:
-    links = ", ".join(f"[{plain(name)}]({place if place[0] == '/' else folder + place})" for name, place in finding.see)
+    links = ", ".join(f"[{plain(name)}]({posixpath.normpath(folder + place)})" for name, place in finding.see)
     text = f": {plain_but_code(finding.text)}" if finding.text else "."
-    return f"**{plain(finding.lead)}**{text}" + (f" ({links})" if links else "")
+    items = "".join(f"\n  - {prose(item)}" for item in finding.items)
+    return f"**{plain(finding.lead)}**{text}" + (f" ({links})" if links else "") + items
 
 
 def _frame(frame: pd.DataFrame, left: Iterable[int]) -> str:

@@ -127,7 +127,7 @@ def overview(results: Results) -> dict[str, Any]:
     ]
     return {
         "answers": [
-            {"question": answer.question, "findings": [[finding.lead, finding.text] for finding in answer.findings]}
+            {"question": answer.question, "findings": [[finding.lead, finding.body] for finding in answer.findings]}
             for answer in answers(results)
         ],
         "facets": FACETS,

@@ -49,7 +49,7 @@ class Variant:
 
 
 Link = tuple[str, str]
-"""The name of a page and where it is, from the folder of the report; `/docs/...` is from the root of the repository."""
+"""The name of a page and where it is, from the folder of the report, which lies in that of the reports."""
 
 Measurement = tuple[Literal["accuracy", "timing"], int, int]
 """What is measured of a cell, its seed, and its repeat."""

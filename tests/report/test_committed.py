@@ -114,6 +114,27 @@ def test_the_index_answers_what_people_ask(project: Path) -> None:
     assert "At 200 training rows" in text
     assert "**What did Keras 3 change?**" in text
     assert "](box/accuracy.md)" in text, "links lead into the machine's folder"
+    assert "](../docs/findings.md)" in text, "a page of the documentation is found from the index"
+
+
+def test_the_index_tells_folders_of_one_machine_apart_and_gives_commands_for_each(project: Path) -> None:
+    short = project / "reports" / "short" / "results"
+    short.mkdir(parents=True)
+    shutil.copy(ROOT / "reports" / "cpu-2core-backends" / "results" / "backends.json", short)
+    suites = load([]).suites
+    machines = {name: results_of(project / "reports" / name, suites) for name in ("box", "short")}
+    text = committed.index(machines)
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings[0].startswith("## box: full trainings, ")
+    assert headings[1].startswith("## short: short trainings on generated text, ")
+    full, quick, _ = text.split("\n## ")[1:]
+    assert "the documents' data" in full
+    assert "no time or accuracy is that of a full training" in quick
+    assert "](short/timing.md)" in full, "where more backends were timed"
+    assert "](box/timing.md)" not in quick
+    for name, results in machines.items():
+        assert f"bench import reports/{name}/results/*.json" in text
+        assert f"for run in {' '.join(source.name for source in results.sources)}; do" in text
 
 
 def test_several_runs_are_held_against_all_cases_and_one_against_its_own(project: Path) -> None:

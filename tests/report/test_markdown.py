@@ -272,7 +272,10 @@ def test_low_data_pairs_get_their_table_and_the_crossover(record: Maker, results
         ("400", "72.00", "75.00", "-3.00"),
         ("1,400", "74.00", "80.00", "-6.00"),
     ]
-    assert "At 20 training rows +10.0 points: Under torch: ready-20 reaches 70.00 %" in said(gathered)
+    assert (
+        "At 20 training rows +10.00 points: Test accuracy: ready-20 70.00 %, own-20 60.00 % (1 paired seed) under "
+        "torch; learned at least as good from 400 rows on (-3.00 points under torch)."
+    ) in said(gathered)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +369,8 @@ def test_a_report_without_any_ok_record_still_says_what_happened(
         assert "None" not in text.replace("None recorded", "")
     row = only(parsed(markdown.accuracy(gathered))[0], case="flat")
     assert row["judged"].startswith("timeout, 0 of 1 [")
-    assert "1 of 1 cell did not end ok (1 timeout)" in (tmp_path / "new/folder/README.md").read_text(encoding="utf-8")
+    index = (tmp_path / "new/folder/README.md").read_text(encoding="utf-8")
+    assert "**1 of 1 cell has no result**: 1 timeout, took longer than 600 s." in index
 
 
 def test_one_backend_alone_is_reported_without_a_ratio(record: Maker, results: Gather) -> None:

@@ -1,0 +1,130 @@
+"""What answers are made of: findings, and how their sentences put numbers and names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.report.tables import Link
+
+MOST_NAMED = 6
+"""How many cases a sentence names before it says how many more there are."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer in a phrase (`lead`), a sentence or two behind it and a list, all plain text; where more is said."""
+
+    lead: str
+    text: str
+    see: tuple[Link, ...] = ()
+    items: tuple[str, ...] = ()
+
+    @property
+    def body(self) -> str:
+        """Return text and list as one paragraph, for where no list can be shown."""
+        return " ".join(filter(None, (self.text, "; ".join(self.items) + "." if self.items else "")))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question and what the results say to it, the most important first."""
+
+    question: str
+    findings: tuple[Finding, ...]
+
+
+def percent(value: float, half: Any = None, digits: int = 2) -> str:
+    """Return `80.43 ± 1.38 %` for an accuracy from 0 to 1."""
+    return f"{100 * value:.{digits}f}" + (f" ± {100 * half:.{digits}f}" if half is not None else "") + " %"
+
+
+def points(row: Mapping[Any, Any]) -> str:
+    """Return a row's difference as `+0.63 ± 0.20 points`, and whether its interval leaves 0 open."""
+    half = f" ± {100 * row['half']:.2f}" if row["half"] is not None else ""
+    told = row["half"] is None or is_told(row)
+    return f"{100 * row['difference']:+.2f}{half} points" + ("" if told else ", not told from 0")
+
+
+def is_told(row: Mapping[Any, Any]) -> bool:
+    """Return whether the interval of a row's difference leaves out 0; one seed has no interval."""
+    return row["half"] is not None and abs(row["difference"]) > row["half"]
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 case`, `2 cases`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def have(number: int) -> str:
+    """Return the verb that goes with a number of things."""
+    return "has" if number == 1 else "have"
+
+
+def seconds(value: float) -> str:
+    """Return `7.87 s`, whole seconds from 100 on."""
+    return f"{value:.0f} s" if value >= 100 else f"{value:.3g} s"
+
+
+def times(value: float) -> str:
+    """Return a factor, with more digits near 1 and below."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1.1 else f"{value:.2f}"
+
+
+def span(low: float, high: float) -> str:
+    """Return `1.1 to 4.2`, one number where both read the same."""
+    return times(low) if times(low) == times(high) else f"{times(low)} to {times(high)}"
+
+
+def listed(texts: Sequence[str], separator: str = "; ", most: int = MOST_NAMED) -> str:
+    """Return the first texts, and how many more there are."""
+    more = len(texts) - most
+    return separator.join(texts[:most]) + (f"{separator}and {more} more" if more > 0 else "")
+
+
+def joined(texts: Sequence[str], word: str = "and") -> str:
+    """Return `a, b and c`."""
+    *before, last = texts
+    return f"{', '.join(before)} {word} {last}" if before else last
+
+
+def upper(text: str) -> str:
+    """Return `text` with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def device(name: str) -> str:
+    """Return a device as sentences call it."""
+    return {"cpu": "CPU", "cuda": "GPU"}.get(name, name)
+
+
+def name(row: Mapping[Any, Any]) -> str:
+    """Return a row's case with its suite."""
+    return f"{row['suite']}/{row['case']}"
+
+
+def with_kernels(column: str, rows: Iterable[Mapping[Any, Any]]) -> str:
+    """Return a column with the kernels of its rows, where recurrent layers have any."""
+    kernels = sorted({str(row["kernel"]) for row in rows} - {"none"})
+    bare = column
+    for kernel in kernels:
+        bare = bare.removesuffix(f" {kernel}")
+    return f"{bare} ({joined(kernels, 'or')})" if kernels else bare
+
+
+def under(columns: Sequence[str], every: Iterable[str]) -> str:
+    """Return `under both backends` where `columns` are `every` one that there is, else their names."""
+    everything = set(every)
+    if len(columns) > 1 and set(columns) == everything:
+        return "under both backends" if len(everything) == 2 else f"under all {len(everything)} backends"
+    return f"under {joined(columns)}"
+
+
+def shared(said: Iterable[tuple[str, str]], every: Iterable[str]) -> list[str]:
+    """Return `what under column and column` for (column, what) pairs: what is the same of several is said once."""
+    everything = set(every)
+    columns: dict[str, list[str]] = {}
+    for column, what in said:
+        columns.setdefault(what, []).append(column)
+    return [f"{what} {under(names, everything)}" for what, names in columns.items()]
