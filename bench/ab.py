@@ -178,12 +178,24 @@ def noise_floors(pairs: Iterable[PairSet]) -> dict[str, float]:
     return {name: noise_floor(np.concatenate(found)) for name, found in effects.items()}
 
 
+FEWEST_OF_NOISE = 8
+"""Pairs of a cell from which a noise floor is told: as many as a verdict takes (docs/method-judging.md)."""
+
+
 def known_noise(store: Store, environment: dict[str, Any]) -> dict[str, float]:
-    """Return the noise floors that `bench ab --noise` measured last on the machine of `environment`; none: empty."""
-    for run in reversed(store.runs()):
+    """Return the noise floors that `bench ab --noise` measured last on the machine of `environment`; none: empty.
+
+    A comparison that was broken off after few pairs, or of which one side was imported, tells none.
+    """
+    runs = store.runs()
+    names = {run.name for run in runs}
+    for run in reversed(runs):
         same = all(run.environment.get(field) == environment.get(field) for field in MACHINE)
         if same and run.options.get("noise") and run.options["side"] == "base":
-            name = run.options["comparison"]
-            sides = [list(store.records(f"{name}-{side}")) for side in get_args(SideName)]
-            return noise_floors(pair_sets(*sides))
+            sides = [f"{run.options['comparison']}-{side}" for side in get_args(SideName)]
+            if names.issuperset(sides):
+                pairs = pair_sets(*(list(store.records(side)) for side in sides))
+                enough = [pair for pair in pairs if pair.complete.sum() >= FEWEST_OF_NOISE]
+                if floors := noise_floors(enough):
+                    return floors
     return {}

@@ -153,7 +153,12 @@ class Comparison:
     def worst_first(self) -> list[Verdict]:
         """Return the verdicts by outcome, the larger effects first."""
         order = {outcome: place for place, outcome in enumerate(get_args(Outcome))}
-        return sorted(self.verdicts, key=lambda one: (order[one.verdict], -abs(one.effect or 0.0), one.cell))
+
+        def size(one: Verdict) -> float:
+            # An effect that could not be worked out is NaN, which no order has a place for.
+            return 0.0 if one.effect is None or math.isnan(one.effect) else abs(one.effect)
+
+        return sorted(self.verdicts, key=lambda one: (order[one.verdict], -size(one), one.cell))
 
     def counts(self) -> dict[Outcome, int]:
         """Return how many verdicts there are of each outcome that occurs, worst first."""

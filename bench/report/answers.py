@@ -481,6 +481,15 @@ def _with_keras_3(rows: Sequence[Mapping[Any, Any]], results: Results) -> Findin
     return Finding(f"{name(first)} with Keras 3's formulas", text, see)
 
 
+def explained(results: Results) -> list[Finding]:
+    """Return a sentence on Keras 3's formulas, and one on each framework's own ways, for every case explained."""
+    frame = comparisons.numerics(results)
+    matched = frame[frame["numerics"] == comparisons.MATCHED]
+    pages = {case for case, _ in comparisons.differences(results).groupby(CASE)}
+    cases = [tables.rows_of(own) for case, own in matched.groupby(CASE, sort=False) if case in pages]
+    return [*(_with_keras_3(rows, results) for rows in cases), *_native(results)[:-1]]
+
+
 def _native(results: Results) -> list[Finding]:
     """Return what each framework's own ways cost every case that was explained, and what is not told from 0."""
     found = []

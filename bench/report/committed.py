@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
+from bench.report import answers as answers_of
 from bench.report import blocks, comparisons, markdown, plots, tables
 from bench.report.answers import answers
 from bench.report.markdown import NOTHING, plain, plain_but_code
@@ -189,6 +190,10 @@ def contents(machines: Mapping[str, Results], folder: str) -> dict[str, str]:
         "differences": differences,
     }
     found = {f"{name}/{table}": make(results) for name, results in machines.items() for table, make in makers.items()}
+    found |= {
+        f"{name}/explained": markdown.findings(answers_of.explained(results), f"{folder}{name}/")
+        for name, results in machines.items()
+    }
     return found | {
         f"{name}/plots/{plot.name}": markdown.picture(plot, f"{folder}{name}/")
         for name, results in machines.items()

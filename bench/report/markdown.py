@@ -830,8 +830,13 @@ def answered(found: Iterable[Answer], folder: str = "") -> list[str]:
     parts = []
     for answer in found:
         parts.append(f"**{plain(answer.question)}**")
-        parts.append("\n".join(f"- {_finding(finding, folder)}" for finding in answer.findings))
+        parts.append(findings(answer.findings, folder))
     return parts
+
+
+def findings(found: Iterable[Finding], folder: str = "") -> str:
+    """Return findings as a list; `folder` is where the pages are that they point to."""
+    return "\n".join(f"- {_finding(finding, folder)}" for finding in found)
 
 
 def picture(plot: Plot, folder: str = "") -> str:

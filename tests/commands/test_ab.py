@@ -262,6 +262,9 @@ def test_noise_is_measured_once_and_then_widens_the_margin(comparison: Compariso
     with Store(comparison.store) as store:
         floor = known_noise(store, store.runs()[0].environment)["step"]
         assert known_noise(store, store.runs()[0].environment | {"threads": 2}) == {}
+    assert comparison("--noise", python, CELL, "--threads", "1", "--repeats", "3", sides=False).code == 0
+    with Store(comparison.store) as store:
+        assert known_noise(store, store.runs()[0].environment)["step"] == floor, "three pairs tell no noise"
     assert f"noise floor of training step: {floor:.2%}" in noisy.err
     assert 0.02 < floor < 0.075
     assert {run for run, _, _ in comparison.log()} == {"candidate"}

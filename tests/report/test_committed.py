@@ -103,6 +103,13 @@ def test_the_cost_of_each_difference_stands_in_points_by_backend(project: Path) 
     assert expected in next(line for line in lines if line[1] == "init")
     assert next(line for line in lines if line[1] == "bias")[2] == "–", "Keras has one bias"
     assert [line[1] for line in lines[2:4]] == ["documents' formulas", "all together"]
+    told = committed.contents({"box": results_of(box, suites)}, "reports/")["box/explained"]
+    assert f"initial weights {100 * init['difference']:+.2f} ± {100 * init['half']:.2f} points" in told
+    assert [line.partition(":")[0] for line in told.splitlines()] == [
+        "- **text-networks/lstm-16 with Keras 3's formulas**",
+        "- **text-networks/lstm-16 under keras-tensorflow**",
+        "- **text-networks/lstm-16 under torch**",
+    ]
 
 
 def test_the_index_answers_what_people_ask(project: Path) -> None:
