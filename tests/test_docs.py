@@ -54,6 +54,7 @@ ELSEWHERE = {
     r"git worktree add .*": ("needs the history of a checkout", BY_HAND),
     r"bench ab .*": ("measures two environments, minutes", "tests/commands/test_ab.py"),
     r"bench history .*": ("needs runs of many days", "tests/commands/test_history.py"),
+    r"bench parity --out reports/cpu-2core": ("minutes on a quiet machine", BY_HAND),
     r"python tests/benchmarks/\w+\.py.*": ("minutes on a quiet machine", BY_HAND),
 }
 """What is not executed here: a pattern, the reason, and the place in the repository that runs it."""
