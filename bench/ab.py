@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from typing import Any, get_args
 
 import numpy as np
 
 from bench.catalog import Catalog
 from bench.cell import Cell
-from bench.compare import Outcome, PairSet, Verdict
+from bench.compare import LOOKS, Outcome, PairSet, Policy, Verdict
 from bench.errors import Incomparable
 from bench.measure.machine import MACHINE
 from bench.quantities import QUANTITIES, Quantity, has_timed_steps, is_headline, value
 from bench.record import Record
 from bench.runner.plan import PlannedCell
 from bench.runner.sides import Side, SideName
-from bench.stats import Floats, hodges_lehmann, noise_floor
+from bench.stats import Floats, fewest_pairs, hodges_lehmann, noise_floor
 from bench.store import Store
 from bench.streams import stream
 
@@ -49,7 +50,7 @@ def common(base: Side, candidate: Side) -> tuple[list[PlannedCell], list[LeftOut
                 reasons[side.name] = cell.obstacle
         if reasons:
             left_out.append(
-                LeftOut(configuration(Cell.parse(name)), tuple(reasons), "; ".join(dict.fromkeys(reasons.values())))
+                LeftOut(Cell.parse(name).configuration, tuple(reasons), "; ".join(dict.fromkeys(reasons.values())))
             )
         else:
             estimate = known["candidate"][name].estimate
@@ -78,40 +79,29 @@ def pair_sets(base: Sequence[Record], candidate: Sequence[Record]) -> list[PairS
     blocks = sorted({record.repeat for record in everything if record.measure != "accuracy"})
     seeds = sorted({record.seed for record in everything if record.measure == "accuracy"})
     found = []
-    for name in dict.fromkeys(configuration(record.cell) for record in everything):
-        of_cell = [[record for record in side if configuration(record.cell) == name] for side in (base, candidate)]
+    for name in dict.fromkeys(record.cell.configuration for record in everything):
+        of_cell = [[record for record in side if record.cell.configuration == name] for side in (base, candidate)]
         for quantity in QUANTITIES.values():
             by_seed = quantity.kind == "score" or (quantity.kind == "count" and not blocks)
-            places = seeds if by_seed else blocks
-            figured = of_cell
-            if quantity.name == "step" and any(map(has_timed_steps, chain(*of_cell))):
-                figured = [list(filter(has_timed_steps, records)) for records in of_cell]
-            ours, theirs = (_figures(records, quantity, by_seed=by_seed, places=places) for records in figured)
-            if np.isfinite([ours, theirs]).any():
-                found.append(PairSet(name, quantity.name, ours, theirs))
+            places, place = (seeds, attrgetter("seed")) if by_seed else (blocks, attrgetter("repeat"))
+            paired = [[record for record in side if (record.measure == "accuracy") == by_seed] for side in of_cell]
+            pairs = len(set(map(place, chain(*paired))))
+            if quantity.name == "step" and any(map(has_timed_steps, chain(*paired))):
+                paired = [list(filter(has_timed_steps, records)) for records in paired]
+            figures = np.full((2, len(places)), np.nan)
+            for row, records in zip(figures, paired, strict=True):
+                for record in records:
+                    figure = value(record, quantity.name) if by_seed or is_headline(record) else None
+                    row[places.index(place(record))] = np.nan if figure is None else figure
+            if np.isfinite(figures).any():
+                found.append(PairSet(name, quantity.name, *figures, of=pairs))
     return found
-
-
-def configuration(cell: Cell) -> str:
-    """Return the name of a cell without its seed."""
-    return str(cell).rpartition("#")[0]
-
-
-def _figures(records: Sequence[Record], quantity: Quantity, *, by_seed: bool, places: Sequence[int]) -> Floats:
-    """Return the figures (n,) of one side of a cell, entry i that of `places[i]`."""
-    figures = np.full(len(places), np.nan)
-    for record in records:
-        if (record.measure == "accuracy") == by_seed and (by_seed or is_headline(record)):
-            found = value(record, quantity.name)
-            if found is not None:
-                figures[places.index(record.seed if by_seed else record.repeat)] = found
-    return figures
 
 
 def broken(side: SideName, records: Iterable[Record]) -> list[Verdict]:
     """Return a verdict on each cell that did not end ok: failed where that was the candidate, else not judged."""
     reasons = {
-        configuration(record.cell): f"{side}: {record.status}: {record.reason}"
+        record.cell.configuration: f"{side}: {record.status}: {record.reason}"
         for record in records
         if record.status != "ok"
     }
@@ -136,7 +126,7 @@ def one_sided_figures(pairs: Iterable[PairSet]) -> list[Verdict]:
         else:
             continue
         reason = f"the {side} has no such figure"
-        found.append(Verdict(pair.cell, pair.quantity, outcome, of=len(pair.base), reason=reason))
+        found.append(Verdict(pair.cell, pair.quantity, outcome, of=pair.of, reason=reason))
     return found
 
 
@@ -178,15 +168,12 @@ def noise_floors(pairs: Iterable[PairSet]) -> dict[str, float]:
     return {name: noise_floor(np.concatenate(found)) for name, found in effects.items()}
 
 
-FEWEST_OF_NOISE = 8
-"""Pairs of a cell from which a noise floor is told: as many as a verdict takes (docs/method-judging.md)."""
-
-
 def known_noise(store: Store, environment: dict[str, Any]) -> dict[str, float]:
     """Return the noise floors that `bench ab --noise` measured last on the machine of `environment`; none: empty.
 
-    A comparison that was broken off after few pairs, or of which one side was imported, tells none.
+    A cell with fewer pairs than a verdict takes tells none, nor does a comparison of which one side was imported.
     """
+    fewest = fewest_pairs(Policy().level / LOOKS)
     runs = store.runs()
     names = {run.name for run in runs}
     for run in reversed(runs):
@@ -195,7 +182,7 @@ def known_noise(store: Store, environment: dict[str, Any]) -> dict[str, float]:
             sides = [f"{run.options['comparison']}-{side}" for side in get_args(SideName)]
             if names.issuperset(sides):
                 pairs = pair_sets(*(list(store.records(side)) for side in sides))
-                enough = [pair for pair in pairs if pair.complete.sum() >= FEWEST_OF_NOISE]
+                enough = [pair for pair in pairs if pair.complete.sum() >= fewest]
                 if floors := noise_floors(enough):
                     return floors
     return {}

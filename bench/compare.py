@@ -95,13 +95,15 @@ class PairSet:
     """One quantity of one cell on both sides: arrays (n,), entries i measured as a pair, nan where one is missing.
 
     Entry i of a time or memory is repeat i, and entries i of all cells were measured in the same block. Entries of a
-    score (accuracy, loss) are seeds, one each.
+    score (accuracy, loss) are seeds, one each. `of` pairs of this cell were measured, or begun, on either side: fewer
+    than there are entries where only other cells got more.
     """
 
     cell: str
     quantity: str
     base: Floats
     candidate: Floats
+    of: int
 
     @property
     def complete(self) -> NDArray[np.bool_]:
@@ -231,7 +233,7 @@ def _described(pair: PairSet) -> Verdict:
         pair.quantity,
         "not judged",
         n=int(complete.sum()),
-        of=len(complete),
+        of=pair.of,
         base=figures[0],
         candidate=figures[1],
     )

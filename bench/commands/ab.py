@@ -19,7 +19,6 @@ from bench.ab import (
     broken,
     check_data,
     common,
-    configuration,
     known_noise,
     margins,
     noise_floors,
@@ -280,7 +279,7 @@ def _dry_run(params: dict[str, Any], store: Store | None, cells: Sequence[Planne
             seconds += 2 * params["repeats"] * one.estimate
         if _trains(params):
             seconds += 2 * params["seeds"] * _training_seconds(store, one, params["profile"])
-        click.echo(f"{configuration(one.cell)}  about {duration(seconds)}")
+        click.echo(f"{one.cell.configuration}  about {duration(seconds)}")
         total += seconds
     click.echo(f"{len(cells)} cells, about {duration(total)} (an estimate; what is inconclusive takes as long again)")
     return 0
@@ -337,8 +336,8 @@ class _Session:
                 open_ = [verdict for verdict in verdicts if verdict.verdict == "inconclusive"]
                 scores = {verdict.cell for verdict in open_ if QUANTITIES[verdict.quantity].kind == "score"}
                 others = {verdict.cell for verdict in open_ if QUANTITIES[verdict.quantity].kind != "score"}
-                timed = [one for one in self._cells if configuration(one.cell) in others]
-                trained = [one for one in self._cells if configuration(one.cell) in scores]
+                timed = [one for one in self._cells if one.cell.configuration in others]
+                trained = [one for one in self._cells if one.cell.configuration in scores]
                 if not open_:
                     break
                 if look < LOOKS:

@@ -28,7 +28,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
-from bench.ab import configuration
 from bench.compare import DEFAULT_PAIRS
 from bench.measure.machine import cores, fingerprint
 from bench.record import Record
@@ -110,7 +109,7 @@ def sides(store: Path, name: str) -> dict[str, tuple[list[Samples], list[Samples
         for place, side in enumerate(("base", "candidate")):
             for record in sorted(opened.records(f"{name}-{side}"), key=lambda one: one.repeat):
                 if record.status == "ok":
-                    found.setdefault(configuration(record.cell), ([], []))[place].append(samples(record))
+                    found.setdefault(record.cell.configuration, ([], []))[place].append(samples(record))
     return found
 
 

@@ -99,7 +99,7 @@ def judged(times: Floats, policy: Policy) -> list[Verdict]:
     lengths = [times.shape[2] // LOOKS] * times.shape[1]
     verdicts: list[Verdict] = []
     for look in range(1, LOOKS + 1):
-        sets = [PairSet(str(cell), "step", *times[:, cell, :n]) for cell, n in enumerate(lengths)]
+        sets = [PairSet(str(cell), "step", *times[:, cell, :n], of=n) for cell, n in enumerate(lengths)]
         verdicts = judge_pairs(sets, policy, look)
         lengths = [times.shape[2] if one.verdict == "inconclusive" else one.n for one in verdicts]
         if times.shape[2] not in lengths:
@@ -128,7 +128,7 @@ def flips_alone(level: float) -> Gate:
 
 def first_look(times: Floats, _: np.random.Generator) -> list[str]:
     """Return what the gate says of all pairs at its first look."""
-    sets = [PairSet(str(cell), "step", *times[:, cell]) for cell in range(times.shape[1])]
+    sets = [PairSet(str(cell), "step", *times[:, cell], of=times.shape[2]) for cell in range(times.shape[1])]
     return [one.verdict for one in judge_pairs(sets, Policy(MARGIN), 1)]
 
 

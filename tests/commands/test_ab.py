@@ -155,6 +155,15 @@ def test_what_is_inconclusive_is_measured_as_often_again_once(comparison: Compar
     assert step["reason"]
 
 
+def test_pairs_that_only_another_cell_was_given_are_not_counted_as_missing(comparison: Comparison) -> None:
+    noisy = {"noise": 0.12, "noisy": OTHER.split("@")[0]}
+    comparison.sides(noisy, noisy)
+    ended = comparison(CELL, OTHER, "--measure", "timing", "--repeats", "8", "--json")
+    assert "1 of 2 cells are inconclusive and measured again" in ended.err
+    steps = {one["cell"]: one for one in ended.document["verdicts"] if one["quantity"] == "step"}
+    assert {cell: (step["n"], step["of"]) for cell, step in steps.items()} == {CELL: (8, 8), OTHER: (16, 16)}
+
+
 def test_a_comparison_goes_on_where_it_was_killed(comparison: Comparison) -> None:
     comparison.sides()
     words = [sys.executable, "-m", "bench", *comparison.arguments(CELL, "--measure", "timing", "--name", "c")]

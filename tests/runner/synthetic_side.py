@@ -35,7 +35,8 @@ def introduce():
 
 def record(request, cell, repeat, number):
     suite, case, backend, kernel, device, numerics, seed = re.split("[/@,#]", cell)
-    noise = random.Random(f"{{HERE}} {{cell}} {{number}}").gauss(0, SETTINGS["noise"])
+    noise = SETTINGS["noise"] if SETTINGS["noisy"] in cell else 0.01
+    noise = random.Random(f"{{HERE}} {{cell}} {{number}}").gauss(0, noise)
     step = SETTINGS["step"] * (1 + noise)
     timed = request["measure"] == "timing"
     accuracy = SETTINGS["accuracy"] + 0.001 * int(seed)
@@ -76,6 +77,7 @@ with os.fdopen(int(sys.argv[4]), "w") as answers:
 DEFAULTS = {
     "step": 0.1,
     "noise": 0.01,
+    "noisy": "",
     "accuracy": 0.8,
     "loss": 0.5,
     "parameters": 1000,
