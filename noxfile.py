@@ -20,7 +20,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import nox
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 nox.needs_version = ">=2026.7.11"  # the first whose CommandFailed knows the exit code
@@ -140,8 +140,8 @@ def slug(name: str) -> str:
 def bench_steps(session: nox.Session) -> None:
     """Benchmark training steps with pytest-benchmark, backend after backend; patterns and its options after `--`."""
     python = environment(session)
-    patterns = [argument for argument in session.posargs if not argument.startswith("-")] or ["*"]
-    options = [argument for argument in session.posargs if argument.startswith("-")]
+    patterns = [argument for argument in session.posargs if is_pattern(argument)] or ["*"]
+    options = [argument for argument in session.posargs if not is_pattern(argument)]
     worst = 0
     for name in installed_backends(session):
         cells = [f"--bench-cells={pattern}@{name}" for pattern in patterns]
@@ -152,6 +152,11 @@ def bench_steps(session: nox.Session) -> None:
         except nox.command.CommandFailed as failed:
             worst = max(worst, failed.return_code or 1)
     leave(worst)
+
+
+def is_pattern(argument: str) -> bool:
+    """Return whether an argument is a pattern of cases: what is not may be an option, or an option's value."""
+    return not argument.startswith("-") and ("/" in argument or "*" in argument) and not Path(argument).exists()
 
 
 def installed_backends(session: nox.Session) -> list[str]:
@@ -166,7 +171,11 @@ def ab(session: nox.Session) -> None:
     if len(session.posargs) < 2 or any(one.startswith("-") for one in session.posargs[:2]):
         session.error("name base and candidate: nox -s ab -- 'torch==2.12.*' 'torch==2.13.*'")
     named, arguments = session.posargs[:2], session.posargs[2:]
-    base, candidate = (environment(session, touched(" ".join(named)), instead=side) for side in named)
+    try:
+        extras = touched(" ".join(named))
+    except InvalidRequirement as error:
+        session.error(f"{error}: no requirement; two checkouts are compared by bench ab --base-path DIR")
+    base, candidate = (environment(session, extras, instead=side) for side in named)
     command = [candidate, "-m", "bench", "ab", "--base", base, "--candidate", candidate, *arguments]
     try:
         session.run(*command, interrupt_timeout=30, terminate_timeout=10)

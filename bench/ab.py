@@ -15,7 +15,7 @@ from bench.cell import Cell
 from bench.compare import LOOKS, Outcome, PairSet, Policy, Verdict
 from bench.errors import Incomparable
 from bench.measure.machine import MACHINE
-from bench.quantities import QUANTITIES, Quantity, has_timed_steps, is_headline, value
+from bench.quantities import QUANTITIES, has_timed_steps, is_headline, value
 from bench.record import Record
 from bench.runner.plan import PlannedCell
 from bench.runner.sides import Side, SideName
@@ -88,13 +88,13 @@ def pair_sets(base: Sequence[Record], candidate: Sequence[Record]) -> list[PairS
             pairs = len(set(map(place, chain(*paired))))
             if quantity.name == "step" and any(map(has_timed_steps, chain(*paired))):
                 paired = [list(filter(has_timed_steps, records)) for records in paired]
-            figures = np.full((2, len(places)), np.nan)
-            for row, records in zip(figures, paired, strict=True):
+            ours, theirs = np.full((2, len(places)), np.nan)
+            for row, records in zip((ours, theirs), paired, strict=True):
                 for record in records:
                     figure = value(record, quantity.name) if by_seed or is_headline(record) else None
                     row[places.index(place(record))] = np.nan if figure is None else figure
-            if np.isfinite(figures).any():
-                found.append(PairSet(name, quantity.name, *figures, of=pairs))
+            if np.isfinite([ours, theirs]).any():
+                found.append(PairSet(name, quantity.name, ours, theirs, pairs))
     return found
 
 

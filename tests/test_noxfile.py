@@ -144,6 +144,22 @@ def test_a_run_that_broke_is_neither_reported_nor_exported(start: Start) -> None
     assert (code, [words[0] for words in session.ran]) == (0, ["run"])
 
 
+# --- nox -s bench-steps ------------------------------------------------------------------------------------------
+
+
+def test_patterns_are_told_from_the_options_of_pytest_benchmark_and_their_values(
+    noxfile: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noxfile, "environment", lambda session: "python")
+    monkeypatch.setattr(noxfile, "installed_backends", lambda session: ["torch"])
+    monkeypatch.chdir(tmp_path)
+    session = Installing(tmp_path, "imdb-rnn/*", "--benchmark-sort", "mean", "--benchmark-compare", str(tmp_path))
+    noxfile.bench_steps(session)
+    cells, file = "--bench-cells=imdb-rnn/*@torch", "--benchmark-json=reports/local/steps-torch.json"
+    options = ("--benchmark-sort", "mean", "--benchmark-compare", str(tmp_path))
+    assert session.ran == [("python", "-m", "pytest", cells, file, *options)]
+
+
 # --- nox -s ab ---------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +246,8 @@ def test_versions_that_are_not_named_and_verdicts_end_the_session_accordingly(
 ) -> None:
     with pytest.raises(SystemExit, match="name base and candidate"):
         a_b("torch==2.12.*")
+    with pytest.raises(SystemExit, match="two checkouts are compared by bench ab --base-path DIR"):
+        a_b("../old", "../new")
     regressed = Installing(tmp_path, "torch==2.12.*", "torch==2.13.*", ends=1)
     with pytest.raises(SystemExit) as ended:
         noxfile.ab(regressed)

@@ -10,6 +10,7 @@ import click
 from bench import baselines
 from bench.ab import margins
 from bench.catalog import load
+from bench.commands.compare import noise_of
 from bench.compare import Policy
 from bench.errors import BenchError, Incomparable, NothingToCompare, UsageError
 from bench.measure.clock import now
@@ -51,7 +52,13 @@ def save(name: str, run: str, force: bool, out: Path, store_path: Path, as_json:
     side = measured(run, store_path)
     if side.frame.empty:
         raise UsageError(f"run {run} holds no record yet, so there is nothing to save")
-    failed, regressed = _failed(side), _regressed(path, side)
+    failed = _failed(side)
+    try:
+        regressed = _regressed(path, side, store_path)
+    except UsageError as error:
+        if not force:
+            raise UsageError(f"{error}, or replace it by --force") from error
+        regressed = f"the baseline that it replaces cannot be read: {error}"
     if failed and not force:
         raise NotSound(f"run {run} is no baseline: {failed}; {_REMEDY}")
     if regressed and not force:
@@ -93,12 +100,13 @@ def _failed(side: Measured) -> str:
     return f"{count} did not end ok, the first of them {first['cell']} ({first['status']})"
 
 
-def _regressed(path: Path, side: Measured) -> str:
+def _regressed(path: Path, side: Measured, store_path: Path) -> str:
     """Return what is worse than in the baseline that would be replaced, nothing where that is not so."""
     if not path.is_file():
         return ""
     try:
-        found = compare(measured(str(path), path), side, Policy(margins=margins(load())), PARTS)
+        policy = Policy(margins=margins(load()), noise=noise_of(side, store_path))
+        found = compare(measured(str(path), path), side, policy, PARTS)
     except (Incomparable, NothingToCompare) as error:
         click.echo(f"bench: not compared with the baseline that it replaces: {error}", err=True)
         return ""

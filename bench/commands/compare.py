@@ -66,11 +66,11 @@ def command(
         if part not in PARTS:
             raise unknown("part of an environment", part, PARTS)
     sides = [measured(name, store_path) for name in (base, candidate)]
-    policy = Policy(margin, margins(load()), _noise(store_path, sides[1]))
+    policy = Policy(margin, margins(load()), noise_of(sides[1], store_path))
     return tell(compare(sides[0], sides[1], policy, cast("list[Part]", parts)), out, as_json=as_json, strict=strict)
 
 
-def _noise(store_path: Path, side: Measured) -> dict[str, float]:
+def noise_of(side: Measured, store_path: Path) -> dict[str, float]:
     """Return the noise floors of the machine that a side was measured on, where the store knows them."""
     if not store_path.is_file() or not side.environments:  # a run without a record has none
         return {}

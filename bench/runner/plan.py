@@ -91,16 +91,19 @@ def plan(catalog: Catalog, matrix: Matrix, measured: Callable[[Cell], float | No
     """Return the cells of `matrix`, seed by seed, so that every case shows a result early.
 
     Cells that cannot run stay in the plan with their obstacle. `measured` gives the seconds that a cell took before,
-    where that is known. Raises `UsageError` for an unknown name and for a matrix without cells, `Unavailable` when no
-    framework is installed and none was named.
+    where that is known. Raises `UsageError` for an unknown name, for a pattern that no cell matches (of several, one
+    may match none of the kernels asked for) and for a matrix without cells, `Unavailable` when no framework is
+    installed and none was named.
     """
     numerics_differences(matrix.numerics)
+    asked = {pattern: dict(_cells(catalog, matrix, pattern)) for pattern in matrix.patterns or ("*",)}
+    unmatched = [pattern for pattern, found in asked.items() if not found]
+    if unmatched and (matrix.kernels is None or len(unmatched) == len(asked)):
+        raise UsageError(f"no cell matches {' '.join(unmatched)} under these options; see `bench list --cells`")
     named: dict[Cell, frozenset[Part]] = {}
-    for pattern in matrix.patterns or ("*",):
-        for cell, parts in _cells(catalog, matrix, pattern):
+    for found in asked.values():
+        for cell, parts in found.items():
             named[cell] = named.get(cell, frozenset()) | parts
-    if not named:
-        raise UsageError(f"no cell matches {' '.join(matrix.patterns) or 'the options'}; see `bench list --cells`")
     order = {f"{suite.name}/{case.name}": place for place, (suite, case) in enumerate(catalog.select(["*"]))}
     cells = sorted(named, key=lambda cell: (cell.seed, order[cell.case_name]))
     obstacles_and_seconds = {cell: _outlook(catalog, matrix, cell, measured) for cell in cells}

@@ -206,6 +206,21 @@ def test_a_run_that_failed_or_regressed_is_no_baseline_unless_forced_which_is_re
     assert save("ci", "upgraded")[0] == 0  # another version is compared, too, and is no worse
 
 
+def test_a_baseline_that_cannot_be_read_is_replaced_by_force_only(bench: Callable[..., Result], store: Path) -> None:
+    arguments = ("baseline", "save", "ci", "old", "--store", str(store))
+    bench(*arguments)
+    (path,) = store.parent.glob("reports/baselines/ci.json")
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    code, _, err = bench(*arguments)
+    assert (code, "is no JSON or cut off" in err, "or replace it by --force" in err) == (2, True, True)
+    assert bench(*arguments, "--force")[0] == 0
+    document = json.loads(path.read_text())
+    (forced,) = document.pop("forced")
+    assert "the baseline that it replaces cannot be read" in forced
+    assert document.keys() == json.loads(whole).keys() - {"forced"}
+
+
 def test_a_baseline_that_was_saved_is_told_as_json(bench: Callable[..., Result], store: Path) -> None:
     code, out, _ = bench("baseline", "save", "ci", "old", "--json", "--store", str(store))
     told = {"baseline": "ci", "file": "reports/baselines/ci.json", "run": "old", "cells": 1, "forced": []}

@@ -192,6 +192,14 @@ def test_wrong_names_are_refused_with_the_nearest_ones(pattern: str, message: st
         planned(pattern)
 
 
+def test_one_of_several_patterns_may_miss_the_kernels_asked_for_and_nothing_else() -> None:
+    with pytest.raises(UsageError, match="no cell matches ours/lstm@fused#x under"):
+        planned("ours/lstm@fused", "ours/lstm@fused#x")
+    assert names("ours/lstm@fused", "ours/po*", kernels=("fused",)) == ["lstm@fused,fused,cpu,documented#0"]
+    with pytest.raises(UsageError, match=r"no cell matches ours/po\* under"):
+        planned("ours/po*", kernels=("fused",))
+
+
 def test_without_a_framework_the_message_names_the_command_that_installs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.runner.plan.DEFAULT_BACKENDS", ("absent",))
     with pytest.raises(Unavailable, match=r"pip install 'twinbench\[torch\]'") as refused:
