@@ -11,7 +11,7 @@ from bench.catalog import matches
 from bench.history import series
 from bench.quantities import QUANTITIES, quantity
 from bench.record import SCHEMA_VERSION
-from bench.report.history import as_json, draw, text
+from bench.report.history import as_json, text
 from bench.store import DEFAULT_PATH, Store
 
 
@@ -19,7 +19,10 @@ from bench.store import DEFAULT_PATH, Store
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--metric", default="step", show_default=True, metavar="M", help=f"Of {', '.join(QUANTITIES)}.")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Draw it: FILE.svg, .png or .pdf."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw it, light and dark: FILE.svg, .png or .pdf.",
 )
 @click.option(
     "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
@@ -38,8 +41,9 @@ def command(patterns: tuple[str, ...], metric: str, out: Path | None, store_path
         click.echo(f"bench: no stored record of {' '.join(patterns) or 'any cell'} holds {metric}", err=True)
         return 3
     if out:
-        draw(found, chosen, out)
-        click.echo(f"drew {out}", err=True)
+        from bench.report.history_plot import draw  # loads matplotlib, which nothing else here needs
+
+        click.echo(f"drew {', '.join(map(str, draw(found, chosen, out)))}", err=True)
     if as_json_:
         click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **as_json(found, chosen)}, indent=1))
     else:

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = get_args(Theme)
-Format = Literal["svg", "png"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+Format = Literal["svg", "png", "pdf"]
+FORMATS: tuple[Format, ...] = ("svg", "png")
 
 WIDTH = 8.3
 """Inches; at 100 points an inch the width that GitHub gives a page."""
@@ -120,7 +120,7 @@ def style(theme: Theme) -> Iterator[None]:
 def save(
     figure: Figure, folder: Path, name: str, theme: Theme, formats: Sequence[Format] = FORMATS, drawn: str = ""
 ) -> list[Path]:
-    """Write `folder/name-theme.svg` and `.png` and return their paths; `drawn` is kept in them (see `drawn_in`)."""
+    """Write `folder/name-theme.FORMAT` and return the paths; `drawn` is kept in them (see `drawn_in`)."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for ending in formats:

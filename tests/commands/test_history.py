@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.image import imread
 
@@ -62,11 +63,14 @@ def test_json_holds_every_point_and_change(store: str, capsys: pytest.CaptureFix
 def test_drawings_are_of_the_kind_their_name_says_and_the_same_every_time(store: str, tmp_path: Path) -> None:
     for name in ("one.svg", "two.svg", "one.png"):
         assert history("--metric", "epoch", "--store", store, "--out", str(tmp_path / name)) == 0
-    drawn = (tmp_path / "one.svg").read_text()
-    assert drawn == (tmp_path / "two.svg").read_text()
-    assert "bbbbbbbbbb (+25.0%)" in drawn
-    assert "<b>" not in drawn
-    assert imread(tmp_path / "one.png").std() > 0
+    for theme, ground in {"light": (255, 255, 255), "dark": (13, 17, 23)}.items():
+        drawn = (tmp_path / f"one-{theme}.svg").read_text()
+        assert drawn == (tmp_path / f"two-{theme}.svg").read_text()
+        assert "bbbbbbbbbb (+25.0%)" in drawn
+        assert "<b>" not in drawn
+        pixels = np.round(255 * imread(tmp_path / f"one-{theme}.png")[..., :3])
+        assert pixels.std() > 0
+        assert tuple(pixels[0, 0]) == ground
 
 
 def test_what_cannot_be_shown_says_why(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
