@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -57,7 +57,7 @@ def answers(results: Results, elsewhere: Mapping[str, Results] | None = None) ->
         ("Which documented figures could not be measured?", _unmeasured),
         ("What does a pre-trained embedding buy?", _low_data),
         ("What did Keras 3 change?", _keras_3),
-        ("What do the frameworks' own defaults change?", _native),
+        ("What do the frameworks' own defaults change?", _defaults),
         ("How much of the machine is used?", answers_speed.limits),
         ("Do the backends train the same model?", _twins),
         ("Did the kernels run that were claimed?", _kernel_claims),
@@ -450,15 +450,19 @@ def crossing(ordered: Sequence[Mapping[Any, Any]]) -> int | None:
 def _keras_3(results: Results) -> list[Finding]:
     """Return which formulas changed, and what those of today's Keras do to accuracies."""
     found = _changed_formulas(results) if results.documented else []
-    frame = comparisons.numerics(results)
-    matched = frame[frame["numerics"] == comparisons.MATCHED]
-    if len(matched) and results.documented:
-        cases = [tables.rows_of(own) for _, own in matched.groupby(CASE, sort=False)]
-        cases.sort(key=lambda rows: -max(abs(row["difference"]) for row in rows))
+    cases = sorted(_matched(results).values(), key=lambda rows: -max(abs(row["difference"]) for row in rows))
+    if cases and results.documented:
         found += [_with_keras_3(rows, results) for rows in cases[:MOST_NAMED]]
     elif found:
         found.append(Finding("What that does to accuracies: not run", "`bench run --numerics matched` measures it."))
     return found
+
+
+def _matched(results: Results) -> dict[Hashable, list[dict[Any, Any]]]:
+    """Return by case what the formulas of today's Keras change, a row per backend."""
+    frame = comparisons.numerics(results)
+    matched = frame[frame["numerics"] == comparisons.MATCHED]
+    return {case: tables.rows_of(own) for case, own in matched.groupby(CASE, sort=False)}
 
 
 def _with_keras_3(rows: Sequence[Mapping[Any, Any]], results: Results) -> Finding:
@@ -483,14 +487,21 @@ def _with_keras_3(rows: Sequence[Mapping[Any, Any]], results: Results) -> Findin
 
 def explained(results: Results) -> list[Finding]:
     """Return a sentence on Keras 3's formulas, and one on each framework's own ways, for every case explained."""
-    frame = comparisons.numerics(results)
-    matched = frame[frame["numerics"] == comparisons.MATCHED]
-    pages = {case for case, _ in comparisons.differences(results).groupby(CASE)}
-    cases = [tables.rows_of(own) for case, own in matched.groupby(CASE, sort=False) if case in pages]
-    return [*(_with_keras_3(rows, results) for rows in cases), *_native(results)[:-1]]
+    told = {case for case, _ in comparisons.differences(results).groupby(CASE)}
+    formulas = [_with_keras_3(rows, results) for case, rows in _matched(results).items() if case in told]
+    return [*formulas, *_own_ways(results)]
 
 
-def _native(results: Results) -> list[Finding]:
+def _defaults(results: Results) -> list[Finding]:
+    """Return what each framework's own ways cost, and how that is to be read."""
+    found = _own_ways(results)
+    if found:
+        text = "Each is switched on alone, against one set of formulas on every backend, those of today's Keras 3."
+        found.append(Finding("The effects do not add up", text))
+    return found
+
+
+def _own_ways(results: Results) -> list[Finding]:
     """Return what each framework's own ways cost every case that was explained, and what is not told from 0."""
     found = []
     frame = comparisons.differences(results)
@@ -509,9 +520,6 @@ def _native(results: Results) -> list[Finding]:
         lead = f"{name(rows[0])} under {rows[0]['backend']}"
         see = results.explanation(rows[0]["suite"], rows[0]["case"]) or (("accuracy", "accuracy.md"),)
         found.append(Finding(lead, f"{'; '.join(parts)} ({seeds}).", see))
-    if found:
-        text = "Each is switched on alone, against one set of formulas on every backend, those of today's Keras 3."
-        found.append(Finding("The effects do not add up", text))
     return found
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
-from bench.report import answers as answers_of
 from bench.report import blocks, comparisons, markdown, plots, tables
-from bench.report.answers import answers
+from bench.report.answers import answers, explained
 from bench.report.markdown import NOTHING, plain, plain_but_code
 from bench.report.sources import RESULTS, committed
 from bench.report.tables import CASE, Results
@@ -189,16 +188,13 @@ def contents(machines: Mapping[str, Results], folder: str) -> dict[str, str]:
         "speed": speed,
         "differences": differences,
     }
-    found = {f"{name}/{table}": make(results) for name, results in machines.items() for table, make in makers.items()}
-    found |= {
-        f"{name}/explained": markdown.findings(answers_of.explained(results), f"{folder}{name}/")
-        for name, results in machines.items()
-    }
-    return found | {
-        f"{name}/plots/{plot.name}": markdown.picture(plot, f"{folder}{name}/")
-        for name, results in machines.items()
-        for plot in plots.pictures(results)
-    }
+    found: dict[str, str] = {}
+    for name, results in machines.items():
+        found |= {f"{name}/{table}": make(results) for table, make in makers.items()}
+        found[f"{name}/explained"] = markdown.findings(explained(results), f"{folder}{name}/")
+        for plot in plots.pictures(results):
+            found[f"{name}/plots/{plot.name}"] = markdown.picture(plot, f"{folder}{name}/")
+    return found
 
 
 def accuracy(results: Results) -> str:

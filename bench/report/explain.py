@@ -11,6 +11,7 @@ from bench.explain import REFERENCE, Effect, Quantity, conclusions
 from bench.profiles import QUICK_MAXLEN
 from bench.record import Record
 from bench.report.markdown import NOTHING, code, plain, plain_but_code, table
+from bench.report.sentences import count
 from bench.stats import Estimate
 from bench.store import Run
 
@@ -126,7 +127,7 @@ def _reading(explained: Explained) -> Iterator[str]:
     run = explained.run
     data = sorted({record.data.name for record in explained.records if record.data})
     stand_ins = sorted({record.data.stand_in for record in explained.records if record.data and record.data.stand_in})
-    facts = [f"Run {run.name}, profile {run.profile}, {_count(explained.seeds, 'seed')}, started {run.started}"]
+    facts = [f"Run {run.name}, profile {run.profile}, {count(explained.seeds, 'seed')}, started {run.started}"]
     facts += [f"data {', '.join(data)}"] if data else []
     facts += [f"standing in: {'; '.join(stand_ins)}"] if stand_ins else []
     facts.append(_environment(run.environment))
@@ -142,11 +143,7 @@ def _environment(environment: Mapping[str, Any]) -> str:
     packages = environment.get("packages", {})
     versions = [f"{package} {version}" for package, version in packages.items() if package != "twinbench"]
     threads = environment.get("threads")
-    return ", ".join([*versions, *([_count(threads, "thread")] if threads else [])])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return ", ".join([*versions, *([count(threads, "thread")] if threads else [])])
 
 
 def _problem(record: Record) -> str:

@@ -17,7 +17,7 @@ from bench.report import comparisons, tables
 from bench.report import kernels as kernel_proofs
 from bench.report import timing as timing_passes
 from bench.report.answers import answers, crossover
-from bench.report.sentences import Answer, Finding
+from bench.report.sentences import Answer, Finding, count
 from bench.report.tables import CASE, NOT_RUN, Results, Source, on_stand_in
 from bench.spec import Case, Suite
 
@@ -179,15 +179,11 @@ def _problems(results: Results) -> dict[tuple[str, ...], list[str]]:
         else:
             cells = " ".join(shlex.quote(name) for name in row["cells"])
             again = code(f"bench run --resume {shlex.quote(row['run'])}{store} {cells}")
-            what = f"{row['status']} ({_count(len(row['cells']), 'cell')}): {row['reason']}"
+            what = f"{row['status']} ({count(len(row['cells']), 'cell')}): {row['reason']}"
             text = f"{prose(what)}; run it again: {again}"
         key = tuple(str(row[name]) for name in (*CASE, *tables.VARIANT, "measure"))
         notes.setdefault(key, []).append(text)
     return notes
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 # --- figures -----------------------------------------------------------------------------------------------------
@@ -747,7 +743,7 @@ def _parameter_row(name: str, row: Mapping[Any, Any], notes: Notes) -> list[str]
 
 
 def _lines(counts: Any) -> str:
-    return " + ".join(str(count) for count in counts) if _given(counts) else ""
+    return " + ".join(map(str, counts)) if _given(counts) else ""
 
 
 # --- README.md ---------------------------------------------------------------------------------------------------
@@ -804,7 +800,7 @@ def _not_run(results: Results) -> list[str]:
 def _run(source: Source) -> str:
     threads = source.environment.get("threads")
     facts = [f"started {plain(source.started)}", f"commit {_commit(source.environment)}"]
-    facts += [_count(threads, "thread")] if threads else []
+    facts += [count(threads, "thread")] if threads else []
     return f"- {plain(source.name)}, {', '.join(facts)}: {code(source.command)}"
 
 
