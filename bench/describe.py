@@ -16,6 +16,8 @@ from bench.spec import (
     Glove,
     Layer,
     SimpleRNN,
+    Suite,
+    Training,
     Word2Vec,
 )
 
@@ -38,12 +40,22 @@ def layer(described: Layer) -> str:
     if isinstance(described, Bidirectional):
         return f"Bidirectional({layer(described.layer)})"
     name = "Activation" if isinstance(described, ActivationLayer) else type(described).__name__
-    arguments = []
-    for field in fields(described):
-        value = getattr(described, field.name)
-        if field.default is MISSING or value != field.default:
-            arguments.append(_argument(field.name, value))
+    arguments = [_argument(*one) for one in _beyond_defaults(described)]
     return f"{name}({','.join(arguments)})" if arguments else name
+
+
+def definition(suite: Suite, case: Case) -> str:
+    """Return what decides the result of a case beside its data: layers, training, the formulas of its Keras.
+
+    It says nothing of what is left at its default, so that a later version with more to declare says the same.
+    """
+    training = ", ".join(f"{name} {value}" for name, value in _beyond_defaults(case.training))
+    return f"{SEPARATOR.join(map(layer, case.layers))}; {training}; Keras {suite.era.keras}"
+
+
+def _beyond_defaults(declared: Layer | Training) -> list[tuple[str, Any]]:
+    values = [(field, getattr(declared, field.name)) for field in fields(declared)]
+    return [(field.name, value) for field, value in values if field.default is MISSING or value != field.default]
 
 
 def _argument(name: str, value: Any) -> str:

@@ -197,7 +197,8 @@ class Record(_Part):
     training in a pass of its own, and `process_peak_bytes` of the whole process where it ran this cell alone.
     `kernels_seen`: names of what a profiler saw. `kernel_proof`: whether the claimed kernel is the one that ran.
     `failure`: the traceback of what broke. `started`: UTC, ISO 8601. `seconds`: of the whole cell, process start
-    included where it had one of its own. `details`: what else a status needs.
+    included where it had one of its own. `details`: what else a status needs,
+    and `case`, the declaration that was run.
     """
 
     suite: str

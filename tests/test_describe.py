@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench import describe
-from bench.spec import GRU, LSTM, Bidirectional, Documented, Embedding, Epoch, Flatten, Glove, Layer, Score, Word2Vec
+from bench.spec import (
+    GRU,
+    KERAS_2_3,
+    KERAS_3,
+    LSTM,
+    Bidirectional,
+    Case,
+    Dense,
+    Documented,
+    Embedding,
+    Epoch,
+    Flatten,
+    Glove,
+    Imdb,
+    Layer,
+    RandomRows,
+    Score,
+    Suite,
+    Training,
+    Word2Vec,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +49,25 @@ from bench.spec import GRU, LSTM, Bidirectional, Documented, Embedding, Epoch, F
 )
 def test_a_layer_says_what_differs_from_the_defaults(layer: Layer, text: str) -> None:
     assert describe.layer(layer) == text
+
+
+def test_a_definition_is_what_decides_a_result_and_no_more() -> None:
+    training = Training("rmsprop", epochs=4, validation=RandomRows(200, 100))
+    case = Case(
+        "a",
+        data=Imdb(num_words=50, maxlen=9),
+        layers=(Embedding(50, 8), LSTM(4), Dense(1, "sigmoid")),
+        training=training,
+    )
+    suite = Suite("s", document="d", title="t", era=KERAS_2_3, cases=(case,))
+    text = describe.definition(suite, case)
+    assert text == (
+        "Embedding(50,8) · LSTM(4) · Dense(1,sigmoid); "
+        "optimizer rmsprop, epochs 4, validation RandomRows(train=200, validation=100); Keras 2.3-2.10"
+    )
+    assert describe.definition(suite, replace(case, documented=Documented(test=Score(loss=0.5)))) == text
+    assert describe.definition(suite, replace(case, training=replace(training, batch_size=64))) != text
+    assert describe.definition(replace(suite, era=KERAS_3), case) != text
 
 
 @pytest.mark.parametrize(

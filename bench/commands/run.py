@@ -27,6 +27,7 @@ from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Measure, Profile, Status
 from bench.data import prepare, stand_ins_for
+from bench.describe import definition
 from bench.errors import BenchError, SuiteError, UsageError
 from bench.measure import gpu
 from bench.measure.limits import limits as measure_limits
@@ -212,16 +213,22 @@ def catalog_of(params: dict[str, Any]) -> Catalog:
 
 
 def _still_holds(record: Record, catalog: Catalog, matrix: Matrix) -> bool:
-    """Return whether a stored `ok` record is what would be measured now: at least as much of it, on the same data."""
+    """Return whether a stored `ok` record is what would be measured now: at least as much, of the same case and data.
+
+    Records of earlier versions do not say what the case was.
+    """
     if record.measure not in (matrix.measure, "all"):
         return False
     try:
-        case = apply(catalog.case(record.cell.case_name)[1], matrix.profile)
+        suite, case = catalog.case(record.cell.case_name)
+        case = apply(case, matrix.profile)
         embedding = embedding_of(case)
         dataset = prepare(case.data, embedding, stand_ins_for(case.data, embedding, matrix.stand_ins))
     except BenchError:
         return False
-    return record.data is not None and record.data.sha256 == dataset.sha256
+    now = definition(suite, case)
+    on_same_data = record.data is not None and record.data.sha256 == dataset.sha256
+    return on_same_data and record.details.get("case", now) == now
 
 
 def dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:

@@ -31,6 +31,7 @@ from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Cell, Measure, Profile, Status
 from bench.data.dataset import Dataset
+from bench.describe import definition
 from bench.errors import BenchError, Unavailable
 from bench.measure import gpu, kernels
 from bench.measure.clock import now
@@ -148,7 +149,7 @@ def run_cell(
             known["memory"] = known.get("memory", {}) | _peaks_so_far(networks)
             reason += f"; peak so far: {_in_words(known['memory'])}"
         if status == "unavailable":
-            known["details"] = {"obstacle": _obstacle(cell, known)}
+            known["details"] = known.get("details", {}) | {"obstacle": _obstacle(cell, known)}
         else:
             known["failure"] = Failure(error=type(error).__name__, traceback=traceback.format_exc())
     return Record(
@@ -179,6 +180,7 @@ def _measure(
     `networks` gets every network that is made.
     """
     prepared = subject(catalog, cell, request.profile, request.stand_ins)
+    known["details"] = {"case": definition(catalog.case(cell.case_name)[0], prepared.case)}
     known["data"] = data_used(prepared.dataset)
     prepared, build = loaded(prepared)
     case, model, dataset = prepared.case, prepared.model, prepared.dataset

@@ -217,6 +217,17 @@ def test_resume_runs_again_what_rests_on_other_data(fake_bench: Bench) -> None:
     assert len(fake_bench.trainings()) == 2
 
 
+def test_resume_runs_again_a_case_that_was_changed_since(fake_bench: Bench) -> None:
+    assert fake_bench("fake/fine@fake", "--name", "r").returncode == 0
+    suite = fake_bench.folder / "suite.py"
+    changed = suite.read_text().replace('"adam"', '"rmsprop"')
+    assert changed != suite.read_text()
+    suite.write_text(changed)
+    assert fake_bench("--resume", "r").returncode == 0
+    assert len(fake_bench.trainings()) == 2
+    assert "nothing to run; 1 done before" in fake_bench("--resume", "r").stdout
+
+
 def wait_for(condition: Callable[[], bool], parent: subprocess.Popen[str] | None = None) -> None:
     end = time.monotonic() + 120
     while not condition():
