@@ -122,6 +122,7 @@ def overview(results: Results) -> dict[str, Any]:
             "command": source.command,
             "started": source.started,
             "environment": source.environment,
+            "settings": source.settings,
         }
         for source in results.sources
     ]

@@ -34,6 +34,7 @@ def from_run(run: Run, records: Iterable[Record]) -> Source:
         0 if named else run.options["seeds"],
         run.options["repeats"],
         tuple(run.options["patterns"]),
+        _settings(run),
     )
 
 
@@ -95,6 +96,16 @@ def committed(folder: Path, suites: Mapping[str, Suite]) -> Results:
         return gather(list(sources.values()), suites, folder, complete=len(sources) > 1)
     except UsageError as error:
         raise UsageError(f"{folder / RESULTS}: {error}") from error
+
+
+def _settings(run: Run) -> str:
+    options = run.options  # a comparison has no stand-ins, an earlier version not all of these
+    words = [f"--profile={run.profile}"]
+    words += [f"--threads={options['threads']}"] if options.get("threads") else []
+    words += ["--tf32"] if options.get("tf32") else []
+    words += [f"--suites={path}" for path in options.get("suites", [])]
+    words += [f"--stand-in={text}" for text in options.get("stand_ins", [])]
+    return shlex.join(words)
 
 
 def _repeatable(command: Sequence[str]) -> Iterable[str]:

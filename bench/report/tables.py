@@ -59,7 +59,8 @@ Measurement = tuple[Literal["accuracy", "timing"], int, int]
 class Source:
     """A run that a report draws on: `seeds` and `repeats` are what it planned for each cell (0: unknown).
 
-    `patterns` name the cases that were asked for, every case where there are none.
+    `patterns` name the cases that were asked for, every case where there are none. `settings` are the options of
+    `bench run` that a cell of it needs to be run alike.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Source:
     seeds: int = 0
     repeats: int = 1
     patterns: tuple[str, ...] = ()
+    settings: str = ""
 
     @cached_property
     def timed(self) -> bool:

@@ -159,6 +159,18 @@ def test_the_index_gives_a_command_that_can_be_repeated_elsewhere(
     assert "somewhere" not in text
 
 
+def test_the_page_knows_the_settings_that_a_cell_is_run_again_with(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"threads": 2, "tf32": True, "suites": ["my suite.py"], "stand_ins": ["glove100=glove50"]}
+    with Store(store) as opened:
+        opened.create_run("set", "documented", ENVIRONMENT, ["bench", "run"], OPTIONS | settings)
+        opened.add("set", record(0), ENVIRONMENT)
+    assert run(capsys, "report", "set", "--store", str(store), "--out", str(tmp_path), "--format=html")[0] == 0
+    options = "--profile=documented --threads=2 --tf32 '--suites=my suite.py' --stand-in=glove100=glove50"
+    assert f'"settings":"{options}"' in next(tmp_path.glob("*.html")).read_text()
+
+
 def test_exported_json_gives_the_records_back(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, shown, _ = run(capsys, "export", "older", "--store", str(store))
     document = json.loads(shown)

@@ -126,6 +126,7 @@ def make_results(suites: Sequence[Suite], *runs: Sequence[Record], seeds: int = 
             environment=ENVIRONMENT,
             records=tuple(records),
             seeds=seeds,
+            settings="--profile=documented --threads=2",
         )
         for number, records in enumerate(runs)
     )

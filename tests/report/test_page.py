@@ -414,7 +414,8 @@ def test_details_of_a_failure_show_its_traceback_as_text(reader: Reader) -> None
     reader.click("[data-view=cells] .tabulator-row .tabulator-cell")
     assert reader.run("return document.getElementById('traceback').textContent") == HOSTILE
     shown = reader.find("#details").text
-    assert "bench run 'demo/lstm@torch,generic,cpu,documented#0' --profile documented" in shown
+    again = "bench run 'demo/lstm@torch,generic,cpu,documented#0' --measure=all --profile=documented --threads=2"
+    assert again in shown
     assert "Example CPU" in shown
     reader.keys(Keys.ESCAPE)
     assert not reader.run("return document.getElementById('details').open")

@@ -547,7 +547,7 @@ function cellDetails(record) {
     ...section("Case", details().cases[name]),
     ...section("Environment", run.environment),
     ...section("Further", { ...Object.fromEntries(scalars), ...notes }),
-    ...section("Run it again", make("pre", {}, `bench run '${cell}' --profile ${record.profile}`)),
+    ...section("Run it again", make("pre", {}, `bench run '${cell}' --measure=${record.measure} ${run.settings}`)),
   ].filter(Boolean);
 }
 
