@@ -1,4 +1,4 @@
-"""Put the gate to the test on this machine: this code against itself, and against itself with a sleep in its step.
+"""Put the gate to the test on this machine: this code against itself, and against itself with a pause in its step.
 
 `python tests/benchmarks/ab_demo.py` measures both (about 17 minutes on two quiet cores), writes the comparisons into
 reports/gate/aa and reports/gate/ab, and, from the same samples, what pytest-benchmark and asv would have said into
@@ -35,8 +35,8 @@ from bench.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CELLS = ("text-networks/lstm-16@torch", "word-embeddings/embedding-conv1d@torch")
-SLEEP = 0.10
-"""Of a training step. A sleep lasts longer than asked for, by 0.1 ms and more: the report says what came of it."""
+PAUSE = 0.10
+"""Of a training step, spent in a loop: a sleep lasts longer than asked for, by 0.1 ms and more."""
 PATCH = f"""
 
 # --- a slow step, for a demonstration only ---
@@ -48,7 +48,9 @@ _step_as_it_was = TorchNetwork._step
 def _slow_step(self, *arguments):
     start = time.perf_counter()
     result = _step_as_it_was(self, *arguments)
-    time.sleep({SLEEP} * (time.perf_counter() - start))
+    end = start + {1 + PAUSE} * (time.perf_counter() - start)
+    while time.perf_counter() < end:
+        pass
     return result
 
 
@@ -86,7 +88,7 @@ def alarms(rule: Rule, base: Sequence[Samples], candidate: Sequence[Samples], pr
 
 
 def slow_copy(folder: Path) -> Path:
-    """Copy what is measured of this checkout into `folder`, a sleep in its torch step."""
+    """Copy what is measured of this checkout into `folder`, a pause in its torch step."""
     for name in ("bench", "suites"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     with (folder / "bench" / "backends" / "torch.py").open("a") as module:
@@ -163,19 +165,20 @@ def report(out: Path, store: Path, threads: int) -> str:
         f"{name} {version}" for name, version in machine["packages"].items() if name in ("torch", "numpy")
     )
     verdicts = {name: verdicts_on_steps(out / name) for name in ("aa", "ab")}
-    slower = " and ".join(f"{math.expm1(one['effect']):.0%} ({one['cell']})" for one in verdicts["ab"])
+    slower = "\n".join(f"- `{one['cell']}`: {math.expm1(one['effect']):+.1%}" for one in verdicts["ab"])
     return f"""# The gate on real samples
 
-This code against itself (A against A) and against a copy that sleeps in every training step (A against B), measured in
-turn by `python tests/benchmarks/ab_demo.py`: {machine["cpu"]}, {machine["cores"]} cores, {threads} threads, {versions}.
+This code against itself (A against A) and against a copy that pauses in every training step for a tenth of the time
+that the step took (A against B), measured in turn by `python tests/benchmarks/ab_demo.py`.
+{machine["cpu"]}, {machine["cores"]} cores, {threads} threads, {versions}.
 The whole comparisons: [A against A](aa/compare.md), [A against B](ab/compare.md).
 
-The copy asks for a sleep of {SLEEP:.0%} of each step. A sleep lasts longer than asked for, which weighs
-on steps of a millisecond or two: they became slower by {slower}. Real slowdowns
-of that size are above the 10 % at which the other rules draw their line, so those find them as well; what they make of
-smaller ones, and of a noisier machine, is [simulated](README.md).
+The copy's steps are slower by:
 
-Beside our verdicts on the training step stands what the rules of two common tools say of the very same samples.
+{slower}
+
+Beside our verdicts on the training step stands what the rules of two common tools say of the very same samples. They
+draw their line at 10 %; what they make of other slowdowns, and of a noisier machine, is [simulated](README.md).
 
 {table(store, {name: [one["verdict"] for one in found] for name, found in verdicts.items()})}
 A run of pytest-benchmark is one process of one side against one of the other, of asv two against two.

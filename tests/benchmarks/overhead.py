@@ -4,8 +4,11 @@
     python tests/benchmarks/overhead.py cell --backend keras-tensorflow --case text-networks/lstm-16 --rounds 3
 
 `epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows, under a stop-watch
-of its own, and prints the ratio of every pair and the median; then whether the step that the harness's clock finds
-(`bench.measure.steps`) makes up such an epoch. Numerics are native unless told otherwise: what the plain loop trains.
+of its own, and with those of a second copy of the plain loop: how far two copies of the same code differ is how well
+anything is known here. A process keeps the speed that its memory happens to give it, so the ratios are medians of a
+process's rounds, and the intervals (Hodges-Lehmann, 95 %) are over processes. It also says whether the step that the
+harness's clock finds (`bench.measure.steps`) makes up such an epoch. Numerics are native unless told otherwise: what the
+plain loop trains.
 `cell` alternates whole processes: `bench run CELL` against a stand-alone script that loads the same arrays from IMDB
 itself, trains and evaluates. Without `--backend` both backends take their turn, each in processes of its own. All need
 the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit` with Keras's own
@@ -15,6 +18,7 @@ optimizer, or a torch module with torch's own recurrent layer and torch's own op
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -37,6 +41,7 @@ from bench.measure.clock import Clock, no_garbage_collection  # noqa: E402
 from bench.model import Model, resolve  # noqa: E402
 from bench.runner.subject import loaded, start, subject  # noqa: E402
 from bench.spec import Case, Dense, Embedding, Flatten, SimpleRNN  # noqa: E402
+from bench.stats import hodges_lehmann  # noqa: E402
 from bench.training import mask_source, order, split  # noqa: E402
 
 Plain = tuple[Callable[[], object], Callable[[np.ndarray, np.ndarray], object]]
@@ -127,8 +132,11 @@ def plain_torch(model: Model, case: Case, x: np.ndarray, y: np.ndarray) -> Plain
     return epoch, evaluate
 
 
+SIDES = ("ours", "plain", "plain again")
+
+
 def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int) -> None:
-    """Print seconds of alternating epochs, ours and plain, and the median ratio; then what the steps make up."""
+    """Print as JSON the median ratios of one process: both other sides to the plain loop, the steps to an epoch."""
     info = backend(backend_name)
     os.environ.update(dict(info.environment))
     suite, case = load().case(name)
@@ -146,22 +154,17 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int) -> 
         network.train_epoch(x, y, order(name, 0, number, everything), mask_source(model, name, 0, number))
         network.synchronize()
 
-    plain, _ = (plain_torch if backend_name == "torch" else plain_keras)(model, case, x, y)
-    ours(0)
-    plain()
-    ratios, epochs = [], []
-    for number in range(1, rounds + 1):
-        # A B B A: neither side always follows the other.
-        sides = [lambda n=number: ours(n), plain]
-        seconds = [0.0, 0.0]
-        for side in (0, 1) if number % 2 else (1, 0):
+    make = plain_torch if backend_name == "torch" else plain_keras
+    plain, again = (make(model, case, x, y)[0] for _ in range(2))
+    epochs = np.zeros((rounds + 1, len(SIDES)))
+    for number in range(rounds + 1):
+        sides = [lambda n=number: ours(n), plain, again]
+        # Turned on by one each round: no side always follows the same other.
+        for side in np.roll(range(len(SIDES)), number):
             began = time.perf_counter()
             sides[side]()
-            seconds[side] = time.perf_counter() - began
-        ratios.append(seconds[0] / seconds[1])
-        epochs.append(seconds[0])
-        print(f"{cell}  ours {seconds[0]:.3f} s  plain {seconds[1]:.3f} s  {ratios[-1]:.3f}", flush=True)
-    print(f"{cell}: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
+            epochs[number, side] = time.perf_counter() - began
+    epochs = epochs[1:]  # the first traces, compiles and warms up
 
     def train(count: int) -> None:
         chosen = np.resize(order(name, 0, 0, everything), count * model.batch_size)
@@ -171,11 +174,34 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int) -> 
         windows = steps.windows(train, Clock(network.synchronize))
     step = statistics.median(steps.step_seconds(windows))
     call = statistics.median(seconds - count * step for count, seconds in windows)
-    made, epoch = call + len(x) / model.batch_size * step, statistics.median(epochs)
-    print(
-        f"{cell}: {1000 * step:.2f} ms a step, {len(x) / model.batch_size:.1f} steps, {1000 * call:.0f} ms a call: "
-        f"{made:.3f} s; median epoch {epoch:.3f} s; ratio {made / epoch:.3f}"
-    )
+    made = call + len(x) / model.batch_size * step
+    found = dict(zip(SIDES, np.median(epochs, axis=0), strict=True))
+    ratios = {"ours": np.median(epochs[:, 0] / epochs[:, 1]), "plain again": np.median(epochs[:, 2] / epochs[:, 1])}
+    print(json.dumps({"seconds": found, "ratios": ratios | {"clock": made / found["ours"]}}))
+
+
+def compare_epochs(name: str, backend_name: str, numerics: str, rounds: int, processes: int) -> None:
+    """Print what `measure_epochs` finds in each of so many processes, then the ratios over all of them."""
+    logarithms: dict[str, list[float]] = {}
+    for number in range(processes):
+        words = [__file__, "epochs", "--backend", backend_name, "--numerics", numerics, "--case", name]
+        ended = subprocess.run([sys.executable, *words, f"--rounds={rounds}"], check=True, capture_output=True, text=True)
+        found = json.loads(ended.stdout.splitlines()[-1])
+        seconds = "  ".join(f"{side} {value:.3f} s" for side, value in found["seconds"].items())
+        ratios = "  ".join(f"{side} {value:.3f}" for side, value in found["ratios"].items())
+        print(f"process {number + 1} of {processes}: {seconds}; ratios: {ratios}", flush=True)
+        for side, value in found["ratios"].items():
+            logarithms.setdefault(side, []).append(np.log(value))
+    labels = {
+        "ours": "an epoch of ours to one of the plain loop",
+        "plain again": "a copy of the plain loop to the plain loop",
+        "clock": "steps of the harness's clock to an epoch of ours",
+    }
+    print(f"{name}@{backend_name}, {numerics} numerics, {processes} processes of {rounds} rounds:")
+    for side, values in logarithms.items():
+        shift = hodges_lehmann(np.array(values))
+        estimate, low, high = (np.exp(float(value)) for value in (shift.estimate, shift.low, shift.high))
+        print(f"  {labels[side]}: {estimate:.3f} ({low:.3f} to {high:.3f})")
 
 
 def standalone(name: str, backend_name: str, epochs: int) -> None:
@@ -237,17 +263,22 @@ def measure_cells(name: str, backend_name: str, rounds: int, epochs: int) -> Non
 def main() -> None:
     """Measure one backend and case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("epoch", "cell", "standalone"))
+    parser.add_argument("what", choices=("epoch", "epochs", "cell", "standalone"))
     parser.add_argument("--backend", help="default: torch and keras-tensorflow, one after the other")
     parser.add_argument("--numerics", default="native", help="of `epoch`")
     parser.add_argument("--case", default="text-networks/lstm-16")
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--processes", type=int, default=8, help="of `epoch`")
     parser.add_argument("--epochs", type=int, default=24, help="of a cell: enough for 30 s of training")
     arguments = parser.parse_args()
     if arguments.backend is None:
         for name in ("torch", "keras-tensorflow"):
             subprocess.run([sys.executable, *sys.argv, "--backend", name], check=True)
     elif arguments.what == "epoch":
+        compare_epochs(
+            arguments.case, arguments.backend, arguments.numerics, arguments.rounds, arguments.processes
+        )
+    elif arguments.what == "epochs":
         measure_epochs(arguments.case, arguments.backend, arguments.numerics, arguments.rounds)
     elif arguments.what == "cell":
         measure_cells(arguments.case, arguments.backend, arguments.rounds, arguments.epochs)
