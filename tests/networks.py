@@ -24,8 +24,8 @@ def case(*layers: Layer, optimizer: str = "adam", multi_hot: bool = False) -> Ca
     )
 
 
-def model_of(declared: Case, era: KerasEra = KERAS_2_0) -> Model:
-    return small(resolve(Suite("suite", "0", "title", era, (declared,)), declared, "documented"))
+def model_of(declared: Case, era: KerasEra = KERAS_2_0, numerics: str = "documented") -> Model:
+    return small(resolve(Suite("suite", "0", "title", era, (declared,)), declared, numerics))
 
 
 def rows(number: int = 120, seed: int = 0) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +128,14 @@ class Network(Protocol):
 
     def device_peak_bytes(self) -> int | None:
         """Return the most bytes of a GPU in use since the last call; None on a CPU, whose memory the process counts."""
+
+
+@runtime_checkable
+class TrainsSteps(Protocol):
+    """A network whose epochs cost something that is no part of any step: its steps are timed without that."""
+
+    def train_steps(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> object:
+        """Train as `Network.train_epoch` does, without what an epoch costs beside its steps."""
 
 
 class Build(Protocol):

@@ -22,7 +22,7 @@ from keras.src.backend.common import dtypes as promotion
 from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, backend, check_kernel
-from bench.backends.keras_engine import Engine, UseCudnn
+from bench.backends.keras_engine import Engine, Feed, UseCudnn, as_given
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.errors import Unavailable
 from bench.model import BuiltLayer, Model
@@ -360,18 +360,25 @@ class KerasNetwork:
 
     @_in_own_scope
     def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
-        """Train one epoch with one call of `fit`."""
-        own_order = "order" in self._model.differences
+        """Train one epoch with one call of `fit`: under native `order` the one that users write."""
+        return self._fit(x, y, order, masks, as_given if "order" in self._model.differences else ENGINE.feed)
+
+    @_in_own_scope
+    def train_steps(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
+        """Train as `train_epoch` does, without the wait that the engine's own input pipeline may end an epoch with."""
+        return self._fit(x, y, order, masks, ENGINE.feed)
+
+    def _fit(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None, feed: Feed) -> EpochResult:
+        shuffle, batch_size = "order" in self._model.differences, self._model.batch_size
         if masks or isinstance(x, MultiHot):
-            if own_order:
+            if shuffle:
                 # `fit` would shuffle the batches of a `PyDataset`, not its rows.
                 order = order[np.array(keras.random.shuffle(np.arange(len(order))))]
-            batches = _Batches(x, y, order, self._model.batch_size, masks)
-            history = self._trained.fit(batches, shuffle=False, verbose=0)
+            given: Any = _Batches(x, y, order, batch_size, masks)
+            labels, shuffle = None, False
         else:
-            history = self._trained.fit(
-                x[order], y[order, None], batch_size=self._model.batch_size, shuffle=own_order, verbose=0
-            )
+            given, labels = x[order], y[order, None]
+        history = self._trained.fit(**feed(given, labels, batch_size, shuffle), verbose=0)
         last = {name: float(values[-1]) for name, values in history.history.items()}
         bad = int(last["first_bad_step"])
         return EpochResult(last["loss"], last["accuracy"], bad or None)
@@ -396,11 +403,9 @@ class KerasNetwork:
         """Return the logits (rows,) of all rows; one batch goes without what `predict` sets up for many."""
         if len(x) <= EVALUATION_ROWS:
             found = self._keras.predict_on_batch(x[np.arange(len(x), dtype=np.intp)])
-        elif isinstance(x, MultiHot):
-            batches = _Batches(x, None, np.arange(len(x), dtype=np.intp), EVALUATION_ROWS, None)
-            found = self._keras.predict(batches, verbose=0)
         else:
-            found = self._keras.predict(np.asarray(x), batch_size=EVALUATION_ROWS, verbose=0)
+            batches = _Batches(x, None, np.arange(len(x), dtype=np.intp), EVALUATION_ROWS, None)
+            found = self._keras.predict(ENGINE.feed(batches, None, EVALUATION_ROWS, False)["x"], verbose=0)
         return np.asarray(found)[:, 0]
 
     def synchronize(self) -> None:

@@ -15,6 +15,13 @@ Differentiate = Callable[[Any, Sequence[Any]], tuple[Any, Any, list[Any]]]
 """Labels (rows, 1) and inputs (ids, dropout masks) to logits, mean loss and dense gradients, the engine's tensors."""
 
 UseCudnn = bool | Literal["auto"]
+Feed = Callable[[Any, Any, int, bool], dict[str, Any]]
+
+
+def as_given(x: Any, y: Any, batch_size: int, shuffle: bool, /) -> dict[str, Any]:
+    """Return the arguments that feed `fit` with arrays as its users do, or with a `PyDataset`, which holds labels."""
+    arrays = {} if y is None else {"y": y, "batch_size": batch_size}
+    return {"x": x, "shuffle": shuffle, **arrays}
 
 
 class Engine(Protocol):
@@ -34,6 +41,9 @@ class Engine(Protocol):
 
     def differentiator(self, model: Any, loss: Loss) -> Differentiate:
         """Return the function that differentiates the loss of a Keras model's logits."""
+
+    def feed(self, x: Any, y: Any, batch_size: int, shuffle: bool, /) -> dict[str, Any]:
+        """Return arguments that feed `fit` as `as_given` does, but for what it would wait for beside its steps."""
 
     def synchronize(self) -> None:
         """Wait for the device."""

@@ -11,7 +11,7 @@ import jax
 
 from bench.backends.base import Dtype, Trace, no_gpu, tf32
 from bench.backends.jax_trace import trace_steps
-from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
+from bench.backends.keras_engine import Differentiate, Loss, UseCudnn, as_given
 from bench.spec import Device
 
 
@@ -69,6 +69,9 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
         return logits, mean, gradients
 
     return differentiate
+
+
+feed = as_given
 
 
 def synchronize() -> None:

@@ -9,6 +9,8 @@ from typing import Any, cast
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from bench.backends.base import Dtype, Trace, no_gpu, tf32
 from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
@@ -79,6 +81,21 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
         return logits, mean, gradients
 
     return differentiate
+
+
+def feed(x: Any, y: Any, batch_size: int, shuffle: bool, /) -> dict[str, Any]:
+    """Return the dataset that `fit` makes by itself, without its tuning thread.
+
+    At the end of an epoch TensorFlow waits for the thread that tunes the input pipeline. That sleeps 10, 20, 40 ms and
+    so on, and often misses that it is to end: an epoch then lasts until its next awakening, up to twice as long
+    (docs/findings.md).
+    """
+    adapter = PyDatasetAdapter(x) if y is None else ArrayDataAdapter(x, y, batch_size=batch_size, shuffle=shuffle)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = adapter.get_tf_dataset().with_options(options)
+    # Without its length Keras takes the end of an epoch for a shortage of data.
+    return {"x": dataset.apply(tf.data.experimental.assert_cardinality(adapter.num_batches)), "shuffle": False}
 
 
 def synchronize() -> None:

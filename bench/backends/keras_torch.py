@@ -11,7 +11,7 @@ import torch
 
 from bench.backends import torch_device
 from bench.backends.base import Dtype, Trace
-from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
+from bench.backends.keras_engine import Differentiate, Loss, UseCudnn, as_given
 from bench.backends.torch_trace import trace_steps
 from bench.spec import Device
 
@@ -54,6 +54,9 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
         return logits, mean, list(torch.autograd.grad(mean, variables))
 
     return differentiate
+
+
+feed = as_given
 
 
 def synchronize() -> None:

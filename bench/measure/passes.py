@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.backends.base import MaskSource, Network
+from bench.backends.base import MaskSource, Network, TrainsSteps
 from bench.data.dataset import Dataset, Part, Rows
 from bench.measure import memory, steps
 from bench.measure.clock import Clock, no_garbage_collection
@@ -52,8 +52,10 @@ def timing_passes(
     left_over = rows[len(rows) - len(rows) % full :]
     clock = Clock(network.synchronize)
 
+    train_rows = network.train_steps if isinstance(network, TrainsSteps) else network.train_epoch
+
     def train(chosen: Rows) -> None:
-        network.train_epoch(part.x, part.y, chosen, masks)
+        train_rows(part.x, part.y, chosen, masks)
 
     def train_steps(number: int) -> None:
         train(np.resize(rows, number * full))

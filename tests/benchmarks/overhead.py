@@ -5,10 +5,10 @@
 
 `epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows, under a stop-watch
 of its own, and with those of a second copy of the plain loop: how far two copies of the same code differ is how well
-anything is known here. A process keeps the speed that its memory happens to give it, so the ratios are medians of a
-process's rounds, and the intervals (Hodges-Lehmann, 95 %) are over processes. It also says whether the step that the
-harness's clock finds (`bench.measure.steps`) makes up such an epoch. Numerics are native unless told otherwise: what the
-plain loop trains.
+anything is known here. Ratios are medians of a process's rounds, intervals (Hodges-Lehmann, 95 %) are over processes.
+It also says whether the step that the harness's clock finds (`bench.measure.steps`) makes up such an epoch. Numerics
+are native unless told otherwise: what the plain loop trains. Under others Keras's plain loop is fed, as ours is,
+without the thread that tunes the input pipeline and makes epochs wait for it (docs/findings.md).
 `cell` alternates whole processes: `bench run CELL` against a stand-alone script that loads the same arrays from IMDB
 itself, trains and evaluates. Without `--backend` both backends take their turn, each in processes of its own. All need
 the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit` with Keras's own
@@ -33,7 +33,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from bench.backends.base import backend, best_kernel  # noqa: E402
+from bench.backends.base import TrainsSteps, backend, best_kernel  # noqa: E402
 from bench.catalog import load  # noqa: E402
 from bench.cell import Cell  # noqa: E402
 from bench.measure import steps  # noqa: E402
@@ -71,8 +71,15 @@ def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray) -> Plain
                 layers.append(keras.layers.LSTM(layer.units, recurrent_activation=gates))
     plain = keras.Sequential([*layers, keras.layers.Activation("sigmoid")])
     plain.compile(case.training.optimizer, "binary_crossentropy", metrics=["accuracy"])
+    fed = {"x": x, "y": y, "batch_size": model.batch_size}
+    if "order" not in model.differences:
+        import tensorflow as tf
+
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        fed = {"x": tf.data.Dataset.from_tensor_slices((x, y)).batch(model.batch_size).with_options(options)}
     return (
-        lambda: plain.fit(x, y, batch_size=model.batch_size, verbose=0),
+        lambda: plain.fit(**fed, verbose=0, shuffle="y" in fed),
         lambda rows, labels: plain.evaluate(rows, labels, batch_size=1024, verbose=0),
     )
 
@@ -166,9 +173,11 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int) -> 
             epochs[number, side] = time.perf_counter() - began
     epochs = epochs[1:]  # the first traces, compiles and warms up
 
+    train_rows = network.train_steps if isinstance(network, TrainsSteps) else network.train_epoch
+
     def train(count: int) -> None:
         chosen = np.resize(order(name, 0, 0, everything), count * model.batch_size)
-        network.train_epoch(x, y, chosen, mask_source(model, name, 0, 0))
+        train_rows(x, y, chosen, mask_source(model, name, 0, 0))
 
     with no_garbage_collection():
         windows = steps.windows(train, Clock(network.synchronize))
@@ -185,8 +194,9 @@ def compare_epochs(name: str, backend_name: str, numerics: str, rounds: int, pro
     logarithms: dict[str, list[float]] = {}
     for number in range(processes):
         words = [__file__, "epochs", "--backend", backend_name, "--numerics", numerics, "--case", name]
-        ended = subprocess.run([sys.executable, *words, f"--rounds={rounds}"], check=True, capture_output=True, text=True)
-        found = json.loads(ended.stdout.splitlines()[-1])
+        command = [sys.executable, *words, f"--rounds={rounds}"]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found = json.loads(printed.splitlines()[-1])
         seconds = "  ".join(f"{side} {value:.3f} s" for side, value in found["seconds"].items())
         ratios = "  ".join(f"{side} {value:.3f}" for side, value in found["ratios"].items())
         print(f"process {number + 1} of {processes}: {seconds}; ratios: {ratios}", flush=True)
@@ -275,9 +285,7 @@ def main() -> None:
         for name in ("torch", "keras-tensorflow"):
             subprocess.run([sys.executable, *sys.argv, "--backend", name], check=True)
     elif arguments.what == "epoch":
-        compare_epochs(
-            arguments.case, arguments.backend, arguments.numerics, arguments.rounds, arguments.processes
-        )
+        compare_epochs(arguments.case, arguments.backend, arguments.numerics, arguments.rounds, arguments.processes)
     elif arguments.what == "epochs":
         measure_epochs(arguments.case, arguments.backend, arguments.numerics, arguments.rounds)
     elif arguments.what == "cell":
