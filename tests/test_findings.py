@@ -64,6 +64,13 @@ def test_a_seed_gives_every_epoch_the_same_order(printed: list[str]) -> None:
     assert expected[0] == expected[1] == expected[2]
 
 
+def test_the_wait_for_the_tuning_thread_is_reproduced_by_the_same_lines(printed: list[str]) -> None:
+    # Whether an epoch waits is a race, and times are not asserted: the lines must run, and print as much as is told.
+    told = re.findall(r"^\| (?:yes|no) \| (.*) \|", section(5), re.MULTILINE)
+    found = [numbers(line) for line in printed[3].strip().split("\n")]
+    assert [len(line) for line in found] == [len(numbers(line)) for line in told] == [8, 8]
+
+
 def test_backward_states_are_turned_round_twice() -> None:
     pytest.importorskip("jax")
     (script,) = (block for block in blocks() if JAX in block)
