@@ -37,7 +37,7 @@ from bench.spec import (
 Shape = tuple[int, ...]
 Initializer = Literal["uniform", "glorot_uniform", "orthogonal", "zeros", "lstm_bias", "vectors"]
 
-DIFFERENCES = ("init", "optimizer", "bias", "loss", "embedding-gradient", "order")
+DIFFERENCES = ("init", "optimizer", "bias", "loss", "embedding-gradient", "order", "denormals")
 """What `native` numerics leave to the framework, where it exists; `native:a,b` leave only those, all else matched."""
 
 

@@ -226,7 +226,7 @@ BACKENDS = {
             fused_cuda=("LSTM", "GRU"),
             environment=(("KERAS_BACKEND", "torch"),),
             without=("tensorflow", "jax"),
-            native=frozenset({"init", "loss", "order"}),
+            native=frozenset({"init", "loss", "order", "denormals"}),
         ),
         BackendInfo(
             "torch",
@@ -236,7 +236,7 @@ BACKENDS = {
             fused_cpu=RECURRENT,
             fused_cuda=RECURRENT,
             fused_masked=True,
-            native=frozenset({"init", "optimizer", "bias", "loss", "order"}),
+            native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
         ),
         BackendInfo(
             "torch-compile",
@@ -248,7 +248,7 @@ BACKENDS = {
             fused_masked=True,
             # A pool of compiling processes costs more than it saves here, and every one of them imports torch.
             environment=(("TORCHINDUCTOR_COMPILE_THREADS", "1"),),
-            native=frozenset({"init", "optimizer", "bias", "loss", "order"}),
+            native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
         ),
     )
 }

@@ -446,5 +446,5 @@ def _optimizer(model: Model) -> Any:
 def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> KerasNetwork:
     """Return a compiled Keras model; raise `Unavailable` when the device or kernel cannot be had."""
     check_kernel(backend(f"keras-{keras.backend.backend()}"), model, kernel, device)
-    ENGINE.prepare(device)
+    ENGINE.prepare(device, model.differences)
     return KerasNetwork(model, kernel, device, dtype)

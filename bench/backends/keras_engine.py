@@ -27,8 +27,8 @@ def as_given(x: Any, y: Any, batch_size: int, shuffle: bool, /) -> dict[str, Any
 class Engine(Protocol):
     """A module of `bench.backends` named `keras_` and the engine; it imports the framework behind it."""
 
-    def prepare(self, device: Device) -> None:
-        """Set the framework up; raise `Unavailable` when the device cannot be had."""
+    def prepare(self, device: Device, differences: frozenset[str]) -> None:
+        """Set up for a model with these native differences; raise `Unavailable` when the device cannot be had."""
 
     def scope(self, device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
         """Return the context that a network's work is done in: its device, and 64-bit numbers where it has them."""

@@ -15,7 +15,7 @@ from bench.backends.keras_engine import Differentiate, Loss, UseCudnn, as_given
 from bench.spec import Device
 
 
-def prepare(device: Device) -> None:
+def prepare(device: Device, differences: frozenset[str]) -> None:
     """Keep TF32 off unless it was asked for; raise `Unavailable` when there is no GPU to use."""
     if device == "cuda":
         try:

@@ -34,7 +34,7 @@ class DenseGradients:
         super().apply(dense, trainable_variables)  # type: ignore[misc]
 
 
-def prepare(device: Device) -> None:
+def prepare(device: Device, differences: frozenset[str]) -> None:
     """Keep TF32 off unless it was asked for; raise `Unavailable` when there is no GPU to use."""
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cuda" and not gpus:

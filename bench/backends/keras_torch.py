@@ -16,9 +16,9 @@ from bench.backends.torch_trace import trace_steps
 from bench.spec import Device
 
 
-def prepare(device: Device) -> None:
-    """Keep TF32 off unless it was asked for; raise `Unavailable` when there is no GPU to use."""
-    torch_device.prepare(device)
+def prepare(device: Device, differences: frozenset[str]) -> None:
+    """Keep TF32 off unless it was asked for, and flush denormals; raise `Unavailable` when there is no GPU to use."""
+    torch_device.prepare(device, differences)
 
 
 def scope(device: Device, dtype: Dtype) -> AbstractContextManager[Any]:

@@ -8,8 +8,13 @@ from bench.backends.base import no_gpu, tf32
 from bench.spec import Device
 
 
-def prepare(device: Device) -> None:
-    """Keep TF32 off unless it was asked for; raise `Unavailable` when there is no GPU to use."""
+def prepare(device: Device, differences: frozenset[str]) -> None:
+    """Keep TF32 off unless it was asked for, and flush denormals; raise `Unavailable` when there is no GPU to use.
+
+    TensorFlow and XLA take numbers below 1e-38 for zero. torch computes with them, on a CPU many times slower:
+    gradients that vanish over hundreds of steps are such numbers (docs/findings.md). Native `denormals` leaves them.
+    """
+    torch.set_flush_denormal("denormals" not in differences)
     if device == "cuda":
         try:
             torch.cuda.init()

@@ -531,6 +531,7 @@ IN_WORDS = {
     "native:optimizer": "optimizer",
     "native:bias": "second bias",
     "native:embedding-gradient": "embedding gradient",
+    "native:denormals": "denormal numbers",
 }
 """How sentences call what `bench.model.DIFFERENCES` are."""
 

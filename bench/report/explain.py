@@ -24,6 +24,7 @@ MEANINGS = {
     "native:bias": "torch's second bias is trained, too",
     "native:loss": "binary cross-entropy on probabilities: Keras's, torch's `BCELoss` behind a sigmoid",
     "native:embedding-gradient": "TensorFlow's sparse gradient, whose rows of one word are squared one by one",
+    "native:denormals": "numbers below 1e-38 are computed with, slowly on a CPU, not taken for zero",
     "native:order": "the framework shuffles: Keras's `fit` after `keras.utils.set_random_seed`, torch's `DataLoader`",
 }
 

@@ -78,9 +78,13 @@ FROZEN = (Embedding(WORDS, 4, trainable=False), GRU(3))
 @pytest.mark.parametrize(
     ("backend", "layers", "existing"),
     [
-        ("torch", RNN, {"init", "optimizer", "bias", "loss", "order"}),
-        ("torch", POOL, {"init", "optimizer", "loss", "order"}),
-        ("torch", FROZEN, {"init", "optimizer", "loss", "order"}),  # both biases of a GRU are trained everywhere
+        ("torch", RNN, {"init", "optimizer", "bias", "loss", "order", "denormals"}),
+        ("torch", POOL, {"init", "optimizer", "loss", "order", "denormals"}),
+        (
+            "torch",
+            FROZEN,
+            {"init", "optimizer", "loss", "order", "denormals"},
+        ),  # both biases of a GRU are trained everywhere
         ("keras-tensorflow", RNN, {"init", "loss", "embedding-gradient", "order"}),
         ("keras-tensorflow", FROZEN, {"init", "loss", "order"}),
     ],

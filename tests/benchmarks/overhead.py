@@ -7,8 +7,8 @@
 of its own, and with those of a second copy of the plain loop: how far two copies of the same code differ is how well
 anything is known here. Ratios are medians of a process's rounds, intervals (Hodges-Lehmann, 95 %) are over processes.
 It also says whether the step that the harness's clock finds (`bench.measure.steps`) makes up such an epoch. Numerics
-are native unless told otherwise: what the plain loop trains. Under others Keras's plain loop is fed, as ours is,
-without the thread that tunes the input pipeline and makes epochs wait for it (docs/findings.md).
+are native unless told otherwise: what the plain loop trains. Under others, and with `--no-waits`, Keras's plain loop is
+fed, as ours is, without the thread that tunes the input pipeline and makes epochs wait for it (docs/findings.md).
 `cell` alternates whole processes: `bench run CELL` against a stand-alone script that loads the same arrays from IMDB
 itself, trains and evaluates. Without `--backend` both backends take their turn, each in processes of its own. All need
 the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit` with Keras's own
@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +49,8 @@ Plain = tuple[Callable[[], object], Callable[[np.ndarray, np.ndarray], object]]
 """One epoch of the plain loop, and its evaluation."""
 
 
-def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray) -> Plain:
-    """Return `fit` and `evaluate` of a Sequential model of Keras's own layers."""
+def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray, waits: bool = True) -> Plain:
+    """Return `fit` and `evaluate` of a Sequential model of Keras's own layers, with TensorFlow's wait or without."""
     import keras
 
     from bench.backends.keras import GATES
@@ -72,7 +73,7 @@ def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray) -> Plain
     plain = keras.Sequential([*layers, keras.layers.Activation("sigmoid")])
     plain.compile(case.training.optimizer, "binary_crossentropy", metrics=["accuracy"])
     fed = {"x": x, "y": y, "batch_size": model.batch_size}
-    if "order" not in model.differences:
+    if not waits:
         import tensorflow as tf
 
         options = tf.data.Options()
@@ -142,7 +143,7 @@ def plain_torch(model: Model, case: Case, x: np.ndarray, y: np.ndarray) -> Plain
 SIDES = ("ours", "plain", "plain again")
 
 
-def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int) -> None:
+def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, waits: bool) -> None:
     """Print as JSON the median ratios of one process: both other sides to the plain loop, the steps to an epoch."""
     info = backend(backend_name)
     os.environ.update(dict(info.environment))
@@ -158,10 +159,12 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int) -> 
     everything = np.arange(len(x), dtype=np.intp)
 
     def ours(number: int) -> None:
-        network.train_epoch(x, y, order(name, 0, number, everything), mask_source(model, name, 0, number))
+        train = network.train_epoch if waits or not isinstance(network, TrainsSteps) else network.train_steps
+        train(x, y, order(name, 0, number, everything), mask_source(model, name, 0, number))
         network.synchronize()
 
-    make = plain_torch if backend_name == "torch" else plain_keras
+    keras_too = partial(plain_keras, waits=waits and numerics == "native")
+    make = plain_torch if backend_name == "torch" else keras_too
     plain, again = (make(model, case, x, y)[0] for _ in range(2))
     epochs = np.zeros((rounds + 1, len(SIDES)))
     for number in range(rounds + 1):
@@ -189,12 +192,12 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int) -> 
     print(json.dumps({"seconds": found, "ratios": ratios | {"clock": made / found["ours"]}}))
 
 
-def compare_epochs(name: str, backend_name: str, numerics: str, rounds: int, processes: int) -> None:
+def compare_epochs(name: str, backend_name: str, numerics: str, rounds: int, processes: int, *, waits: bool) -> None:
     """Print what `measure_epochs` finds in each of so many processes, then the ratios over all of them."""
     logarithms: dict[str, list[float]] = {}
     for number in range(processes):
         words = [__file__, "epochs", "--backend", backend_name, "--numerics", numerics, "--case", name]
-        command = [sys.executable, *words, f"--rounds={rounds}"]
+        command = [sys.executable, *words, f"--rounds={rounds}", *([] if waits else ["--no-waits"])]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found = json.loads(printed.splitlines()[-1])
         seconds = "  ".join(f"{side} {value:.3f} s" for side, value in found["seconds"].items())
@@ -276,6 +279,7 @@ def main() -> None:
     parser.add_argument("what", choices=("epoch", "epochs", "cell", "standalone"))
     parser.add_argument("--backend", help="default: torch and keras-tensorflow, one after the other")
     parser.add_argument("--numerics", default="native", help="of `epoch`")
+    parser.add_argument("--no-waits", action="store_true", help="of `epoch`: see above")
     parser.add_argument("--case", default="text-networks/lstm-16")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--processes", type=int, default=8, help="of `epoch`")
@@ -285,9 +289,18 @@ def main() -> None:
         for name in ("torch", "keras-tensorflow"):
             subprocess.run([sys.executable, *sys.argv, "--backend", name], check=True)
     elif arguments.what == "epoch":
-        compare_epochs(arguments.case, arguments.backend, arguments.numerics, arguments.rounds, arguments.processes)
+        compare_epochs(
+            arguments.case,
+            arguments.backend,
+            arguments.numerics,
+            arguments.rounds,
+            arguments.processes,
+            waits=not arguments.no_waits,
+        )
     elif arguments.what == "epochs":
-        measure_epochs(arguments.case, arguments.backend, arguments.numerics, arguments.rounds)
+        measure_epochs(
+            arguments.case, arguments.backend, arguments.numerics, arguments.rounds, waits=not arguments.no_waits
+        )
     elif arguments.what == "cell":
         measure_cells(arguments.case, arguments.backend, arguments.rounds, arguments.epochs)
     else:

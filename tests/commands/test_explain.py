@@ -53,7 +53,7 @@ def test_every_numerics_runs_with_the_same_seeds_and_the_page_is_what_is_printed
         "- fake: not told from 0 in 2 pairs of seeds: `native`, `init`.\n"
         "- fake: no change at all, not in one digit, in 2 pairs of seeds: `documented`.\n"
     )
-    assert "`optimizer`, `bias`, `loss`, `embedding-gradient`, `order` cannot differ in this case" in page
+    assert "`optimizer`, `bias`, `loss`, `embedding-gradient`, `order`, `denormals` cannot differ in this case" in page
     assert f"`bench explain fake/fine --resume r --store {fake_bench.store}`" in page
     assert "8 cells run, 0 were done before; wrote out/explain-fake-fine.md" in ended.stderr
 
