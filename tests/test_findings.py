@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FINDINGS = ROOT / "docs" / "findings.md"
 MARK = "--- next block ---"
 JAX = 'os.environ["KERAS_BACKEND"] = "jax"'
+TORCH = "import time, torch"
 
 
 def blocks() -> list[str]:
@@ -24,7 +25,7 @@ def blocks() -> list[str]:
 def printed() -> list[str]:
     """Return what each block prints on TensorFlow, all of them run in one process."""
     pytest.importorskip("tensorflow")
-    script = f"\nprint({MARK!r})\n".join(block for block in blocks() if JAX not in block)
+    script = f"\nprint({MARK!r})\n".join(block for block in blocks() if JAX not in block and TORCH not in block)
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     ended = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=300
@@ -69,6 +70,14 @@ def test_the_wait_for_the_tuning_thread_is_reproduced_by_the_same_lines(printed:
     told = re.findall(r"^\| (?:yes|no) \| (.*) \|", section(5), re.MULTILINE)
     found = [numbers(line) for line in printed[3].strip().split("\n")]
     assert [len(line) for line in found] == [len(numbers(line)) for line in told] == [8, 8]
+
+
+def test_the_cost_of_denormal_numbers_is_reproduced_by_the_same_lines() -> None:
+    # Times are not asserted: the lines must run, and print as much as is told.
+    pytest.importorskip("torch")
+    (script,) = (block for block in blocks() if TORCH in block)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300)
+    assert [line.split()[0] for line in ended.stdout.splitlines()] == ["False", "True"]
 
 
 def test_backward_states_are_turned_round_twice() -> None:
