@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -105,6 +106,14 @@ class Bench:
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a pytest that a test starts not take itself for a worker of pytest-xdist, where none measures."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """Let no test after one that trained with torch find denormal numbers flushed, as twins have them."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from bench.backends.torch import build as build_torch  # noqa: E402
 
 def test_torch_conforms() -> None:
     lines = list(verify("torch"))
-    native = "dense, native: init, loss, optimizer, order follow the seed"
+    native = "dense, native: denormals, init, loss, optimizer, order follow the seed"
     assert [line for line in lines if not line.endswith(f"float64: {len(RULES)} rules hold")] == [native]
     assert len(lines) == len(STACKS) + 3 + 1  # three have two kernels
 

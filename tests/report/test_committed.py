@@ -128,7 +128,7 @@ def test_the_index_answers_what_people_ask(project: Path) -> None:
 def test_the_index_tells_folders_of_one_machine_apart_and_gives_commands_for_each(project: Path) -> None:
     short = project / "reports" / "short" / "results"
     short.mkdir(parents=True)
-    shutil.copy(ROOT / "reports" / "cpu-2core-backends" / "results" / "backends.json", short)
+    shutil.copy(ROOT / "reports" / "cpu-2core-backends" / "results" / "architectures.json", short)
     suites = load([]).suites
     machines = {name: results_of(project / "reports" / name, suites) for name in ("box", "short")}
     text = committed.index(machines)
