@@ -169,7 +169,7 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, 
     epochs = np.zeros((rounds + 1, len(SIDES)))
     for number in range(rounds + 1):
         sides = [lambda n=number: ours(n), plain, again]
-        # Turned on by one each round: no side always follows the same other.
+        # Turned on by one each round: no side is always the first.
         for side in np.roll(range(len(SIDES)), number):
             began = time.perf_counter()
             sides[side]()
