@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ from keras.src.backend.common import dtypes as promotion
 from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, backend, check_kernel
-from bench.backends.keras_engine import Engine, Feed, UseCudnn, as_given
+from bench.backends.keras_engine import Engine, UseCudnn
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.errors import Unavailable
 from bench.model import BuiltLayer, Model
@@ -236,6 +236,19 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
+class _Latest(Generic[Result]):
+    """What a function made of the latest arrays it was called with; it is called again for others."""
+
+    def __init__(self, make: Callable[..., Result]) -> None:
+        self._make = make
+        self._of: tuple[object, ...] = ()
+
+    def __call__(self, *arrays: object) -> Result:
+        if list(map(id, arrays)) != list(map(id, self._of)):
+            self._made, self._of = self._make(*arrays), arrays
+        return self._made
+
+
 @contextmanager
 def _scope(device: Device, dtype: Dtype) -> Iterator[None]:
     """Work on a device in a precision: Keras casts inputs and makes state by settings of the process.
@@ -276,6 +289,7 @@ class KerasNetwork:
     def __init__(self, model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> None:
         self._model, self.device, self.dtype = model, device, dtype
         self._use_cudnn: UseCudnn = kernel == "fused" or ENGINE.step_by_step(device)
+        self._shuffled = _Latest(lambda x, y, rows: ENGINE.shuffled(x[rows], y[rows, None], model.batch_size))
         self._build()
 
     @_in_own_scope
@@ -361,24 +375,27 @@ class KerasNetwork:
     @_in_own_scope
     def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one epoch with one call of `fit`: under native `order` the one that users write."""
-        return self._fit(x, y, order, masks, as_given if "order" in self._model.differences else ENGINE.feed)
+        return self._fit(x, y, order, masks, as_users="order" in self._model.differences)
 
     @_in_own_scope
     def train_steps(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train as `train_epoch` does, without the wait that the engine's own input pipeline may end an epoch with."""
-        return self._fit(x, y, order, masks, ENGINE.feed)
+        return self._fit(x, y, order, masks, as_users=False)
 
-    def _fit(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None, feed: Feed) -> EpochResult:
-        shuffle, batch_size = "order" in self._model.differences, self._model.batch_size
-        if masks or isinstance(x, MultiHot):
-            if shuffle:
-                # `fit` would shuffle the batches of a `PyDataset`, not its rows.
-                order = order[np.array(keras.random.shuffle(np.arange(len(order))))]
-            given: Any = _Batches(x, y, order, batch_size, masks)
-            labels, shuffle = None, False
+    def _fit(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None, *, as_users: bool) -> EpochResult:
+        batch_size = self._model.batch_size
+        drawn = bool(masks) or isinstance(x, MultiHot)
+        if "order" in self._model.differences and (drawn or not as_users):
+            # `fit` would shuffle the batches of a dataset, not its rows.
+            order = order[np.array(keras.random.shuffle(np.arange(len(order))))]
+        if drawn:
+            batches = _Batches(x, y, order, batch_size, masks)
+            fed = {"x": batches if as_users else ENGINE.batches(batches), "shuffle": False}
+        elif as_users:
+            fed = self._shuffled(x, y, order)
         else:
-            given, labels = x[order], y[order, None]
-        history = self._trained.fit(**feed(given, labels, batch_size, shuffle), verbose=0)
+            fed = ENGINE.in_order(x[order], y[order, None], batch_size)
+        history = self._trained.fit(**fed, verbose=0)
         last = {name: float(values[-1]) for name, values in history.history.items()}
         bad = int(last["first_bad_step"])
         return EpochResult(last["loss"], last["accuracy"], bad or None)
@@ -405,7 +422,7 @@ class KerasNetwork:
             found = self._keras.predict_on_batch(x[np.arange(len(x), dtype=np.intp)])
         else:
             batches = _Batches(x, None, np.arange(len(x), dtype=np.intp), EVALUATION_ROWS, None)
-            found = self._keras.predict(ENGINE.feed(batches, None, EVALUATION_ROWS, False)["x"], verbose=0)
+            found = self._keras.predict(ENGINE.batches(batches), verbose=0)
         return np.asarray(found)[:, 0]
 
     def synchronize(self) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
+from keras.utils import PyDataset
+
 from bench.backends.base import Dtype, Trace
 from bench.spec import Device
 
@@ -15,13 +17,21 @@ Differentiate = Callable[[Any, Sequence[Any]], tuple[Any, Any, list[Any]]]
 """Labels (rows, 1) and inputs (ids, dropout masks) to logits, mean loss and dense gradients, the engine's tensors."""
 
 UseCudnn = bool | Literal["auto"]
-Feed = Callable[[Any, Any, int, bool], dict[str, Any]]
 
 
-def as_given(x: Any, y: Any, batch_size: int, shuffle: bool, /) -> dict[str, Any]:
-    """Return the arguments that feed `fit` with arrays as its users do, or with a `PyDataset`, which holds labels."""
-    arrays = {} if y is None else {"y": y, "batch_size": batch_size}
-    return {"x": x, "shuffle": shuffle, **arrays}
+def given_shuffled(x: Any, y: Any, batch_size: int) -> dict[str, Any]:
+    """Return the arguments of `fit` for arrays that it is to shuffle."""
+    return {"x": x, "y": y, "batch_size": batch_size}
+
+
+def given_in_order(x: Any, y: Any, batch_size: int) -> dict[str, Any]:
+    """Return the arguments of `fit` for arrays that it is to take as they are."""
+    return {"x": x, "y": y, "batch_size": batch_size, "shuffle": False}
+
+
+def given_batches(batches: PyDataset) -> Any:
+    """Return the batches themselves."""
+    return batches
 
 
 class Engine(Protocol):
@@ -42,8 +52,20 @@ class Engine(Protocol):
     def differentiator(self, model: Any, loss: Loss) -> Differentiate:
         """Return the function that differentiates the loss of a Keras model's logits."""
 
-    def feed(self, x: Any, y: Any, batch_size: int, shuffle: bool, /) -> dict[str, Any]:
-        """Return arguments that feed `fit` as `as_given` does, but for what it would wait for beside its steps."""
+    def shuffled(self, x: Any, y: Any, batch_size: int) -> dict[str, Any]:
+        """Return arguments of `fit` for arrays that it is to shuffle (labels: (rows, 1)).
+
+        They serve any number of epochs, and hold what one call of `fit` keeps over its own.
+        """
+
+    def in_order(self, x: Any, y: Any, batch_size: int) -> dict[str, Any]:
+        """Return arguments of `fit` for arrays that it is to take as they are; it waits for nothing beside its steps.
+
+        Labels are (rows, 1).
+        """
+
+    def batches(self, batches: PyDataset) -> Any:
+        """Return what feeds `fit` and `predict` with these batches; they wait for nothing beside their steps."""
 
     def synchronize(self) -> None:
         """Wait for the device."""

@@ -11,7 +11,7 @@ import jax
 
 from bench.backends.base import Dtype, Trace, no_gpu, tf32
 from bench.backends.jax_trace import trace_steps
-from bench.backends.keras_engine import Differentiate, Loss, UseCudnn, as_given
+from bench.backends.keras_engine import Differentiate, Loss, UseCudnn, given_batches, given_in_order, given_shuffled
 from bench.spec import Device
 
 
@@ -71,7 +71,7 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
     return differentiate
 
 
-feed = as_given
+batches, in_order, shuffled = given_batches, given_in_order, given_shuffled
 
 
 def synchronize() -> None:

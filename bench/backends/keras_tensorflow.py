@@ -10,7 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+from keras.utils import PyDataset
 
 from bench.backends.base import Dtype, Trace, no_gpu, tf32
 from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
@@ -83,16 +85,35 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
     return differentiate
 
 
-def feed(x: Any, y: Any, batch_size: int, shuffle: bool, /) -> dict[str, Any]:
-    """Return the dataset that `fit` makes by itself, without its tuning thread.
+def shuffled(x: Any, y: Any, batch_size: int) -> dict[str, Any]:
+    """Return the dataset that a call of `fit` makes of arrays once for all its epochs."""
+    return _of(ArrayDataAdapter(x, y, batch_size=batch_size, shuffle=True), tf.data.Options())
 
-    At the end of an epoch TensorFlow waits for the thread that tunes the input pipeline. That sleeps 10, 20, 40 ms and
-    so on, and often misses that it is to end: an epoch then lasts until its next awakening, up to twice as long
-    (docs/findings.md).
+
+def in_order(x: Any, y: Any, batch_size: int) -> dict[str, Any]:
+    """Return a dataset of the arrays without a tuning thread, and without a function to trace: made in milliseconds."""
+    with tf.device("cpu:0"):
+        rows = tf.data.Dataset.from_tensor_slices((x, y)).with_options(_untuned())
+    return {"x": rows.batch(batch_size).prefetch(2), "shuffle": False}
+
+
+def batches(batches: PyDataset) -> Any:
+    """Return the dataset that `fit` makes of batches by itself, without its tuning thread."""
+    return _of(PyDatasetAdapter(batches), _untuned())["x"]
+
+
+def _untuned() -> tf.data.Options:
+    """Return options without the thread that tunes an input pipeline: epochs wait for it.
+
+    It sleeps 10, 20, 40 ms and so on, and often misses that it is to end: an epoch then lasts until its next awakening,
+    up to twice as long (docs/findings.md).
     """
-    adapter = PyDatasetAdapter(x) if y is None else ArrayDataAdapter(x, y, batch_size=batch_size, shuffle=shuffle)
     options = tf.data.Options()
     options.autotune.enabled = False
+    return options
+
+
+def _of(adapter: DataAdapter, options: tf.data.Options) -> dict[str, Any]:
     dataset = adapter.get_tf_dataset().with_options(options)
     # Without its length Keras takes the end of an epoch for a shortage of data.
     return {"x": dataset.apply(tf.data.experimental.assert_cardinality(adapter.num_batches)), "shuffle": False}

@@ -11,7 +11,7 @@ import torch
 
 from bench.backends import torch_device
 from bench.backends.base import Dtype, Trace
-from bench.backends.keras_engine import Differentiate, Loss, UseCudnn, as_given
+from bench.backends.keras_engine import Differentiate, Loss, UseCudnn, given_batches, given_in_order, given_shuffled
 from bench.backends.torch_trace import trace_steps
 from bench.spec import Device
 
@@ -56,7 +56,7 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
     return differentiate
 
 
-feed = as_given
+batches, in_order, shuffled = given_batches, given_in_order, given_shuffled
 
 
 def synchronize() -> None:

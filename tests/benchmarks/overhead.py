@@ -5,10 +5,12 @@
 
 `epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows, under a stop-watch
 of its own, and with those of a second copy of the plain loop: how far two copies of the same code differ is how well
-anything is known here. Ratios are medians of a process's rounds, intervals (Hodges-Lehmann, 95 %) are over processes.
-It also says whether the step that the harness's clock finds (`bench.measure.steps`) makes up such an epoch. Numerics
-are native unless told otherwise: what the plain loop trains. Under others, and with `--no-waits`, Keras's plain loop is
-fed, as ours is, without the thread that tunes the input pipeline and makes epochs wait for it (docs/findings.md).
+anything is known here. Keras's plain loop is `fit` of a model compiled like ours, as well as that of the `Sequential`
+model that users write: TensorFlow runs two graphs of the same layers up to 5 % apart (docs/performance.md). Ratios are
+medians of a process's rounds, intervals (Hodges-Lehmann, 95 %) are over processes. It also says whether the step that
+the harness's clock finds (`bench.measure.steps`) makes up such an epoch. Numerics are native unless told otherwise:
+what users train. Under others, and with `--no-waits`, Keras's plain loop is fed, as ours is, without the thread that
+tunes the input pipeline and makes epochs wait for it (docs/findings.md).
 `cell` alternates whole processes: `bench run CELL` against a stand-alone script that loads the same arrays from IMDB
 itself, trains and evaluates. Without `--backend` both backends take their turn, each in processes of its own. All need
 the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit` with Keras's own
@@ -49,6 +51,18 @@ Plain = tuple[Callable[[], object], Callable[[np.ndarray, np.ndarray], object]]
 """One epoch of the plain loop, and its evaluation."""
 
 
+def fit_of(compiled, x: np.ndarray, y: np.ndarray, batch_size: int, *, waits: bool) -> Callable[[], object]:
+    """Return an epoch of a Keras model: `fit` on arrays, or on a dataset that TensorFlow does not wait for."""
+    if waits:
+        return lambda: compiled.fit(x, y, batch_size, verbose=0)
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size).with_options(options)
+    return lambda: compiled.fit(dataset, verbose=0, shuffle=False)
+
+
 def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray, waits: bool = True) -> Plain:
     """Return `fit` and `evaluate` of a Sequential model of Keras's own layers, with TensorFlow's wait or without."""
     import keras
@@ -72,15 +86,8 @@ def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray, waits: b
                 layers.append(keras.layers.LSTM(layer.units, recurrent_activation=gates))
     plain = keras.Sequential([*layers, keras.layers.Activation("sigmoid")])
     plain.compile(case.training.optimizer, "binary_crossentropy", metrics=["accuracy"])
-    fed = {"x": x, "y": y, "batch_size": model.batch_size}
-    if not waits:
-        import tensorflow as tf
-
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        fed = {"x": tf.data.Dataset.from_tensor_slices((x, y)).batch(model.batch_size).with_options(options)}
     return (
-        lambda: plain.fit(**fed, verbose=0, shuffle="y" in fed),
+        fit_of(plain, x, y, model.batch_size, waits=waits),
         lambda rows, labels: plain.evaluate(rows, labels, batch_size=1024, verbose=0),
     )
 
@@ -140,11 +147,8 @@ def plain_torch(model: Model, case: Case, x: np.ndarray, y: np.ndarray) -> Plain
     return epoch, evaluate
 
 
-SIDES = ("ours", "plain", "plain again")
-
-
 def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, waits: bool) -> None:
-    """Print as JSON the median ratios of one process: both other sides to the plain loop, the steps to an epoch."""
+    """Print as JSON the median ratios of one process: other sides to the plain loop, the steps to an epoch."""
     info = backend(backend_name)
     os.environ.update(dict(info.environment))
     suite, case = load().case(name)
@@ -157,24 +161,31 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, 
     network = build(model, kernel, "cpu")
     start(network, prepared)
     everything = np.arange(len(x), dtype=np.intp)
+    shuffles = "order" in model.differences
 
     def ours(number: int) -> None:
         train = network.train_epoch if waits or not isinstance(network, TrainsSteps) else network.train_steps
-        train(x, y, order(name, 0, number, everything), mask_source(model, name, 0, number))
+        rows = everything if shuffles else order(name, 0, number, everything)
+        train(x, y, rows, mask_source(model, name, 0, number))
         network.synchronize()
 
-    keras_too = partial(plain_keras, waits=waits and numerics == "native")
-    make = plain_torch if backend_name == "torch" else keras_too
-    plain, again = (make(model, case, x, y)[0] for _ in range(2))
-    epochs = np.zeros((rounds + 1, len(SIDES)))
+    if backend_name == "torch":
+        plains = {side: plain_torch(model, case, x, y)[0] for side in ("plain", "plain again")}
+    else:
+        waits = waits and shuffles
+        copies = {side: build(model, kernel, "cpu")._trained for side in ("plain", "plain again")}
+        plains = {side: fit_of(copy, x, y[:, None], model.batch_size, waits=waits) for side, copy in copies.items()} | {
+            "sequential": plain_keras(model, case, x, y, waits)[0]
+        }
+    sides = ("ours", *plains)
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
     for number in range(rounds + 1):
-        sides = [lambda n=number: ours(n), plain, again]
-        # Turned on by one each round: no side is always the first.
-        for side in np.roll(range(len(SIDES)), number):
+        # Turned on by one, and round, from round to round: no side is always the first, or after the same other one.
+        for side in np.roll(sides, number // 2)[:: -1 if number % 2 else 1]:
             began = time.perf_counter()
-            sides[side]()
-            epochs[number, side] = time.perf_counter() - began
-    epochs = epochs[1:]  # the first traces, compiles and warms up
+            plains.get(side, partial(ours, number))()
+            seconds[side].append(time.perf_counter() - began)
+    epochs = {side: np.array(values[1:]) for side, values in seconds.items()}  # the first traces, compiles and warms up
 
     train_rows = network.train_steps if isinstance(network, TrainsSteps) else network.train_epoch
 
@@ -187,8 +198,8 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, 
     step = statistics.median(steps.step_seconds(windows))
     call = statistics.median(seconds - count * step for count, seconds in windows)
     made = call + len(x) / model.batch_size * step
-    found = dict(zip(SIDES, np.median(epochs, axis=0), strict=True))
-    ratios = {"ours": np.median(epochs[:, 0] / epochs[:, 1]), "plain again": np.median(epochs[:, 2] / epochs[:, 1])}
+    found = {side: np.median(values) for side, values in epochs.items()}
+    ratios = {side: np.median(values / epochs["plain"]) for side, values in epochs.items() if side != "plain"}
     print(json.dumps({"seconds": found, "ratios": ratios | {"clock": made / found["ours"]}}))
 
 
@@ -208,6 +219,7 @@ def compare_epochs(name: str, backend_name: str, numerics: str, rounds: int, pro
     labels = {
         "ours": "an epoch of ours to one of the plain loop",
         "plain again": "a copy of the plain loop to the plain loop",
+        "sequential": "the plain loop of a Sequential model to the plain loop",
         "clock": "steps of the harness's clock to an epoch of ours",
     }
     print(f"{name}@{backend_name}, {numerics} numerics, {processes} processes of {rounds} rounds:")
