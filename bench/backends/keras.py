@@ -105,10 +105,9 @@ class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc]
 class TwinModel(keras.Model):  # type: ignore[misc]
     """The layers of a `Model` in sequence; inputs are ids (or multi-hot rows), then in training the dropout masks."""
 
-    def __init__(self, model: Model, use_cudnn: UseCudnn) -> None:
+    def __init__(self, model: Model, stack: list[Any]) -> None:
         super().__init__()
-        self.spec = model
-        self.stack = [_layer(built, use_cudnn) for built in model.layers]
+        self.spec, self.stack = model, stack
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return logits (rows, 1)."""
@@ -130,16 +129,12 @@ class TwinModel(keras.Model):  # type: ignore[misc]
         return x
 
 
-class Probabilities(keras.Model):  # type: ignore[misc]
+class Probabilities(TwinModel):
     """A `TwinModel` as Keras's users train it: with the sigmoid of its last layer."""
-
-    def __init__(self, twin: TwinModel) -> None:
-        super().__init__()
-        self.twin = twin
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return probabilities (rows, 1)."""
-        return keras.activations.sigmoid(self.twin(inputs, training=training))
+        return keras.activations.sigmoid(super().call(inputs, training=training))
 
 
 def _hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
@@ -158,6 +153,10 @@ def _hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
         if rate:
             mask = next(taken)  # (rows, gates, features)
             setattr(layer.cell, attribute, ops.unstack(mask, axis=1) if per_gate else mask[:, 0])
+
+
+def _layers(model: Model, use_cudnn: UseCudnn) -> list[Any]:
+    return [_layer(built, use_cudnn) for built in model.layers]
 
 
 def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
@@ -296,8 +295,8 @@ class KerasNetwork:
     def _build(self) -> None:
         model = self._model
         on_logits = "loss" not in model.differences
-        self._keras = TwinModel(model, self._use_cudnn)
-        self._trained = self._keras if on_logits else Probabilities(self._keras)
+        self._keras = TwinModel(model, _layers(model, self._use_cudnn))
+        self._trained = self._keras if on_logits else Probabilities(model, self._keras.stack)
         self._trained.compile(
             optimizer=_optimizer(model),
             loss=keras.losses.BinaryCrossentropy(from_logits=on_logits),
@@ -320,7 +319,7 @@ class KerasNetwork:
         keras.utils.set_random_seed(seed)
         if "init" not in self._model.differences:
             return
-        fresh = TwinModel(self._model, self._use_cudnn)
+        fresh = TwinModel(self._model, _layers(self._model, self._use_cudnn))
         fresh(_inputs(self._model))
         drawn = [np.array(weight) for layer in fresh.stack for weight in layer.weights if _is_weight(weight)]
         specs = self._model.weights
