@@ -6,7 +6,7 @@
 `epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows, under a stop-watch
 of its own, and with those of a second copy of the plain loop: how far two copies of the same code differ is how well
 anything is known here. Keras's plain loop is `fit` of a model compiled like ours, as well as that of the `Sequential`
-model that users write: TensorFlow runs two graphs of the same layers up to 5 % apart (docs/performance.md). Ratios are
+model that users write: TensorFlow runs two graphs of the same layers 4 % apart (docs/performance.md). Ratios are
 medians of a process's rounds, intervals (Hodges-Lehmann, 95 %) are over processes. It also says whether the step that
 the harness's clock finds (`bench.measure.steps`) makes up such an epoch. Numerics are native unless told otherwise:
 what users train. Under others, and with `--no-waits`, Keras's plain loop is fed, as ours is, without the thread that
