@@ -491,12 +491,12 @@ def _best_roofline(results: Results) -> pd.DataFrame:
 
 
 def _roofline(frame: pd.DataFrame, theme: Theme) -> Figure:
-    """Draw a panel for each device: the roof that peak and bandwidth make, and the training steps below it."""
-    groups = list(frame.groupby("device", sort=True))
+    """Draw a panel for each document and device: the roof of peak and bandwidth, and the training steps below it."""
+    groups = list(frame.groupby(["device", "suite"], sort=True))
     columns = sorted(frame["column"].unique())
-    figure = Figure(figsize=(WIDTH, 0.6 + 3.9 * len(groups)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.6 + 2.7 * len(groups)), layout="constrained")
     axes = figure.subplots(len(groups), 1, squeeze=False)
-    for axis, (device, own) in zip(axes.flat, groups, strict=True):
+    for axis, ((device, suite), own) in zip(axes.flat, groups, strict=True):
         peak, bandwidth = float(own["peak"].median()), float(own["bandwidth"].median())
         least, most = float(own["intensity"].min()) / 3, max(float(own["intensity"].max()), peak / bandwidth) * 3
         corners = [least, peak / bandwidth, most]
@@ -508,9 +508,10 @@ def _roofline(frame: pd.DataFrame, theme: Theme) -> Figure:
         axis.set_xlim(least, most)
         _logarithmic(axis.xaxis, least, most)
         _logarithmic(axis.yaxis, *axis.get_ylim())
-        axis.set_title(f"{device}: {peak / 1e9:,.0f} GFLOP/s, {bandwidth / 1e9:,.0f} GB/s, both measured")
-        axis.set_xlabel("FLOPs per byte of traffic, counted")
+        limits = f"{peak / 1e9:,.0f} GFLOP/s, {bandwidth / 1e9:,.0f} GB/s, both measured"
+        axis.set_title(f"{suite}, {device}: {limits}")
         axis.set_ylabel("GFLOP/s of a training step")
+    axes.flat[-1].set_xlabel("FLOPs per byte of traffic, counted")
     handles = [_handle(column, theme) for column in columns]
     handles.append(Line2D([], [], color=ink(theme), lw=1.2, label="what the machine allows"))
     _legend(figure, handles)
@@ -567,7 +568,7 @@ PLOTS = (
     Plot(
         "roofline",
         "Training steps and the machine's limits",
-        "FLOP/s of every case's training step over its FLOPs per byte, below the roof that the machine sets",
+        "FLOP/s of training steps over their FLOPs per byte, below the machine's roof, a panel for each document",
         _best_roofline,
         _roofline,
     ),

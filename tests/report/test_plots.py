@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -161,6 +162,20 @@ def test_the_roof_is_the_smaller_of_peak_and_bandwidth(full: Results) -> None:
     (axis,) = drawn("roofline", full).axes
     roof = next(line for line in axis.get_lines() if len(line.get_xdata()) == 3)
     assert list(roof.get_ydata()) == pytest.approx([10 * 4 / 3, 100, 100])
+
+
+def test_cases_of_one_name_have_a_roof_in_the_panel_of_their_own_document(record: Maker, results: Gather) -> None:
+    cost = Cost(flops=4e9, bytes=1e9, peak_flops=1e11, bandwidth=1e10)
+    cells = (name("lstm", "torch", 0, "fused"), name("lstm", "torch", 0, "fused").replace("demo", "other"))
+    records = [record(cell, epoch_seconds=[9, seconds], cost=cost) for seconds, cell in enumerate(cells, start=1)]
+    figure = drawn("roofline", results([SUITE, replace(SUITE, name="other")], records))
+    rates = [
+        [float(line.get_ydata()[0]) for line in axis.get_lines() if line.get_marker() == "s"] for axis in figure.axes
+    ]
+    assert len(rates) == 2
+    assert rates[0] == pytest.approx([2 * rates[1][0]])
+    assert [axis.get_title(loc="left").partition(",")[0] for axis in figure.axes] == ["demo", "other"]
+    assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [["lstm"], ["lstm"]]
 
 
 def test_an_interval_of_two_seeds_does_not_press_the_points_together(record: Maker, results: Gather) -> None:
