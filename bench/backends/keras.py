@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import keras
 import numpy as np
@@ -235,19 +235,6 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class _Latest(Generic[Result]):
-    """What a function made of the latest arrays it was called with; it is called again for others."""
-
-    def __init__(self, make: Callable[..., Result]) -> None:
-        self._make = make
-        self._of: tuple[object, ...] = ()
-
-    def __call__(self, *arrays: object) -> Result:
-        if list(map(id, arrays)) != list(map(id, self._of)):
-            self._made, self._of = self._make(*arrays), arrays
-        return self._made
-
-
 @contextmanager
 def _scope(device: Device, dtype: Dtype) -> Iterator[None]:
     """Work on a device in a precision: Keras casts inputs and makes state by settings of the process.
@@ -288,7 +275,7 @@ class KerasNetwork:
     def __init__(self, model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> None:
         self._model, self.device, self.dtype = model, device, dtype
         self._use_cudnn: UseCudnn = kernel == "fused" or ENGINE.step_by_step(device)
-        self._shuffled = _Latest(lambda x, y, rows: ENGINE.shuffled(x[rows], y[rows, None], model.batch_size))
+        self._fed_of: tuple[Any, ...] = ()
         self._build()
 
     @_in_own_scope
@@ -398,6 +385,14 @@ class KerasNetwork:
         last = {name: float(values[-1]) for name, values in history.history.items()}
         bad = int(last["first_bad_step"])
         return EpochResult(last["loss"], last["accuracy"], bad or None)
+
+    def _shuffled(self, x: Features, y: Floats, rows: Rows) -> dict[str, Any]:
+        """Return what feeds `fit` with rows that it is to shuffle, as made for the epoch before on the same arrays."""
+        arrays = x, y, rows
+        if list(map(id, arrays)) != list(map(id, self._fed_of)):
+            self._fed = ENGINE.shuffled(x[rows], y[rows, None], self._model.batch_size)
+            self._fed_of = arrays
+        return self._fed
 
     @_in_own_scope
     def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:

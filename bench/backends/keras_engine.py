@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, Protocol
-
-from keras.utils import PyDataset
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from bench.backends.base import Dtype, Trace
 from bench.spec import Device
+
+if TYPE_CHECKING:
+    from keras.utils import PyDataset
 
 Loss = Callable[[Any, Any], Any]
 """Labels and logits (rows, 1) to the mean loss."""

@@ -87,7 +87,7 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
 
 def shuffled(x: Any, y: Any, batch_size: int) -> dict[str, Any]:
     """Return the dataset that a call of `fit` makes of arrays once for all its epochs."""
-    return _of(ArrayDataAdapter(x, y, batch_size=batch_size, shuffle=True), tf.data.Options())
+    return {"x": _counted(ArrayDataAdapter(x, y, batch_size=batch_size, shuffle=True)), "shuffle": False}
 
 
 def in_order(x: Any, y: Any, batch_size: int) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def in_order(x: Any, y: Any, batch_size: int) -> dict[str, Any]:
 
 def batches(batches: PyDataset) -> Any:
     """Return the dataset that `fit` makes of batches by itself, without its tuning thread."""
-    return _of(PyDatasetAdapter(batches), _untuned())["x"]
+    return _counted(PyDatasetAdapter(batches)).with_options(_untuned())
 
 
 def _untuned() -> tf.data.Options:
@@ -113,10 +113,9 @@ def _untuned() -> tf.data.Options:
     return options
 
 
-def _of(adapter: DataAdapter, options: tf.data.Options) -> dict[str, Any]:
-    dataset = adapter.get_tf_dataset().with_options(options)
-    # Without its length Keras takes the end of an epoch for a shortage of data.
-    return {"x": dataset.apply(tf.data.experimental.assert_cardinality(adapter.num_batches)), "shuffle": False}
+def _counted(adapter: DataAdapter) -> tf.data.Dataset:
+    """Return Keras's own dataset with its length: without it Keras takes the end of an epoch for a shortage of data."""
+    return adapter.get_tf_dataset().apply(tf.data.experimental.assert_cardinality(adapter.num_batches))
 
 
 def synchronize() -> None:

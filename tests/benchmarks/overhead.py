@@ -63,6 +63,17 @@ def fit_of(compiled, x: np.ndarray, y: np.ndarray, batch_size: int, *, waits: bo
     return lambda: compiled.fit(dataset, verbose=0, shuffle=False)
 
 
+def wait_for_nothing() -> None:
+    """Take the thread that tunes the input pipeline, and nothing else, from the native epochs of this process."""
+    from bench.backends import keras_tensorflow
+
+    def untuned(x: np.ndarray, y: np.ndarray, batch_size: int) -> dict[str, object]:
+        fed = tuned(x, y, batch_size)
+        return fed | {"x": fed["x"].with_options(keras_tensorflow._untuned())}
+
+    tuned, keras_tensorflow.shuffled = keras_tensorflow.shuffled, untuned
+
+
 def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray, waits: bool = True) -> Plain:
     """Return `fit` and `evaluate` of a Sequential model of Keras's own layers, with TensorFlow's wait or without."""
     import keras
@@ -164,14 +175,15 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, 
     shuffles = "order" in model.differences
 
     def ours(number: int) -> None:
-        train = network.train_epoch if waits or not isinstance(network, TrainsSteps) else network.train_steps
         rows = everything if shuffles else order(name, 0, number, everything)
-        train(x, y, rows, mask_source(model, name, 0, number))
+        network.train_epoch(x, y, rows, mask_source(model, name, 0, number))
         network.synchronize()
 
     if backend_name == "torch":
         plains = {side: plain_torch(model, case, x, y)[0] for side in ("plain", "plain again")}
     else:
+        if not waits:
+            wait_for_nothing()
         waits = waits and shuffles
         copies = {side: build(model, kernel, "cpu")._trained for side in ("plain", "plain again")}
         plains = {side: fit_of(copy, x, y[:, None], model.batch_size, waits=waits) for side, copy in copies.items()} | {
