@@ -13,8 +13,14 @@ _PROCESS = Path("/proc/self")
 
 
 def process_peak() -> float:
-    """Return the most bytes that this process has ever had resident."""
-    # Linux gives ru_maxrss in KiB, macOS in bytes (getrusage(2)).
+    """Return the most bytes that this process has had resident, since `host_peak` began where that came later.
+
+    Linux: VmHWM (proc(5)), as ru_maxrss keeps over exec the peak of the process that started this one.
+    """
+    with suppress(OSError):
+        if found := re.search(r"VmHWM:\s*(\d+) kB", (_PROCESS / "status").read_text()):
+            return float(found[1]) * 1024
+    # macOS gives ru_maxrss in bytes, others in KiB (getrusage(2)).
     unit = 1 if sys.platform == "darwin" else 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
@@ -22,16 +28,10 @@ def process_peak() -> float:
 def host_peak(action: Callable[[], object]) -> float:
     """Return the most bytes that this process has resident while `action` runs, all that it held before included.
 
-    Linux: VmHWM, which writing 5 to clear_refs sets back (proc(5)). Elsewhere, or where that is forbidden, it is the
-    peak since the process began.
+    Linux: writing 5 to clear_refs sets the peak back (proc(5)). Elsewhere, or where that is forbidden, it is the peak
+    since the process began.
     """
-    reset = False
     with suppress(OSError):
         (_PROCESS / "clear_refs").write_text("5")
-        reset = True
     action()
-    if reset:
-        found = re.search(r"VmHWM:\s*(\d+) kB", (_PROCESS / "status").read_text())
-        if found:
-            return float(found[1]) * 1024
     return process_peak()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def test_what_went_before_does_not_count() -> None:
     large = memory.host_peak(lambda: allocate(300))
     small = memory.host_peak(lambda: allocate(50))
     assert large - small > 200 * MIB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no peak that ends with exec")
+def test_the_peak_of_the_process_that_started_this_one_does_not_count() -> None:
+    large = np.ones(400 * MIB, np.uint8)
+    script = "from bench.measure.memory import process_peak; print(process_peak())"
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert 5 * MIB < float(child.stdout) < large.nbytes
 
 
 def test_where_the_peak_cannot_be_set_back_it_is_that_of_the_process(
