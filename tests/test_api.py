@@ -60,6 +60,37 @@ def test_a_notebook_runs_cells_and_reads_them_again(fake_bench: Bench) -> None:
     assert len(repeated.stdout.splitlines()) == 3, "the stored command runs the same two cells"
 
 
+IN_A_THREAD = """
+import signal, sys, threading
+sys.path.insert(0, {here!r})
+import fake_bench
+fake_bench.install()
+import bench
+
+def work():
+    print(*bench.run("fake/fine@fake", profile="documented", suites=["suite.py"], store="kept.sqlite")["status"])
+
+before = signal.getsignal(signal.SIGINT)
+thread = threading.Thread(target=work)
+thread.start()
+while thread.is_alive():
+    assert signal.getsignal(signal.SIGINT) is before
+    thread.join(0.01)
+"""
+
+
+def test_cells_run_in_a_thread_that_may_set_no_signal_handlers(fake_bench: Bench) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_THREAD.format(here=str(HERE))],
+        env=fake_bench.environment,
+        cwd=fake_bench.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+
+
 def test_what_is_wrong_is_raised(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown backend 'troch'; nearest: torch"):
         bench.run(backends=["troch"], store=tmp_path / "s.sqlite")

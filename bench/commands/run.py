@@ -413,7 +413,10 @@ def free_name(names: Iterable[str]) -> str:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Give an event that the first Ctrl-C (or SIGTERM) sets, so that no write is cut short; a second stops at once."""
+    """Give an event that the first Ctrl-C (or SIGTERM) sets, so that no write is cut short; a second stops at once.
+
+    Only the main thread may set handlers of signals: in another one nothing sets the event.
+    """
     event = threading.Event()
 
     def note(number: int, _: FrameType | None) -> None:
@@ -421,7 +424,8 @@ def interruptible() -> Iterator[threading.Event]:
         signal.signal(number, before[number])
 
     before: dict[int, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    for number in (signal.SIGINT, signal.SIGTERM) if in_main_thread else ():
         before[number] = signal.signal(number, note)
     try:
         yield event
