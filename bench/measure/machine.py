@@ -135,11 +135,9 @@ def _first(*files: Path) -> str:
     return ""
 
 
-def available_memory() -> float:
-    """Return the bytes that new processes can have: what is free, or what a container's limit leaves (cgroup v2)."""
+def available_memory(group: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return the bytes that new processes can have: what is free, or what a container's limit leaves."""
     available = float(psutil.virtual_memory().available)
-    with suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        available = min(available, limit - int((group / "memory.current").read_text()))
-    return available
+    limit = container_limits(group)["memory_bytes"]
+    used = _first(group / "memory.current", group / "memory/memory.usage_in_bytes")
+    return min(available, limit - int(used)) if limit and used else available

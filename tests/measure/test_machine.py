@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -54,6 +55,27 @@ def test_git_gives_commit_and_dirty_flag_of_this_checkout_only(tmp_path: Path) -
 
 def test_available_memory_is_within_the_machines() -> None:
     assert 0 < available_memory() <= psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ({"memory.max": "1000000", "memory.current": "400000"}, 600_000),
+        ({"memory/memory.limit_in_bytes": "1000000", "memory/memory.usage_in_bytes": "400000"}, 600_000),
+        ({"memory.max": "max", "memory.current": "400000"}, None),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712", "memory/memory.usage_in_bytes": "400000"}, None),
+        ({}, None),
+    ],
+)
+def test_available_memory_is_what_the_control_group_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], left: int | None
+) -> None:
+    free = 123_456_789
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free, total=1 << 33))
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert available_memory(tmp_path) == (free if left is None else left)
 
 
 @pytest.mark.parametrize(
