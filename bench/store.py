@@ -306,12 +306,17 @@ class Store:
         """Return the records of a run that ended `ok`: what `--resume` need not run again."""
         return [record for record in self.records(run) if record.status == "ok"]
 
-    def seconds(self, cell: Cell, profile: Profile, measure: Measure) -> float | None:
-        """Return the mean seconds that such a cell took, over all seeds and runs; None when none has been measured."""
+    def seconds(self, cell: Cell, profile: Profile, measure: Measure, *, brief: bool = False) -> float | None:
+        """Return the mean seconds that such a cell took, over all seeds and runs; None when none has been measured.
+
+        `brief` as in a `Request`: processes that timed in full are one kind, brief ones another.
+        """
+        # A record does not say that it was brief, but only what times in full proves its kernel.
         row = self._db.execute(
             'SELECT avg(seconds) FROM cell WHERE suite = ? AND "case" = ? AND backend = ? AND kernel = ? '
-            "AND device = ? AND profile = ? AND measure = ? AND status = 'ok'",
-            (cell.suite, cell.case, cell.backend, cell.kernel, cell.device, profile, measure),
+            "AND device = ? AND numerics = ? AND profile = ? AND measure = ? AND status = 'ok' "
+            "AND (measure = 'accuracy' OR (json_extract(record, '$.kernel_proof') IS NULL) = ?)",
+            (cell.suite, cell.case, cell.backend, cell.kernel, cell.device, cell.numerics, profile, measure, brief),
         ).fetchone()
         seconds: float | None = row[0]
         return seconds

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from bench.cell import Cell, Status
 from bench.errors import UsageError
 from bench.quantities import QUANTITIES, value
-from bench.record import DataUsed, EpochScore, Failure, Metrics, Record, Score, Timing, Weights
+from bench.record import DataUsed, EpochScore, Failure, KernelProof, Metrics, Record, Score, Timing, Weights
 from bench.store import Store
 
 ENVIRONMENT = {"cpu": "Example CPU", "threads": 2}
@@ -27,6 +28,7 @@ TIMING = Timing(
     windows=[(1, 0.1), (2, 1 / 7)],
     latency=[0.01, 1 / 9],
 )
+PROOF = KernelProof(claimed="fused", how="made up", seen=[], met=True)
 
 
 def make_record(case: str = "lstm", seed: int = 0, status: Status = "ok", seconds: float = 12.5) -> Record:
@@ -49,6 +51,7 @@ def make_record(case: str = "lstm", seed: int = 0, status: Status = "ok", second
         reason=None if ok else "because",
         metrics=Metrics(epochs=epochs, last=last) if ok else None,
         timing=TIMING if ok else None,
+        kernel_proof=PROOF if ok else None,
         data=DataUsed(name="embedded", sha256="ab" * 32, rows={"train": 16}, stand_in="one for another"),
         failure=None if ok else Failure(error="ValueError", traceback="a\nb"),
         started="2026-01-01T00:00:00+00:00",
@@ -118,9 +121,28 @@ def test_seconds_are_the_mean_over_what_ended_ok(store: Store) -> None:
     assert store.seconds(cell, "documented", "all") is None
 
 
+def test_seconds_are_those_of_the_same_numerics_and_of_a_measurement_as_full(store: Store) -> None:
+    full = make_record(seconds=40.0)
+    for changes in (
+        {"numerics": "native", "seconds": 7.0},
+        {"seed": 1, "kernel_proof": None, "seconds": 4.0},
+        {"seed": 2, "kernel_proof": None, "measure": "accuracy", "seconds": 3.0},
+        {},
+    ):
+        store.add("r", full.model_copy(update=changes), ENVIRONMENT)
+    cell = full.cell
+    assert store.seconds(cell, "quick", "all") == 40.0
+    assert store.seconds(cell, "quick", "all", brief=True) == 4.0
+    assert store.seconds(cell, "quick", "accuracy") == 3.0
+    assert store.seconds(replace(cell, numerics="native"), "quick", "all") == 7.0
+    assert store.seconds(replace(cell, numerics="native"), "quick", "all", brief=True) is None
+    assert store.seconds(replace(cell, numerics="matched"), "quick", "all") is None
+
+
 def test_two_processes_write_one_store_and_nothing_is_lost(store: Store) -> None:
     script = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from bench.store import Store
 from tests.test_store import ENVIRONMENT, make_record

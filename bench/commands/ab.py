@@ -37,7 +37,7 @@ from bench.measure.machine import available_memory, cores, differences
 from bench.quantities import QUANTITIES, value
 from bench.record import Record
 from bench.report.history import shown
-from bench.runner.alternate import measure, schedule
+from bench.runner.alternate import is_brief, measure, schedule
 from bench.runner.introduction import Question
 from bench.runner.local import Limits, Settings, run
 from bench.runner.plan import PlannedCell
@@ -117,7 +117,7 @@ def command(context: click.Context, /, **_: Any) -> int:
         if store:
             cells = [replace(one, estimate=_seconds(store, one, params["profile"])) for one in cells]
         if params["dry_run"]:
-            return _dry_run(params, store, cells)
+            return _dry_run(params, store, sides, cells)
         store = store or opened.enter_context(Store(params["store_path"], create=True))
         runs = runs or _new_runs(store, context.obj, params, sides)
         session = _Session(params, store, runs, sides, cells)
@@ -260,9 +260,9 @@ def _margin(params: dict[str, Any]) -> float:
     return max(own, SHARED_MARGIN) if os.environ.get("CI") and params["device"] != "cuda" else own
 
 
-def _seconds(store: Store, planned: PlannedCell, profile: Profile) -> float:
-    """Return the seconds of one timed process: those it took before, else the side's own estimate."""
-    return store.seconds(planned.cell, profile, "timing") or planned.estimate
+def _seconds(store: Store | None, planned: PlannedCell, profile: Profile, *, brief: bool = False) -> float:
+    """Return the seconds of one timed process: those that such a one took before, else the estimate there is."""
+    return (store and store.seconds(planned.cell, profile, "timing", brief=brief)) or planned.estimate
 
 
 def _training_seconds(store: Store | None, planned: PlannedCell, profile: Profile) -> float:
@@ -270,13 +270,16 @@ def _training_seconds(store: Store | None, planned: PlannedCell, profile: Profil
     return (store and store.seconds(planned.cell, profile, "accuracy")) or planned.estimate / 2
 
 
-def _dry_run(params: dict[str, Any], store: Store | None, cells: Sequence[PlannedCell]) -> int:
+def _dry_run(
+    params: dict[str, Any], store: Store | None, sides: dict[SideName, Side], cells: Sequence[PlannedCell]
+) -> int:
     """Print what would be measured and how long that takes."""
     total = 0.0
+    brief = [is_brief(repeat, sides.values()) for repeat in range(1, params["repeats"] + 1)]
     for one in cells:
         seconds = 0.0
         if _times(params):
-            seconds += 2 * params["repeats"] * one.estimate
+            seconds += 2 * sum(_seconds(store, one, params["profile"], brief=each) for each in brief)
         if _trains(params):
             seconds += 2 * params["seeds"] * _training_seconds(store, one, params["profile"])
         click.echo(f"{one.cell.configuration}  about {duration(seconds)}")
@@ -386,10 +389,14 @@ class _Session:
             for pair in schedule(cells, range(1, repeats + 1), self.name)
             if (pair.planned.cell, pair.planned.repeat) not in done
         ]
-        progress = _Progress([pair.planned for pair in pairs for _ in SIDES], "processes")
+        progress = _Progress([self._estimated(pair.planned) for pair in pairs for _ in SIDES], "processes")
         for name, record in measure(pairs, self.sides, self._settings, self._limits, progress, self.interrupted):
             self._keep(name, record)
             progress.ended(f"{name}: {record.cell} repeat {record.repeat}  {_figure(record, 'step')}", record)
+
+    def _estimated(self, planned: PlannedCell) -> PlannedCell:
+        brief = is_brief(planned.repeat, self.sides.values())
+        return replace(planned, estimate=_seconds(self._store, planned, self._settings.profile, brief=brief))
 
     def _keep(self, name: SideName, record: Record) -> None:
         details = {**record.details, "side": name}

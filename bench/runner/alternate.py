@@ -43,6 +43,11 @@ def schedule(cells: Sequence[PlannedCell], repeats: Iterable[int], seed: str) ->
     return pairs
 
 
+def is_brief(repeat: int, sides: Iterable[Side]) -> bool:
+    """Return whether a pair is brief: the first of a cell is not, the others are where both sides can be."""
+    return repeat > 1 and brief(sides)
+
+
 def measure(
     pairs: Sequence[Pair],
     sides: Mapping[SideName, Side],
@@ -58,11 +63,10 @@ def measure(
     cell ends `interrupted` and nothing more starts.
     """
     broken = set()
-    can_be_brief = brief(sides.values())
     for pair in pairs:
         if pair.planned.cell in broken:
             continue
-        effort = replace(settings, brief=can_be_brief and pair.planned.repeat > 1)
+        effort = replace(settings, brief=is_brief(pair.planned.repeat, sides.values()))
         for name in pair.order:
             one = sides[name]
             for record in run([pair.planned], effort, limits, observer, interrupted, one.worker, one.protocol):

@@ -16,9 +16,12 @@ import pytest
 from bench.ab import known_noise
 from bench.cli import main
 from bench.commands.ab import command
+from bench.runner.progress import duration
+from bench.runner.worker import PROTOCOL
 from bench.store import Store
 from tests.conftest import ROOT
 from tests.runner.synthetic_side import CELLS, make
+from tests.test_store import make_record
 
 CELL, OTHER = CELLS
 
@@ -319,3 +322,15 @@ def test_a_dry_run_lists_the_telling_cells_and_measures_nothing(comparison: Comp
     assert 1 <= len(cells) <= 6
     assert total.startswith(f"{len(cells)} cells, about ")
     assert not comparison.store.exists()
+
+
+@pytest.mark.parametrize(("protocol", "seconds"), [(PROTOCOL, 2 * (300 + 4 * 30)), (2, 2 * 5 * 300)])
+def test_estimates_tell_full_from_brief_processes(comparison: Comparison, protocol: int, seconds: float) -> None:
+    comparison.sides(base={"protocol": protocol})
+    record = make_record(seconds=300.0).model_copy(update={"kernel": "generic", "measure": "timing"})
+    with Store(comparison.store, create=True) as store:
+        store.create_run("r", "quick", {}, [], {})
+        store.add("r", record, {})
+        store.add("r", record.model_copy(update={"repeat": 1, "seconds": 30.0, "kernel_proof": None}), {})
+    told = comparison(CELL, "--measure", "timing", "--repeats", "5", "--dry-run").out
+    assert told.splitlines()[0] == f"{CELL}  about {duration(seconds)}"
