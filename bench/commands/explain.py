@@ -90,10 +90,10 @@ def command(context: click.Context, /, case: str, out: Path, as_json: bool, **_:
     if left:
         click.echo(f"{left} cells have not been started; go on with: {explained.command}", err=True)
     click.echo(f"{len(ended.records)} cells run, {already} were done before; wrote {path}", err=True)
-    if ended.exit_code == 0 and not any(effect.numerics != explain.REFERENCE for effect in explained.effects):
+    if ended.exit_code(already) == 0 and not any(effect.numerics != explain.REFERENCE for effect in explained.effects):
         click.echo("bench: there is nothing to compare: no seed ended ok under two numerics", err=True)
         return NOTHING_TO_COMPARE
-    return ended.exit_code
+    return ended.exit_code(already)
 
 
 def _models(catalog: Catalog, case: str, params: dict[str, Any]) -> dict[str, Model]:

@@ -113,7 +113,7 @@ def command(context: click.Context, /, **_: Any) -> int:
             click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": content}))
         for line in ended.summary(already):
             click.echo(line, err=params["as_json"])
-        return ended.exit_code
+        return ended.exit_code(already)
 
 
 # --- before ------------------------------------------------------------------------------------------------------
@@ -262,23 +262,26 @@ def dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of the cells of a run: `records` of those that were begun, in `seconds`; `suites` are paths."""
+    """What became of the cells of a run: `records` of those that were begun, in `seconds`."""
 
     run: str
     store: Path
-    suites: Sequence[str]
+    matrix: Matrix
     cells: list[PlannedCell]
     records: list[Record]
     seconds: float
     interrupted: bool
 
-    @property
-    def exit_code(self) -> int:
-        """Return the command's exit code."""
+    def exit_code(self, already: int) -> int:
+        """Return the command's exit code; `already` cells were done before."""
         if self.interrupted:
             return 130
         by_name = {(planned.cell, planned.repeat): planned for planned in self.cells}
-        return 3 if any(_counts(record, by_name[record.cell, record.repeat]) for record in self.records) else 0
+        counts = any(_counts(record, by_name[record.cell, record.repeat]) for record in self.records)
+        named = self.matrix.patterns or self.matrix.backends or self.matrix.suites
+        states = [record.status for record in self.records]
+        nothing = not already and bool(states) and states == ["unavailable"] * len(self.cells)
+        return 3 if counts or (named and nothing) else 0
 
     def summary(self, already: int) -> Iterator[str]:
         """Yield lines on what did not end ok, how to go on, and where the results are."""
@@ -299,7 +302,7 @@ class Ended:
         if missing:
             yield f"{_cells(missing)} {'has' if missing == 1 else 'have'} not been started; go on with: {again}"
         yield f"Results: run {self.run} in {self.store}"
-        suites = "".join(f" --suites {shlex.quote(path)}" for path in self.suites)
+        suites = "".join(f" --suites {shlex.quote(path)}" for path in self.matrix.suites)
         yield f"Next: bench report {shlex.quote(self.run)}{store}{suites}"
         yield "      writes reports/local/README.md, answers first; --format md,plots,html adds pictures and a page"
 
@@ -353,9 +356,7 @@ def execute(
             store.add(stored.name, record, environment)
             records.append(record)
             display.ended(record)
-    return Ended(
-        stored.name, store.path, matrix.suites, cells, records, time.monotonic() - started, interrupted.is_set()
-    )
+    return Ended(stored.name, store.path, matrix, cells, records, time.monotonic() - started, interrupted.is_set())
 
 
 def _on_gpu(cells: list[PlannedCell], threads: int) -> list[PlannedCell]:

@@ -12,12 +12,12 @@ import pytest
 from bench.catalog import load
 from bench.cell import Cell
 from bench.cli import main
-from bench.commands.run import _on_gpu, free_name
+from bench.commands.run import _on_gpu, execute, free_name
 from bench.measure import gpu
 from bench.measure.gpu import Gpu, Holder, Look
 from bench.record import SCHEMA_VERSION
 from bench.runner.examine import Examined
-from bench.runner.plan import Obstacle, PlannedCell
+from bench.runner.plan import Matrix, Obstacle, PlannedCell
 from bench.store import Store
 from tests.conftest import Bench
 
@@ -115,14 +115,44 @@ def test_json_is_all_that_stdout_holds(fake_bench: Bench) -> None:
 
 
 def test_unavailable_counts_only_when_it_was_asked_for(fake_bench: Bench) -> None:
-    assert fake_bench("fake/gp*@fake", "fake/no-f*@fake", "--name", "r").returncode == 0
-    assert fake_bench.statuses("r") == {"gpu": "unavailable", "no-file": "unavailable"}
+    patterns = ["fake/gp*@fake", "fake/no-f*@fake", "fake/fi*@fake"]
+    assert fake_bench(*patterns, "--name", "r").returncode == 0
+    assert fake_bench.statuses("r") == {"gpu": "unavailable", "no-file": "unavailable", "fine": "ok"}
+    assert fake_bench("--resume", "r").returncode == 0, "what ended ok before counts"
     assert "nowhere.csv" in str(fake_bench.records("r")["no-file"].reason)
     assert fake_bench("fake/gpu@fake").returncode == 3
     absent = fake_bench("fake/fi*", "--backend", "absent")
     assert absent.returncode == 3
     assert "no-such-distribution is not installed; pip install 'twinbench[absent]'" in absent.stdout
+    assert len(fake_bench.trainings()) == 1
+
+
+def test_a_run_that_was_asked_for_by_name_and_found_nothing_available_is_no_success(fake_bench: Bench) -> None:
+    assert fake_bench("fake/gp*@fa*", "fake/no-f*@fa*", "--name", "r").returncode == 3
+    assert set(fake_bench.statuses("r").values()) == {"unavailable"}
+    assert fake_bench("--resume", "r").returncode == 3
+    assert fake_bench("fake/gp*@fa*", "fake/slow-*@fake", "--budget", "0.001").returncode == 0, "some are left to run"
     assert fake_bench.trainings() == []
+
+
+@pytest.mark.parametrize(
+    ("matrix", "code"),
+    [
+        (Matrix(), 0),
+        (Matrix(patterns=("s",)), 3),
+        (Matrix(backends=("torch",)), 3),
+        (Matrix(suites=("s.py",)), 3),
+    ],
+)
+def test_patterns_backends_and_suites_ask_by_name(matrix: Matrix, code: int, tmp_path: Path) -> None:
+    cell = Cell("s", "c", "torch", "none", "cpu", "documented", 0)
+    cells = [PlannedCell(cell, 0, frozenset(), Obstacle("there is no data", "case"), 0.0)]
+    params = {"threads": 1, "name": "r", "memory": 1.0, "timeout": None, "budget": None}
+    with Store(tmp_path / "s.sqlite", create=True) as store:
+        ended = execute(["bench"], params, store, None, matrix, cells)
+    assert [record.status for record in ended.records] == ["unavailable"]
+    assert ended.exit_code(already=0) == code
+    assert ended.exit_code(already=1) == 0
 
 
 def test_a_device_that_was_asked_for_and_is_missing_is_no_success(fake_bench: Bench) -> None:
