@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import pandas as pd
 
 from bench import record as stored
+from bench.catalog import matches
 from bench.cell import Measure, Profile, Status
 from bench.errors import UsageError
 from bench.model import numerics_differences
@@ -60,7 +61,8 @@ class Source:
     """A run that a report draws on: `seeds` and `repeats` are what it planned for each cell (0: unknown).
 
     `patterns` name the cases that were asked for, every case where there are none. `settings` are the options of
-    `bench run` that a cell of it needs to be run alike.
+    `bench run` that a cell of it needs to be run alike. `plan` is what was to be measured of each cell where that is
+    not every seed as often as another; a cell may have been measured beyond it, which no other cell then lacks.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Source:
     repeats: int = 1
     patterns: tuple[str, ...] = ()
     settings: str = ""
+    plan: frozenset[Measurement] | None = None
 
     @cached_property
     def timed(self) -> bool:
@@ -160,17 +163,24 @@ class Results:
             seen.clear()
             for suite, name, measure, seed, repeat in set(map(_measurement, source.records)):
                 kinds = seen.setdefault((suite, name), {})
-                for kind in _KINDS[measure]:
+                for kind in _KINDS[measure] if source.plan is None else ():
                     if kind not in kinds:
                         kinds[kind] = {*range(source.seeds)}, {*range(source.repeats)}
                     seeds, repeats = kinds[kind]
                     seeds.add(seed)
                     repeats.add(repeat)
             for case, kinds in seen.items():
-                planned.setdefault(case, set()).update(
+                planned.setdefault(case, set()).update(source.plan or ())
+                planned[case].update(
                     (kind, *pair) for kind, (seeds, repeats) in kinds.items() for pair in product(seeds, repeats)
                 )
         return planned
+
+    def asked(self, suite: str, case: str, variant: Variant) -> bool:
+        """Return whether the patterns of any run name cells of the case under a variant, whatever its kernel."""
+        cells = [f"{suite}/{case}@{variant.backend},{kernel},{variant.device},{variant.numerics}" for kernel in KERNELS]
+        patterns = [[pattern.partition("#")[0] for pattern in source.patterns] for source in self.sources]
+        return any(matches(cell, named) for cell in cells for named in patterns)
 
     def twin_mark(self, variants: Iterable[Mapping[Any, Any]]) -> str | None:
         """Return whether rows of one case are proven to train the same model: None where nothing was compared.
@@ -571,6 +581,7 @@ def accuracy(results: Results) -> pd.DataFrame:
                     | {"device": variant.device, "numerics": variant.numerics, "status": _status(members)}
                     | _measured(figure, members, documented.unjudged)
                 )
+                rows[-1]["of"] = max(seeds, rows[-1]["n"])
             if not variants:
                 rows.append(shared | {"status": NOT_RUN})
     return frame(rows, _ACCURACY_COLUMNS)
@@ -848,7 +859,7 @@ def not_run(results: Results) -> pd.DataFrame:
     places = results.columns
     numerics = {variant.numerics for _, _, variant in places}
     main = {
-        name
+        name: variant
         for (_, _, variant), name in places.items()
         if _is_main_column(name, variant) and (variant.numerics == "documented" or "documented" not in numerics)
     }
@@ -856,7 +867,7 @@ def not_run(results: Results) -> pd.DataFrame:
         for case in suite.cases:
             variants = groups.get((name, case.name), {})
             planned = results.planned.get((name, case.name), set())
-            lacking = {column: planned for column in sorted(main)}
+            lacking = {column: planned for column in sorted(main) if results.asked(name, case.name, main[column])}
             for variant, records in variants.items():
                 column = places[name, case.name, variant]
                 if column not in main and variant.numerics != "documented":

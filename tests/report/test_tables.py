@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -306,6 +307,16 @@ def test_what_was_planned_and_has_no_record_is_listed(record: Maker, results: Ga
     assert found["demo", "b", "torch"] == (1, 3)
     assert found["demo", "b", "keras-tensorflow"] == (3, 3)
     assert {key[:2] for key in found} == {("demo", "b"), ("demo", "c"), ("other", "x")}
+
+
+def test_a_case_that_was_asked_for_under_one_backend_lacks_no_other(record: Maker, results: Gather) -> None:
+    records = [record(name("a", "keras-jax", seed=0), test=0.7), record(name("b", seed=0), test=0.7)]
+    found = results([suite(case("a"), case("b"))], records, seeds=2)
+    named = replace(found, sources=(replace(found.sources[0], patterns=("demo/*@torch", "*/a@keras-jax#0")),))
+    rows = tables.not_run(named).to_dict("records")
+    assert {(row["case"], row["column"]): row["missing"] for row in rows} == {
+        ("a", "keras-jax"): 1, ("a", "torch"): 2, ("b", "torch"): 1,
+    }  # fmt: skip
 
 
 def test_problems_name_every_cell_once_with_its_run_and_a_one_line_reason(record: Maker, results: Gather) -> None:
