@@ -23,6 +23,7 @@ import pandas as pd
 from bench import record as stored
 from bench.catalog import matches
 from bench.cell import Measure, Profile, Status
+from bench.describe import at_epoch, documented_validation, log_ends
 from bench.errors import UsageError
 from bench.model import numerics_differences
 from bench.profiles import apply
@@ -480,24 +481,15 @@ def figures(case: Case, documented: Documented) -> list[Figure]:
     end.
     """
     printed = documented.epochs
-    ends = not printed or case.training.early_stopping is not None or len(printed) >= case.training.epochs
-    validated = [number for number, line in enumerate(printed, 1) if line.val_accuracy is not None]
-    val_epoch = validated[-1] if validated else 0
-    if documented.validation is not None:
-        val, val_at = documented.validation, None
-    elif val_epoch:
-        line = printed[val_epoch - 1]
-        val, val_at = Score(line.val_loss, line.val_accuracy), None if ends else val_epoch
-    else:
-        val, val_at = Score(), None
+    val, val_at = documented_validation(documented, case.training)
     fit = Score(printed[-1].loss, printed[-1].accuracy) if printed else Score()
-    fit_at = None if ends else len(printed)
+    fit_at = None if not printed or log_ends(documented, case.training) else len(printed)
 
     test, train = documented.test or Score(), documented.train or Score()
     test_is_main = test.accuracy is not None or (val.accuracy is None and not _validates_only(case))
     return [
         Figure("test", test, lambda metrics: _of(metrics, "test"), main=test_is_main),
-        Figure(_at("val", val_at), val, lambda metrics: _validation(metrics, val_at), main=not test_is_main),
+        Figure(at_epoch("val", val_at), val, lambda metrics: _validation(metrics, val_at), main=not test_is_main),
         Figure("best val", Score(), lambda metrics: metrics.best.validation if metrics.best else None),
         Figure(
             "train",
@@ -505,17 +497,13 @@ def figures(case: Case, documented: Documented) -> list[Figure]:
             lambda metrics: _of(metrics, "train"),
             main=not test_is_main and train.accuracy is not None,
         ),
-        Figure(_at("fit", fit_at), fit, lambda metrics: _fit(metrics, fit_at)),
+        Figure(at_epoch("fit", fit_at), fit, lambda metrics: _fit(metrics, fit_at)),
     ]
 
 
 def _validates_only(case: Case) -> bool:
     """Return whether the data of a case has no test part, as a labelled CSV, which is only split in two."""
     return isinstance(case.data, LabelledCsv) or (isinstance(case.data, Embedded) and not case.data.test)
-
-
-def _at(name: str, epoch: int | None) -> str:
-    return name if epoch is None else f"{name}, epoch {epoch}"
 
 
 def _of(metrics: Metrics, part: str) -> stored.Scored | None:
