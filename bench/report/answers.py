@@ -555,7 +555,7 @@ def _changed_formulas(results: Results) -> list[Finding]:
         f"{upper('; '.join(parts))}; on TensorFlow only: duplicate rows of an embedding gradient are squared before "
         "they are summed. The tables use the documents' formulas on every backend, so none of this is in their figures."
     )
-    return [Finding("Formulas that Keras 3 changed", text, (("findings", "../../docs/findings.md"),))]
+    return [Finding("Formulas that Keras 3 changed", text, (results.documentation_on("findings"),))]
 
 
 def _has_gates(case: Case) -> bool:

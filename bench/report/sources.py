@@ -64,7 +64,8 @@ def gather(
     proofs = folder / PROOFS
     twins = parity.load(proofs) if proofs.is_file() else {}
     explained = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("explain-*.md")))
-    return Results(tuple(sources), suites, store, twins, reasons.load(folder), explained)
+    documentation = (folder.resolve().parent.parent / "docs" / "findings.md").is_file()
+    return Results(tuple(sources), suites, store, twins, reasons.load(folder), explained, documentation)
 
 
 def asked(sources: Iterable[Source], suites: Mapping[str, Suite]) -> dict[str, Suite]:

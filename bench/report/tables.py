@@ -51,7 +51,7 @@ class Variant:
 
 
 Link = tuple[str, str]
-"""The name of a page and where it is, from the folder of the report, which lies in that of the reports."""
+"""The name of a page and where it is, from the folder of the report; nowhere, "", where it is only to be named."""
 
 Measurement = tuple[Literal["accuracy", "timing"], int, int]
 """What is measured of a cell, its seed, and its repeat."""
@@ -91,7 +91,8 @@ class Results:
     `store` is the path by which commands find the runs again, None where that is the default one. `twins` is what
     `bench parity` found of every (`suite/case`, backend, kernel); empty where it was not run. `reasons` says in a
     sentence why the figures of a case, `suite/case`, deviate, and where that is shown (`bench.report.reasons`).
-    `explained` are the pages of `bench explain` that lie in the report's folder. A record of the same cell, repeat and
+    `explained` are the pages of `bench explain` that lie in the report's folder; `documentation` whether that is a
+    folder of a checkout's reports, whose pages may link to those in `docs`. A record of the same cell, repeat and
     measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share a table, and for
     none at all.
     """
@@ -102,6 +103,7 @@ class Results:
     twins: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     reasons: Mapping[str, Link] = field(default_factory=dict)
     explained: tuple[str, ...] = ()
+    documentation: bool = False
     _frames: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -205,6 +207,10 @@ class Results:
         """Return the link to the page of `bench explain` on a case, nothing where there is none."""
         name = f"explain-{suite}-{case}.md"
         return tuple(("explained", page) for page in self.explained if page.rpartition("/")[2] == name)
+
+    def documentation_on(self, topic: str) -> Link:
+        """Return the link to a page of the documentation; its path in a checkout where the report lies elsewhere."""
+        return (topic, f"../../docs/{topic}.md") if self.documentation else (f"docs/{topic}.md", "")
 
     @property
     def timing_environment(self) -> Mapping[str, Any]:
