@@ -476,7 +476,7 @@ _WAITS = (
 )
 _BESIDE = (
     "From accuracy runs: other work may have run on the machine at the same time, "
-    "or the process ran several cells in turn."
+    "or the process ran several cells in turn; no ratio is taken of such times."
 )
 
 

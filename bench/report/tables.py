@@ -651,8 +651,8 @@ def timing(results: Results) -> pd.DataFrame:
     epoch, low, high, n of `of` processes, epochs (steady ones), step (from windows of steps, where there are none from
     epochs), first_epoch, total, documented_epoch and
     documented_step (each least and most, documented profile only), reference (the backend) and ratio (this epoch time
-    over the reference's). The reference is the Keras backend of the same case, device, numerics and kind of record that
-    `reference_order` puts first, with its best kernel.
+    over the reference's), both of headlines alone. The reference is the Keras backend of the same case, device and
+    numerics that `reference_order` puts first, with its best kernel.
     """
     timed = results.timing_groups
     everything = results.accuracy_groups
@@ -719,15 +719,14 @@ def _step(timing: Timing) -> float:
 
 
 def _add_ratios(rows: list[dict[str, Any]]) -> None:
-    for row in rows:
+    comparable = [row for row in rows if row["headline"] and row.get("epoch")]
+    for row in comparable:
         peers = [
             other
-            for other in rows
-            if other["backend"].startswith("keras")
-            and other.get("epoch")
-            and all(other[name] == row[name] for name in ("device", "numerics", "headline"))
+            for other in comparable
+            if other["backend"].startswith("keras") and all(other[name] == row[name] for name in ("device", "numerics"))
         ]
-        if row.get("epoch") and peers:
+        if peers:
             reference = min(
                 peers, key=lambda other: (reference_order(other["backend"]), KERNELS.index(other["kernel"]))
             )

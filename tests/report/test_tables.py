@@ -258,6 +258,10 @@ def test_times_beside_other_work_are_no_headline_and_are_not_set_against_headlin
     assert frame["ratio"].isna().to_dict() == {"keras-tensorflow": False, "torch": True}
     shared = record(name("a"), test=0.7, measure="all", epoch_seconds=[9, 2], alone=False)
     assert not tables.timing(results([suite(case("a"))], [shared]))["headline"].item()
+    others = [
+        record(name("a", backend), test=0.7, epoch_seconds=[9, 2], alone=False) for backend in ("keras-jax", "torch")
+    ]
+    assert tables.timing(results([suite(case("a"))], others))["ratio"].isna().all(), "neither side is comparable"
 
 
 # --- parameters --------------------------------------------------------------------------------------------------
