@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
@@ -61,6 +61,16 @@ def common(base: Side, candidate: Side) -> tuple[list[PlannedCell], list[LeftOut
 def telling(catalog: Catalog) -> list[str]:
     """Return the cells, as patterns, that the suites mark as telling: what a pull request is compared on."""
     return [f"{suite.name}/{case.name}@{name}" for suite, case in catalog.cases() for name in case.telling]
+
+
+def times(options: Mapping[str, Any]) -> bool:
+    """Return whether a comparison of these options times its cells."""
+    return bool(options["measured"] != "accuracy")
+
+
+def trains(options: Mapping[str, Any]) -> bool:
+    """Return whether a comparison of these options trains its cells for accuracy and loss."""
+    return options["measured"] != "timing" and not options["noise"]
 
 
 def margins(catalog: Catalog) -> dict[str, float]:

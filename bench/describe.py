@@ -15,6 +15,7 @@ from bench.spec import (
     Documented,
     Glove,
     Layer,
+    Score,
     SimpleRNN,
     Suite,
     Training,
@@ -82,16 +83,40 @@ def recurrence(case: Case) -> str:
     return " and ".join(kinds) or "no recurrent layer"
 
 
-def documented_accuracy(documented: Documented) -> tuple[str, float] | None:
-    """Return ("test", accuracy), else ("val", that of the validation set), else None.
+def documented_accuracy(case: Case) -> tuple[str, float] | None:
+    """Return the name of the test accuracy that a document prints, else of the validation accuracy, and it, else None.
 
-    Where only a log prints it, it is that of the last epoch that does: "val, epoch 2" where the log goes on.
+    The name is "test", "val", or "val, epoch 2" (`documented_validation`).
     """
-    if documented.test and documented.test.accuracy is not None:
-        return "test", documented.test.accuracy
+    test = case.documented.test
+    if test and test.accuracy is not None:
+        return "test", test.accuracy
+    score, epoch = documented_validation(case.documented, case.training)
+    return None if score.accuracy is None else (at_epoch("val", epoch), score.accuracy)
+
+
+def documented_validation(documented: Documented, training: Training) -> tuple[Score, int | None]:
+    """Return the validation score that a document prints, and the epoch that it is of: None for the end of training.
+
+    Where only a log prints it, it is that of the last line that does; of the end, where that is the log's end.
+    """
     if documented.validation and documented.validation.accuracy is not None:
-        return "val", documented.validation.accuracy
+        return documented.validation, None
     for number, line in reversed(list(enumerate(documented.epochs, 1))):
         if line.val_accuracy is not None:
-            return "val" if number == len(documented.epochs) else f"val, epoch {number}", line.val_accuracy
-    return None
+            ends = number == len(documented.epochs) and log_ends(documented, training)
+            return Score(line.val_loss, line.val_accuracy), None if ends else number
+    return documented.validation or Score(), None
+
+
+def log_ends(documented: Documented, training: Training) -> bool:
+    """Return whether the last line of a printed log is the end of training: it may break off before the last epoch.
+
+    Where training stops early, the last line is the end.
+    """
+    return training.early_stopping is not None or len(documented.epochs) >= training.epochs
+
+
+def at_epoch(name: str, epoch: int | None) -> str:
+    """Return the name of a figure after an epoch, `val, epoch 2`; after the last one, `val`."""
+    return name if epoch is None else f"{name}, epoch {epoch}"

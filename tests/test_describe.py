@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bench import describe
+from bench.report.tables import figures
 from bench.spec import (
     GRU,
     KERAS_2_3,
@@ -71,17 +72,23 @@ def test_a_definition_is_what_decides_a_result_and_no_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("figures", "shown"),
+    ("documented", "shown"),
     [
         (Documented(), None),
         (Documented(test=Score(loss=0.5)), None),
         (Documented(epochs=(Epoch(0.5, 0.6), Epoch(0.4, 0.7, 0.5, 0.65))), ("val", 0.65)),
+        (Documented(epochs=(Epoch(0.4, 0.7, 0.5, 0.65),)), ("val, epoch 1", 0.65)),
         (Documented(epochs=(Epoch(0.4, 0.7, 0.5, 0.65), Epoch(0.5, 0.6))), ("val, epoch 1", 0.65)),
+        (Documented(validation=Score(0.5), epochs=(Epoch(0.4, 0.7, 0.5, 0.65),)), ("val, epoch 1", 0.65)),
         (Documented(validation=Score(accuracy=0.8), train=Score(accuracy=0.9)), ("val", 0.8)),
         (Documented(validation=Score(accuracy=0.8), test=Score(accuracy=0.7)), ("test", 0.7)),
     ],
 )
-def test_the_test_accuracy_comes_before_that_of_the_validation(
-    figures: Documented, shown: tuple[str, float] | None
+def test_the_printed_accuracy_is_the_figure_that_tables_judge(
+    documented: Documented, shown: tuple[str, float] | None
 ) -> None:
-    assert describe.documented_accuracy(figures) == shown
+    layers = (Embedding(50, 8), LSTM(4), Dense(1, "sigmoid"))
+    case = Case("c", Imdb(num_words=50, maxlen=9), layers, Training("adam", epochs=2), documented)
+    assert describe.documented_accuracy(case) == shown
+    (judged,) = (figure for figure in figures(case, documented) if figure.main and figure.sampled)
+    assert shown in (None, (judged.name, judged.score.accuracy))

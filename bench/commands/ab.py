@@ -26,8 +26,10 @@ from bench.ab import (
     one_sided_figures,
     pair_sets,
     telling,
+    times,
+    trains,
 )
-from bench.catalog import Catalog, load
+from bench.catalog import load
 from bench.cell import Cell, Measure, Profile
 from bench.commands.compare import tell
 from bench.commands.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
@@ -110,7 +112,8 @@ def command(context: click.Context, /, **_: Any) -> int:
         catalog = load([Path(path) for path in params["suites"]])
         if catalog.errors:
             raise SuiteError("\n".join(str(error) for error in catalog.errors))
-        sides = _sides(params, catalog)
+        params["patterns"] = params["patterns"] or telling(catalog)
+        sides = _sides(params)
         if runs:
             _check_unchanged(runs, sides)
         cells, left_out = common(sides["base"], sides["candidate"])
@@ -182,12 +185,12 @@ def _open(context: click.Context, opened: ExitStack) -> tuple[Store | None, Runs
     return store, runs
 
 
-def _sides(params: dict[str, Any], catalog: Catalog) -> dict[SideName, Side]:
+def _sides(params: dict[str, Any]) -> dict[SideName, Side]:
     """Return both sides, introduced; raise `UsageError` when they are wrong, the same, or know no such cell."""
     of_base = [params["base"], params["base_path"]]
     if params["noise"] and any(of_base):
         raise UsageError("--noise measures the candidate against itself; leave out --base and --base-path")
-    if params["noise"] and not _times(params):
+    if params["noise"] and not times(params):
         raise UsageError("--noise is of times and memory; leave out --measure accuracy")
     if not params["noise"] and not any(of_base):
         raise UsageError(
@@ -195,7 +198,7 @@ def _sides(params: dict[str, Any], catalog: Catalog) -> dict[SideName, Side]:
             "or --noise to measure this environment against itself"
         )
     question = Question(
-        patterns=list(params["patterns"] or telling(catalog)),
+        patterns=list(params["patterns"]),
         profile=params["profile"],
         device=params["device"],
         suites=params["suites"],
@@ -278,24 +281,14 @@ def _dry_run(
     brief = [is_brief(repeat, sides.values()) for repeat in range(1, params["repeats"] + 1)]
     for one in cells:
         seconds = 0.0
-        if _times(params):
+        if times(params):
             seconds += 2 * sum(_seconds(store, one, params["profile"], brief=each) for each in brief)
-        if _trains(params):
+        if trains(params):
             seconds += 2 * params["seeds"] * _training_seconds(store, one, params["profile"])
         click.echo(f"{one.cell.configuration}  about {duration(seconds)}")
         total += seconds
     click.echo(f"{len(cells)} cells, about {duration(total)} (an estimate; what is inconclusive takes as long again)")
     return 0
-
-
-def _times(params: dict[str, Any]) -> bool:
-    measured: Measure = params["measured"]
-    return measured != "accuracy"
-
-
-def _trains(params: dict[str, Any]) -> bool:
-    measured: Measure = params["measured"]
-    return measured != "timing" and not params["noise"]
 
 
 # --- during ------------------------------------------------------------------------------------------------------
@@ -327,9 +320,9 @@ class _Session:
         verdicts: list[Verdict] = []
         with interruptible() as self.interrupted:
             for look in range(1, LOOKS + 1):
-                if _trains(self._params):
+                if trains(self._params):
                     self._train(trained, look * seeds)
-                if _times(self._params):
+                if times(self._params):
                     self._time(timed, look * n)
                 if self.interrupted.is_set():
                     return []

@@ -101,7 +101,7 @@ def _row(suite: Suite, case: Case, footnotes: dict[str, str]) -> tuple[str, ...]
     counts = parameters(resolve(suite, case, "documented"))
     notes = [*case.notes, *([f"Chosen here: {case.ours}."] if case.ours else [])]
     marks = [footnotes.setdefault(note, _letter(len(footnotes))) for note in notes]
-    accuracy = describe.documented_accuracy(case.documented)
+    accuracy = describe.documented_accuracy(case)
     shown = f"{accuracy[1]:.4f} {accuracy[0]}{' ?' if case.documented.unjudged else ''}" if accuracy else "-"
     return (
         f"{suite.name}/{case.name}",

@@ -343,7 +343,7 @@ def _unmeasured(results: Results) -> list[Finding]:
     why = {(row["suite"], row["case"]): row for row in _problems(results)}
     found = []
     for suite, case in sorted(results.cases(), key=lambda pair: pair[0].document):
-        printed = documented_accuracy(case.documented)
+        printed = documented_accuracy(case)
         if printed is None or (suite.name, case.name) in measured:
             continue
         gap = why.get((suite.name, case.name))
@@ -389,7 +389,7 @@ def _clause(problem: Mapping[Any, Any]) -> str:
 
 
 def _beside(case: Case) -> str:
-    printed = documented_accuracy(case.documented)
+    printed = documented_accuracy(case)
     return f" (documented {percent(printed[1])})" if printed else ""
 
 
@@ -421,7 +421,7 @@ def _smallest(results: Results, suite: str, pair: Mapping[Any, Any]) -> tuple[st
     text = ""
     if pair["stand_in"] is not None:
         text = tables.on_stand_in(pair["stand_in"]).rstrip(".") + ". "
-        printed = documented_accuracy(results.case(suite, pair["pretrained"]).documented)
+        printed = documented_accuracy(results.case(suite, pair["pretrained"]))
         text += f"The document's {percent(printed[1])} ({printed[0]}) used the real vectors. " if printed else ""
     text += (
         f"Test accuracy: {pair['pretrained']} {percent(pair['pretrained_mean'])}, {pair['learned']} "
@@ -555,7 +555,7 @@ def _changed_formulas(results: Results) -> list[Finding]:
         f"{upper('; '.join(parts))}; on TensorFlow only: duplicate rows of an embedding gradient are squared before "
         "they are summed. The tables use the documents' formulas on every backend, so none of this is in their figures."
     )
-    return [Finding("Formulas that Keras 3 changed", text, (("findings", "../../docs/findings.md"),))]
+    return [Finding("Formulas that Keras 3 changed", text, (results.documentation_on("findings"),))]
 
 
 def _has_gates(case: Case) -> bool:

@@ -5,6 +5,7 @@ All of it is made from the results that were exported into `MACHINE/results/*.js
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -101,10 +102,14 @@ _WORDS = """\
   ([how to read the tables](../docs/read-the-tables.md)).
 - What is **unavailable** cannot run on the machine; what is **not run yet** has not been started."""
 
+_LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
+
 
 def index(machines: Mapping[str, Results]) -> str:
     """Return the index over all machines: the answers of each, then what lies where and how it was made."""
-    parts = ["# Reports", "What the stored results say, folder by folder.", _WORDS]
+    documented = all(results.documentation for results in machines.values())
+    words = _WORDS if documented else _LINK.sub(r"\1", _WORDS)
+    parts = ["# Reports", "What the stored results say, folder by folder.", words]
     for name, results in machines.items():
         beside = {other: one for other, one in machines.items() if other != name and machine(one) == machine(results)}
         kind = "full trainings" if results.documented else "short trainings on generated text"

@@ -6,8 +6,9 @@ Units: accuracies are 0 to 1, times are seconds, a speed-up is the other's time 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import isnan
 from statistics import fmean, median
 from typing import Any
@@ -20,7 +21,7 @@ from bench.quantities import is_headline, value
 from bench.record import EpochScore, Metrics, Record, Score
 from bench.report import tables
 from bench.report.tables import CASE, KERNELS, VARIANT, Groups, Results, Variant
-from bench.spec import Case, Embedding, RandomRows, Suite
+from bench.spec import Case, Embedding, Epoch, RandomRows, Suite
 from bench.stats import mean_interval, ratio_interval
 
 MAIN, MATCHED, NATIVE = "documented", "matched", "native"
@@ -378,8 +379,8 @@ def learned_twin(cases: Iterable[Case], pretrained: Case) -> Case | None:
 def curves(results: Results) -> pd.DataFrame:
     """Return the documented learning curves and the measured ones: one row per case, column and epoch.
 
-    Only cases whose document prints epochs and that were measured. The curve is validation accuracy where it is
-    printed, else the accuracy that `fit` prints while it trains. Columns: suite, case, curve ("val" or "fit"), column
+    Only cases whose document prints epochs and that were measured. The curve is validation accuracy where both have it,
+    else the accuracy that `fit` prints while it trains. Columns: suite, case, curve ("val" or "fit"), column
     (None: the document), epoch, mean, low, high (least and most over seeds), n (seeds that trained that long).
     """
     groups = results.accuracy_groups
@@ -392,26 +393,30 @@ def curves(results: Results) -> pd.DataFrame:
             for variant, records in groups.get((suite.name, case.name), {}).items()
             if variant.numerics == MAIN
         }
-        if not printed or not any(variants.values()):
+        measured = [run for runs in variants.values() for run in runs]
+        curve = next(
+            (name for name in _CURVES if _accuracies(printed, name) and _accuracies(chain(*measured), name)), None
+        )
+        if curve is None:
             continue
-        curve = "val" if any(line.val_accuracy is not None for line in printed) else "fit"
         shared = {"suite": suite.name, "case": case.name, "curve": curve}
         for epoch, line in enumerate(printed, 1):
-            value = line.val_accuracy if curve == "val" else line.accuracy
-            if value is not None:
-                rows.append(shared | {"epoch": epoch, "mean": value, "low": value, "high": value, "n": 1})
+            for figure in _accuracies([line], curve):
+                rows.append(shared | {"epoch": epoch, "mean": figure, "low": figure, "high": figure, "n": 1})
         for variant, runs in sorted(variants.items()):
             column = places[suite.name, case.name, variant]
             for epoch in range(1, max(map(len, runs), default=0) + 1):
-                values = _at_epoch(runs, epoch, curve)
+                values = _accuracies((run[epoch - 1] for run in runs if len(run) >= epoch), curve)
                 if values:
                     spread = {"mean": fmean(values), "low": min(values), "high": max(values), "n": len(values)}
                     rows.append(shared | {"column": column, "epoch": epoch} | spread)
     return tables.frame(rows, [*CASE, "curve", "column", "epoch", "mean", "low", "high", "n"])
 
 
-def _at_epoch(runs: Sequence[Sequence[EpochScore]], epoch: int, curve: str) -> list[float]:
-    lines = [run[epoch - 1] for run in runs if len(run) >= epoch]
+_CURVES = ("val", "fit")
+
+
+def _accuracies(lines: Iterable[Epoch | EpochScore], curve: str) -> list[float]:
     values = [line.val_accuracy if curve == "val" else line.accuracy for line in lines]
     return [value for value in values if value is not None and not isnan(value)]
 

@@ -18,7 +18,7 @@ from bench.report import kernels as kernel_proofs
 from bench.report import timing as timing_passes
 from bench.report.answers import answers, crossover
 from bench.report.sentences import Answer, Finding, count
-from bench.report.tables import CASE, NOT_RUN, Results, Source, on_stand_in
+from bench.report.tables import CASE, NOT_RUN, Link, Results, Source, on_stand_in
 from bench.spec import Case, Suite
 
 if TYPE_CHECKING:
@@ -471,12 +471,12 @@ _HOW_COST = (
 )
 _WAITS = (
     "Native epochs of keras-tensorflow are those of `fit` on arrays: at the end TensorFlow may wait for a thread that "
-    "tunes its input pipeline, up to as long again ([findings](../../docs/findings.md)). Steps are timed without it; "
+    "tunes its input pipeline, up to as long again ({findings}). Steps are timed without it; "
     "under other numerics epochs do not wait."
 )
 _BESIDE = (
     "From accuracy runs: other work may have run on the machine at the same time, "
-    "or the process ran several cells in turn."
+    "or the process ran several cells in turn; no ratio is taken of such times."
 )
 
 
@@ -492,7 +492,7 @@ def timing(results: Results) -> str:
     parts += [*_how_numerics(frame), *_how_twins(results)]
     fitted = (frame["backend"] == "keras-tensorflow") & (frame["numerics"] == comparisons.NATIVE)
     if frame.loc[fitted, "epoch"].notna().any():
-        parts.append(_WAITS)
+        parts.append(_WAITS.format(findings=_link(results.documentation_on("findings"))))
     for suite in results.reported_suites():
         own = frame[frame["suite"] == suite.name]
         parts.append(_suite_heading(suite))
@@ -857,10 +857,15 @@ def picture(plot: Plot, folder: str = "") -> str:
 
 
 def _finding(finding: Finding, folder: str) -> str:
-    links = ", ".join(f"[{plain(name)}]({posixpath.normpath(folder + place)})" for name, place in finding.see)
+    links = ", ".join(_link(link, folder) for link in finding.see)
     text = f": {plain_but_code(finding.text)}" if finding.text else "."
     items = "".join(f"\n  - {prose(item)}" for item in finding.items)
     return f"**{plain(finding.lead)}**{text}" + (f" ({links})" if links else "") + items
+
+
+def _link(link: Link, folder: str = "") -> str:
+    name, place = link
+    return f"[{plain(name)}]({posixpath.normpath(folder + place)})" if place else plain(name)
 
 
 def _frame(frame: pd.DataFrame, left: Iterable[int]) -> str:

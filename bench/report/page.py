@@ -33,7 +33,7 @@ FILE = "page.html"
 FACETS = (*CASE, *VARIANT, "status")
 """What the page filters by."""
 DIGITS = 6
-"""Significant digits of a figure in the page."""
+"""Significant digits of a broken number in the page; whole ones, which count something, have all of theirs."""
 LONGEST = 200
 """Numbers of a raw series that the details show; a longer one is shown by its count, least, median and most."""
 
@@ -93,12 +93,12 @@ def _json(content: Any) -> Markup:
 
 
 def _plain(content: Any) -> Any:
-    """Return values as JSON has them: floats of `DIGITS` digits, the infinite and undefined ones by name, no nulls."""
+    """Return values as JSON has them: broken numbers of `DIGITS` digits, the undefined by name, no nulls."""
     if isinstance(content, dict):
         return {str(key): _plain(one) for key, one in content.items() if one is not None}
     if isinstance(content, list | tuple):
         return [_plain(one) for one in content]
-    if isinstance(content, float):
+    if isinstance(content, float) and not content.is_integer():
         return float(f"{content:.{DIGITS}g}") if math.isfinite(content) else str(content)
     return content
 
@@ -182,7 +182,7 @@ _CONFIGURATION_COLUMNS = [
     Column("verdict", "verdict"),
     Column("epoch", "epoch", "seconds"),
     Column("ratio", "ratio to Keras", "number"),
-    Column("alone", "timed alone"),
+    Column("comparable", "times comparable"),
     *_quantities(("parameters",), left_out=("accuracy", "epoch")),
     Column("twins", "twins", shown=False),
     Column("stand_in", "stand-in"),
@@ -195,7 +195,7 @@ _CELL_COLUMNS = [
     *_quantities(("step", "epoch", "accuracy", "loss", "parameters")),
     Column("epochs_run", "epochs", "count"),
     Column("seconds", "whole cell", "seconds", shown=False),
-    Column("alone", "timed alone", shown=False),
+    Column("comparable", "times comparable", shown=False),
     Column("stand_in", "stand-in"),
     Column("run", "run", shown=False),
     Column("reason", "reason"),
@@ -211,7 +211,7 @@ def cells(results: Results) -> list[dict[str, Any]]:
         row |= {
             "id": identity(record),
             "epochs_run": len(record.metrics.epochs) if record.metrics else None,
-            "alone": _yes(is_headline(record)) if record.timing else None,
+            "comparable": _yes(is_headline(record)) if record.timing else None,
             "stand_in": record.data.stand_in if record.data else None,
             "run": results.run_of[id(record)],
             "reason": None if record.status == "ok" else tables.one_line(record),
@@ -247,7 +247,7 @@ def configurations(results: Results) -> list[dict[str, Any]]:
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for timing in tables.timing(results).to_dict("records"):
         row = {name: timing[name] for name in (*FACETS, "epoch", "ratio", "n")}
-        row["alone"] = None if timing["headline"] is None else _yes(timing["headline"])
+        row["comparable"] = None if timing["headline"] is None else _yes(timing["headline"])
         found[tuple(row[name] for name in (*CASE, *VARIANT))] = row
     for accuracy in tables.accuracy(results).to_dict("records"):
         row = found.get(tuple(accuracy[name] for name in (*CASE, *VARIANT)), {})

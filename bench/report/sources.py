@@ -6,13 +6,14 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from bench import exports, parity
+from bench import ab, exports, parity
 from bench.catalog import matches
 from bench.errors import UsageError
 from bench.record import Record
 from bench.report import reasons
-from bench.report.tables import Results, Source
+from bench.report.tables import Measurement, Results, Source
 from bench.spec import Suite
 from bench.store import Run
 
@@ -35,7 +36,15 @@ def from_run(run: Run, records: Iterable[Record]) -> Source:
         run.options["repeats"],
         tuple(run.options["patterns"]),
         _settings(run),
+        _plan(run.options) if "comparison" in run.options else None,
     )
+
+
+def _plan(options: Mapping[str, Any]) -> frozenset[Measurement]:
+    """Return what `bench ab` measures of each cell before it judges: trainings by seed, timed processes from 1 on."""
+    trained = range(options["seeds"] if ab.trains(options) else 0)
+    timed = range(1, options["repeats"] + 1 if ab.times(options) else 1)
+    return frozenset({("accuracy", seed, 0) for seed in trained} | {("timing", 0, repeat) for repeat in timed})
 
 
 def gather(
@@ -55,7 +64,8 @@ def gather(
     proofs = folder / PROOFS
     twins = parity.load(proofs) if proofs.is_file() else {}
     explained = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("explain-*.md")))
-    return Results(tuple(sources), suites, store, twins, reasons.load(folder), explained)
+    documentation = (folder.resolve().parent.parent / "docs" / "findings.md").is_file()
+    return Results(tuple(sources), suites, store, twins, reasons.load(folder), explained, documentation)
 
 
 def asked(sources: Iterable[Source], suites: Mapping[str, Suite]) -> dict[str, Suite]:

@@ -21,7 +21,9 @@ from typing import Any, Literal, NamedTuple, get_args
 import pandas as pd
 
 from bench import record as stored
+from bench.catalog import matches
 from bench.cell import Measure, Profile, Status
+from bench.describe import at_epoch, documented_validation, log_ends
 from bench.errors import UsageError
 from bench.model import numerics_differences
 from bench.profiles import apply
@@ -49,7 +51,7 @@ class Variant:
 
 
 Link = tuple[str, str]
-"""The name of a page and where it is, from the folder of the report, which lies in that of the reports."""
+"""The name of a page and where it is, from the folder of the report; nowhere, "", where it is only to be named."""
 
 Measurement = tuple[Literal["accuracy", "timing"], int, int]
 """What is measured of a cell, its seed, and its repeat."""
@@ -60,7 +62,8 @@ class Source:
     """A run that a report draws on: `seeds` and `repeats` are what it planned for each cell (0: unknown).
 
     `patterns` name the cases that were asked for, every case where there are none. `settings` are the options of
-    `bench run` that a cell of it needs to be run alike.
+    `bench run` that a cell of it needs to be run alike. `plan` is what was to be measured of each cell where that is
+    not every seed as often as another; a cell may have been measured beyond it, which no other cell then lacks.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Source:
     repeats: int = 1
     patterns: tuple[str, ...] = ()
     settings: str = ""
+    plan: frozenset[Measurement] | None = None
 
     @cached_property
     def timed(self) -> bool:
@@ -87,7 +91,8 @@ class Results:
     `store` is the path by which commands find the runs again, None where that is the default one. `twins` is what
     `bench parity` found of every (`suite/case`, backend, kernel); empty where it was not run. `reasons` says in a
     sentence why the figures of a case, `suite/case`, deviate, and where that is shown (`bench.report.reasons`).
-    `explained` are the pages of `bench explain` that lie in the report's folder. A record of the same cell, repeat and
+    `explained` are the pages of `bench explain` that lie in the report's folder; `documentation` whether that is a
+    folder of a checkout's reports, whose pages may link to those in `docs`. A record of the same cell, repeat and
     measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share a table, and for
     none at all.
     """
@@ -98,6 +103,7 @@ class Results:
     twins: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     reasons: Mapping[str, Link] = field(default_factory=dict)
     explained: tuple[str, ...] = ()
+    documentation: bool = False
     _frames: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -160,17 +166,24 @@ class Results:
             seen.clear()
             for suite, name, measure, seed, repeat in set(map(_measurement, source.records)):
                 kinds = seen.setdefault((suite, name), {})
-                for kind in _KINDS[measure]:
+                for kind in _KINDS[measure] if source.plan is None else ():
                     if kind not in kinds:
                         kinds[kind] = {*range(source.seeds)}, {*range(source.repeats)}
                     seeds, repeats = kinds[kind]
                     seeds.add(seed)
                     repeats.add(repeat)
             for case, kinds in seen.items():
-                planned.setdefault(case, set()).update(
+                planned.setdefault(case, set()).update(source.plan or ())
+                planned[case].update(
                     (kind, *pair) for kind, (seeds, repeats) in kinds.items() for pair in product(seeds, repeats)
                 )
         return planned
+
+    def asked(self, suite: str, case: str, variant: Variant) -> bool:
+        """Return whether the patterns of any run name cells of the case under a variant, whatever its kernel."""
+        cells = [f"{suite}/{case}@{variant.backend},{kernel},{variant.device},{variant.numerics}" for kernel in KERNELS]
+        patterns = [[pattern.partition("#")[0] for pattern in source.patterns] for source in self.sources]
+        return any(matches(cell, named) for cell in cells for named in patterns)
 
     def twin_mark(self, variants: Iterable[Mapping[Any, Any]]) -> str | None:
         """Return whether rows of one case are proven to train the same model: None where nothing was compared.
@@ -194,6 +207,10 @@ class Results:
         """Return the link to the page of `bench explain` on a case, nothing where there is none."""
         name = f"explain-{suite}-{case}.md"
         return tuple(("explained", page) for page in self.explained if page.rpartition("/")[2] == name)
+
+    def documentation_on(self, topic: str) -> Link:
+        """Return the link to a page of the documentation; its path in a checkout where the report lies elsewhere."""
+        return (topic, f"../../docs/{topic}.md") if self.documentation else (f"docs/{topic}.md", "")
 
     @property
     def timing_environment(self) -> Mapping[str, Any]:
@@ -470,24 +487,15 @@ def figures(case: Case, documented: Documented) -> list[Figure]:
     end.
     """
     printed = documented.epochs
-    ends = not printed or case.training.early_stopping is not None or len(printed) >= case.training.epochs
-    validated = [number for number, line in enumerate(printed, 1) if line.val_accuracy is not None]
-    val_epoch = validated[-1] if validated else 0
-    if documented.validation is not None:
-        val, val_at = documented.validation, None
-    elif val_epoch:
-        line = printed[val_epoch - 1]
-        val, val_at = Score(line.val_loss, line.val_accuracy), None if ends else val_epoch
-    else:
-        val, val_at = Score(), None
+    val, val_at = documented_validation(documented, case.training)
     fit = Score(printed[-1].loss, printed[-1].accuracy) if printed else Score()
-    fit_at = None if ends else len(printed)
+    fit_at = None if not printed or log_ends(documented, case.training) else len(printed)
 
     test, train = documented.test or Score(), documented.train or Score()
     test_is_main = test.accuracy is not None or (val.accuracy is None and not _validates_only(case))
     return [
         Figure("test", test, lambda metrics: _of(metrics, "test"), main=test_is_main),
-        Figure(_at("val", val_at), val, lambda metrics: _validation(metrics, val_at), main=not test_is_main),
+        Figure(at_epoch("val", val_at), val, lambda metrics: _validation(metrics, val_at), main=not test_is_main),
         Figure("best val", Score(), lambda metrics: metrics.best.validation if metrics.best else None),
         Figure(
             "train",
@@ -495,17 +503,13 @@ def figures(case: Case, documented: Documented) -> list[Figure]:
             lambda metrics: _of(metrics, "train"),
             main=not test_is_main and train.accuracy is not None,
         ),
-        Figure(_at("fit", fit_at), fit, lambda metrics: _fit(metrics, fit_at)),
+        Figure(at_epoch("fit", fit_at), fit, lambda metrics: _fit(metrics, fit_at)),
     ]
 
 
 def _validates_only(case: Case) -> bool:
     """Return whether the data of a case has no test part, as a labelled CSV, which is only split in two."""
     return isinstance(case.data, LabelledCsv) or (isinstance(case.data, Embedded) and not case.data.test)
-
-
-def _at(name: str, epoch: int | None) -> str:
-    return name if epoch is None else f"{name}, epoch {epoch}"
 
 
 def _of(metrics: Metrics, part: str) -> stored.Scored | None:
@@ -571,6 +575,7 @@ def accuracy(results: Results) -> pd.DataFrame:
                     | {"device": variant.device, "numerics": variant.numerics, "status": _status(members)}
                     | _measured(figure, members, documented.unjudged)
                 )
+                rows[-1]["of"] = max(seeds, rows[-1]["n"])
             if not variants:
                 rows.append(shared | {"status": NOT_RUN})
     return frame(rows, _ACCURACY_COLUMNS)
@@ -646,8 +651,8 @@ def timing(results: Results) -> pd.DataFrame:
     epoch, low, high, n of `of` processes, epochs (steady ones), step (from windows of steps, where there are none from
     epochs), first_epoch, total, documented_epoch and
     documented_step (each least and most, documented profile only), reference (the backend) and ratio (this epoch time
-    over the reference's). The reference is the Keras backend of the same case, device, numerics and kind of record that
-    `reference_order` puts first, with its best kernel.
+    over the reference's), both of headlines alone. The reference is the Keras backend of the same case, device and
+    numerics that `reference_order` puts first, with its best kernel.
     """
     timed = results.timing_groups
     everything = results.accuracy_groups
@@ -714,15 +719,14 @@ def _step(timing: Timing) -> float:
 
 
 def _add_ratios(rows: list[dict[str, Any]]) -> None:
-    for row in rows:
+    comparable = [row for row in rows if row["headline"] and row.get("epoch")]
+    for row in comparable:
         peers = [
             other
-            for other in rows
-            if other["backend"].startswith("keras")
-            and other.get("epoch")
-            and all(other[name] == row[name] for name in ("device", "numerics", "headline"))
+            for other in comparable
+            if other["backend"].startswith("keras") and all(other[name] == row[name] for name in ("device", "numerics"))
         ]
-        if row.get("epoch") and peers:
+        if peers:
             reference = min(
                 peers, key=lambda other: (reference_order(other["backend"]), KERNELS.index(other["kernel"]))
             )
@@ -848,7 +852,7 @@ def not_run(results: Results) -> pd.DataFrame:
     places = results.columns
     numerics = {variant.numerics for _, _, variant in places}
     main = {
-        name
+        name: variant
         for (_, _, variant), name in places.items()
         if _is_main_column(name, variant) and (variant.numerics == "documented" or "documented" not in numerics)
     }
@@ -856,7 +860,7 @@ def not_run(results: Results) -> pd.DataFrame:
         for case in suite.cases:
             variants = groups.get((name, case.name), {})
             planned = results.planned.get((name, case.name), set())
-            lacking = {column: planned for column in sorted(main)}
+            lacking = {column: planned for column in sorted(main) if results.asked(name, case.name, main[column])}
             for variant, records in variants.items():
                 column = places[name, case.name, variant]
                 if column not in main and variant.numerics != "documented":

@@ -14,8 +14,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from bench.ab import known_noise
+from bench.catalog import load
 from bench.cli import main
 from bench.commands.ab import command
+from bench.record import Record
+from bench.report import tables
+from bench.report.sources import from_run, gather
+from bench.report.tables import Results
 from bench.runner.progress import duration
 from bench.runner.worker import PROTOCOL
 from bench.store import Store
@@ -334,3 +339,35 @@ def test_estimates_tell_full_from_brief_processes(comparison: Comparison, protoc
         store.add("r", record.model_copy(update={"repeat": 1, "seconds": 30.0, "kernel_proof": None}), {})
     told = comparison(CELL, "--measure", "timing", "--repeats", "5", "--dry-run").out
     assert told.splitlines()[0] == f"{CELL}  about {duration(seconds)}"
+
+
+def test_a_report_of_a_side_is_held_against_what_was_compared(comparison: Comparison) -> None:
+    """Report a comparison with a cell that was measured twice as often, with and without one of the other's records."""
+    noisy = {"noise": 0.12, "noisy": OTHER.split("@")[0]}
+    comparison.sides(noisy, noisy)
+    assert "1 of 2 cells are inconclusive" in comparison(CELL, OTHER, "--repeats", "8", "--name", "c").err
+    with Store(comparison.store) as store:
+        run, records = store.run("c-base"), list(store.records("c-base"))
+    assert len(records) == 2 * (8 + 5) + 8
+
+    def reported(records: list[Record]) -> Results:
+        return gather([from_run(run, records)], load([]).suites, comparison.folder)
+
+    complete = reported(records)
+    assert tables.not_run(complete).empty
+    test = tables.accuracy(complete).query("figure == 'test'")
+    assert test[["n", "of"]].to_numpy().tolist() == [[5, 5], [5, 5]]
+    (lacking,) = tables.not_run(reported(records[1:])).to_dict("records")
+    assert (lacking["missing"], lacking["planned"]) == (1, 13)
+    trained = [record for record in records if record.measure == "accuracy"]
+    assert set(tables.not_run(reported(trained))["missing"]) == {8}
+
+
+def test_a_report_of_the_telling_cells_asks_for_no_others(comparison: Comparison) -> None:
+    comparison.sides()
+    comparison("--measure", "timing", "--repeats", "2", "--name", "c")
+    suites = load([]).suites
+    with Store(comparison.store) as store:
+        results = gather([from_run(store.run("c-base"), store.records("c-base"))], suites, comparison.folder)
+    marked = {(suite.name, case.name) for suite in suites.values() for case in suite.cases if case.telling}
+    assert {(suite.name, case.name) for suite in results.suites.values() for case in suite.cases} == marked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from bench.catalog import load
 from bench.cli import main
-from bench.record import SCHEMA_VERSION, Metrics, Record, Score, Weights
+from bench.record import SCHEMA_VERSION, Metrics, Record, Score, Timing, Weights
 from bench.store import Store
 
 ENVIRONMENT = {"cpu": "Example CPU", "threads": 2, "git": {"commit": "0" * 40, "dirty": False}}
@@ -125,6 +126,26 @@ def test_a_run_is_held_against_what_its_patterns_asked_for(
     assert "- text-networks: embedding-300, embedding-200\n" in beside
     cases = sum(len(suite.cases) for suite in load([]).suites.values())
     assert f"**{cases - 1} of {cases} cases have no result**: Not run yet: " in missing("everything")
+
+
+def test_links_of_a_report_lead_somewhere(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Report into a folder of a checkout's reports, and elsewhere, native epochs of keras-tensorflow among them."""
+    timing = Timing(build=0.1, first_epoch=2.0, epochs=[1.0], steps=10, total=3.0, alone=True)
+    native = record(0, backend="keras-tensorflow", numerics="native", measure="timing", timing=timing)
+    with Store(store) as opened:
+        opened.add("older", native, ENVIRONMENT)
+    (tmp_path / "checkout" / "docs").mkdir(parents=True)
+    (tmp_path / "checkout" / "docs" / "findings.md").touch()
+    found = {}
+    for place in ("checkout/reports/machine", "x"):
+        assert run(capsys, "report", "older", "--store", str(store), "--out", str(tmp_path / place))[0] == 0
+        for page in (tmp_path / place).glob("*.md"):
+            links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+            assert [link for link in links if not (page.parent / link).is_file()] == []
+            found[place, page.name] = "../../docs/findings.md" in links
+    assert {page for page, linked in found.items() if linked} == {
+        ("checkout/reports/machine", "README.md"), ("checkout/reports/machine", "timing.md"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,14 @@ def test_what_was_written_is_up_to_date_and_a_change_is_named(
     assert readme.read_text().endswith("The end.\n")
 
 
+def test_links_of_the_index_lead_somewhere(project: Path) -> None:
+    """Write reports where there is no documentation beside them."""
+    assert run("--index", str(project / "reports")) == 0
+    for page in (project / "reports").rglob("*.md"):
+        links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+        assert [link for link in links if not (page.parent / link).exists()] == []
+
+
 def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: Path) -> None:
     run("--index", str(project / "reports"))
     before = (project / "README.md").read_text()
@@ -115,6 +124,8 @@ def test_the_cost_of_each_difference_stands_in_points_by_backend(project: Path) 
 
 def test_the_index_answers_what_people_ask(project: Path) -> None:
     """Hold the four questions that a reader has to find answered in `reports/README.md` alone."""
+    (project / "docs").mkdir()
+    (project / "docs" / "findings.md").touch()
     run("--index", str(project / "reports"))
     text = (project / "reports" / "README.md").read_text()
     assert "**LSTM on a CPU: torch" in text

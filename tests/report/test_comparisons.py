@@ -183,3 +183,13 @@ def test_curves_hold_the_document_and_the_spread_over_seeds_that_trained_that_lo
     assert measured == pytest.approx(
         np.array([[1, 0.55, 0.5, 0.6, 2], [2, 0.75, 0.7, 0.8, 2], [3, 0.74, 0.74, 0.74, 1]])
     )
+
+
+def test_a_case_without_validation_is_compared_by_what_fit_prints(record: Maker, results: Gather) -> None:
+    both, only = Epoch(0.6, 0.7, 0.5, 0.71), Epoch(val_loss=0.5, val_accuracy=0.71)
+    declared = suite(*(case(who, documented=Documented(epochs=(line,))) for who, line in (("a", both), ("b", only))))
+    records = [record(name(who), test=0.7) for who in "ab"]
+    frame = comparisons.curves(results([declared], records))
+    assert frame[["case", "curve", "column", "mean"]].to_numpy().tolist() == [
+        ["a", "fit", None, 0.7], ["a", "fit", "torch", 0.8],
+    ]  # fmt: skip

@@ -437,6 +437,33 @@ def test_details_are_reached_by_address_and_lead_to_their_neighbours(reader: Rea
     assert reader.run(title).startswith("demo/flat@torch,none,cpu,documented#0 accuracy")
 
 
+def test_counts_have_all_their_digits(chrome: Chrome, record: Maker, results: Gather, tmp_path: Path) -> None:
+    """Show a median of two counts in the table, and a count in the details of a cell."""
+    cells = [f"demo/flat@torch,none,cpu,documented#{seed}" for seed in range(2)]
+    (path,) = page.write(results([SUITE], [record(cell, test=0.7, counts=[3_480_033]) for cell in cells]), tmp_path)
+    reader = Reader(chrome, path.as_uri())
+    reader.open()
+    assert reader.column("parameters")[0] == "3,480,033"
+    reader.open(f"#view=cells&open={cells[0].replace('#', '%23')}%20all")
+    assert "3,480,033" in reader.find("#details").text
+    assert "3,480,030" not in reader.find("#details").text
+
+
+@pytest.mark.parametrize(("measure", "comparable"), [("accuracy", "no"), ("timing", "yes")])
+def test_table_and_details_say_alike_whether_times_are_comparable(
+    measure: str, comparable: str, chrome: Chrome, record: Maker, results: Gather, tmp_path: Path
+) -> None:
+    """Look at a cell that was alone in its process, which times of an accuracy run may be, too."""
+    cell = record("demo/flat@torch,none,cpu,documented#0", test=0.7, epoch_seconds=(5.0, 1.0), measure=measure)
+    (path,) = page.write(results([SUITE], [cell]), tmp_path)
+    reader = Reader(chrome, path.as_uri())
+    reader.open("#view=cells&column=case&column=comparable")
+    assert reader.column("comparable") == [comparable]
+    reader.click("[data-view=cells] .tabulator-row .tabulator-cell")
+    pairs = "[...document.querySelectorAll('#details dt')].map((one) => [one.innerText, one.nextSibling.innerText])"
+    assert dict(reader.run(f"return {pairs}"))["times comparable"] == comparable
+
+
 def test_a_configuration_leads_to_its_cells(reader: Reader) -> None:
     reader.open()
     reader.click("[data-view=configurations] .tabulator-row .tabulator-cell")

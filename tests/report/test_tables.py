@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -257,6 +258,10 @@ def test_times_beside_other_work_are_no_headline_and_are_not_set_against_headlin
     assert frame["ratio"].isna().to_dict() == {"keras-tensorflow": False, "torch": True}
     shared = record(name("a"), test=0.7, measure="all", epoch_seconds=[9, 2], alone=False)
     assert not tables.timing(results([suite(case("a"))], [shared]))["headline"].item()
+    others = [
+        record(name("a", backend), test=0.7, epoch_seconds=[9, 2], alone=False) for backend in ("keras-jax", "torch")
+    ]
+    assert tables.timing(results([suite(case("a"))], others))["ratio"].isna().all(), "neither side is comparable"
 
 
 # --- parameters --------------------------------------------------------------------------------------------------
@@ -306,6 +311,16 @@ def test_what_was_planned_and_has_no_record_is_listed(record: Maker, results: Ga
     assert found["demo", "b", "torch"] == (1, 3)
     assert found["demo", "b", "keras-tensorflow"] == (3, 3)
     assert {key[:2] for key in found} == {("demo", "b"), ("demo", "c"), ("other", "x")}
+
+
+def test_a_case_that_was_asked_for_under_one_backend_lacks_no_other(record: Maker, results: Gather) -> None:
+    records = [record(name("a", "keras-jax", seed=0), test=0.7), record(name("b", seed=0), test=0.7)]
+    found = results([suite(case("a"), case("b"))], records, seeds=2)
+    named = replace(found, sources=(replace(found.sources[0], patterns=("demo/*@torch", "*/a@keras-jax#0")),))
+    rows = tables.not_run(named).to_dict("records")
+    assert {(row["case"], row["column"]): row["missing"] for row in rows} == {
+        ("a", "keras-jax"): 1, ("a", "torch"): 2, ("b", "torch"): 1,
+    }  # fmt: skip
 
 
 def test_problems_name_every_cell_once_with_its_run_and_a_one_line_reason(record: Maker, results: Gather) -> None:

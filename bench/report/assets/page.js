@@ -504,7 +504,7 @@ function tree(content) {
   return document.createTextNode(scalar(content));
 }
 
-const scalar = (value) => (typeof value === "number" ? value.toLocaleString("en", { maximumSignificantDigits: 6 }) : typeof value === "object" ? JSON.stringify(value) : String(value));
+const scalar = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : typeof value === "number" ? value.toLocaleString("en", { maximumSignificantDigits: 6 }) : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 function grid(rows) {
   const names = [...new Set(rows.flatMap(Object.keys))];
@@ -533,7 +533,7 @@ function cellDetails(record) {
     detailsHead(state.open, status),
     reason && make("pre", { class: className(status) }, reason),
     ...section("Traceback", failure && make("pre", { id: "traceback" }, failure.traceback)),
-    ...section("Result", { ...identity, run: row.run }),
+    ...section("Result", { ...identity, run: row.run, ...(row.comparable && { "times comparable": row.comparable }) }),
     ...section("Scores", scoreTable(scores)),
     ...section("Learning curve", epochs && Object.keys(epochs).length ? make("div", { class: "canvas" }, make("canvas", { role: "img", "aria-label": "Accuracy by epoch; the table below holds the values" })) : undefined),
     ...section("Epochs", epochs && epochTable(epochs)),
