@@ -127,6 +127,34 @@ def test_exit_codes(
     assert found[0] == code, found
 
 
+SUITE = """
+from bench.spec import *
+
+SUITE = Suite("theirs", document="none", title="Theirs", era=KERAS_3, cases=(
+    Case(
+        "pool",
+        data=Imdb(num_words=10, maxlen=5),
+        layers=(Embedding(10, 4), GlobalAveragePooling1D(), Dense(1, "sigmoid")),
+        training=Training("adam", epochs=1),
+        margin=0.5,
+    ),
+))
+"""
+
+
+def test_the_margin_that_a_case_of_a_suite_file_declares_counts(bench: Callable[..., Result], store: Path) -> None:
+    with Store(store) as opened:
+        for name, step in (("theirs", 0.1), ("theirs-slow", 0.12)):
+            opened.create_run(name, "quick", ENVIRONMENT, ["bench", "run"], OPTIONS)
+            for seed in range(5):
+                opened.add(name, record(seed, step, suite="theirs", case="pool"), ENVIRONMENT)
+    Path("theirs.py").write_text(SUITE)
+    assert bench("compare", "theirs", "theirs-slow")[0] == 1
+    assert bench("compare", "theirs", "theirs-slow", "--suites", "theirs.py")[0] == 0
+    Path("theirs.py").write_text(SUITE.replace("margin=0.5", "margin=0.1"))
+    assert bench("compare", "theirs", "theirs-slow", "--margin", "0.3", "--suites", "theirs.py")[0] == 1
+
+
 def test_the_worst_stands_first_and_the_sum_last(bench: Callable[..., Result]) -> None:
     _, out, err = bench("compare", "old", "slow")
     lines = out.splitlines()
