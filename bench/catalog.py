@@ -187,8 +187,8 @@ def _wrong_counts(documented: Documented, built: Mapping[str, Any]) -> list[str]
     if not documented.misprint:
         remedy = "correct the case, or say how the document errs: Documented(misprint=...)"
         return [
-            f"Documented.{name} is {_said(it)}, its layers have {_said(built[name])}; {remedy}"
-            for name, it in wrong.items()
+            f"Documented.{name} is {_said(printed)}, its layers have {_said(built[name])}; {remedy}"
+            for name, printed in wrong.items()
         ]
     return [] if wrong else ["Documented.misprint is given, but every count agrees; remove it"]
 
