@@ -10,7 +10,7 @@ import ast
 import difflib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -23,8 +23,9 @@ from pydantic import ValidationError
 
 from bench import spec
 from bench.errors import BenchError, SuiteError, UsageError, unknown
+from bench.measure.cost import counts, parameters, printed_counts
 from bench.model import resolve
-from bench.spec import Case, Suite
+from bench.spec import Case, Documented, Suite
 
 ENTRY_POINTS = "twinbench.suites"
 """An entry point of this group names a module (a suite file) or a package (a folder of them)."""
@@ -169,12 +170,31 @@ def _load_file(file: Path) -> Suite:
     problems = []
     for case in suite.cases:
         try:
-            resolve(suite, case, "documented")
+            built = counts(parameters(resolve(suite, case, "documented")))
         except BenchError as error:
             problems.append(f"suite file {file}, case {case.name!r}: {error}")
+        else:
+            place = f"suite file {file}, suite {suite.name!r}, case {case.name!r}"
+            problems += [f"{place}: {problem}" for problem in _wrong_counts(case.documented, built)]
     if problems:
         raise SuiteError("\n".join(problems))
     return suite
+
+
+def _wrong_counts(documented: Documented, built: Mapping[str, Any]) -> list[str]:
+    """Return a line for every printed count that the layers do not have, none where the document is said to err."""
+    wrong = {name: count for name, count in printed_counts(documented).items() if count != built[name]}
+    if not documented.misprint:
+        remedy = "correct the case, or say how the document errs: Documented(misprint=...)"
+        return [
+            f"Documented.{name} is {_said(printed)}, its layers have {_said(built[name])}; {remedy}"
+            for name, printed in wrong.items()
+        ]
+    return [] if wrong else ["Documented.misprint is given, but every count agrees; remove it"]
+
+
+def _said(count: int | tuple[int, ...]) -> str:
+    return f"{count:,}" if isinstance(count, int) else " + ".join(f"{part:,}" for part in count)
 
 
 # --- where and what, of an error in a suite file -----------------------------------------------------------------

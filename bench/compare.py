@@ -42,10 +42,6 @@ first and later calls, which is a few milliseconds either way where nothing is c
 """
 TOO_NOISY = 0.15
 MEMORY_MARGIN = 0.05
-SCORE_MARGINS = {"accuracy": 0.005, "loss": 0.02}
-"""Half a point of accuracy, and about as much of a loss: over the seeds of the committed cases a loss varies 3.3 times
-as much as an accuracy (median).
-"""
 
 
 @dataclass(frozen=True)
@@ -321,21 +317,25 @@ def judge_scores(verdicts: Sequence[Verdict], means: Floats, deviations: Floats,
 
     Regressed: the mean is worse by the margin, and Student's test finds it worse at `level` over all cells together
     (Bonferroni). Same: two one-sided tests, each at 5 %, find it within the margin. Not worse: the one against the
-    margin's bad end does. Those are not corrected: of the cells that lost as much as the margin, 5 % pass.
+    margin's bad end does. Those are not corrected: of the cells that lost as much as the margin, 5 % pass. A score
+    that has no margin is not judged.
     """
     n = np.array([verdict.n for verdict in verdicts])
-    margins = np.array([SCORE_MARGINS[verdict.quantity] for verdict in verdicts])
+    margins = np.array([quantity(verdict.quantity).margin for verdict in verdicts], dtype=float)  # None: nan
     worse_way = np.array([-1.0 if quantity(verdict.quantity).better == "higher" else 1.0 for verdict in verdicts])
     student = paired(n, worse_way * means, deviations)
     effects, bounds, intervals = student.difference, student.half(2 * LEVEL - 1), student.half(LEVEL)
-    worse, better = (p <= level / max(1, int(np.count_nonzero(n > 1))) for p in student.p_values())
+    tested = int(np.count_nonzero((n > 1) & ~np.isnan(margins)))
+    worse, better = (p <= level / max(1, tested) for p in student.p_values())
     names = outcomes(effects, effects - bounds, effects + bounds, worse, better, margins)
     names = np.where((names == "inconclusive") & (effects + bounds <= margins), "not worse", names)
     found = []
     for place, verdict in enumerate(verdicts):
         effect, half = float(means[place]), float(intervals[place])
         verdict = replace(verdict, margin=float(margins[place]), effect=effect)
-        if verdict.n < 2:
+        if math.isnan(verdict.margin):
+            verdict = replace(verdict, reason=f"no margin is set for {verdict.quantity} (bench/quantities.py)")
+        elif verdict.n < 2:
             verdict = replace(
                 verdict, needed=2, reason=f"{verdict.n} of {verdict.of} seeds: a verdict takes 2 at least"
             )

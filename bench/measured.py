@@ -1,4 +1,4 @@
-"""One side of a comparison of what is stored: a run, its export, a baseline, or the results of pytest-benchmark."""
+"""One side of a comparison of what is stored: a run, its export, or the results of pytest-benchmark."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench import baselines, exports
+from bench import exports
 from bench.errors import UsageError
 from bench.quantities import CALL, QUANTITIES, is_headline, value
 from bench.record import Record
@@ -84,9 +84,6 @@ def _from_file(path: Path) -> Measured:
     document = exports.read_json(path)
     if isinstance(document, dict) and "benchmarks" in document:
         return _from_pytest_benchmark(path, document)
-    if isinstance(document, dict) and "baseline" in document:
-        saved = baselines.load(document, path)
-        return Measured(saved.baseline, saved.profile, tuple(saved.environments), _numeric(saved.frame()))
     found = exports.runs_in(document, path)
     if len(found) != 1:
         names = ", ".join(one.run.name for one in found) or "none"

@@ -24,7 +24,7 @@ from bench.cell import Profile
 from bench.data.dataset import Dataset, Features, MultiHot, Rows, take
 from bench.errors import UsageError
 from bench.model import Model
-from bench.record import DataUsed
+from bench.record import DataUsed, json_text
 from bench.spec import Case, Device, GlobalAveragePooling1D, Kernel
 from bench.streams import stream
 from bench.training import mask_source, order, split
@@ -581,7 +581,7 @@ def store(path: Path, proofs: Sequence[Proof], environment: dict[str, Any]) -> N
         "environment": environment,
         "records": [proof.model_dump(mode="json") for proof in proofs],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json_text(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> tuple[list[Proof], dict[str, Any]]:

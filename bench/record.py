@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -230,6 +232,25 @@ class Record(_Part):
     def cell(self) -> Cell:
         """Return the cell this is the record of."""
         return Cell(self.suite, self.case, self.backend, self.kernel, self.device, self.numerics, self.seed)
+
+
+def json_text(content: Any, indent: int | None = None) -> str:
+    """Return plain values as JSON; what it has no number for becomes "NaN", "Infinity" or "-Infinity".
+
+    A `Record` reads these strings as numbers again. Python's `json` writes them bare, which other readers refuse.
+    """
+    try:
+        return json.dumps(content, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_named(content), indent=indent, allow_nan=False)
+
+
+def _named(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _named(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_named(value) for value in content]
+    return json.dumps(content) if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def upgrade(content: dict[str, Any], version: int) -> dict[str, Any]:

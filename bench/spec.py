@@ -339,7 +339,7 @@ class Documented:
 
     `layers` are the parameter counts of the printed summary, line by line. `step_ms` is the printed range of
     milliseconds per training step, `evaluate_step_ms` that of evaluation. `unjudged` says why the figures may not be
-    called held or not.
+    called held or not. The counts must be those of the case's layers, unless `misprint` says how the document errs.
     """
 
     layers: tuple[int, ...] = ()
@@ -353,6 +353,7 @@ class Documented:
     step_ms: tuple[float, float] | None = None
     evaluate_step_ms: float | None = None
     unjudged: str | None = None
+    misprint: str | None = None
 
 
 # --- cases and suites --------------------------------------------------------------------------------------------

@@ -130,6 +130,7 @@ SUITE = Suite(
                 test=Score(0.4673, 0.7843),
                 evaluate_step_ms=2,
                 unjudged=NOT_PRINTED,
+                misprint=MISPRINT,
             ),
             notes=(
                 NOT_PRINTED,
@@ -164,7 +165,13 @@ SUITE = Suite(
             data=FIRST_100,
             layers=WORD2VEC,
             training=FEW_REVIEWS,
-            documented=Documented(layers=(3000000, 0, 480016, 17), total=3480033, trainable=480033, frozen=3000),
+            documented=Documented(
+                layers=(3000000, 0, 480016, 17),
+                total=3480033,
+                trainable=480033,
+                frozen=3000,
+                misprint=MISPRINT,
+            ),
             notes=(SELF_PRACTICE, MISPRINT, SHIFTED),
             ours=FEW_EPOCHS,
         ),

@@ -39,6 +39,32 @@ def only_error(path: Path) -> str:
     return str(error)
 
 
+PRINTED = 'training=Training("adam", epochs=1), documented=Documented({printed}),'
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("total=5", ["suite 'one', case 'pool'", "Documented.total is 5,", "layers have 45;"]),
+        ("layers=(40, 0, 5), frozen=40", ["Documented.frozen is 40,", "layers have 0;"]),
+        ("layers=(40, 6), trainable=46", ["Documented.layers is 40 + 6,", "layers have 40 + 5;", "trainable is 46,"]),
+        ("total=45, misprint='45, not 54'", ["Documented.misprint is given, but every count agrees"]),
+    ],
+)
+def test_a_printed_count_that_the_layers_do_not_have_is_an_error_of_the_file(
+    printed: str, told: list[str], tmp_path: Path
+) -> None:
+    text = GOOD.format(name="one").replace('training=Training("adam", epochs=1),', PRINTED.format(printed=printed))
+    error = only_error(write(tmp_path, "one.py", text))
+    assert all(part in error for part in told), error
+
+
+@pytest.mark.parametrize("printed", ["layers=(40, 0, 5), total=45, frozen=0", "total=54, misprint='45, not 54'"])
+def test_a_printed_count_agrees_or_the_case_says_that_the_document_errs(printed: str, tmp_path: Path) -> None:
+    text = GOOD.format(name="one").replace('training=Training("adam", epochs=1),', PRINTED.format(printed=printed))
+    assert "one" in load([write(tmp_path, "one.py", text)]).suites
+
+
 # --- finding -----------------------------------------------------------------------------------------------------
 
 

@@ -152,10 +152,11 @@ def test_declared_layers_have_the_documented_parameters_layer_by_layer(name: str
         assert tuple(layer.total for layer in counts.layers) == printed.layers
     assert printed.total in (None, counts.total)
     assert printed.trainable in (None, counts.trainable)
-    # Document 002 prints 3,000 for 10,000 x 300 frozen parameters; the case's note says so.
+    # Document 002 prints 3,000 for 10,000 x 300 frozen parameters; the case says so.
     misprinted = name in ("text-networks/word2vec-300", "text-networks/word2vec-200")
     assert printed.frozen in (None, 3000 if misprinted else counts.frozen)
     assert not misprinted or counts.frozen == 3_000_000
+    assert bool(printed.misprint) == misprinted
 
 
 @pytest.mark.parametrize(("name", "count", "last", "seconds", "step_ms"), rows(TRAININGS))

@@ -14,7 +14,7 @@ from scipy import stats as reference
 from bench.compare import Comparison, Policy, Verdict
 from bench.errors import Incomparable, NothingToCompare
 from bench.measured import PLACE, Measured
-from bench.quantities import QUANTITIES
+from bench.quantities import QUANTITIES, Quantity
 from bench.unpaired import compare
 
 CELL = "s/lstm@torch,fused,cpu,documented"
@@ -107,6 +107,22 @@ def test_scores_are_compared_seed_by_seed() -> None:
     verdict = judged(base, lower, "accuracy")
     assert (verdict.verdict, verdict.n, verdict.of) == ("regressed", 5, 5)
     assert verdict.effect == pytest.approx(-0.0502)
+
+
+def test_a_score_without_a_margin_is_shown_beside_the_others_and_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(QUANTITIES, "f1", Quantity("f1", "F1", "", "higher", "score", lambda _: None))
+    scores = [0.80, 0.81, 0.79]
+    rows = [{"seed": seed, "accuracy": score, "loss": 1 - score, "f1": score} for seed, score in enumerate(scores)]
+    lower = [row | {"f1": row["f1"] - 0.2} for row in rows]
+    base, candidate = side(*rows), side(*lower)
+    found = {one.quantity: one for one in compare(base, candidate, Policy()).verdicts}
+    assert {name: one.verdict for name, one in found.items()} == {
+        "accuracy": "same",
+        "loss": "same",
+        "f1": "not judged",
+    }
+    assert (found["f1"].effect, found["f1"].n) == (pytest.approx(-0.2), 3)
+    assert "margin" in found["f1"].reason
 
 
 def test_only_seeds_of_both_sides_count_and_repeats_of_a_seed_once() -> None:

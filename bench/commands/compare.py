@@ -1,4 +1,4 @@
-"""`bench compare`: judge two stored runs, exports, baselines or results of pytest-benchmark."""
+"""`bench compare`: judge two stored runs, exports or results of pytest-benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from bench.ab import known_noise, margins
 from bench.catalog import load
 from bench.compare import Comparison, Policy
-from bench.errors import unknown
+from bench.errors import SuiteError, unknown
 from bench.measured import Measured, measured
 from bench.report import verdicts
 from bench.store import DEFAULT_PATH, Store
@@ -38,6 +38,14 @@ MOST_SHOWN = 40
     metavar="SHARE",
     help="The slowdown that counts as one: 0.03 on a dedicated GPU, 0.05 on a quiet CPU, 0.1 on a shared one.",
 )
+@click.option(
+    "--suites",
+    "paths",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="More suite files or folders, for the margins that their cases declare.",
+)
 @click.option("--strict", is_flag=True, help="End with 1 where a verdict is inconclusive or cannot be given, too.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Write reports there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole comparison as JSON.")
@@ -49,6 +57,7 @@ def command(
     candidate: str,
     across: str,
     margin: float,
+    paths: tuple[Path, ...],
     strict: bool,
     out: Path | None,
     as_json: bool,
@@ -56,17 +65,19 @@ def command(
 ) -> int:
     """Judge CANDIDATE against BASE: each is a run of the store, or a JSON file (its name ends in .json).
 
-    A file holds what `bench export --format json` or `bench baseline save` wrote, or results of pytest-benchmark. Times
-    and memory of stored runs are advice only; scores are compared seed by seed, parameters exactly. Ends with 1 where
-    something regressed, crashed or is missing in CANDIDATE, 3 where there is nothing to judge, 4 where profile, data or
-    environment differ.
+    A file holds what `bench export --format json` wrote, or results of pytest-benchmark. Times and memory of stored
+    runs are advice only; scores are compared seed by seed, parameters exactly. Ends with 1 where something regressed,
+    crashed or is missing in CANDIDATE, 3 where there is nothing to judge, 4 where profile, data or environment differ.
     """
     parts = [part.strip() for part in across.split(",") if part.strip()]
     for part in parts:
         if part not in PARTS:
             raise unknown("part of an environment", part, PARTS)
     sides = [measured(name, store_path) for name in (base, candidate)]
-    policy = Policy(margin, margins(load()), noise_of(sides[1], store_path))
+    catalog = load(paths)
+    if catalog.errors:  # among the cases of a broken file may be one that declares a margin
+        raise SuiteError("\n".join(map(str, catalog.errors)))
+    policy = Policy(margin, margins(catalog), noise_of(sides[1], store_path))
     return tell(compare(sides[0], sides[1], policy, cast("list[Part]", parts)), out, as_json=as_json, strict=strict)
 
 

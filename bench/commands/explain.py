@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from bench.catalog import Catalog
 from bench.commands import run
 from bench.model import Model, resolve
 from bench.profiles import apply
-from bench.record import SCHEMA_VERSION
+from bench.record import SCHEMA_VERSION, json_text
 from bench.report import explain as report
 from bench.report.tables import figures
 from bench.runner.plan import default_backends
@@ -83,7 +82,7 @@ def command(context: click.Context, /, case: str, out: Path, as_json: bool, **_:
         explained = _explained(catalog, case, params, models, store, store.run(ended.run))
         path = _write(explained, out)
     if as_json:
-        click.echo(json.dumps(_as_json(explained), indent=2))
+        click.echo(json_text(_as_json(explained), indent=2))
     else:
         click.echo(report.page(explained), nl=False)
     left = len(cells) - len(ended.records)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import click
 
 from bench.commands.report import chosen
 from bench.errors import UsageError
-from bench.record import SCHEMA_VERSION, Record
+from bench.record import SCHEMA_VERSION, Record, json_text
 from bench.report import pytest_benchmark
 from bench.report.tables import cells
 from bench.store import DEFAULT_PATH, Run, Store
@@ -78,7 +77,7 @@ def as_json(run: Run, records: Sequence[tuple[Record, dict[str, Any]]]) -> str:
         if key is None:
             key = f"{run.name} ({len(environments) + 1})"
             environments[key] = environment
-        lines.append(json.dumps({"run": run.name, "environment": key, **record.model_dump(mode="json")}))
+        lines.append(json_text({"run": run.name, "environment": key, **record.model_dump(mode="json")}))
     head = {
         "schema_version": SCHEMA_VERSION,
         "runs": [
@@ -93,4 +92,4 @@ def as_json(run: Run, records: Sequence[tuple[Record, dict[str, Any]]]) -> str:
         ],
         "environments": environments,
     }
-    return json.dumps(head, indent=1).removesuffix("\n}") + ',\n "records": [\n' + ",\n".join(lines) + "\n ]\n}\n"
+    return json_text(head, indent=1).removesuffix("\n}") + ',\n "records": [\n' + ",\n".join(lines) + "\n ]\n}\n"

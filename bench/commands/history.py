@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import click
 from bench.catalog import matches
 from bench.history import series
 from bench.quantities import QUANTITIES, quantity
-from bench.record import SCHEMA_VERSION
+from bench.record import SCHEMA_VERSION, json_text
 from bench.report.history import as_json, text
 from bench.store import DEFAULT_PATH, Store
 
@@ -45,7 +44,7 @@ def command(patterns: tuple[str, ...], metric: str, out: Path | None, store_path
 
         click.echo(f"drew {', '.join(map(str, draw(found, chosen, out)))}", err=True)
     if as_json_:
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **as_json(found, chosen)}, indent=1))
+        click.echo(json_text({"schema_version": SCHEMA_VERSION, **as_json(found, chosen)}, indent=1))
     else:
         click.echo(text(found, chosen))
     return 0

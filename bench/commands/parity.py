@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +12,7 @@ from bench.catalog import load as load_catalog
 from bench.errors import SuiteError, Unavailable
 from bench.measure.machine import cores, fingerprint
 from bench.parity import SCHEMA_VERSION, Proof, store
+from bench.record import json_text
 from bench.report import parity as report
 from bench.runner.proofs import proofs
 from bench.spec import Kernel
@@ -70,7 +70,7 @@ def command(
     report.write(made, environment, out / "parity.md")
     if as_json:
         records = [proof.model_dump(mode="json") for proof in made]
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": records}, indent=1))
+        click.echo(json_text({"schema_version": SCHEMA_VERSION, "records": records}, indent=1))
     click.echo(f"{report.answer(made)} ({time.perf_counter() - started:.0f} s)", err=as_json)
     click.echo(f"wrote {out / 'parity.md'}\nwrote {out / 'parity.json'}", err=as_json)
     if any(proof.verdict == "not proven" for proof in made):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from click.core import ParameterSource
 
 from bench.catalog import load
 from bench.errors import UsageError, unknown
-from bench.record import SCHEMA_VERSION
+from bench.record import SCHEMA_VERSION, json_text
 from bench.report import markdown
 from bench.report.answers import answers
 from bench.report.sentences import Answer
@@ -113,7 +112,7 @@ def command(
     found = answers(results)
     if as_json:
         content = {"schema_version": SCHEMA_VERSION, "answers": [_plain(answer) for answer in found], "files": files}
-        click.echo(json.dumps(content, indent=2))
+        click.echo(json_text(content, indent=2))
         return 0
     for answer in found:
         click.echo(answer.question)
@@ -160,7 +159,7 @@ def _index(folder: Path, paths: tuple[Path, ...], *, check: bool, as_json: bool)
     stale = [str(path) for path in reports.stale]
     if as_json:
         content = {"schema_version": SCHEMA_VERSION, "files": [str(path) for path in reports.pages], "stale": stale}
-        click.echo(json.dumps(content, indent=2))
+        click.echo(json_text(content, indent=2))
     elif check:
         for path in stale:
             click.echo(f"stale: {path}; write it again by `nox -s report`, or `bench report --index {folder}`")

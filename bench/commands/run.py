@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import json
 import os
 import shlex
 import signal
@@ -34,7 +33,7 @@ from bench.measure.limits import limits as measure_limits
 from bench.measure.machine import available_memory, cores, fingerprint
 from bench.measure.noise import noise
 from bench.profiles import apply
-from bench.record import SCHEMA_VERSION, Record
+from bench.record import SCHEMA_VERSION, Record, json_text
 from bench.runner.examine import examine
 from bench.runner.local import Limits, Settings, run, thread_environment
 from bench.runner.plan import Matrix, Obstacle, PlannedCell, embedding_of, plan
@@ -110,7 +109,7 @@ def command(context: click.Context, /, **_: Any) -> int:
         ended = execute(["bench", *context.obj], params, store, stored, matrix, cells)
         if params["as_json"]:
             content = [record.model_dump(mode="json") for record in ended.records]
-            click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": content}))
+            click.echo(json_text({"schema_version": SCHEMA_VERSION, "records": content}))
         for line in ended.summary(already):
             click.echo(line, err=params["as_json"])
         return ended.exit_code(already)
@@ -244,9 +243,7 @@ def dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
             }
             for planned in cells
         ]
-        click.echo(
-            json.dumps({"schema_version": SCHEMA_VERSION, "cells": listed, "estimated_seconds": total}, indent=2)
-        )
+        click.echo(json_text({"schema_version": SCHEMA_VERSION, "cells": listed, "estimated_seconds": total}, indent=2))
         return 0
     for planned in cells:
         what = f"unavailable: {planned.obstacle.reason}" if planned.obstacle else f"about {duration(planned.estimate)}"

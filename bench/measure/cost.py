@@ -13,7 +13,7 @@ from math import prod
 
 from bench.model import BuiltLayer, Model, gates_of
 from bench.record import Cost, LayerParameters, Parameters
-from bench.spec import GRU, LSTM, Bidirectional, Conv1D, Dense, Embedding, SimpleRNN
+from bench.spec import GRU, LSTM, Bidirectional, Conv1D, Dense, Documented, Embedding, SimpleRNN
 
 NUMBER = 4
 """Bytes of a float32, and of an id."""
@@ -34,6 +34,19 @@ def parameters(model: Model) -> Parameters:
     total = sum(layer.total for layer in layers)
     trainable = sum(layer.trainable for layer in layers)
     return Parameters(total=total, trainable=trainable, frozen=total - trainable, stored=total, layers=layers)
+
+
+def counts(built: Parameters) -> dict[str, int | tuple[int, ...]]:
+    """Return the counts of a model as `Documented` names them; layers without parameters are left out."""
+    layers = tuple(layer.total for layer in built.layers if layer.total)
+    return {"layers": layers, "total": built.total, "trainable": built.trainable, "frozen": built.frozen}
+
+
+def printed_counts(documented: Documented) -> dict[str, int | tuple[int, ...]]:
+    """Return the counts that a document prints, by name; layers without parameters are left out."""
+    layers = tuple(count for count in documented.layers if count) or None
+    printed = {name: getattr(documented, name) for name in ("total", "trainable", "frozen")}
+    return {name: count for name, count in {"layers": layers, **printed}.items() if count is not None}
 
 
 @dataclass(frozen=True)

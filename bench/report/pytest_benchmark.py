@@ -5,7 +5,6 @@ The names are those of `bench.pytest_plugin`, so that a stored run stands beside
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
@@ -14,7 +13,7 @@ from bench.cell import Cell, Profile
 from bench.errors import UsageError
 from bench.measure.steps import step_seconds
 from bench.quantities import is_headline
-from bench.record import Record
+from bench.record import Record, json_text
 from bench.store import Run
 
 
@@ -65,7 +64,7 @@ def as_json(run: Run, records: Iterable[Record]) -> str:
         "datetime": run.started,
         "version": __version__,
     }
-    return json.dumps(document, indent=4) + "\n"
+    return json_text(document, indent=4) + "\n"
 
 
 def _benchmark(cell: Cell, profile: Profile, repeats: list[Record], stats: Any) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from bench.catalog import matches
 from bench.cell import Measure, Profile, Status
 from bench.describe import at_epoch, documented_validation, log_ends
 from bench.errors import UsageError
-from bench.model import numerics_differences
+from bench.measure import cost
+from bench.model import numerics_differences, resolve
 from bench.profiles import apply
 from bench.record import Cost, Metrics, Record, Timing
 from bench.spec import Case, Documented, Embedded, Kernel, LabelledCsv, Score, Suite
@@ -742,8 +743,9 @@ def parameters(results: Results) -> pd.DataFrame:
 
     Columns: suite, case, column, backend, kernel, device, numerics, status, layers (tuple), total, trainable, frozen,
     stored, then documented_layers, documented_total, documented_trainable, documented_frozen (None where nothing is
-    printed) and verdict: "equal", "differs: ..." or None where the document prints nothing, or where native numerics
-    give torch's layers a bias more. Counts hold under both profiles.
+    printed) and verdict: "equal", "differs: ...", "document misprint: ..." (what was built is what the case declares)
+    or None where the document prints nothing, or where native numerics give torch's layers a bias more. Counts hold
+    under both profiles.
     """
     groups = results.groups
     places = results.columns
@@ -778,7 +780,7 @@ def parameters(results: Results) -> pd.DataFrame:
                     "frozen": built.frozen,
                     "stored": built.stored,
                 }
-                rows.append(row | {"verdict": _verdict(row)})
+                rows.append(row | {"verdict": _verdict(suite, case, variant.numerics, built)})
             if not counts:
                 rows.append(shared | place)
         if not variants:
@@ -792,20 +794,17 @@ _PARAMETER_COLUMNS = [
 ]  # fmt: skip
 
 
-def _verdict(row: Mapping[str, Any]) -> str | None:
-    printed = [name for name in ("layers", "total", "trainable", "frozen") if row[f"documented_{name}"] is not None]
+def _verdict(suite: Suite, case: Case, numerics: str, built: stored.Parameters) -> str | None:
+    printed, found = cost.printed_counts(case.documented), cost.counts(built)
     # torch's own recurrent layers train a second bias, which is not the document's model.
-    if not printed or "bias" in numerics_differences(row["numerics"]):
+    if not printed or "bias" in numerics_differences(numerics):
         return None
-    differing = [name for name in printed if not _same(row[name], row[f"documented_{name}"])]
-    return f"differs: {', '.join(differing)}" if differing else "equal"
-
-
-def _same(built: Any, documented: Any) -> bool:
-    """Compare counts; a summary may leave out layers without parameters, so those do not count line by line."""
-    if isinstance(built, tuple):
-        return [count for count in built if count] == [count for count in documented if count]
-    return bool(built == documented)
+    differing = [name for name in printed if found[name] != printed[name]]
+    if not differing:
+        return "equal"
+    declared = cost.counts(cost.parameters(resolve(suite, case, "documented")))
+    misprint = case.documented.misprint and all(found[name] == declared[name] for name in differing)
+    return f"{'document misprint' if misprint else 'differs'}: {', '.join(differing)}"
 
 
 # --- what is missing ---------------------------------------------------------------------------------------------

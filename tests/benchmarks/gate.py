@@ -29,13 +29,13 @@ from bench import stats as ours  # noqa: E402
 from bench.compare import (  # noqa: E402
     DEFAULT_PAIRS,
     LOOKS,
-    SCORE_MARGINS,
     PairSet,
     Policy,
     Verdict,
     judge_pairs,
     judge_scores,
 )
+from bench.quantities import quantity  # noqa: E402
 from tests.benchmarks.ab_demo import asv_fails, pytest_benchmark_fails, real_samples  # noqa: E402
 
 CELLS = 40
@@ -373,7 +373,9 @@ Of equal sides the share of suites with an alarm, of lower ones the share of cel
 def each_at_5_percent(differences: Floats) -> NDArray[np.bool_]:
     """Return which cells (suites, cells) a test of their own calls lower; `differences` is (suites, cells, seeds)."""
     lower = stats.ttest_1samp(differences, 0, axis=2, alternative="less").pvalue < 0.05
-    return (differences.mean(axis=2) <= -SCORE_MARGINS["accuracy"]) & lower
+    margin = quantity("accuracy").margin
+    assert margin is not None
+    return (differences.mean(axis=2) <= -margin) & lower
 
 
 def over_all_cells(differences: Floats) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""`bench compare` and `bench baseline` as their users run them: every kind of side, exit code and bad input."""
+"""`bench compare` as its users run it: every kind of side, exit code and bad input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from bench.cli import main
 from bench.measured import measured
-from bench.record import SCHEMA_VERSION, DataUsed, LayerParameters, Metrics, Parameters, Record, Score, Timing, Weights
+from bench.record import DataUsed, LayerParameters, Metrics, Parameters, Record, Score, Timing, Weights
 from bench.store import Store
 
 ENVIRONMENT = {
@@ -127,6 +127,34 @@ def test_exit_codes(
     assert found[0] == code, found
 
 
+SUITE = """
+from bench.spec import *
+
+SUITE = Suite("theirs", document="none", title="Theirs", era=KERAS_3, cases=(
+    Case(
+        "pool",
+        data=Imdb(num_words=10, maxlen=5),
+        layers=(Embedding(10, 4), GlobalAveragePooling1D(), Dense(1, "sigmoid")),
+        training=Training("adam", epochs=1),
+        margin=0.5,
+    ),
+))
+"""
+
+
+def test_the_margin_that_a_case_of_a_suite_file_declares_counts(bench: Callable[..., Result], store: Path) -> None:
+    with Store(store) as opened:
+        for name, step in (("theirs", 0.1), ("theirs-slow", 0.12)):
+            opened.create_run(name, "quick", ENVIRONMENT, ["bench", "run"], OPTIONS)
+            for seed in range(5):
+                opened.add(name, record(seed, step, suite="theirs", case="pool"), ENVIRONMENT)
+    Path("theirs.py").write_text(SUITE)
+    assert bench("compare", "theirs", "theirs-slow")[0] == 1
+    assert bench("compare", "theirs", "theirs-slow", "--suites", "theirs.py")[0] == 0
+    Path("theirs.py").write_text(SUITE.replace("margin=0.5", "margin=0.1"))
+    assert bench("compare", "theirs", "theirs-slow", "--margin", "0.3", "--suites", "theirs.py")[0] == 1
+
+
 def test_the_worst_stands_first_and_the_sum_last(bench: Callable[..., Result]) -> None:
     _, out, err = bench("compare", "old", "slow")
     lines = out.splitlines()
@@ -159,88 +187,35 @@ def test_a_github_job_gets_a_summary_and_annotations(
 # --- files -------------------------------------------------------------------------------------------------------
 
 
-def test_an_export_and_a_baseline_compare_as_their_run_does(bench: Callable[..., Result], store: Path) -> None:
-    bench("export", "old", "--out", "old.json")
-    code, out, _ = bench("baseline", "save", "ci", "old", "--store", str(store))
-    assert (code, out) == (0, "wrote reports/baselines/ci.json: 1 cells of run old\n")
-    frames = [measured(name, store).frame for name in ("old", "old.json", "reports/baselines/ci.json")]
-    for frame in frames[1:]:
-        pd.testing.assert_frame_equal(frame, frames[0], check_dtype=False, rtol=1e-5)
-    for base in ("old.json", "reports/baselines/ci.json"):
-        assert bench("compare", base, "slow")[0] == 1
-        assert bench("compare", base, "same")[0] == 0
-        assert bench("compare", base, "upgraded")[0] == 4
+def test_an_export_compares_as_its_run_does(bench: Callable[..., Result], store: Path) -> None:
+    assert bench("export", "old", "--out", "reports/baselines/ci.json")[0] == 0
+    base = "reports/baselines/ci.json"
+    pd.testing.assert_frame_equal(measured(base, store).frame, measured("old", store).frame, check_dtype=False)
+    assert bench("compare", base, "slow")[0] == 1
+    assert bench("compare", base, "same")[0] == 0
+    assert bench("compare", base, "crashed")[0] == 1
+    assert bench("compare", base, "upgraded")[0] == 4
 
 
-def test_a_baseline_is_reviewable(bench: Callable[..., Result], store: Path) -> None:
-    bench("baseline", "save", "ci", "old", "--store", str(store))
-    text = Path("reports/baselines/ci.json").read_text()
-    bench("baseline", "save", "ci", "old", "--store", str(store))
-    again = Path("reports/baselines/ci.json").read_text()
-    assert [line for line in text.splitlines() if "saved" not in line] == [
-        line for line in again.splitlines() if "saved" not in line
-    ]
-    assert '    "accuracy": [0.78, 0.79, 0.8, 0.81, 0.82],\n' in text
-    assert '    "parameters": [10, 10, 10, 10, 10]\n' in text
-    document = json.loads(text)
-    assert document["environments"] == [ENVIRONMENT]
-    assert (document["forced"], document["schema_version"]) == ([], SCHEMA_VERSION)
-
-
-def test_a_run_that_failed_or_regressed_is_no_baseline_unless_forced_which_is_recorded(
+def test_a_comparison_with_an_export_tells_what_differs_between_the_environments(
     bench: Callable[..., Result], store: Path
 ) -> None:
-    def save(*arguments: str) -> Result:
-        return bench("baseline", "save", *arguments, "--store", str(store))
-
-    code, _, err = save("broken", "crashed")
-    assert (code, Path("reports/baselines/broken.json").exists()) == (3, False)
-    assert "1 of 5 cells did not end ok, the first of them imdb-rnn/lstm@torch,fused,cpu,documented (timeout)" in err
-    save("ci", "old")
-    code, _, err = save("ci", "slow")
-    assert code == 1
-    assert "bad, the first: regressed" in err
-    assert save("ci", "slow", "--force")[0] == 0
-    (forced,) = json.loads(Path("reports/baselines/ci.json").read_text())["forced"]
-    assert "regressed" in forced
-    assert save("ci", "upgraded")[0] == 0  # another version is compared, too, and is no worse
-
-
-def test_a_baseline_that_cannot_be_read_is_replaced_by_force_only(bench: Callable[..., Result], store: Path) -> None:
-    arguments = ("baseline", "save", "ci", "old", "--store", str(store))
-    bench(*arguments)
-    (path,) = store.parent.glob("reports/baselines/ci.json")
-    whole = path.read_text()
-    path.write_text(whole[: len(whole) // 2])
-    code, _, err = bench(*arguments)
-    assert (code, "is no JSON or cut off" in err, "or replace it by --force" in err) == (2, True, True)
-    assert bench(*arguments, "--force")[0] == 0
-    document = json.loads(path.read_text())
-    (forced,) = document.pop("forced")
-    assert "the baseline that it replaces cannot be read" in forced
-    assert document.keys() == json.loads(whole).keys() - {"forced"}
-
-
-def test_a_baseline_that_was_saved_is_told_as_json(bench: Callable[..., Result], store: Path) -> None:
-    code, out, _ = bench("baseline", "save", "ci", "old", "--json", "--store", str(store))
-    told = {"baseline": "ci", "file": "reports/baselines/ci.json", "run": "old", "cells": 1, "forced": []}
-    assert (code, json.loads(out)) == (0, {"schema_version": SCHEMA_VERSION, **told})
-
-
-def test_a_run_without_a_record_is_no_baseline(bench: Callable[..., Result], store: Path) -> None:
-    code, _, err = bench("baseline", "save", "main", "empty", "--store", str(store), "--force")
-    assert (code, err) == (2, "bench: run empty holds no record yet, so there is nothing to save\n")
-    bench("baseline", "save", "main", "old", "--store", str(store))
-    (file,) = store.parent.glob("reports/baselines/main.json")
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"cells": {}}))
-    code, _, err = bench("compare", str(file), "old")
-    assert (code, "cells: Dictionary should have at least 1 item" in err) == (2, True)
-
-
-def test_a_baseline_has_the_name_of_a_file(bench: Callable[..., Result], store: Path) -> None:
-    code, _, err = bench("baseline", "save", "../ci", "old", "--store", str(store))
-    assert code == 2
-    assert "letters, digits" in err
+    bench("export", "old", "--out", "old.json")
+    elsewhere = ENVIRONMENT | {
+        "cpu": "Another CPU",
+        "threads": 1,
+        "gpus": [{"name": "Example GPU", "driver": "580"}],
+        "packages": {"torch": "2.13.0"},
+        "git": {"commit": "1" * 40, "dirty": True},
+    }
+    with Store(store) as opened:
+        opened.create_run("elsewhere", "quick", elsewhere, ["bench", "run"], OPTIONS)
+        for seed in range(5):
+            opened.add("elsewhere", record(seed), elsewhere)
+    code, _, err = bench("compare", "old.json", "elsewhere", "--across", "cpu,gpu,threads,versions")
+    assert code == 0
+    for told in ("Another CPU", "driver", "580", "threads 2 → 1", "torch 2.12.0 → 2.13.0", "1111111111+"):
+        assert told in err
 
 
 def pytest_benchmark_file(path: Path, *seconds: float) -> None:
@@ -276,8 +251,6 @@ def test_the_files_of_pytest_benchmark_are_read(bench: Callable[..., Result], tm
         ('{"schema_version": 2, "records": [', "bad.json is no JSON or cut off: Expecting value: line 1"),
         ('{"schema_version": 99, "records": []}', "bad.json has schema version 99, this twinbench reads 1 to 2"),
         ('{"schema_version": 2, "records": [{"run": "x"}], "runs": []}', "bad.json is no whole export (KeyError"),
-        ('{"schema_version": 99, "baseline": "x"}', "bad.json has schema version 99"),
-        ('{"schema_version": 2, "baseline": "x"}', "bad.json: run: Field required; save the baseline again"),
         ('{"benchmarks": [{"fullname": "t"}]}', "bad.json: benchmarks.0.stats: Field required"),
         ("[]", "bad.json holds no exported run"),
         ('{"schema_version": 2, "records": [], "runs": []}', "bad.json holds not one run but 0 (none)"),
@@ -288,15 +261,6 @@ def test_a_broken_file_is_named_with_the_place(bench: Callable[..., Result], con
     code, _, err = bench("compare", "old", "bad.json")
     assert code == 2
     assert told in err
-
-
-def test_a_baseline_with_lists_that_do_not_fit_is_refused(bench: Callable[..., Result], store: Path) -> None:
-    bench("baseline", "save", "ci", "old", "--store", str(store))
-    path = Path("reports/baselines/ci.json")
-    path.write_text(path.read_text().replace("[0.78, 0.79, 0.8, 0.81, 0.82]", "[0.78]"))
-    code, _, err = bench("compare", str(path), "old")
-    assert code == 2
-    assert "cells.imdb-rnn/lstm@torch,fused,cpu,documented: Value error, accuracy has 1 entries, seed has 5" in err
 
 
 def test_an_export_of_the_first_schema_version_is_read(bench: Callable[..., Result]) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from bench.cli import main
-from bench.record import LayerParameters, Parameters, Record, Timing
+from bench.exports import read
+from bench.record import EpochScore, LayerParameters, Metrics, Parameters, Record, Score, Timing, Weights
 from bench.store import Store
 
 ENVIRONMENT = {
@@ -162,3 +166,58 @@ def test_a_run_without_timed_steps_is_refused_with_the_remedy(
         opened.add("first", record("gru", steps=[]), ENVIRONMENT)
     assert export(path, "pytest-benchmark") == 2
     assert "timed no steps; `bench run --measure timing` does" in capsys.readouterr().err
+
+
+# --- figures that JSON has no number for -------------------------------------------------------------------------
+
+
+def refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def diverged() -> Record:
+    """Return a record with a figure that is no number in every kind of place: required, optional, listed, keyed."""
+    timing = Timing(build=math.inf, first_epoch=2.0, epochs=[math.nan], steps=4, total=3.0, alone=True, step=math.nan)
+    lines = [EpochScore(loss=math.nan, accuracy=0.5, val_loss=math.inf, seconds=1.0, steps=4)]
+    last = Weights(epoch=1, test=Score(loss=-math.inf, accuracy=0.5, rows=9))
+    timing.windows, timing.latency = [(4, 0.54), (8, 0.58)], [math.nan]
+    return record(timing=timing, metrics=Metrics(epochs=lines, last=last), memory={"host_peak_bytes": math.nan})
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    path = tmp_path / "odd.sqlite"
+    with Store(path, create=True) as opened:
+        opened.create_run("odd", "documented", ENVIRONMENT, ["bench", "run"], {"seeds": 1})
+        opened.add("odd", diverged(), ENVIRONMENT)
+        opened.add("odd", record(repeat=1), ENVIRONMENT)
+    return path
+
+
+@pytest.mark.parametrize("format_", ["json", "pytest-benchmark"])
+def test_exports_are_json_whatever_was_measured(odd: Path, tmp_path: Path, format_: str) -> None:
+    assert export(odd, format_, tmp_path / "odd.json") == 0
+    json.loads((tmp_path / "odd.json").read_text(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["as written today", "as older versions wrote it"])
+def test_figures_that_are_no_numbers_come_back_from_an_export(odd: Path, tmp_path: Path, bare: bool) -> None:
+    file = tmp_path / "odd.json"
+    assert export(odd, "json", file) == 0
+    if bare:
+        file.write_text(re.sub(r'"(NaN|-?Infinity)"', r"\1", file.read_text()))
+    ((run, *_),) = [read(file)]
+    back = [entry for entry, _ in run.records]
+    # repr: nan is not equal to itself
+    assert repr(back) == repr([diverged(), record(repeat=1)])
+
+
+def test_bench_run_prints_json_whatever_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = SimpleNamespace(records=[diverged()], summary=lambda already: [], exit_code=0)
+    monkeypatch.setattr("bench.commands.run.execute", lambda *_: ended)
+    with pytest.raises(SystemExit):
+        main(["run", "imdb-rnn/lstm@torch", "--backend", "torch", "--json", "--store", str(tmp_path / "new.sqlite")])
+    document = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert document["records"][0]["metrics"]["epochs"][0]["loss"] == "NaN"

@@ -24,6 +24,7 @@ from bench.spec import (
     Epoch,
     FirstRows,
     Flatten,
+    GlobalAveragePooling1D,
     Imdb,
     LastFraction,
     Score,
@@ -283,6 +284,20 @@ def test_parameter_verdicts_are_exact_and_empty_where_nothing_is_printed(record:
     assert frame.loc["equal", "stored"] == 3010
     off_by_one = tables.parameters(results([declared], [record(name("equal"), counts=[2500, 0, 502])]))
     assert off_by_one.set_index("case").loc["equal", "verdict"] == "differs: layers, total, trainable"
+
+
+def test_a_misprint_is_the_documents_only_where_what_was_built_is_as_declared(record: Maker, results: Gather) -> None:
+    printed = Documented(layers=(2000, 21), total=2021, frozen=3, misprint="2,000 are frozen")
+    layers = (Embedding(100, 20, trainable=False), GlobalAveragePooling1D(), Dense(1, "sigmoid"))
+    declared = suite(replace(case("a", documented=printed), data=Imdb(num_words=100, maxlen=5), layers=layers))
+
+    def verdict(counts: list[int], frozen: int) -> str:
+        found = tables.parameters(results([declared], [record(name("a"), counts=counts, frozen=frozen)]))
+        return str(found["verdict"].item())
+
+    assert verdict([2000, 0, 21], 2000) == "document misprint: frozen"
+    assert verdict([2000, 0, 21], 0) == "differs: frozen"
+    assert verdict([2000, 0, 22], 2000) == "differs: layers, total, frozen"
 
 
 def test_a_second_bias_of_native_numerics_is_not_held_against_the_document(record: Maker, results: Gather) -> None:
