@@ -169,7 +169,6 @@ def test_a_backend_that_breaks_a_rule_fails_and_the_rule_is_named(tmp_path: Path
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=120,
     )
     assert ended.returncode == 3, ended.stderr
     assert "failed: wrong, model 'dense': logits of single rows" in ended.stdout

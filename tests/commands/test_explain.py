@@ -29,7 +29,6 @@ def explain(fake_bench: Bench) -> Explain:
             cwd=fake_bench.folder,
             capture_output=True,
             text=True,
-            timeout=120,
         )
 
     return run

@@ -109,7 +109,7 @@ def test_without_pyarrow_the_remedy_is_named(
 
 
 def run_in(folder: Path, *arguments: str) -> str:
-    ended = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
