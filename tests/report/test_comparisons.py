@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from scipy import stats
 
 from bench.record import Record
 from bench.report import comparisons
-from bench.report.tables import Results
 from bench.spec import (
     KERAS_2_3,
     LSTM,
@@ -29,9 +27,7 @@ from bench.spec import (
     Suite,
     Training,
 )
-
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
+from tests.making import Gather, Maker
 
 DATA = Imdb(num_words=50, maxlen=10)
 LAYERS = (Embedding(50, 50), Flatten(), Dense(1, "sigmoid"))

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from bench.record import Record
 from bench.report import page
 from bench.report.tables import Results
 from bench.spec import (
@@ -34,6 +33,7 @@ from bench.spec import (
     Suite,
     Training,
 )
+from tests.making import Gather, Maker
 
 selenium = pytest.importorskip("selenium", reason="drives the browser; pip install 'twinbench[dev]'")
 from selenium.common.exceptions import WebDriverException  # noqa: E402
@@ -41,9 +41,6 @@ from selenium.webdriver import Chrome, ChromeOptions, Keys  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
-
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
 
 HOSTILE = '<img src=x onerror="window.hacked=1"></script><script>window.hacked=1</script>&lt;b&gt;\u2028'
 MANY = 5000

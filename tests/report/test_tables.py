@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.errors import UsageError
-from bench.record import Record
 from bench.report import tables
 from bench.report.tables import Results, Source
 from bench.spec import (
@@ -29,9 +27,7 @@ from bench.spec import (
     Suite,
     Training,
 )
-
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
+from tests.making import Gather, Maker
 
 DATA = Imdb(num_words=50, maxlen=10)
 LAYERS = (Embedding(50, 50), Flatten(), Dense(1, "sigmoid"))
