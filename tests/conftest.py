@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bench.cli import main
 from bench.record import Record
 from bench.store import Store
 
@@ -45,6 +46,14 @@ SUITE = Suite("fake", document="none", title="Cases that misbehave", era=KERAS_3
     case("no-file", FINE, data=LabelledCsv("nowhere.csv", num_words=30, maxlen=4, filters="")),
 ))
 """
+
+
+def call(*arguments: str) -> int:
+    """Return the exit code of `bench` with `arguments`, run in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
 
 
 class Training(NamedTuple):

@@ -6,11 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.conftest import ROOT
+
 FINDINGS = ROOT / "docs" / "findings.md"
 MARK = "--- next block ---"
 JAX = 'os.environ["KERAS_BACKEND"] = "jax"'

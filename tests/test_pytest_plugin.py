@@ -18,8 +18,8 @@ from bench import pytest_plugin
 from bench.catalog import load
 from bench.record import KernelProof
 from bench.runner.plan import Matrix, plan
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 FAKE = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "tests" / "runner")!r})

@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from bench.ab import known_noise
-from bench.cli import main
 from bench.commands.ab import command
 from bench.store import Store
-from tests.conftest import ROOT
+from tests.conftest import ROOT, call
 from tests.runner.synthetic_side import CELLS, make
 
 CELL, OTHER = CELLS
@@ -50,9 +49,7 @@ class Comparison:
 
     def __call__(self, *arguments: str, sides: bool = True) -> Ended:
         words = self.arguments(*arguments) if sides else ["ab", "--store", str(self.store), *arguments]
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        return Ended(int(ended.value.code or 0), *self._capsys.readouterr())
+        return Ended(call(*words), *self._capsys.readouterr())
 
     def sides(self, base: dict[str, Any] | None = None, candidate: dict[str, Any] | None = None) -> None:
         make(self.folder / "base", **(base or {}))

@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.cli import main
 from bench.measured import measured
 from bench.record import SCHEMA_VERSION, DataUsed, LayerParameters, Metrics, Parameters, Record, Score, Timing, Weights
 from bench.store import Store
+from tests.conftest import call
 
 ENVIRONMENT = {
     "cpu": "Example CPU",
@@ -94,10 +94,8 @@ Result = tuple[int, str, str]
 @pytest.fixture
 def bench(store: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
     def run(*arguments: str) -> Result:
-        with pytest.raises(SystemExit) as exit_:
-            main([*arguments, "--store", str(store)] if arguments[0] in ("compare", "export") else list(arguments))
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
+        stored = ["--store", str(store)] if arguments[0] in ("compare", "export") else []
+        return call(*arguments, *stored), *capsys.readouterr()
 
     return run
 

@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.cli import main
 from bench.record import LayerParameters, Parameters, Record, Timing
 from bench.store import Store
+from tests.conftest import call
 
 ENVIRONMENT = {
     "cpu": "Example CPU",
@@ -82,9 +82,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def export(store: Path, format_: str, out: Path | None = None) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["export", "--format", format_, "--store", str(store), *(["--out", str(out)] if out else [])])
-    return int(ended.value.code or 0)
+    return call("export", "--format", format_, "--store", str(store), *(["--out", str(out)] if out else []))
 
 
 def test_csv_and_parquet_hold_one_flat_row_per_cell(store: Path, tmp_path: Path) -> None:

@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bench.cli import main
 from bench.store import Store
+from tests.conftest import call
 from tests.test_history import ENVIRONMENT, record
 
 
 def history(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["history", *arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+    return call("history", *arguments)
 
 
 @pytest.fixture

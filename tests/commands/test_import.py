@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
 from bench.record import SCHEMA_VERSION, Record
 from bench.store import Store
+from tests.conftest import call
 
 ENVIRONMENT = {"cpu": "A processor", "threads": 2}
 VERSION_1 = Path(__file__).with_name("version_1.json")
@@ -44,12 +44,6 @@ def exported(tmp_path: Path) -> Path:
     file = tmp_path / "first.json"
     call("export", "first", "--out", str(file), "--store", str(tmp_path / "there.sqlite"))
     return file
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return int(ended.value.code or 0)
 
 
 def test_an_imported_run_is_the_run_that_was_exported(exported: Path, tmp_path: Path) -> None:

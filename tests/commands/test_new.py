@@ -12,17 +12,12 @@ from pathlib import Path
 import pytest
 
 from bench.backends.conformance import RULES
-from bench.cli import main
 from bench.store import Store
-from tests.conftest import ROOT
+from tests.conftest import ROOT, call
 
 
 def new(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["new", *arguments])
-    out, err = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, out, err
+    return call("new", *arguments), *capsys.readouterr()
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bench.catalog import load
-from bench.cli import main
 from bench.record import SCHEMA_VERSION, Metrics, Record, Score, Weights
 from bench.store import Store
+from tests.conftest import call
 
 ENVIRONMENT = {"cpu": "Example CPU", "threads": 2, "git": {"commit": "0" * 40, "dirty": False}}
 OPTIONS = {"seeds": 3, "repeats": 1, "patterns": ["imdb-rnn/lstm"]}
@@ -60,11 +60,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    out, err = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, out, err
+    return call(*arguments), *capsys.readouterr()
 
 
 def test_report_writes_the_files_and_says_where(

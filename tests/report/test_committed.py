@@ -13,13 +13,13 @@ import pytest
 from scipy import stats
 
 from bench.catalog import load
-from bench.cli import main
 from bench.commands.export import as_json
 from bench.errors import UsageError
 from bench.record import Record
 from bench.report import committed, plots
 from bench.report.sources import committed as results_of
 from bench.store import Run
+from tests.conftest import call
 from tests.making import ENVIRONMENT, make_record
 
 BACKENDS = {"keras-tensorflow": 0.0, "torch": 0.001}
@@ -110,9 +110,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["report", *arguments])
-    return int(ended.value.code or 0)
+    return call("report", *arguments)
 
 
 def test_what_was_written_is_up_to_date_and_a_change_is_named(
