@@ -19,7 +19,7 @@ from bench.record import (
     Weights,
 )
 from bench.report.tables import Results, Source
-from bench.spec import Suite
+from bench.spec import KERAS_2_3, Case, Dense, Embedding, Flatten, Imdb, Suite, Training
 
 Maker = Callable[..., Record]
 Gather = Callable[..., Results]
@@ -32,6 +32,30 @@ ENVIRONMENT: dict[str, Any] = {
     "packages": {"keras": "3.15.1", "torch": "2.13.0"},
     "git": {"commit": "0123456789abcdef", "dirty": False},
 }
+
+DATA = Imdb(num_words=50, maxlen=10)
+LAYERS = (Embedding(50, 50), Flatten(), Dense(1, "sigmoid"))
+
+
+def case(name: str, **changes: Any) -> Case:
+    fields: dict[str, Any] = {"data": DATA, "layers": LAYERS, "training": Training("adam", epochs=4)}
+    return Case(name, **{**fields, **changes})
+
+
+def suite(*cases: Case) -> Suite:
+    return Suite("demo", document="9", title="A document", era=KERAS_2_3, cases=cases)
+
+
+def name(
+    case_name: str,
+    backend: str = "torch",
+    kernel: str = "none",
+    seed: int = 0,
+    device: str = "cpu",
+    numerics: str = "documented",
+) -> str:
+    """Return the name of a cell of `suite`."""
+    return f"demo/{case_name}@{backend},{kernel},{device},{numerics}#{seed}"
 
 
 def score(accuracy: float, loss: float, rows: int) -> Score:

@@ -30,7 +30,7 @@ from bench.spec import (
     Training,
     Word2Vec,
 )
-from tests.making import Gather, Maker
+from tests.making import Gather, Maker, name
 
 DATA = Imdb(num_words=50, maxlen=10)
 FLAT = (Embedding(50, 300), Flatten(), Dense(1, "sigmoid"))
@@ -49,12 +49,6 @@ def case(name: str, layers: Any = FLAT, accuracy: float | None = None, **changes
 
 def suite(*cases: Case) -> Suite:
     return Suite("demo", document="7", title="A document", era=KERAS_2_0, cases=cases)
-
-
-def name(
-    case_name: str, backend: str = "torch", kernel: str = "none", seed: int = 0, numerics: str = "documented"
-) -> str:
-    return f"demo/{case_name}@{backend},{kernel},cpu,{numerics}#{seed}"
 
 
 def found(results: Results, question: str) -> list[str]:

@@ -13,38 +13,18 @@ from bench.report.tables import Results, Source
 from bench.spec import (
     KERAS_2_3,
     LSTM,
-    Case,
     Dense,
     Documented,
     EarlyStopping,
     Embedding,
     Epoch,
     FirstRows,
-    Flatten,
-    Imdb,
     LastFraction,
     Score,
     Suite,
     Training,
 )
-from tests.making import Gather, Maker
-
-DATA = Imdb(num_words=50, maxlen=10)
-LAYERS = (Embedding(50, 50), Flatten(), Dense(1, "sigmoid"))
-
-
-def case(name: str, **changes: Any) -> Case:
-    fields: dict[str, Any] = {"data": DATA, "layers": LAYERS, "training": Training("adam", epochs=4)}
-    return Case(name, **{**fields, **changes})
-
-
-def suite(*cases: Case) -> Suite:
-    return Suite("demo", document="9", title="A document", era=KERAS_2_3, cases=cases)
-
-
-def name(case_name: str, backend: str = "torch", kernel: str = "none", seed: int = 0, device: str = "cpu") -> str:
-    return f"demo/{case_name}@{backend},{kernel},{device},documented#{seed}"
-
+from tests.making import Gather, Maker, case, name, suite
 
 # --- which record counts -----------------------------------------------------------------------------------------
 

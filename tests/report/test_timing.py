@@ -10,8 +10,7 @@ import pytest
 from bench.record import Cost, Record, Timing
 from bench.report import markdown, timing
 from bench.report.tables import Results
-from tests.making import Gather, Maker
-from tests.report.test_comparisons import case, name, suite
+from tests.making import Gather, Maker, case, name, suite
 from tests.report.test_markdown import Row, only, parsed
 
 COST = Cost(flops=6e9, bytes=2e9, peak_flops=100e9, bandwidth=10e9)
