@@ -10,6 +10,7 @@ import pytest
 from bench.record import SCHEMA_VERSION, Record
 from bench.store import Store
 from tests.conftest import call
+from tests.making import make_record
 
 ENVIRONMENT = {"cpu": "A processor", "threads": 2}
 VERSION_1 = Path(__file__).with_name("version_1.json")
@@ -18,21 +19,8 @@ OPTIONS = {"patterns": [], "seeds": 2, "repeats": 1}
 
 
 def record(seed: int, status: str = "ok") -> Record:
-    return Record(
-        suite="imdb-rnn",
-        case="lstm",
-        backend="torch",
-        kernel="generic",
-        device="cpu",
-        numerics="documented",
-        seed=seed,
-        profile="documented",
-        measure="accuracy",
-        status=status,
-        reason=None if status == "ok" else "stopped by the user",
-        started="2026-11-21T10:00:00+00:00",
-        seconds=1.5,
-    )
+    reason = None if status == "ok" else "stopped by the user"
+    return make_record(f"imdb-rnn/lstm@torch,generic,cpu,documented#{seed}", status=status, reason=reason)
 
 
 @pytest.fixture
