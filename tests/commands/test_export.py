@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.record import LayerParameters, Parameters, Record, Timing
+from bench.record import Record, Timing
 from bench.store import Store
 from tests.conftest import call
+from tests.making import make_record
 
 ENVIRONMENT = {
     "cpu": "Example CPU",
@@ -32,7 +33,6 @@ STEPS = [0.010, 0.012, 0.011]
 
 
 def record(case: str = "lstm", repeat: int = 0, steps: list[float] = STEPS, **more: Any) -> Record:
-    windows = [(count, 0.5 + count * step) for step in steps for count in (4, 8)]
     timing = Timing(
         build=0.1,
         first_epoch=2.0,
@@ -41,29 +41,12 @@ def record(case: str = "lstm", repeat: int = 0, steps: list[float] = STEPS, **mo
         total=3.0,
         alone=True,
         step=median(steps) if steps else None,
-        windows=windows,
+        windows=[(count, 0.5 + count * step) for step in steps for count in (4, 8)],
         latency=[0.001, 0.003, 0.002],
     )
-    layers = [LayerParameters(name="dense", total=10, trainable=8, stored=10)]
-    known = {
-        "suite": "imdb-rnn",
-        "case": case,
-        "backend": "torch",
-        "kernel": "generic",
-        "device": "cpu",
-        "numerics": "documented",
-        "seed": 0,
-        "repeat": repeat,
-        "profile": "documented",
-        "measure": "timing",
-        "status": "ok",
-        "started": "2026-11-21T10:00:00+00:00",
-        "seconds": 1.5,
-        "timing": timing,
-        "kernels_seen": ["aten::mm"],
-        "parameters": Parameters(total=10, trainable=8, frozen=2, stored=10, layers=layers),
-    }
-    return Record.model_validate(known | more)
+    known = {"repeat": repeat, "measure": "timing", "timing": timing, "kernels_seen": ["aten::mm"]}
+    cell = f"imdb-rnn/{case}@torch,generic,cpu,documented#0"
+    return make_record(cell, counts=(10,), frozen=2, **{**known, **more})
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_a_table_per_configuration_says_at_which_commit_a_level_began(
 ) -> None:
     assert history("imdb-rnn/lstm@torch", "--metric", "epoch", "--store", store) == 0
     out = capsys.readouterr().out
-    assert out.startswith("imdb-rnn/lstm@torch,fused,cpu,documented  (quick, data dddddddd)\nExample CPU, 2 cores")
+    assert out.startswith("imdb-rnn/lstm@torch,fused,cpu,documented  (quick, data abababab)\nExample CPU, 2 cores")
     assert "birnn" not in out
     assert (
         "A new level begins with run run-7, commit bbbbbbbbbb: 200 ms → 250 ms (+25.0%); "
