@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from bench.cli import main
 from bench.record import Record
 from bench.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "tests" / "runner"
+
+# How long an example takes is the machine's affair: it is no fault that a busy one is slow.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 SUITE = """
 import sys
@@ -40,6 +46,14 @@ SUITE = Suite("fake", document="none", title="Cases that misbehave", era=KERAS_3
     case("no-file", FINE, data=LabelledCsv("nowhere.csv", num_words=30, maxlen=4, filters="")),
 ))
 """
+
+
+def call(*arguments: str) -> int:
+    """Return the exit code of `bench` with `arguments`, run in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
 
 
 class Training(NamedTuple):
@@ -76,13 +90,12 @@ class Bench:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=120,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command(*arguments),
-            env=self.environment,
+            env={**self.environment, **environment},
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

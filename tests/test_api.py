@@ -41,7 +41,6 @@ def test_a_notebook_runs_cells_and_reads_them_again(fake_bench: Bench) -> None:
         cwd=fake_bench.folder,
         capture_output=True,
         text=True,
-        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)  # nothing else is printed there

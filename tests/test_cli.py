@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import pytest
 
-from bench.cli import cli, main
-from tests.conftest import ROOT
+from bench.cli import cli
+from tests.conftest import ROOT, call
 
 WITHOUT_JSON = {
     "export": "its result is the JSON: --format json",
@@ -47,6 +47,5 @@ def test_a_place_that_cannot_be_written_is_named_without_a_traceback(
             f"bench: {tmp_path} cannot be used as a store: unable to open database file; name another with --store\n",
         ),
     ):
-        with pytest.raises(SystemExit) as ended:
-            main(["import", exported, "--store", str(store)])
-        assert (ended.value.code, capsys.readouterr().err) == (2, message)
+        code = call("import", exported, "--store", str(store))
+        assert (code, capsys.readouterr().err) == (2, message)

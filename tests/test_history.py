@@ -10,7 +10,8 @@ import pytest
 from bench.history import change_points, machine, series
 from bench.measure.machine import commit, differences
 from bench.quantities import Kind, quantity
-from bench.record import DataUsed, Record, Timing
+from bench.record import DataUsed, Record
+from tests.making import make_record
 
 ENVIRONMENT: dict[str, Any] = {
     "cpu": "Example CPU",
@@ -23,24 +24,12 @@ ENVIRONMENT: dict[str, Any] = {
 
 
 def record(seconds: float, day: int, **changes: Any) -> Record:
-    timing = Timing(build=1, first_epoch=1, epochs=[seconds, seconds, 9 * seconds], steps=1, total=4, alone=True)
-    known = Record(
-        suite="imdb-rnn",
-        case="lstm",
-        backend="torch",
-        kernel="fused",
-        device="cpu",
-        numerics="documented",
-        seed=0,
-        profile="quick",
-        measure="timing",
-        status="ok",
-        timing=timing,
-        data=DataUsed(name="embedded", sha256="d" * 64, rows={}),
+    return make_record(
+        "imdb-rnn/lstm@torch,fused,cpu,documented#0",
+        epoch_seconds=(1, seconds, seconds, 9 * seconds),
         started=f"2026-01-{day:02}T00:00:00+00:00",
-        seconds=1.0,
+        **{"profile": "quick", "measure": "timing", **changes},
     )
-    return known.model_copy(update=changes)
 
 
 def test_a_run_is_one_point_the_median_of_its_records_and_runs_are_in_the_order_of_time() -> None:

@@ -14,7 +14,8 @@ import nox.registry
 import pytest
 from nox.command import CommandFailed
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.conftest import ROOT
+
 GPUS = [{"name": "NVIDIA H100 80GB HBM3"}]
 NAMES = {"keras-tensorflow": None, "torch": None, "keras-jax": "JAX 1 sees no GPU: no driver"}
 

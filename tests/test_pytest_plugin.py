@@ -18,8 +18,8 @@ from bench import pytest_plugin
 from bench.catalog import load
 from bench.record import KernelProof
 from bench.runner.plan import Matrix, plan
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 FAKE = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "tests" / "runner")!r})
@@ -54,7 +54,7 @@ def run(tmp_path: Path) -> Run:
             "OMP_NUM_THREADS": "1",
         }
         command = [sys.executable, "-m", "pytest", *plugins, *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
     (tmp_path / "test_ordinary.py").write_text(ORDINARY)
     return pytest_in_folder

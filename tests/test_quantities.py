@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bench.cell import Status
 from bench.errors import UsageError
 from bench.quantities import QUANTITIES, is_headline, value
 from bench.record import LayerParameters, Metrics, Parameters, Record, Score, Timing, Weights
+from tests.making import make_record
 
 
-def record(status: Status = "ok", **parts: object) -> Record:
-    known = {
-        "suite": "s",
-        "case": "c",
-        "backend": "torch",
-        "kernel": "none",
-        "device": "cpu",
-        "numerics": "documented",
-        "seed": 0,
-        "profile": "quick",
-        "measure": "all",
-        "status": status,
-        "started": "2026-01-01T00:00:00+00:00",
-        "seconds": 1.0,
-    }
-    return Record.model_validate(known | parts)
+def record(status: Status = "ok", **parts: Any) -> Record:
+    return make_record("s/c@torch,none,cpu,documented#0", **{"status": status, "profile": "quick", **parts})
 
 
 TIMING = Timing(build=0.1, first_epoch=9.0, epochs=[3.0, 1.0, 2.0], steps=4, total=15.0, alone=True)

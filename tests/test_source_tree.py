@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.conftest import ROOT
+
 HIDE = """
 import importlib.metadata, sys
 
@@ -50,7 +51,6 @@ def test_torch_runs_from_the_source_tree_where_nothing_else_is_installed(tmp_pat
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
     )
     assert ended.returncode == 0, ended.stderr
     (record,) = json.loads(ended.stdout)["records"]

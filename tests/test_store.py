@@ -16,6 +16,7 @@ from bench.errors import UsageError
 from bench.quantities import QUANTITIES, value
 from bench.record import DataUsed, EpochScore, Failure, KernelProof, Metrics, Record, Score, Timing, Weights
 from bench.store import Store
+from tests.conftest import ROOT
 
 ENVIRONMENT = {"cpu": "Example CPU", "threads": 2}
 TIMING = Timing(
@@ -150,11 +151,10 @@ with Store(Path(sys.argv[1])) as store:
     for seed in range(100):
         store.add("r", make_record(sys.argv[2], seed), ENVIRONMENT)
 """
-    root = Path(__file__).parent.parent
     writers = [
-        subprocess.Popen([sys.executable, "-c", script, str(store.path), case], cwd=root) for case in ("lstm", "gru")
+        subprocess.Popen([sys.executable, "-c", script, str(store.path), case], cwd=ROOT) for case in ("lstm", "gru")
     ]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert [writer.wait() for writer in writers] == [0, 0]
     assert len({(record.case, record.seed) for record in store.records("r")}) == 200
 
 

@@ -26,7 +26,7 @@ LAYERS: dict[str, Any] = {
 @pytest.mark.parametrize("wrapped", [False, True], ids=["alone", "bidirectional"])
 @pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
 @pytest.mark.parametrize("kind", LAYERS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(valid=arrays(bool, (ROWS, STEPS)))
 def test_fused_equals_generic_whichever_steps_are_masked(
     kind: str, sequences: bool, wrapped: bool, valid: np.ndarray[Any, Any]

@@ -18,13 +18,11 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
-
-from conftest import ENVIRONMENT, make_record
 
 from bench.catalog import load
 from bench.record import Timing
 from bench.store import Store
+from tests.making import ENVIRONMENT, make_record
 
 SEEDS = 5
 VARIANTS = [

@@ -20,12 +20,10 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.wait import WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
-
-from conftest import make_record, make_results
 
 from bench.catalog import load
 from bench.report import page
+from tests.making import make_record, make_results
 
 CELLS, ROUNDS = 5000, 5
 

@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.cli import main
 from bench.measured import measured
-from bench.record import DataUsed, LayerParameters, Metrics, Parameters, Record, Score, Timing, Weights
+from bench.record import Record
 from bench.store import Store
+from tests.conftest import call
+from tests.making import make_record
 
 ENVIRONMENT = {
     "cpu": "Example CPU",
@@ -31,27 +32,15 @@ OPTIONS = {"seeds": 3, "repeats": 1, "patterns": [], "measure": "all"}
 
 
 def record(seed: int, step: float = 0.1, **changes: Any) -> Record:
-    score = Score(loss=0.5, accuracy=0.78 + seed / 100, rows=2000)
-    counts = LayerParameters(name="dense", total=10, trainable=10, stored=10)
-    fields: dict[str, Any] = {
-        "suite": "imdb-rnn",
-        "case": "lstm",
-        "backend": "torch",
-        "kernel": "fused",
-        "device": "cpu",
-        "numerics": "documented",
-        "seed": seed,
-        "profile": "quick",
-        "measure": "all",
-        "status": "ok",
-        "parameters": Parameters(total=10, trainable=10, frozen=0, stored=10, layers=[counts]),
-        "metrics": Metrics(epochs=[], last=Weights(epoch=3, test=score)),
-        "timing": Timing(build=0.1, first_epoch=2.0, epochs=[step * 4 * 1.001**seed], steps=4, total=5.0, alone=True),
-        "data": DataUsed(name="embedded", sha256="ab" * 32, rows={"train": 16}),
-        "started": f"2026-01-01T00:00:0{seed}+00:00",
-        "seconds": 1.0,
-    }
-    return Record(**{**fields, **changes})
+    return make_record(
+        f"imdb-rnn/lstm@torch,fused,cpu,documented#{seed}",
+        test=0.78 + seed / 100,
+        epoch_seconds=(2.0, step * 4 * 1.001**seed),
+        steps=4,
+        counts=(10,),
+        started=f"2026-01-01T00:00:0{seed}+00:00",
+        **{"profile": "quick", **changes},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +83,8 @@ Result = tuple[int, str, str]
 @pytest.fixture
 def bench(store: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
     def run(*arguments: str) -> Result:
-        with pytest.raises(SystemExit) as exit_:
-            main([*arguments, "--store", str(store)] if arguments[0] in ("compare", "export") else list(arguments))
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
+        stored = ["--store", str(store)] if arguments[0] in ("compare", "export") else []
+        return call(*arguments, *stored), *capsys.readouterr()
 
     return run
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import cli
 from bench.data import sources
 from bench.record import SCHEMA_VERSION
+from tests.conftest import call
 
 
 @pytest.fixture(autouse=True)
@@ -20,10 +20,7 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def bench(*arguments: str) -> int:
     """Return the exit code of `bench data`."""
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(["data", *arguments])
-    assert isinstance(exit_.value.code, int)
-    return exit_.value.code
+    return call("data", *arguments)
 
 
 def test_json_list_names_url_size_hash_and_presence(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from bench import cli
 from bench.backends.base import backend, backends
 from bench.commands import doctor
 from bench.errors import NoGpu
@@ -19,17 +18,14 @@ from bench.measure import gpu
 from bench.measure.gpu import Gpu, Holder, Look
 from bench.measure.noise import Noise
 from bench.runner.examine import Examined, examine
+from tests.conftest import ROOT, call
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 CARD = Gpu(0, "GPU-0", "NVIDIA A | <b>", 10**10, "535.1", (12, 2), (Holder(77, "trainer", 3 * 10**9),))
 NO_KERNEL = {"SimpleRNN": "none here", "LSTM": None, "GRU": "none here"}
 
 
 def bench(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["doctor", *arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+    return call("doctor", *arguments)
 
 
 @pytest.fixture
@@ -169,7 +165,6 @@ def test_a_backend_that_breaks_a_rule_fails_and_the_rule_is_named(tmp_path: Path
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=120,
     )
     assert ended.returncode == 3, ended.stderr
     assert "failed: wrong, model 'dense': logits of single rows" in ended.stdout

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
 from bench.record import SCHEMA_VERSION, Record
 from bench.store import Store
+from tests.conftest import call
+from tests.making import make_record
 
 ENVIRONMENT = {"cpu": "A processor", "threads": 2}
 VERSION_1 = Path(__file__).with_name("version_1.json")
@@ -18,21 +19,8 @@ OPTIONS = {"patterns": [], "seeds": 2, "repeats": 1}
 
 
 def record(seed: int, status: str = "ok") -> Record:
-    return Record(
-        suite="imdb-rnn",
-        case="lstm",
-        backend="torch",
-        kernel="generic",
-        device="cpu",
-        numerics="documented",
-        seed=seed,
-        profile="documented",
-        measure="accuracy",
-        status=status,
-        reason=None if status == "ok" else "stopped by the user",
-        started="2026-11-21T10:00:00+00:00",
-        seconds=1.5,
-    )
+    reason = None if status == "ok" else "stopped by the user"
+    return make_record(f"imdb-rnn/lstm@torch,generic,cpu,documented#{seed}", status=status, reason=reason)
 
 
 @pytest.fixture
@@ -44,12 +32,6 @@ def exported(tmp_path: Path) -> Path:
     file = tmp_path / "first.json"
     call("export", "first", "--out", str(file), "--store", str(tmp_path / "there.sqlite"))
     return file
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return int(ended.value.code or 0)
 
 
 def test_an_imported_run_is_the_run_that_was_exported(exported: Path, tmp_path: Path) -> None:

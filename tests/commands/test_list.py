@@ -11,16 +11,12 @@ from typing import Any
 import pytest
 
 from bench.backends.base import backend
-from bench.cli import main
 from bench.record import SCHEMA_VERSION
+from tests.conftest import ROOT, call
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["list", *arguments])
-    out, err = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, out, err
+    return call("list", *arguments), *capsys.readouterr()
 
 
 def records(capsys: pytest.CaptureFixture[str], *patterns: str) -> dict[str, Any]:
@@ -156,7 +152,7 @@ def on_a_terminal(columns: int, **environment: str) -> list[str]:
         [sys.executable, "-m", "bench", "list", "imdb-rnn"],
         stdout=follower,
         env={**os.environ, "COLUMNS": str(columns), **environment},
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
     )
     os.close(follower)
     shown = b""

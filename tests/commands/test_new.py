@@ -12,17 +12,12 @@ from pathlib import Path
 import pytest
 
 from bench.backends.conformance import RULES
-from bench.cli import main
 from bench.store import Store
-from tests.conftest import ROOT
+from tests.conftest import ROOT, call
 
 
 def new(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["new", *arguments])
-    out, err = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, out, err
+    return call("new", *arguments), *capsys.readouterr()
 
 
 @pytest.fixture
@@ -46,9 +41,7 @@ for name, method in inspect.getmembers(base.Network, inspect.isfunction):
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python in `folder`, where the new backend is as good as installed."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder / 'my-backend'}", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def test_a_new_suite_lists_and_runs_in_the_quick_profile(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-import bench as bench_package
-from bench.cli import main
 from bench.commands import parity
 from bench.parity import Difference, Proof, load
 from bench.runner import proofs
+from tests.conftest import ROOT, call
 
 SUITE = """
 from bench.spec import *
@@ -43,15 +42,11 @@ Bench = Callable[..., tuple[int, str, str]]
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
     (tmp_path / "suite.py").write_text(SUITE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(bench_package.__file__).parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(["parity", "--suites", "suite.py", *arguments])
-        printed = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, printed.out, printed.err
+        return call("parity", "--suites", "suite.py", *arguments), *capsys.readouterr()
 
     return run
 

@@ -13,32 +13,22 @@ from typing import Any
 import pytest
 
 from bench.catalog import load
-from bench.cli import main
-from bench.record import SCHEMA_VERSION, Metrics, Record, Score, Timing, Weights
+from bench.record import SCHEMA_VERSION, Record, Timing
 from bench.store import Store
+from tests.conftest import call
+from tests.making import make_record
 
 ENVIRONMENT = {"cpu": "Example CPU", "threads": 2, "git": {"commit": "0" * 40, "dirty": False}}
 OPTIONS = {"seeds": 3, "repeats": 1, "patterns": ["imdb-rnn/lstm"]}
 
 
 def record(seed: int, **changes: Any) -> Record:
-    score = Score(loss=0.5, accuracy=0.78 + seed / 100, rows=2000)
-    fields: dict[str, Any] = {
-        "suite": "imdb-rnn",
-        "case": "lstm",
-        "backend": "torch",
-        "kernel": "generic",
-        "device": "cpu",
-        "numerics": "documented",
-        "seed": seed,
-        "profile": "documented",
-        "measure": "accuracy",
-        "status": "ok",
-        "metrics": Metrics(epochs=[], last=Weights(epoch=3, test=score)),
-        "started": f"2026-01-01T00:00:0{seed}+00:00",
-        "seconds": 1.0,
-    }
-    return Record(**{**fields, **changes})
+    return make_record(
+        f"imdb-rnn/lstm@torch,generic,cpu,documented#{seed}",
+        test=0.78 + seed / 100,
+        started=f"2026-01-01T00:00:0{seed}+00:00",
+        **{"measure": "accuracy", **changes},
+    )
 
 
 FILES = ["README.md", "accuracy.md", "timing.md", "kernels.md", "parameters.md"]
@@ -61,11 +51,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    out, err = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, out, err
+    return call(*arguments), *capsys.readouterr()
 
 
 def test_report_writes_the_files_and_says_where(

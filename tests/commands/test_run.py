@@ -11,7 +11,6 @@ import pytest
 
 from bench.catalog import load
 from bench.cell import Cell
-from bench.cli import main
 from bench.commands.run import _on_gpu, execute, free_name
 from bench.measure import gpu
 from bench.measure.gpu import Gpu, Holder, Look
@@ -19,14 +18,11 @@ from bench.record import SCHEMA_VERSION
 from bench.runner.examine import Examined
 from bench.runner.plan import Matrix, Obstacle, PlannedCell
 from bench.store import Store
-from tests.conftest import Bench
+from tests.conftest import Bench, call
 
 
 def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["run", *arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+    return call("run", *arguments)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""What is measured of a network whose times are known: it sleeps."""
+"""What is measured of a network whose times are known: it moves the clock that it is measured by."""
 
 from __future__ import annotations
 
 import gc
-import time
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,22 @@ import pytest
 
 from bench.backends.base import EpochResult
 from bench.data.dataset import Dataset, Part
-from bench.measure import steps
-from bench.measure.passes import timing_passes
+from bench.measure import passes, steps
+from bench.measure.clock import Clock
 from bench.spec import Dense, Embedding, Flatten
 from tests.networks import WORDS, case, model_of, rows
 
-STEP, CALL, FIRST, SINGLE, BATCH = 0.02, 0.02, 0.1, 0.004, 0.01
+STEP, CALL, FIRST, SINGLE, BATCH, GATHER = 0.02, 0.02, 0.1, 0.004, 0.01, 0.001
 CASE = case(Embedding(WORDS, 3), Flatten(), Dense(2))
 MODEL = model_of(CASE)
 BATCH_SIZE = MODEL.batch_size
 
 
-class Sleeper:
-    """Sleeps as long as a network would work: more the first time that it sees a number of rows."""
+class Slow:
+    """Takes as long as a network would work: more the first time that it sees a number of rows."""
 
     def __init__(self) -> None:
+        self.now = 0.0
         self.calls: list[tuple[int, ...]] = []
         self.collecting: set[bool] = set()
 
@@ -36,11 +37,11 @@ class Sleeper:
         shapes = {BATCH_SIZE: full, rest: 1 if rest else 0}
         seen = {shape for call in self.calls for shape in call}
         self.calls.append(tuple(shape for shape, count in shapes.items() if count))
-        time.sleep(CALL + STEP * sum(shapes.values()) + FIRST * len({*self.calls[-1]} - seen))
+        self.now += CALL + STEP * sum(shapes.values()) + FIRST * len({*self.calls[-1]} - seen)
         return EpochResult(0.5, 0.5)
 
     def logits(self, x: Any) -> Any:
-        time.sleep(SINGLE if len(x) == 1 else BATCH)
+        self.now += SINGLE if len(x) == 1 else BATCH
         return np.zeros(len(x), np.float32)
 
     def synchronize(self) -> None:
@@ -50,32 +51,34 @@ class Sleeper:
         return 1234
 
 
-@pytest.fixture
-def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure less than a cell would."""
-    few = steps.Effort(most=3, least=3, seconds=0.1)
-    monkeypatch.setattr(steps, "STEADY", few)
-    monkeypatch.setattr(steps, "FULL", steps.Efforts(few, few, few))
-    monkeypatch.setattr(steps, "WINDOW_SECONDS", 0.03)
+class SlowRows(np.ndarray):  # type: ignore[type-arg]
+    """Rows that take their time to be gathered."""
+
+    network: Slow
+
+    def __getitem__(self, chosen: Any) -> Any:
+        self.network.now += GATHER
+        return self.view(np.ndarray)[chosen]
 
 
-@pytest.mark.usefixtures("quickly")
-def test_every_pass_finds_what_the_network_sleeps() -> None:
+def test_every_pass_finds_what_the_network_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Slow()
+    monkeypatch.setattr(passes, "Clock", partial(Clock, timer=lambda: network.now))
     x, y = rows(120)
-    network = Sleeper()
-    data = Dataset("made", "none", Part(x, y))
-    found = timing_passes(network, CASE, MODEL, data, "suite/case", 0, steps.FULL)  # type: ignore[arg-type]
+    gathered = x.view(SlowRows)
+    gathered.network = network
+    data = Dataset("made", "none", Part(gathered, y))
+    found = passes.timing_passes(network, CASE, MODEL, data, "suite/case", 0, steps.FULL)  # type: ignore[arg-type]
     timing = found.timing
-    # Sleeps are never shorter than asked for; a machine that works may make them longer.
-    assert FIRST + CALL + STEP <= timing["first_step"] < 10 * FIRST
+    assert timing["first_step"] == pytest.approx(FIRST + CALL + STEP)
     # 90 of the 120 rows are trained on, and 90 is no multiple of a batch: both shapes of batch are warmed.
     assert set(network.calls) == {(BATCH_SIZE,), (90 % BATCH_SIZE,)}
-    assert 1.5 * FIRST < timing["compile"] < 10 * FIRST
-    assert 0.5 * STEP < timing["step"] < 10 * STEP
-    assert all(value >= SINGLE for value in timing["latency"])
-    assert len(timing["latency"]) == 3
-    assert 0.1 * BATCH_SIZE / BATCH < timing["throughput"] <= BATCH_SIZE / BATCH
-    assert 0 < timing["input"] < STEP
+    assert timing["compile"] == pytest.approx(2 * FIRST)
+    assert timing["step"] == pytest.approx(STEP)
+    assert timing["latency"] == pytest.approx([SINGLE] * len(timing["latency"]))
+    assert len(timing["latency"]) == steps.LATENCY.most
+    assert timing["throughput"] == pytest.approx(BATCH_SIZE / BATCH)
+    assert timing["input"] == pytest.approx(GATHER)
     counted = Counter(steps for steps, _ in timing["windows"])
     assert len(counted) == 2
     assert len(set(counted.values())) == 1

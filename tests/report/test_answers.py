@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from scipy import stats
 
 from bench.model import DIFFERENCES
-from bench.record import Cost, Record
+from bench.record import Cost
 from bench.report import reasons
 from bench.report.answers import IN_WORDS, answers
 from bench.report.tables import Results
@@ -31,9 +30,7 @@ from bench.spec import (
     Training,
     Word2Vec,
 )
-
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
+from tests.making import Gather, Maker, name
 
 DATA = Imdb(num_words=50, maxlen=10)
 FLAT = (Embedding(50, 300), Flatten(), Dense(1, "sigmoid"))
@@ -52,12 +49,6 @@ def case(name: str, layers: Any = FLAT, accuracy: float | None = None, **changes
 
 def suite(*cases: Case) -> Suite:
     return Suite("demo", document="7", title="A document", era=KERAS_2_0, cases=cases)
-
-
-def name(
-    case_name: str, backend: str = "torch", kernel: str = "none", seed: int = 0, numerics: str = "documented"
-) -> str:
-    return f"demo/{case_name}@{backend},{kernel},cpu,{numerics}#{seed}"
 
 
 def found(results: Results, question: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,46 +10,20 @@ from scipy import stats
 
 from bench.record import Record
 from bench.report import comparisons
-from bench.report.tables import Results
 from bench.spec import (
-    KERAS_2_3,
     LSTM,
     Case,
     Dense,
     Documented,
     Embedding,
     Epoch,
-    Flatten,
     Glove,
-    Imdb,
     LastFraction,
     RandomRows,
     Score,
-    Suite,
     Training,
 )
-
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
-
-DATA = Imdb(num_words=50, maxlen=10)
-LAYERS = (Embedding(50, 50), Flatten(), Dense(1, "sigmoid"))
-
-
-def case(name: str, **changes: Any) -> Case:
-    fields: dict[str, Any] = {"data": DATA, "layers": LAYERS, "training": Training("adam", epochs=4)}
-    return Case(name, **{**fields, **changes})
-
-
-def suite(*cases: Case) -> Suite:
-    return Suite("demo", document="9", title="A document", era=KERAS_2_3, cases=cases)
-
-
-def name(
-    case_name: str, backend: str = "torch", kernel: str = "none", seed: int = 0, numerics: str = "documented"
-) -> str:
-    return f"demo/{case_name}@{backend},{kernel},cpu,{numerics}#{seed}"
-
+from tests.making import LAYERS, Gather, Maker, case, name, suite
 
 # --- architectures -----------------------------------------------------------------------------------------------
 

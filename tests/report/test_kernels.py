@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +12,7 @@ from bench.report import kernels, markdown
 from bench.report.answers import answers
 from bench.report.tables import Results
 from bench.spec import GRU, KERAS_2_3, LSTM, Case, Dense, Embedding, Imdb, Suite, Training
-
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
+from tests.making import Gather, Maker
 
 PARSER = MarkdownIt("commonmark").enable("table")
 DATA = Imdb(num_words=50, maxlen=10)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from markdown_it import MarkdownIt
 from scipy import stats
 
-from bench.record import Record
 from bench.report import markdown
 from bench.report.answers import answers, crossover
 from bench.report.tables import Results
@@ -34,9 +32,8 @@ from bench.spec import (
     Training,
     Word2Vec,
 )
+from tests.making import Gather, Maker
 
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
 Row = dict[str, str]
 
 PARSER = MarkdownIt("commonmark").enable("table")

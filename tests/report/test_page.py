@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from bench.record import Record
 from bench.report import page
 from bench.report.tables import Results
 from bench.spec import (
@@ -34,6 +33,7 @@ from bench.spec import (
     Suite,
     Training,
 )
+from tests.making import Gather, Maker
 
 selenium = pytest.importorskip("selenium", reason="drives the browser; pip install 'twinbench[dev]'")
 from selenium.common.exceptions import WebDriverException  # noqa: E402
@@ -42,11 +42,10 @@ from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
-
 HOSTILE = '<img src=x onerror="window.hacked=1"></script><script>window.hacked=1</script>&lt;b&gt;\u2028'
 MANY = 5000
+PATIENCE = 200
+"""Seconds that a busy machine may take to show a page: fewer than pytest itself waits."""
 
 
 def case(name: str, recurrent: bool) -> Case:
@@ -241,6 +240,10 @@ def chrome() -> Iterator[Chrome]:
         "--no-sandbox",
         "--disable-gpu",
         "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
         "--window-size=1700,1000",
     ):
         options.add_argument(argument)
@@ -249,6 +252,7 @@ def chrome() -> Iterator[Chrome]:
         opened = Chrome(options=options, service=Service(driver, log_output=os.devnull))
     except WebDriverException as error:
         pytest.skip(f"{binary} does not start: {str(error).splitlines()[0]}")
+    opened.set_script_timeout(PATIENCE)
     yield opened
     opened.quit()
 
@@ -271,7 +275,7 @@ class Reader:
         self.chrome.execute_async_script(f"const done = arguments[0]; setTimeout(() => {frames});")
 
     def wait(self, condition: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.chrome, 20, 0.02).until(lambda _: condition())
+        return WebDriverWait(self.chrome, PATIENCE, 0.02).until(lambda _: condition())
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.chrome.execute_script(script, *arguments)

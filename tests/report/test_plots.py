@@ -6,7 +6,6 @@ import itertools
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from bench.record import Cost, Record
+from bench.record import Cost
 from bench.report import comparisons, markdown, plots
 from bench.report.style import digest, drawn_in, style
 from bench.report.tables import Results
@@ -38,9 +37,7 @@ from bench.spec import (
     Training,
     Word2Vec,
 )
-
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
+from tests.making import Gather, Maker
 
 DATA = Imdb(num_words=50, maxlen=10)
 FLAT = (Embedding(50, 300), Flatten(), Dense(1, "sigmoid"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,20 +9,17 @@ import numpy as np
 import pytest
 
 from bench.errors import UsageError
-from bench.record import Record
 from bench.report import tables
 from bench.report.tables import Results, Source
 from bench.spec import (
     KERAS_2_3,
     LSTM,
-    Case,
     Dense,
     Documented,
     EarlyStopping,
     Embedding,
     Epoch,
     FirstRows,
-    Flatten,
     GlobalAveragePooling1D,
     Imdb,
     LastFraction,
@@ -31,26 +27,7 @@ from bench.spec import (
     Suite,
     Training,
 )
-
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
-
-DATA = Imdb(num_words=50, maxlen=10)
-LAYERS = (Embedding(50, 50), Flatten(), Dense(1, "sigmoid"))
-
-
-def case(name: str, **changes: Any) -> Case:
-    fields: dict[str, Any] = {"data": DATA, "layers": LAYERS, "training": Training("adam", epochs=4)}
-    return Case(name, **{**fields, **changes})
-
-
-def suite(*cases: Case) -> Suite:
-    return Suite("demo", document="9", title="A document", era=KERAS_2_3, cases=cases)
-
-
-def name(case_name: str, backend: str = "torch", kernel: str = "none", seed: int = 0, device: str = "cpu") -> str:
-    return f"demo/{case_name}@{backend},{kernel},{device},documented#{seed}"
-
+from tests.making import Gather, Maker, case, name, suite
 
 # --- which record counts -----------------------------------------------------------------------------------------
 

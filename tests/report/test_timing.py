@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,8 @@ import pytest
 from bench.record import Cost, Record, Timing
 from bench.report import markdown, timing
 from bench.report.tables import Results
-from tests.report.test_comparisons import case, name, suite
+from tests.making import Gather, Maker, case, name, suite
 from tests.report.test_markdown import Row, only, parsed
-
-Maker = Callable[..., Record]
-Gather = Callable[..., Results]
 
 COST = Cost(flops=6e9, bytes=2e9, peak_flops=100e9, bandwidth=10e9)
 

@@ -95,7 +95,8 @@ class FakeNetwork:
         self.epoch += 1
         bad_step = None
         if self.width == SLOW:
-            time.sleep(0.25)
+            # The case with as many words as that goes on until it is killed, however slow the one who kills it is.
+            time.sleep(600 if str(self.model.weights[0].shape[0]) == os.environ.get("FAKE_HELD") else 0.25)
         elif self.epoch == 2 and "FAKE_MENDED" not in os.environ:
             bad_step = misbehave(self.width)
         return EpochResult(loss=1 / self.epoch, accuracy=0.5, first_bad_step=bad_step)

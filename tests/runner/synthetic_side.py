@@ -1,7 +1,8 @@
 """An interpreter for one side of a comparison, whose worker answers with times that a test chose.
 
 `make(folder, **settings)` writes it: a program called as `PROGRAM -P -m bench.runner.worker DESCRIPTOR`. What it says
-of itself is what this installation's worker would say; its records it makes up, without waiting. With `protocol` 2 it
+of itself is what this installation's worker would say; its records it makes up, without waiting: only while
+there is a file `folder/../held`, nothing beyond the eighth comes to an end. With `protocol` 2 it
 speaks and records as workers did then, and refuses, as they did, a request with fields that came later.
 """
 
@@ -18,9 +19,10 @@ from bench.runner.introduction import Question, introduce
 from bench.runner.worker import PROTOCOL
 
 PROGRAM = """#!{python} -SE
-import json, os, random, re, sys
+import json, os, random, re, sys, time
 SETTINGS = json.loads({settings!r})
 HERE = os.path.dirname(os.path.abspath(__file__))
+PARENT = os.getppid()
 
 def introduce():
     with open({introduction!r}) as known:
@@ -69,6 +71,10 @@ with os.fdopen(int(sys.argv[4]), "w") as answers:
             log.write(f"{{os.path.basename(HERE)}} {{what}} {{one['cell']}} {{one['repeat']}}\\n")
         if SETTINGS["breaks"] and SETTINGS["breaks"] in one["cell"]:
             sys.exit("broken on purpose")
+        while number >= 8 and os.path.exists(os.path.join(os.path.dirname(HERE), "held")):
+            time.sleep(0.02)
+            if os.getppid() != PARENT:
+                sys.exit("the comparison was killed")
         content = record(request, one["cell"], one["repeat"], number)
         answers.write(json.dumps(dict(event="record", schema_version=SETTINGS["schema"], record=content)) + "\\n")
         answers.flush()

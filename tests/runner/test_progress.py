@@ -8,6 +8,7 @@ from bench.cell import Cell
 from bench.record import Record
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import TimeLeft, duration
+from tests.making import make_record
 
 
 def planned(case: str, seed: int, estimate: float) -> PlannedCell:
@@ -16,12 +17,7 @@ def planned(case: str, seed: int, estimate: float) -> PlannedCell:
 
 
 def ended(one: PlannedCell, seconds: float, status: str = "ok") -> Record:
-    cell = one.cell
-    return Record(
-        suite=cell.suite, case=cell.case, backend=cell.backend, kernel=cell.kernel, device=cell.device,
-        numerics=cell.numerics, seed=cell.seed, profile="quick", measure="accuracy", status=status, reason="why",
-        started="2026-01-01T00:00:00+00:00", seconds=seconds,
-    )  # fmt: skip
+    return make_record(str(one.cell), status=status, seconds=seconds)
 
 
 def test_before_anything_ended_the_estimates_are_added_up() -> None:
