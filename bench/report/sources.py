@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench import exports, parity
+from bench import exports
 from bench.catalog import matches
 from bench.errors import UsageError
+from bench.parity import proof
 from bench.record import Record
 from bench.report import reasons
 from bench.report.tables import Results, Source
@@ -53,7 +54,7 @@ def gather(
     if not complete:
         suites = asked(sources, suites)
     proofs = folder / PROOFS
-    twins = parity.load(proofs) if proofs.is_file() else {}
+    twins = proof.load(proofs) if proofs.is_file() else {}
     explained = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("explain-*.md")))
     return Results(tuple(sources), suites, store, twins, reasons.load(folder), explained)
 

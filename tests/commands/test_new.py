@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.backends.conformance import RULES
 from bench.cli import main
+from bench.parity.conformance import RULES
 from bench.store import Store
 from tests.conftest import ROOT
 

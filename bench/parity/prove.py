@@ -8,29 +8,20 @@ call, and neither side may lose ten times as much to float32 as the other.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from bench.backends.base import Arrays, EpochResult, Floats, MaskSource, Network
-from bench.cell import Profile
-from bench.data.dataset import Dataset, Features, MultiHot, Rows, take
-from bench.errors import UsageError
+from bench.backends.base import Arrays, EpochResult, Network
 from bench.model import Model
-from bench.record import DataUsed
-from bench.spec import Case, Device, GlobalAveragePooling1D, Kernel
+from bench.parity.inputs import Batch, Probe
+from bench.parity.proof import Difference, Kind, Verdict
 from bench.streams import stream
-from bench.training import mask_source, order, split
-from bench.weights import initial
 
-SCHEMA_VERSION = 1
 FLOAT64 = 1e-9
 OWN_ERRORS = 10.0
 FLOAT32_FLOOR = 16 * 2.0**-23
@@ -48,91 +39,9 @@ EPOCH_WEIGHTS = 5e-2
 SATURATED = 20.0
 """A logit whose probability is 1 - 2e-9: beyond every clipping of probabilities (1e-7), and 1 in float32."""
 
-BATCH = 16
-PARTIAL = 5
-STEPS, SHORT_STEPS = 100, 5
-EVALUATION_ROWS, FEW_ROWS = 1056, 64
-"""More rows than the 1,024 that backends evaluate at once, so that the last evaluation batch is partial; fewer where
-rows are long or wide.
-"""
-
-Kind = Literal["parameters", "forward", "gradient", "update", "training", "epoch", "evaluation", "precision"]
-KINDS: tuple[Kind, ...] = (
-    "parameters",
-    "forward",
-    "gradient",
-    "update",
-    "training",
-    "epoch",
-    "evaluation",
-    "precision",
-)
 SLOTS = {"adam": ("momentum", "velocity"), "rmsprop": ("velocity",)}
-Verdict = Literal["proven", "not proven", "unavailable", "not applicable"]
-Mark = Literal["proven", "not proven", "not applicable"]
 T = TypeVar("T")
 Run = Callable[[Callable[[Network], T], Sequence[Network]], Iterable[T]]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Difference(_Part):
-    """One value that is not what the reference says.
-
-    `error` and `allowed` are relative, `place` is the index in the array.
-    """
-
-    check: Kind
-    dtype: str
-    weight: str
-    place: str
-    expected: str
-    found: str
-    error: float
-    allowed: float
-    step: int | None = None
-
-    def __str__(self) -> str:
-        at = "" if self.step is None else f", step {self.step}"
-        return (
-            f"{self.check} ({self.dtype}{at}), {self.weight}{self.place}: expected {self.expected}, found {self.found} "
-            f"(relative error {self.error:.1e}, allowed {self.allowed:.1e})"
-        )
-
-
-class Proof(_Part):
-    """What was found for one case under one backend and kernel; `errors` are the largest by check and precision.
-
-    `own` is what float32 costs this backend in a training step (median, relative), `free_running` how far the weights
-    are from the reference's after all steps without coming back to it: reported, not judged. `same_as` names a case
-    of the same model and data whose proof this is.
-    """
-
-    suite: str
-    case: str
-    backend: str
-    kernel: Kernel
-    device: Device = "cpu"
-    numerics: str = "documented"
-    verdict: Verdict
-    reason: str | None = None
-    reference: str | None = None
-    same_as: str | None = None
-    profile: Profile | None = None
-    data: DataUsed | None = None
-    steps: int = 0
-    errors: dict[Kind, dict[str, float]] = {}
-    own: float | None = None
-    free_running: float | None = None
-    failures: list[Difference] = []
-    seconds: float = 0.0
-
-    @property
-    def case_name(self) -> str:
-        """Return `suite/case`."""
-        return f"{self.suite}/{self.case}"
 
 
 @dataclass(frozen=True)
@@ -162,88 +71,6 @@ class Twin:
     def networks(self) -> list[Network]:
         """Return both, float32 first."""
         return [self.single] if self.double is None else [self.single, self.double]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One training batch with its dropout masks."""
-
-    x: NDArray[Any]
-    y: Floats
-    masks: Arrays | None
-
-
-@dataclass(frozen=True)
-class Probe:
-    """The inputs of a proof.
-
-    Weights, a full and a partial batch for gradients, the training steps, an epoch's rows and order, rows to evaluate.
-    """
-
-    weights: Arrays
-    gradients: tuple[Batch, ...]
-    steps: tuple[Batch, ...]
-    epoch_x: Features
-    epoch_y: Floats
-    epoch_order: Rows
-    masks: MaskSource | None
-    evaluation: Features
-
-
-# --- inputs ------------------------------------------------------------------------------------------------------
-
-
-def small(model: Model) -> Model:
-    """Return the model with the batch size of a proof."""
-    return replace(model, batch_size=BATCH)
-
-
-def probe(model: Model, case: Case, name: str, dataset: Dataset, *, short: bool) -> Probe:
-    """Return the inputs of a proof of `model` (from `small`): training rows in the order of seed 0's first epoch.
-
-    The first batch, and what is evaluated, starts with a row of padding alone (a row of zeros, for multi-hot data)
-    and a row without padding. A mean over no valid step is 0/0 in every backend, so a masked model with average
-    pooling gets no all-padding row.
-    """
-    chosen = order(name, 0, 1, split(case, dataset, 0).rows)
-    steps = SHORT_STEPS if short else STEPS
-    long = model.width is not None or (bool(model.recurrent) and (model.length or 0) > 100)
-    evaluated = FEW_ROWS if short or long else EVALUATION_ROWS
-    rows = np.resize(chosen, max(steps * BATCH, evaluated, 3 * BATCH))
-    x, y = dataset.train.x, dataset.train.y
-    averages = any(isinstance(built.layer, GlobalAveragePooling1D) for built in model.layers)
-    padding = not (model.masked and averages)
-    masks = mask_source(model, name, 0, 1)
-
-    def batch(step: int, size: int) -> Batch:
-        own = rows[step * BATCH : step * BATCH + size]
-        values = _special(take(x, own), padding) if step == 0 else take(x, own)
-        return Batch(values[np.arange(size, dtype=np.intp)], np.asarray(y[own]), masks(step, size) if masks else None)
-
-    epoch_rows = rows[: 2 * BATCH + PARTIAL]
-    return Probe(
-        weights=list(initial(model, name, 0, dataset.vectors)),
-        gradients=(batch(0, BATCH), batch(1, PARTIAL)),
-        steps=tuple(batch(step, BATCH) for step in range(steps)),
-        epoch_x=take(x, epoch_rows),
-        epoch_y=np.asarray(y[epoch_rows]),
-        epoch_order=stream("parity", name).permutation(len(epoch_rows)).astype(np.intp),
-        masks=masks,
-        evaluation=_special(take(x, rows[:evaluated]), padding),
-    )
-
-
-def _special(x: Features, padding: bool) -> Features:
-    """Return `x` with an empty first row, if asked for, and a full last row."""
-    if isinstance(x, MultiHot):
-        first = x.offsets[1]
-        return MultiHot(x.ids[first:], np.concatenate(([0], x.offsets[1:] - first)), x.width)
-    values = np.array(x)
-    fullest = values[np.argmax((values != 0).sum(1))]
-    values[-1] = np.resize(fullest[fullest != 0], len(fullest))
-    if padding:
-        values[0] = 0
-    return values
 
 
 # --- comparison --------------------------------------------------------------------------------------------------
@@ -569,40 +396,3 @@ def _judge_epoch(
         if not error <= of_weights:
             found_gap = f"a difference of {gap:.3g}"
             judge.fail("epoch", dtype, name, "the weights of the same steps", found_gap, error, of_weights)
-
-
-# --- stored results ----------------------------------------------------------------------------------------------
-
-
-def store(path: Path, proofs: Sequence[Proof], environment: dict[str, Any]) -> None:
-    """Write proofs as JSON, with the environment they were made in."""
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "environment": environment,
-        "records": [proof.model_dump(mode="json") for proof in proofs],
-    }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def read(path: Path) -> tuple[list[Proof], dict[str, Any]]:
-    """Return what `store` wrote; raise `UsageError` for anything else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise UsageError(
-                f"{path} has schema version {content['schema_version']}, "
-                f"this twinbench reads {SCHEMA_VERSION}; prove again"
-            )
-        return [Proof.model_validate(record) for record in content["records"]], content["environment"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} holds no stored proofs: {error}; `bench parity` writes them") from error
-
-
-def load(path: Path) -> dict[tuple[str, str, str], Mark]:
-    """Return the mark of every (`suite/case`, backend, kernel) of stored proofs; what is not in it was not proven."""
-    proofs, _ = read(path)
-    marks: dict[tuple[str, str, str], Mark] = {}
-    for proof in proofs:
-        known = proof.verdict in ("proven", "not proven")
-        marks[proof.case_name, proof.backend, proof.kernel] = proof.verdict if known else "not applicable"  # type: ignore[assignment]
-    return marks

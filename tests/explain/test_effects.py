@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from bench.backends.base import BACKENDS
-from bench.explain import conclusions, effects, missing_differences, numerics_of
+from bench.explain.effects import conclusions, effects, missing_differences, numerics_of
 from bench.model import resolve
 from bench.record import Metrics, Record, Score, Timing, Weights
 from bench.spec import KERAS_3, LSTM, Case, Dense, Embedding, GlobalAveragePooling1D, Imdb, Suite, Training

@@ -18,7 +18,9 @@ from bench.data.sources import locate
 from bench.errors import BenchError, DataError, Unavailable
 from bench.measure.machine import cores
 from bench.model import Model, resolve
-from bench.parity import Findings, Proof, Twin, probe, prove, small
+from bench.parity.inputs import probe, small
+from bench.parity.proof import Proof
+from bench.parity.prove import Findings, Twin, prove
 from bench.profiles import apply
 from bench.runner.plan import DEFAULT_BACKENDS, embedding_of
 from bench.runner.remote import RemoteNetwork, Server
