@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from bench.measure.machine import cores
 from bench.model import Model, resolve
 from bench.parity.inputs import probe, small
 from bench.parity.proof import Proof
-from bench.parity.prove import Findings, Twin, prove
+from bench.parity.prove import Twin, prove
 from bench.profiles import apply
 from bench.runner.plan import DEFAULT_BACKENDS, embedding_of
 from bench.runner.remote import RemoteNetwork, Server
@@ -28,10 +28,10 @@ from bench.runner.worker import data_used
 from bench.spec import Case, Kernel, Suite
 
 NUMERICS = "documented"
-
-
 LANES = 2
 """Cases proven at a time: tracing a Keras graph keeps one core busy while its twin waits."""
+
+Candidates = Sequence[tuple[BackendInfo, Kernel]]
 
 
 @dataclass(frozen=True)
@@ -46,28 +46,6 @@ class _Subject:
     @property
     def name(self) -> str:
         return f"{self.suite.name}/{self.case.name}"
-
-
-class _Lane:
-    """The processes that one case at a time is proven in, one for each backend; a context manager."""
-
-    def __init__(self, infos: Sequence[BackendInfo], pool: ThreadPoolExecutor) -> None:
-        self._infos, self.pool = infos, pool
-        self.servers: dict[str, Server] = {}
-
-    def __enter__(self) -> _Lane:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        self.servers = {info.name: Server(info, max(1, cores() // LANES)) for info in self._infos}
-
-    def stop(self) -> None:
-        for server in self.servers.values():
-            server.__exit__()
 
 
 def proofs(
@@ -87,60 +65,120 @@ def proofs(
         raise Unavailable(
             "no framework is installed; pip install 'twinbench[torch,tensorflow]' gives the two that parity compares"
         )
-    with ExitStack() as opened:
-        calls = opened.enter_context(ThreadPoolExecutor(4 * LANES * len(infos)))
-        work = ThreadPoolExecutor(LANES)
-        opened.callback(work.shutdown, cancel_futures=True)
-        # Left last-in first-out: when this is interrupted, processes end first, and with them all that waits for them.
-        lanes: SimpleQueue[_Lane] = SimpleQueue()
-        for _ in range(LANES):
-            lanes.put(opened.enter_context(_Lane(usable, calls)))
-        started: dict[tuple[Model, str], tuple[str, Future[list[Proof]]]] = {}
-        waiting: list[tuple[_Subject, list[Proof], tuple[str, Future[list[Proof]]] | None]] = []
-        for suite, case in cases:
-            subject = _subject(suite, case, short=short)
-            candidates, rows = _candidates(subject, infos, kernels)
-            shared = None
-            if candidates:
-                try:
-                    embedding = embedding_of(subject.case)
-                    stand_ins = stand_ins_for(subject.case.data, embedding, {})
-                    dataset = prepare(subject.case.data, embedding, stand_ins)
-                except (DataError, Unavailable) as error:
-                    rows += [_row(subject, info, kernel, reason=str(error)) for info, kernel in candidates]
-                else:
-                    key = subject.model, dataset.sha256
-                    if key not in started:
-                        found = work.submit(_in_a_lane, lanes, subject, dataset, candidates, short)
-                        started[key] = subject.name, found
-                    shared = started[key]
-            waiting.append((subject, rows, shared))
-        for subject, rows, shared in waiting:
+    with _Lanes(usable, short=short) as lanes:
+        begun = [_begin(_subject(suite, case, short=short), infos, kernels, lanes) for suite, case in cases]
+        for rows, proven in begun:
             yield from rows
-            if shared:
-                name, found = shared
-                same = {} if name == subject.name else {"same_as": name, "seconds": 0.0}
-                names = {"suite": subject.suite.name, "case": subject.case.name}
-                yield from (proof.model_copy(update=names | same) for proof in found.result())
+            yield from proven()
 
 
-def _in_a_lane(
-    lanes: SimpleQueue[_Lane],
-    subject: _Subject,
-    dataset: Dataset,
-    candidates: Sequence[tuple[BackendInfo, Kernel]],
-    short: bool,
-) -> list[Proof]:
-    """Prove one case; what breaks in a backend is a case not proven, and the processes are started anew."""
-    lane = lanes.get()
+def _begin(
+    subject: _Subject, infos: Sequence[BackendInfo], kernels: Sequence[Kernel], lanes: _Lanes
+) -> tuple[list[Proof], Callable[[], list[Proof]]]:
+    """Return a row for everything that cannot run, and what waits for the proofs of the rest."""
+    candidates, rows = _candidates(subject, infos, kernels)
+    if not candidates:
+        return rows, list
     try:
-        return list(_prove(subject, dataset, candidates, lane, short=short))
-    except BenchError as error:
-        lane.stop()
-        lane.start()
-        return [_row(subject, info, kernel, verdict="not proven", reason=str(error)) for info, kernel in candidates]
-    finally:
-        lanes.put(lane)
+        embedding = embedding_of(subject.case)
+        dataset = prepare(subject.case.data, embedding, stand_ins_for(subject.case.data, embedding, {}))
+    except (DataError, Unavailable) as error:
+        return [*rows, *(_row(subject, info, kernel, reason=str(error)) for info, kernel in candidates)], list
+    return rows, lanes.begin(subject, dataset, candidates)
+
+
+class _Lanes:
+    """`LANES` lanes that take one case after another, and a model on the same data once; a context manager."""
+
+    def __init__(self, infos: Sequence[BackendInfo], *, short: bool) -> None:
+        self._infos, self._short = infos, short
+        self._begun: dict[tuple[Model, str], tuple[_Subject, Future[list[Proof]]]] = {}
+        self._free: SimpleQueue[_Lane] = SimpleQueue()
+
+    def __enter__(self) -> _Lanes:
+        with ExitStack() as opened:
+            calls = opened.enter_context(ThreadPoolExecutor(4 * LANES * max(1, len(self._infos))))
+            self._work = ThreadPoolExecutor(LANES)
+            opened.callback(self._work.shutdown, cancel_futures=True)
+            # Left last-in first-out: interrupted, processes end first, and with them all that waits for them.
+            for _ in range(LANES):
+                self._free.put(opened.enter_context(_Lane(self._infos, calls)))
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def begin(self, subject: _Subject, dataset: Dataset, candidates: Candidates) -> Callable[[], list[Proof]]:
+        """Begin to prove a case, unless one of the same model and data has been begun; return what waits for it."""
+        key = subject.model, dataset.sha256
+        if key not in self._begun:
+            self._begun[key] = subject, self._work.submit(self._prove, subject, dataset, candidates)
+        first, found = self._begun[key]
+        if first is subject:
+            return found.result
+        names = {"suite": subject.suite.name, "case": subject.case.name, "same_as": first.name, "seconds": 0.0}
+        return lambda: [proof.model_copy(update=names) for proof in found.result()]
+
+    def _prove(self, subject: _Subject, dataset: Dataset, candidates: Candidates) -> list[Proof]:
+        """Prove one case; what breaks in a backend is a case not proven, and the processes are started anew."""
+        lane = self._free.get()
+        try:
+            return list(lane.proofs(subject, dataset, candidates, short=self._short))
+        except BenchError as error:
+            lane.stop()
+            lane.start()
+            return [_row(subject, info, kernel, verdict="not proven", reason=str(error)) for info, kernel in candidates]
+        finally:
+            self._free.put(lane)
+
+
+class _Lane:
+    """The processes that one case at a time is proven in, one for each backend; a context manager."""
+
+    def __init__(self, infos: Sequence[BackendInfo], calls: ThreadPoolExecutor) -> None:
+        self._infos, self._calls = infos, calls
+        self.servers: dict[str, Server] = {}
+
+    def __enter__(self) -> _Lane:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self.servers = {info.name: Server(info, max(1, cores() // LANES)) for info in self._infos}
+
+    def stop(self) -> None:
+        for server in self.servers.values():
+            server.__exit__()
+
+    def proofs(self, subject: _Subject, dataset: Dataset, candidates: Candidates, *, short: bool) -> Iterator[Proof]:
+        """Yield the proofs of a case, the reference first."""
+        started = time.perf_counter()
+        twins: list[tuple[BackendInfo, Kernel, Twin]] = []
+        for info, kernel in candidates:
+            try:
+                twins.append((info, kernel, _twin(self.servers[info.name], subject.model, kernel)))
+            except Unavailable as error:
+                yield _row(subject, info, kernel, reason=str(error))
+        if not twins:
+            return
+        inputs = probe(subject.model, subject.case, subject.name, dataset, short=short)
+        (info, kernel, reference), *others = twins
+        found = prove(subject.model, inputs, reference, [twin for _, _, twin in others], run=self._calls.map)
+        for server in self.servers.values():
+            server.call("", "forget")
+        measured = {"data": data_used(dataset), "steps": len(inputs.steps), "seconds": time.perf_counter() - started}
+        proven = any(findings.verdict == "proven" for findings in found.values())
+        reason = "the reference" if found else "there is no other backend or kernel to compare it with"
+        verdict = ("proven" if proven else "not proven") if found else "not applicable"
+        yield _row(subject, info, kernel, verdict=verdict, reason=reason, **measured)
+        for info, kernel, twin in others:
+            findings = found[twin.name]
+            judged = {"verdict": findings.verdict, "reference": reference.name, **vars(findings)}
+            yield _row(subject, info, kernel, **judged, **measured)
 
 
 def _subject(suite: Suite, case: Case, *, short: bool) -> _Subject:
@@ -189,55 +227,6 @@ def _row(subject: _Subject, info: BackendInfo, kernel: Kernel, **known: Any) -> 
         profile=subject.profile,
         **{"verdict": "unavailable", **known},
     )
-
-
-def _prove(
-    subject: _Subject,
-    dataset: Dataset,
-    candidates: Sequence[tuple[BackendInfo, Kernel]],
-    lane: _Lane,
-    *,
-    short: bool,
-) -> Iterator[Proof]:
-    started = time.perf_counter()
-    twins: list[tuple[BackendInfo, Kernel, Twin]] = []
-    for info, kernel in candidates:
-        try:
-            twins.append((info, kernel, _twin(lane.servers[info.name], subject.model, kernel)))
-        except Unavailable as error:
-            yield _row(subject, info, kernel, reason=str(error))
-    if not twins:
-        return
-    inputs = probe(subject.model, subject.case, subject.name, dataset, short=short)
-    (info, kernel, reference), others = twins[0], twins[1:]
-    found: dict[str, Findings] = prove(
-        subject.model, inputs, reference, [twin for _, _, twin in others], run=lane.pool.map
-    )
-    for server in lane.servers.values():
-        server.call("", "forget")
-    common = {
-        "data": data_used(dataset),
-        "steps": len(inputs.steps),
-        "seconds": time.perf_counter() - started,
-    }
-    proven = any(findings.verdict == "proven" for findings in found.values())
-    reason = "the reference" if found else "there is no other backend or kernel to compare it with"
-    verdict = ("proven" if proven else "not proven") if found else "not applicable"
-    yield _row(subject, info, kernel, verdict=verdict, reason=reason, **common)
-    for info, kernel, twin in others:
-        findings = found[twin.name]
-        yield _row(
-            subject,
-            info,
-            kernel,
-            verdict=findings.verdict,
-            reference=reference.name,
-            errors=findings.errors,
-            own=findings.own,
-            free_running=findings.free_running,
-            failures=findings.failures,
-            **common,
-        )
 
 
 def _twin(server: Server, model: Model, kernel: Kernel) -> Twin:

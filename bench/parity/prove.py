@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,13 +78,21 @@ class Twin:
 
 
 @dataclass(frozen=True)
-class _Call:
-    """What four networks returned for one call, arrays in the same order; None where a backend has no float64."""
+class _Both(Generic[T]):
+    """What the networks of a twin returned; `double` is None where the backend has no float64."""
 
-    reference: Arrays
-    reference_double: Arrays | None
-    found: Arrays
-    found_double: Arrays | None
+    single: T
+    double: T | None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What is judged: a weight, or another value by its name, in one check."""
+
+    check: Kind
+    dtype: str
+    weight: str
+    step: int | None = None
 
 
 class _Judge:
@@ -91,55 +100,64 @@ class _Judge:
 
     def __init__(self) -> None:
         self.errors: dict[Kind, dict[str, float]] = defaultdict(dict)
-        self.failures: list[Difference] = []
-        self.own: list[tuple[float, float]] = []
-        self._failed: set[tuple[Kind, str, str]] = set()
+        self.failures: dict[tuple[Kind, str, str], Difference] = {}
+        self._costs: list[tuple[float, float]] = []  # of float32, for the reference and the twin
 
     def compare(
-        self, kind: Kind, names: Sequence[str], call: _Call, before: Arrays | None = None, step: int | None = None
+        self,
+        kind: Kind,
+        names: Sequence[str],
+        reference: _Both[Arrays],
+        found: _Both[Arrays],
+        before: Arrays | None = None,
+        step: int | None = None,
     ) -> None:
         """Judge one call; errors are relative to the largest value, or with `before` to the largest change from it."""
-        truth = call.reference_double or call.reference
+        truth = reference.double or reference.single
         starts: Sequence[Any] = before or [0.0] * len(names)
         sizes = [_largest(value, start) for value, start in zip(truth, starts, strict=True)]
         least = SMALL * max((size for size in sizes if np.isfinite(size)), default=0.0)
-        doubles, found_doubles = call.reference_double, call.found_double
         for i, name in enumerate(names):
             scale = max(sizes[i], least)
-            owns = [
-                _largest(single[i], double[i]) / scale if double and 0 < scale < np.inf else 0.0
-                for single, double in ((call.reference, doubles), (call.found, found_doubles))
+            costs = [
+                _largest(side.single[i], side.double[i]) / scale if side.double and 0 < scale < np.inf else 0.0
+                for side in (reference, found)
             ]
-            if kind == "training" and doubles and found_doubles:
-                self.own.append((owns[0], owns[1]))
-            if doubles and found_doubles:
-                self._judge(kind, "float64", name, doubles[i], found_doubles[i], scale, FLOAT64, step)
-            allowed = min(OWN_ERRORS * max(owns) + FLOAT32_FLOOR, WORST)
-            self._judge(kind, "float32", name, call.reference[i], call.found[i], scale, allowed, step)
+            if reference.double and found.double:
+                if kind == "training":
+                    self._costs.append((costs[0], costs[1]))
+                place = _Place(kind, "float64", name, step)
+                self.judge(place, reference.double[i], found.double[i], scale, FLOAT64)
+            allowed = min(OWN_ERRORS * max(costs) + FLOAT32_FLOOR, WORST)
+            self.judge(_Place(kind, "float32", name, step), reference.single[i], found.single[i], scale, allowed)
 
-    def _judge(
-        self,
-        kind: Kind,
-        dtype: str,
-        name: str,
-        expected: NDArray[Any],
-        found: NDArray[Any],
-        scale: float,
-        allowed: float,
-        step: int | None,
-    ) -> None:
+    def judge(self, place: _Place, expected: Any, found: Any, scale: float, allowed: float) -> None:
+        """Judge one array; its error is relative to `scale`, and where that is 0 every difference is infinite."""
         if np.shape(expected) != np.shape(found):
-            self.fail(kind, dtype, name, f"shape {np.shape(expected)}", f"shape {np.shape(found)}", step=step)
+            self.fail(place, f"shape {np.shape(expected)}", f"shape {np.shape(found)}")
             return
         largest = _largest(found, expected)
         error = largest / scale if 0 < scale < np.inf else (0.0 if largest == 0 else np.inf)
-        self.note(kind, dtype, error)
+        self.note(place.check, place.dtype, error)
         if not error <= allowed:
             gaps = np.abs(np.asarray(found, np.float64) - expected)
-            place = np.unravel_index(int(np.argmax(np.where(np.isnan(gaps), np.inf, gaps))), gaps.shape)
-            index = f"[{', '.join(map(str, place))}]" if place else ""
-            wanted, got = (f"{np.asarray(array)[place]:.9g}" for array in (expected, found))
-            self.fail(kind, dtype, name, wanted, got, error=error, allowed=allowed, place=index, step=step)
+            worst = np.unravel_index(int(np.argmax(np.where(np.isnan(gaps), np.inf, gaps))), gaps.shape)
+            index = f"[{', '.join(map(str, worst))}]" if worst else ""
+            wanted, got = (f"{np.asarray(array)[worst]:.9g}" for array in (expected, found))
+            self.fail(place, wanted, got, error, allowed, index)
+
+    def precision(self) -> float | None:
+        """Judge whether both sides lose about as much to float32; return the twin's median loss in a training step."""
+        if not self._costs:
+            return None
+        reference, found = np.median(np.array(self._costs), axis=0)
+        allowed = OWN_ERRORS * min(reference, found) + FLOAT32_FLOOR
+        worse = max(reference, found)
+        self.note("precision", "float32", worse)
+        if worse > allowed:
+            wanted, got = f"a median error of {reference:.1e}", f"one of {found:.1e}"
+            self.fail(_Place("precision", "float32", "all weights"), wanted, got, worse, allowed)
+        return float(found)
 
     def note(self, kind: Kind, dtype: str, error: float) -> None:
         """Keep the largest error of a kind; JSON has no infinity."""
@@ -147,47 +165,13 @@ class _Judge:
         self.errors[kind][dtype] = max(self.errors[kind].get(dtype, 0.0), finite)
 
     def fail(
-        self,
-        kind: Kind,
-        dtype: str,
-        name: str,
-        expected: str,
-        found: str,
-        error: float = np.inf,
-        allowed: float = 0.0,
-        place: str = "",
-        step: int | None = None,
+        self, at: _Place, expected: str, found: str, error: float = np.inf, allowed: float = 0.0, index: str = ""
     ) -> None:
         """Keep the first failure of each check, precision and weight."""
-        self.note(kind, dtype, error)
-        if (kind, dtype, name) not in self._failed:
-            self._failed.add((kind, dtype, name))
-            self.failures.append(
-                Difference(
-                    check=kind,
-                    dtype=dtype,
-                    weight=name,
-                    place=place,
-                    expected=expected,
-                    found=found,
-                    error=self.errors[kind][dtype],
-                    allowed=allowed,
-                    step=step,
-                )
-            )
-
-    def precision(self) -> float | None:
-        """Judge whether both sides lose about as much to float32; return the twin's median loss in a training step."""
-        if not self.own:
-            return None
-        reference, own = np.median(np.array(self.own), axis=0)
-        allowed = OWN_ERRORS * min(reference, own) + FLOAT32_FLOOR
-        worse = max(reference, own)
-        self.note("precision", "float32", worse)
-        if worse > allowed:
-            wanted, got = f"a median error of {reference:.1e}", f"one of {own:.1e}"
-            self.fail("precision", "float32", "all weights", wanted, got, error=worse, allowed=allowed)
-        return float(own)
+        self.note(at.check, at.dtype, error)
+        error = self.errors[at.check][at.dtype]
+        failure = Difference(**vars(at), place=index, expected=expected, found=found, error=error, allowed=allowed)
+        self.failures.setdefault((at.check, at.dtype, at.weight), failure)
 
 
 def _largest(value: Any, other: Any) -> float:
@@ -214,149 +198,202 @@ def prove(
     `model` is the one the networks were built from (`small`). `run` maps a function over networks; those of different
     processes may be asked at once.
     """
-    twins = [reference, *others]
-    networks = [network for twin in twins for network in twin.networks]
-    judges = {twin.name: _Judge() for twin in twins}
-    names = [f"{built.name}/{weight.name}" for built in model.layers for weight in built.weights]
-    trained = [name for name, weight in zip(names, model.weights, strict=True) if weight.trainable]
-    slot_names = [f"{name} {slot}" for name in trained for slot in SLOTS[model.optimizer]]
-
-    for twin in twins:
-        _parameters(model, names, slot_names, twin, judges[twin.name])
-    fresh = [np.array(0), *_slots(model, lambda shape: np.zeros(shape, np.float32))]
-
-    def restart(network: Network) -> None:
-        network.set_weights(inputs.weights)
-        network.set_optimizer_state(fresh)
-
-    def compare(kind: Kind, labels: Sequence[str], results: Sequence[Arrays], **more: Any) -> None:
-        of = dict(zip(map(id, networks), results, strict=True))
-        for twin in others:
-            doubles = [None if each.double is None else of[id(each.double)] for each in (reference, twin)]
-            call = _Call(of[id(reference.single)], doubles[0], of[id(twin.single)], doubles[1])
-            judges[twin.name].compare(kind, labels, call, **more)
-
-    def everywhere(work: Callable[[Network], T]) -> list[T]:
-        return list(run(work, networks))
-
-    everywhere(restart)
-    compare("forward", ["logits"], everywhere(lambda network: [network.logits(inputs.evaluation)]))
-    for batch in inputs.gradients:
-        found = everywhere(lambda network, given=batch: network.gradients(given.x, given.y, given.masks))  # type: ignore[misc]
-        arrays = [[each.logits, np.array(each.loss), *each.gradients] for each in found]
-        compare("gradient", ["logits", "loss", *trained], arrays)
-    # Losses computed from probabilities differ from those computed from logits only where probabilities are clipped.
-    everywhere(lambda network: network.set_weights([*inputs.weights[:-1], inputs.weights[-1] + SATURATED]))
-    given = inputs.gradients[0]
-    found = everywhere(lambda network: network.gradients(given.x, given.y, given.masks))
-    labels = [f"{name} at logits near {SATURATED:.0f}" for name in ("loss", *trained)]
-    compare("gradient", labels, [[np.array(each.loss), *each.gradients] for each in found])
-
-    everywhere(restart)
-    weights, state = inputs.weights, fresh
-    for number, batch in enumerate(inputs.steps, 1):
-
-        def step(
-            network: Network, batch: Batch = batch, weights: Arrays = weights, state: Arrays = state
-        ) -> tuple[float, Arrays, Arrays]:
-            if network is not reference.single:
-                network.set_weights(weights)
-                network.set_optimizer_state(state)
-            loss = network.train_step(batch.x, batch.y, batch.masks)
-            return loss, network.get_weights(), network.get_optimizer_state()
-
-        after = everywhere(step)
-        labels = [*names, *slot_names]
-        # The change of a step is what is compared: `before` is the same for all.
-        changed = [[*own_weights, *own_state[1:]] for _, own_weights, own_state in after]
-        for kind in ("update", "training") if number == 1 else ("training",):
-            compare(kind, labels, changed, before=[*weights, *state[1:]], step=number)
-            counts = [[np.array(loss), np.asarray(own_state[0])] for loss, _, own_state in after]
-            compare(kind, ["loss", "step count"], counts, step=number)
-        weights, state = after[0][1], after[0][2]
-
-    everywhere(lambda network: network.set_weights(weights))
-    compare("evaluation", ["logits"], everywhere(lambda network: [network.logits(inputs.evaluation)]))
-
-    def free_run(network: Network) -> Arrays:
-        restart(network)
-        for batch in inputs.steps:
-            network.train_step(batch.x, batch.y, batch.masks)
-        return network.get_weights()
-
-    free = dict(zip([twin.name for twin in others], run(free_run, [twin.single for twin in others]), strict=True))
-
-    def epoch(network: Network) -> tuple[EpochResult, Arrays, EpochResult, Arrays]:
-        restart(network)
-        expected, by_steps = _epoch_by_steps(network, inputs, model.batch_size)
-        restart(network)
-        found = network.train_epoch(inputs.epoch_x, inputs.epoch_y, inputs.epoch_order, inputs.masks)
-        return expected, by_steps, found, network.get_weights()
-
-    results = iter(everywhere(epoch))
-    for twin in twins:
-        for dtype, _ in zip(("float32", "float64"), twin.networks, strict=False):
-            _judge_epoch(judges[twin.name], dtype, names, inputs.weights, *next(results))
-
-    # What the reference breaks of its own (counts, round trip, epoch) is no twin's fault, but proves none either.
-    of_reference = judges[reference.name].failures
-    findings = {}
-    for twin in others:
-        judge = judges[twin.name]
-        own = judge.precision()
-        changes = [
-            _largest(mine, theirs) / (_largest(theirs, start) or 1.0)
-            for mine, theirs, start in zip(free[twin.name], weights, inputs.weights, strict=True)
-        ]
-        failures = [*judge.failures, *of_reference]
-        findings[twin.name] = Findings(dict(judge.errors), failures, own, max(changes))
-    return findings
+    return _Proving(model, inputs, [reference, *others], run).findings()
 
 
-def _slots(model: Model, make: Callable[[tuple[int, ...]], NDArray[Any]]) -> Arrays:
-    """Return an array for every optimizer slot, in the order of `Network.get_optimizer_state`."""
-    return [make(weight.shape) for weight in model.weights if weight.trainable for _ in SLOTS[model.optimizer]]
+@dataclass(frozen=True)
+class _State:
+    """All that training changes: the weights, and the optimizer's [step count] and slots."""
+
+    weights: Arrays
+    optimizer: Arrays
+
+    def load(self, network: Network) -> None:
+        network.set_weights(self.weights)
+        network.set_optimizer_state(self.optimizer)
+
+    @property
+    def arrays(self) -> Arrays:
+        """Return weights and slots."""
+        return [*self.weights, *self.optimizer[1:]]
 
 
-def _parameters(model: Model, names: list[str], slot_names: list[str], twin: Twin, judge: _Judge) -> None:
-    """Check counts by layer, and that weights and optimizer state come back exactly as they were loaded."""
-    counted = twin.single.parameters()
-    judge.note("parameters", "float32", 0.0)
-    for built, layer in zip(model.layers, counted.layers, strict=True):
-        expected = (
-            sum(weight.size for weight in built.weights),
-            sum(weight.size for weight in built.weights if weight.trainable),
-        )
-        if (layer.total, layer.trainable) != expected:
-            wanted, got = (
-                f"{total:,} parameters, {trainable:,} trainable"
-                for total, trainable in (expected, (layer.total, layer.trainable))
+class _Proving:
+    """Checks twins against the first of them: every network gets the same calls, and its twin's judge the answers."""
+
+    def __init__(self, model: Model, inputs: Probe, twins: Sequence[Twin], run: Run[Any]) -> None:
+        self._model, self._inputs, self._twins, self._run = model, inputs, twins, run
+        self._judges = [_Judge() for _ in twins]
+        self._names = [f"{built.name}/{weight.name}" for built in model.layers for weight in built.weights]
+        self._trained = [name for name, weight in zip(self._names, model.weights, strict=True) if weight.trainable]
+        self._slots = [f"{name} {slot}" for name in self._trained for slot in SLOTS[model.optimizer]]
+        self._start = self._state(inputs.weights, 0, lambda shape: np.zeros(shape, np.float32))
+
+    def findings(self) -> dict[str, Findings]:
+        """Make every check and return what is found, by twin."""
+        self.parameters()
+        self.forward()
+        self.gradient()
+        trained = self.training()
+        self.evaluation(trained)
+        free_running = self._free_running(trained)
+        self.epoch()
+        # What the reference breaks by itself (counts, round trip, epoch) is no twin's fault, but proves none either.
+        reference, *judges = self._judges
+        found = {}
+        for twin, judge, gap in zip(self._twins[1:], judges, free_running, strict=True):
+            cost = judge.precision()
+            failures = [*judge.failures.values(), *reference.failures.values()]
+            found[twin.name] = Findings(dict(judge.errors), failures, cost, gap)
+        return found
+
+    def parameters(self) -> None:
+        """Check counts by layer, and that weights and optimizer state come back exactly as they were loaded."""
+        random = stream("parity", "round trip")
+
+        def drawn(shape: tuple[int, ...]) -> NDArray[Any]:
+            return random.random_sample(shape).astype(np.float32)
+
+        sent = self._state([drawn(weight.shape) for weight in self._model.weights], 7, drawn)
+        labels = [*self._names, "step count", *self._slots]
+        for twin, judge in zip(self._twins, self._judges, strict=True):
+            judge.note("parameters", "float32", 0.0)
+            for built, layer in zip(self._model.layers, twin.single.parameters().layers, strict=True):
+                total = sum(weight.size for weight in built.weights)
+                trainable = sum(weight.size for weight in built.weights if weight.trainable)
+                if (layer.total, layer.trainable) != (total, trainable):
+                    wanted = f"{total:,} parameters, {trainable:,} trainable"
+                    got = f"{layer.total:,} parameters, {layer.trainable:,} trainable"
+                    judge.fail(_Place("parameters", "float32", built.name), wanted, got)
+            sent.load(twin.single)
+            back = [*twin.single.get_weights(), *twin.single.get_optimizer_state()]
+            if len(back) != len(labels):
+                everything = _Place("parameters", "float32", "all weights and slots")
+                judge.fail(everything, f"{len(labels)} arrays", f"{len(back)}")
+                continue
+            for name, expected, found in zip(labels, [*sent.weights, *sent.optimizer], back, strict=True):
+                judge.judge(_Place("parameters", "float32", name), expected, found, scale=0.0, allowed=0.0)
+
+    def forward(self) -> None:
+        """Check the logits under the initial weights."""
+        self._everywhere(self._start.load)
+        self._compare("forward", ["logits"], self._everywhere(self._logits))
+
+    def gradient(self) -> None:
+        """Check logits, loss and gradients of a batch with masks, and those where probabilities are clipped."""
+        for batch in self._inputs.gradients:
+            self._compare("gradient", ["logits", "loss", *self._trained], self._everywhere(partial(_gradients, batch)))
+        # Losses from probabilities differ from those from logits only where probabilities are clipped.
+        *body, bias = self._inputs.weights
+        self._everywhere(lambda network: network.set_weights([*body, bias + SATURATED]))
+        labels = [f"{name} at logits near {SATURATED:.0f}" for name in ("loss", *self._trained)]
+        made = self._everywhere(partial(_gradients, self._inputs.gradients[0]))
+        self._compare("gradient", labels, _each(made, lambda arrays: arrays[1:]))
+
+    def training(self) -> _State:
+        """Check every step, each made from where the reference is; return where it ends."""
+        self._everywhere(self._start.load)
+        state = self._start
+        for number, batch in enumerate(self._inputs.steps, 1):
+            after = self._everywhere(partial(self._step, batch, state))
+            if number == 1:
+                self.update("update", state, after, number)
+            self.update("training", state, after, number)
+            state = after[0].single[1]
+        return state
+
+    def update(self, kind: Kind, before: _State, after: Sequence[_Both[tuple[float, _State]]], step: int) -> None:
+        """Check weights and slots after a step from `before`, relative to the largest change, loss and step count."""
+        labels = [*self._names, *self._slots]
+        self._compare(kind, labels, _each(after, lambda made: made[1].arrays), before=before.arrays, step=step)
+        counts = _each(after, lambda made: [np.array(made[0]), np.asarray(made[1].optimizer[0])])
+        self._compare(kind, ["loss", "step count"], counts, step=step)
+
+    def evaluation(self, trained: _State) -> None:
+        """Check the logits under the weights after training."""
+        self._everywhere(lambda network: network.set_weights(trained.weights))
+        self._compare("evaluation", ["logits"], self._everywhere(self._logits))
+
+    def epoch(self) -> None:
+        """Check an epoch of every network, the reference's too, against its own single steps."""
+        inputs, start = self._inputs, self._start
+
+        def both_ways(network: Network) -> list[tuple[EpochResult, Arrays]]:
+            start.load(network)
+            by_steps = _epoch_by_steps(network, inputs, self._model.batch_size), network.get_weights()
+            start.load(network)
+            found = network.train_epoch(inputs.epoch_x, inputs.epoch_y, inputs.epoch_order, inputs.masks)
+            return [by_steps, (found, network.get_weights())]
+
+        for judge, made in zip(self._judges, self._everywhere(both_ways), strict=True):
+            for dtype, of_means, of_weights, ways in (
+                ("float32", EPOCH_MEANS, EPOCH_WEIGHTS, made.single),
+                ("float64", FLOAT64, FLOAT64, made.double),
+            ):
+                if ways is None:
+                    continue
+                (expected, by_steps), (found, weights) = ways
+                for name in ("loss", "accuracy"):
+                    wanted, got = getattr(expected, name), getattr(found, name)
+                    judge.judge(_Place("epoch", dtype, name), wanted, got, max(wanted, SMALL), of_means)
+                for name, before, wanted, got in zip(self._names, start.weights, by_steps, weights, strict=True):
+                    judge.judge(_Place("epoch", dtype, name), wanted, got, _largest(wanted, before), of_weights)
+
+    def _free_running(self, trained: _State) -> list[float]:
+        """Return how far each other twin is from the reference after all steps without coming back to it."""
+
+        def all_steps(network: Network) -> Arrays:
+            self._start.load(network)
+            for batch in self._inputs.steps:
+                network.train_step(batch.x, batch.y, batch.masks)
+            return network.get_weights()
+
+        return [
+            max(
+                _largest(found, expected) / (_largest(expected, start) or 1.0)
+                for found, expected, start in zip(weights, trained.weights, self._start.weights, strict=True)
             )
-            judge.fail("parameters", "float32", built.name, wanted, got)
-    random = stream("parity", "round trip")
+            for weights in self._run(all_steps, [twin.single for twin in self._twins[1:]])
+        ]
 
-    def values(shape: tuple[int, ...]) -> NDArray[Any]:
-        return random.random_sample(shape).astype(np.float32)
+    def _state(self, weights: Arrays, steps: int, slot: Callable[[tuple[int, ...]], NDArray[Any]]) -> _State:
+        """Return a state after `steps` with what `slot` makes of each slot's shape."""
+        trained = [weight for weight in self._model.weights if weight.trainable]
+        slots = [slot(weight.shape) for weight in trained for _ in SLOTS[self._model.optimizer]]
+        return _State(weights, [np.array(steps), *slots])
 
-    weights = [values(weight.shape) for weight in model.weights]
-    state = [np.array(7), *_slots(model, values)]
-    twin.single.set_weights(weights)
-    twin.single.set_optimizer_state(state)
-    returned = [*twin.single.get_weights(), *twin.single.get_optimizer_state()]
-    labels = [*names, "step count", *slot_names]
-    if len(returned) != len(labels):
-        judge.fail("parameters", "float32", "all weights and slots", f"{len(labels)} arrays", f"{len(returned)}")
-        return
-    for name, sent, back in zip(labels, [*weights, *state], returned, strict=True):
-        if sent.shape != back.shape:
-            judge.fail("parameters", "float32", name, f"shape {sent.shape}", f"shape {back.shape}")
-        elif not np.array_equal(sent, back):
-            place = np.unravel_index(int(np.argmax(sent != back)), sent.shape)
-            index = f"[{', '.join(map(str, place))}]" if place else ""
-            judge.fail("parameters", "float32", name, f"{sent[place]:.9g}", f"{back[place]:.9g}", place=index)
+    def _logits(self, network: Network) -> Arrays:
+        return [network.logits(self._inputs.evaluation)]
+
+    def _step(self, batch: Batch, state: _State, network: Network) -> tuple[float, _State]:
+        """Make a step from `state`, where the reference's float32 network is already; return its loss and the end."""
+        if network is not self._twins[0].single:
+            state.load(network)
+        loss = network.train_step(batch.x, batch.y, batch.masks)
+        return loss, _State(network.get_weights(), network.get_optimizer_state())
+
+    def _everywhere(self, work: Callable[[Network], T]) -> list[_Both[T]]:
+        """Return what every network makes of `work`, by twin."""
+        made = iter(self._run(work, [network for twin in self._twins for network in twin.networks]))
+        return [_Both(next(made), None if twin.double is None else next(made)) for twin in self._twins]
+
+    def _compare(self, kind: Kind, labels: Sequence[str], made: Sequence[_Both[Arrays]], **more: Any) -> None:
+        reference, *others = made
+        for judge, found in zip(self._judges[1:], others, strict=True):
+            judge.compare(kind, labels, reference, found, **more)
 
 
-def _epoch_by_steps(network: Network, inputs: Probe, batch_size: int) -> tuple[EpochResult, Arrays]:
+def _each(made: Sequence[_Both[T]], part: Callable[[T], Arrays]) -> list[_Both[Arrays]]:
+    return [_Both(part(both.single), None if both.double is None else part(both.double)) for both in made]
+
+
+def _gradients(batch: Batch, network: Network) -> Arrays:
+    """Return logits, loss and gradients of a batch."""
+    found = network.gradients(batch.x, batch.y, batch.masks)
+    return [found.logits, np.array(found.loss), *found.gradients]
+
+
+def _epoch_by_steps(network: Network, inputs: Probe, batch_size: int) -> EpochResult:
     """Return what an epoch must give: means weighted by batch size, predictions made before each update."""
     losses, correct, sizes = [], 0, []
     for step, start in enumerate(range(0, len(inputs.epoch_order), batch_size)):
@@ -366,33 +403,4 @@ def _epoch_by_steps(network: Network, inputs: Probe, batch_size: int) -> tuple[E
         correct += int(np.sum((network.gradients(x, y, masks).logits > 0) == (y > 0.5)))
         losses.append(network.train_step(x, y, masks))
         sizes.append(len(rows))
-    result = EpochResult(float(np.average(losses, weights=sizes)), correct / sum(sizes))
-    return result, network.get_weights()
-
-
-def _judge_epoch(
-    judge: _Judge,
-    dtype: str,
-    names: list[str],
-    before: Arrays,
-    expected: EpochResult,
-    by_steps: Arrays,
-    found: EpochResult,
-    weights: Arrays,
-) -> None:
-    of_means, of_weights = (FLOAT64, FLOAT64) if dtype == "float64" else (EPOCH_MEANS, EPOCH_WEIGHTS)
-    for name, wanted, got in (
-        ("loss", expected.loss, found.loss),
-        ("accuracy", expected.accuracy, found.accuracy),
-    ):
-        error = abs(got - wanted) / max(wanted, SMALL)
-        judge.note("epoch", dtype, error)
-        if not error <= of_means:
-            judge.fail("epoch", dtype, name, f"{wanted:.9g}", f"{got:.9g}", error, of_means)
-    for name, start, wanted_array, got_array in zip(names, before, by_steps, weights, strict=True):
-        change, gap = _largest(wanted_array, start), _largest(got_array, wanted_array)
-        error = gap / change if change else (0.0 if not gap else np.inf)
-        judge.note("epoch", dtype, error)
-        if not error <= of_weights:
-            found_gap = f"a difference of {gap:.3g}"
-            judge.fail("epoch", dtype, name, "the weights of the same steps", found_gap, error, of_weights)
+    return EpochResult(float(np.average(losses, weights=sizes)), correct / sum(sizes))

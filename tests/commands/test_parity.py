@@ -132,14 +132,14 @@ def test_a_backend_that_breaks_leaves_the_other_cases_proven(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    prove = lanes._prove
+    plain = lanes._Lane.proofs
 
-    def breaks(subject: Any, dataset: Any, candidates: Any, lane: Any, **more: Any) -> Iterator[Proof]:
+    def breaks(lane: lanes._Lane, subject: Any, *rest: Any, **more: Any) -> Iterator[Proof]:
         if subject.case.name == "rnn":
             os.kill(lane.servers["torch"]._process.pid, signal.SIGKILL)
-        return prove(subject, dataset, candidates, lane, **more)
+        return plain(lane, subject, *rest, **more)
 
-    monkeypatch.setattr(lanes, "_prove", breaks)
+    monkeypatch.setattr(lanes._Lane, "proofs", breaks)
     monkeypatch.setattr(lanes, "LANES", 1)
     (tmp_path / "suite.py").write_text(SUITE.replace('"same-rnn", SimpleRNN(4)', '"other-rnn", SimpleRNN(3)'))
     code, out, _ = bench("small", "--short", "--backend", "torch")
