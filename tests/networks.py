@@ -9,7 +9,7 @@ import numpy as np
 from bench import weights
 from bench.data.dataset import Dataset, Part
 from bench.model import Model, resolve
-from bench.parity import Probe, probe, small
+from bench.parity.inputs import Probe, probe, small
 from bench.spec import KERAS_2_0, Case, Dense, Imdb, KerasEra, LastFraction, Layer, Suite, Training
 
 WORDS, LENGTH = 40, 9

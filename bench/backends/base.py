@@ -2,7 +2,7 @@
 
 A backend is one module with a function `build(model, kernel, device, dtype) -> Network`, and an entry in `BACKENDS`
 (or, from another distribution, an entry point in the group `twinbench.backends` that names a `BackendInfo`).
-`bench.backends.conformance` proves it.
+`bench.parity.conformance` proves it.
 """
 
 from __future__ import annotations

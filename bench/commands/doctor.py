@@ -13,7 +13,6 @@ import click
 import psutil
 
 from bench.backends.base import BackendInfo, backend, backends
-from bench.backends.conformance import Violation
 from bench.catalog import load
 from bench.commands.data import described
 from bench.data import sources
@@ -21,6 +20,7 @@ from bench.errors import BenchError
 from bench.measure import gpu
 from bench.measure.machine import available_memory, container_limits, cores, fingerprint
 from bench.measure.noise import Noise, noise
+from bench.parity.conformance import Violation
 from bench.record import SCHEMA_VERSION
 from bench.runner.examine import Examined, conform, examine
 from bench.store import DEFAULT_PATH

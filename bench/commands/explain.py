@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from bench import explain
 from bench.backends.base import backend
 from bench.catalog import Catalog
 from bench.commands import run
+from bench.explain.effects import REFERENCE, effects, missing_differences, numerics_of
 from bench.model import Model, resolve
 from bench.profiles import apply
 from bench.record import SCHEMA_VERSION, json_text
@@ -28,7 +28,7 @@ _SHARED = ("profile", "backends", "threads", "suites", "store_path", "name", "re
 _FIXED: dict[str, Any] = {
     "kernels": (),
     "device": None,
-    "numerics": explain.REFERENCE,
+    "numerics": REFERENCE,
     "repeats": 1,
     "measure": "accuracy",
     "timeout": None,
@@ -71,7 +71,7 @@ def command(context: click.Context, /, case: str, out: Path, as_json: bool, **_:
         params["patterns"] = tuple(
             f"{case}@{name},*,*,{numerics}"
             for name, model in models.items()
-            for numerics in explain.numerics_of(backend(name), model)
+            for numerics in numerics_of(backend(name), model)
         )
         matrix = run.matrix_of(params)
         cells, already = run.cells_left(store, stored, catalog, matrix)
@@ -89,7 +89,7 @@ def command(context: click.Context, /, case: str, out: Path, as_json: bool, **_:
     if left:
         click.echo(f"{left} cells have not been started; go on with: {explained.command}", err=True)
     click.echo(f"{len(ended.records)} cells run, {already} were done before; wrote {path}", err=True)
-    if ended.exit_code(already) == 0 and not any(effect.numerics != explain.REFERENCE for effect in explained.effects):
+    if ended.exit_code(already) == 0 and not any(effect.numerics != REFERENCE for effect in explained.effects):
         click.echo("bench: there is nothing to compare: no seed ended ok under two numerics", err=True)
         return NOTHING_TO_COMPARE
     return ended.exit_code(already)
@@ -117,8 +117,8 @@ def _explained(
         run=stored,
         command=f"bench explain {shlex.quote(case)} --resume {shlex.quote(stored.name)}{place}",
         seeds=params["seeds"],
-        effects=explain.effects(records, figure.measured),
-        missing={name: explain.missing_differences(backend(name), model) for name, model in models.items()},
+        effects=effects(records, figure.measured),
+        missing={name: missing_differences(backend(name), model) for name, model in models.items()},
         records=records,
     )
 
@@ -131,7 +131,7 @@ def _write(explained: report.Explained, folder: Path) -> Path:
 
 
 def _as_json(explained: report.Explained) -> dict[str, Any]:
-    effects = [asdict(effect) | {"verdict": effect.verdict} for effect in explained.effects]
+    found = [asdict(effect) | {"verdict": effect.verdict} for effect in explained.effects]
     return {
         "schema_version": SCHEMA_VERSION,
         "case": explained.case,
@@ -140,5 +140,5 @@ def _as_json(explained: report.Explained) -> dict[str, Any]:
         "run": explained.run.name,
         "seeds": explained.seeds,
         "conclusions": explained.sentences,
-        "effects": effects,
+        "effects": found,
     }

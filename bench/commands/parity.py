@@ -11,10 +11,10 @@ import click
 from bench.catalog import load as load_catalog
 from bench.errors import SuiteError, Unavailable
 from bench.measure.machine import cores, fingerprint
-from bench.parity import SCHEMA_VERSION, Proof, store
+from bench.parity.lanes import proofs
+from bench.parity.proof import SCHEMA_VERSION, Proof, store
 from bench.record import json_text
 from bench.report import parity as report
-from bench.runner.proofs import proofs
 from bench.spec import Kernel
 
 NOT_PROVEN = 3

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from bench.describe import recurrence
+from bench.explain.effects import effects
 from bench.profiles import apply
 from bench.quantities import is_headline, value
 from bench.record import EpochScore, Metrics, Record, Score
@@ -264,43 +265,24 @@ def called(numerics: str) -> str:
 
 def _against(results: Results, base: str) -> pd.DataFrame:
     """Return accuracies under every other numerics beside those under `base`, paired by seed."""
-    places = results.columns
-    groups = results.accuracy_groups
     rows: list[dict[str, Any]] = []
     for suite, case in results.cases():
         figure = next(one for one in tables.figures(case, case.documented) if one.main)
-        variants = groups.get((suite.name, case.name), {})
-        for variant, members in sorted(variants.items()):
-            if variant.numerics == base:
-                continue
-            beside = _beside(variants, variant, base)
-            ours, theirs = (tables.by_seed(figure.measured, side) for side in (members, beside))
-            seeds = sorted(ours.keys() & theirs.keys())
-            if seeds:
-                difference = mean_interval([ours[seed] - theirs[seed] for seed in seeds])
-                shared: dict[str, Any] = {"suite": suite.name, "case": case.name, "figure": figure.name}
-                shared |= {"documented": figure.score.accuracy if results.documented else None}
-                shared |= {"column": places[suite.name, case.name, variant], **vars(variant)}
-                means = {"base": fmean(theirs[seed] for seed in seeds), "mean": fmean(ours[seed] for seed in seeds)}
-                measured = {"difference": difference.mean, "half": difference.half, "n": difference.n}
-                rows.append(shared | means | measured)
+        groups = results.accuracy_groups.get((suite.name, case.name), {})
+        found = {
+            Variant(effect.backend, effect.kernel, effect.device, effect.numerics): effect.accuracy
+            for effect in effects(chain.from_iterable(groups.values()), figure.measured, base)
+            if effect.numerics != base
+        }
+        for variant, points in sorted(found.items()):
+            rows.append(
+                {"suite": suite.name, "case": case.name, "figure": figure.name}
+                | {"documented": figure.score.accuracy if results.documented else None}
+                | {"column": results.columns[suite.name, case.name, variant], **vars(variant)}
+                | {"base": points.base.mean / 100, "mean": (points.base.mean + points.change.mean) / 100}
+                | {"difference": points.change.mean / 100, "half": points.change.half / 100, "n": points.change.n}
+            )
     return tables.frame(rows, _NUMERICS_COLUMNS)
-
-
-def _beside(variants: Mapping[Variant, list[Record]], variant: Variant, base: str) -> list[Record]:
-    """Return the records under `base` numerics that a variant is set against: those of its kernel.
-
-    Where no kernel ran under both numerics, those of another one: kernels compute the same, and Keras 2's gates, say,
-    have no fused one.
-    """
-    same = replace(variant, numerics=base)
-
-    def alike(other: Variant, numerics: str) -> bool:
-        return replace(other, kernel=same.kernel) == replace(same, numerics=numerics)
-
-    both = any(alike(other, variant.numerics) and replace(other, numerics=base) in variants for other in variants)
-    others = sorted((other for other in variants if alike(other, base)), key=lambda one: KERNELS.index(one.kernel))
-    return variants.get(same, []) if both or not others else variants[others[0]]
 
 
 _NUMERICS_COLUMNS = [

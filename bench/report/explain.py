@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.explain import REFERENCE, Effect, Quantity, conclusions
+from bench.explain.effects import REFERENCE, Effect, Quantity, conclusions
 from bench.profiles import QUICK_MAXLEN
 from bench.record import Record
 from bench.report.markdown import NOTHING, code, plain, plain_but_code, table

@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench.parity import KINDS, Proof
+from bench.parity.proof import KINDS, Proof
 from bench.report.markdown import plain
 
 HEADERS = ("case", "backend, kernel", *KINDS, "free running", "verdict")

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import ab, exports, parity
+from bench import ab, exports
 from bench.catalog import matches
 from bench.errors import UsageError
+from bench.parity import proof
 from bench.record import Record
 from bench.report import reasons
 from bench.report.tables import Measurement, Results, Source
@@ -62,7 +63,7 @@ def gather(
     if not complete:
         suites = asked(sources, suites)
     proofs = folder / PROOFS
-    twins = parity.load(proofs) if proofs.is_file() else {}
+    twins = proof.load(proofs) if proofs.is_file() else {}
     explained = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("explain-*.md")))
     documentation = (folder.resolve().parent.parent / "docs" / "findings.md").is_file()
     return Results(tuple(sources), suites, store, twins, reasons.load(folder), explained, documentation)

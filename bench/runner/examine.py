@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.backends import conformance
 from bench.backends.base import BackendInfo, fused_forbidden
 from bench.errors import BenchError
 from bench.model import resolve
+from bench.parity import conformance
 from bench.runner.remote import RemoteNetwork, Server
 from bench.spec import (
     GRU,
@@ -31,7 +31,7 @@ from bench.spec import (
 DEVICES: tuple[Device, ...] = ("cpu", "cuda")
 RECURRENT: tuple[Recurrent | Bidirectional, ...] = (SimpleRNN(3), LSTM(3), GRU(3))
 SHORT = ("dense", "convolution", "average", "lstm")
-"""The models of `bench.backends.conformance` that a short check takes: no dropout of states, which costs the most."""
+"""The models of `bench.parity.conformance` that a short check takes: no dropout of states, which costs the most."""
 
 
 @dataclass(frozen=True)

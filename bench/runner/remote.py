@@ -15,10 +15,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, BackendInfo, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
-from bench.backends.conformance import Violation
 from bench.data.dataset import Features, Rows
 from bench.errors import BenchError, Unavailable
 from bench.model import Model
+from bench.parity.conformance import Violation
 from bench.process import command
 from bench.record import Parameters
 from bench.runner.local import GPU_ORDER, LOG_BYTES, thread_environment

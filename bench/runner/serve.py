@@ -16,9 +16,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.backends.base import Arrays, Network, backend
-from bench.backends.conformance import Violation, verify
 from bench.errors import Unavailable
 from bench.measure import gpu
+from bench.parity.conformance import Violation, verify
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
 def perform(networks: dict[str, Network], key: str, method: str, arguments: tuple[Any, ...]) -> Any:
     """Do one request: `build` takes the backend's name first, `train_epoch` drawn masks; `forget` drops networks.
 
-    `verify` takes what `bench.backends.conformance.verify` does, and its lines are the answer.
+    `verify` takes what `bench.parity.conformance.verify` does, and its lines are the answer.
     """
     if method == "forget":
         networks.clear()

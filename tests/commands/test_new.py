@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.backends.conformance import RULES
+from bench.parity.conformance import RULES
 from bench.store import Store
 from tests.conftest import ROOT, call
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from bench.commands import parity
-from bench.parity import Difference, Proof, load
-from bench.runner import proofs
+from bench.parity import lanes
+from bench.parity.proof import Difference, Proof, load
 from tests.conftest import ROOT, call
 
 SUITE = """
@@ -127,15 +127,15 @@ def test_a_backend_that_breaks_leaves_the_other_cases_proven(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    prove = proofs._prove
+    plain = lanes._Lane.proofs
 
-    def breaks(subject: Any, dataset: Any, candidates: Any, lane: Any, **more: Any) -> Iterator[Proof]:
+    def breaks(lane: lanes._Lane, subject: Any, *rest: Any, **more: Any) -> Iterator[Proof]:
         if subject.case.name == "rnn":
             os.kill(lane.servers["torch"]._process.pid, signal.SIGKILL)
-        return prove(subject, dataset, candidates, lane, **more)
+        return plain(lane, subject, *rest, **more)
 
-    monkeypatch.setattr(proofs, "_prove", breaks)
-    monkeypatch.setattr(proofs, "LANES", 1)
+    monkeypatch.setattr(lanes._Lane, "proofs", breaks)
+    monkeypatch.setattr(lanes, "LANES", 1)
     (tmp_path / "suite.py").write_text(SUITE.replace('"same-rnn", SimpleRNN(4)', '"other-rnn", SimpleRNN(3)'))
     code, out, _ = bench("small", "--short", "--backend", "torch")
     assert code == 3

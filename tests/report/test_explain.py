@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.explain import effects
+from bench.explain.effects import effects
 from bench.report.explain import MEANINGS, Explained, page
 from bench.store import Run
-from tests.test_explain import MATCHED, SAME, WORSE, record, records
+from tests.explain.test_effects import MATCHED, SAME, WORSE, record, records
 
 RUN = Run("a|b", "documented", "2026-01-01", ["bench"], {}, {"packages": {"torch": "2.13.0"}, "threads": 1})
 

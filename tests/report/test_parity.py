@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.parity import Proof
+from bench.parity.proof import Proof
 from bench.report.parity import write
 
 BROKEN = (

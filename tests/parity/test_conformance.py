@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.backends import conformance
 from bench.backends.base import backend
-from bench.backends.conformance import RULES, STACKS, Violation, model_of, subject, verify
 from bench.errors import Unavailable
+from bench.parity import conformance
+from bench.parity.conformance import RULES, STACKS, Violation, model_of, subject, verify
 
 torch = pytest.importorskip("torch")
 
@@ -49,7 +49,7 @@ def test_keras_conforms_on_its_other_engines_and_loads_no_other(name: str, model
         pytest.skip(str(info.missing()))
     # A process has one engine.
     program = f"""import sys
-from bench.backends.conformance import verify
+from bench.parity.conformance import verify
 print(list(verify({name!r}, ({model!r},))))
 print([each for each in ("tensorflow", "jax", "torch") if sys.modules.get(each)])"""
     environment = {**os.environ, **dict(info.environment)}

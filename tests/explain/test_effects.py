@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from bench.backends.base import BACKENDS
-from bench.explain import conclusions, effects, missing_differences, numerics_of
+from bench.explain.effects import conclusions, effects, missing_differences, numerics_of
 from bench.model import resolve
 from bench.record import Metrics, Record, Score, Timing, Weights
 from bench.spec import KERAS_3, LSTM, Case, Dense, Embedding, GlobalAveragePooling1D, Imdb, Suite, Training
@@ -90,6 +90,22 @@ def test_numerics_that_have_another_kernel_are_paired_but_for_their_seconds():
     assert (documented.numerics, documented.kernel, init.kernel) == ("documented", "generic", "fused")
     assert documented.accuracy.change.mean == pytest.approx(-3.4)
     assert (documented.epoch.level.n, documented.epoch.change.n, init.epoch.change.n) == (5, 0, 5)
+
+
+def test_only_records_of_one_device_make_a_pair():
+    cuda = [one.model_copy(update={"device": "cuda"}) for one in records("matched", WORSE)]
+    effects_of = {(effect.device, effect.numerics) for effect in found(records("native:init", SAME), cuda)}
+    assert effects_of == {("cuda", "matched")}
+    (_, init, _) = found(records("matched", MATCHED), records("native:init", SAME), cuda)
+    assert (init.device, init.accuracy.base.mean) == ("cpu", pytest.approx(100 * sum(MATCHED) / 5))
+
+
+def test_any_numerics_can_be_the_reference():
+    held = records("documented", MATCHED) + records("matched", WORSE[:3])
+    first, matched = effects(held, lambda metrics: metrics.last.test, "documented")
+    assert (first.numerics, matched.numerics) == ("documented", "matched")
+    assert matched.accuracy.change.mean == pytest.approx(100 * (0.66 + 0.69 + 0.66 - 0.70 - 0.72 - 0.69) / 3)
+    assert matched.accuracy.base.mean == pytest.approx(100 * (0.70 + 0.72 + 0.69) / 3), "only seeds that make a pair"
 
 
 def test_effects_come_backend_by_backend_with_the_largest_first():

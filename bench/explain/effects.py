@@ -1,4 +1,4 @@
-"""What each difference between the frameworks costs: numerics compared with matched ones, seed by seed.
+"""What each difference between the frameworks costs: numerics compared with matched, or other, ones, seed by seed.
 
 Pure functions on records. Every seed gives a pair: the same initial weights, row order and sample choice under both
 numerics, except where they are the very difference. An effect is the mean of the pairs' differences with its 95 %
@@ -8,14 +8,15 @@ interval, t(.975, n-1) s / sqrt(n) (`bench.stats.mean_interval`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from bench import quantities
 from bench.backends.base import BackendInfo, differences
 from bench.model import DIFFERENCES, Model
 from bench.record import Metrics, Record, Scored
+from bench.spec import Device, Kernel
 from bench.stats import Estimate, mean_interval
 
 REFERENCE = "matched"
@@ -26,12 +27,13 @@ Verdict = Literal["costs", "gains", "not told from 0", "changes nothing", "one s
 
 @dataclass(frozen=True)
 class Quantity:
-    """A quantity of one numerics: its mean over seeds, and how far it is from that of matched numerics, pair by pair.
+    """A quantity of one numerics: its mean over seeds, and how far it is from that of the reference, pair by pair.
 
-    `pairs` are the differences, in the order of their seeds.
+    `base` is the reference's mean over the seeds of the pairs, `pairs` are the differences, in the order of seeds.
     """
 
     level: Estimate
+    base: Estimate
     change: Estimate
     pairs: tuple[float, ...]
 
@@ -41,7 +43,8 @@ class Effect:
     """What one numerics changes under one backend; accuracy in points (hundredths), an epoch in seconds."""
 
     backend: str
-    kernel: str
+    kernel: Kernel
+    device: Device
     numerics: str
     accuracy: Quantity
     loss: Quantity
@@ -77,41 +80,48 @@ def missing_differences(info: BackendInfo, model: Model) -> list[str]:
     return [name for name in DIFFERENCES if name not in differences(info, model)]
 
 
-def effects(records: Iterable[Record], score: ScoreOf) -> list[Effect]:
-    """Return the effects of all numerics, backend by backend, matched first, then those on accuracy, largest first.
+def effects(records: Iterable[Record], score: ScoreOf, reference: str = REFERENCE) -> list[Effect]:
+    """Return the effects of a case's numerics, backend by backend, `reference` first, then the largest on accuracy.
 
-    Records that did not end `ok` do not count; numerics without a pair are left out. Numerics that ran under a kernel
-    under which matched ones did not (Keras 2's gates have no fused one) are paired with those of another kernel, but
-    for their seconds: kernels compute the same.
+    Records that did not end `ok` do not count; numerics without a pair are left out. Numerics that share no kernel with
+    the reference (Keras 2's gates have no fused one) are paired with those of another kernel, but for their seconds:
+    kernels compute the same.
     """
-    by_backend: dict[tuple[str, str], dict[str, dict[int, Record]]] = {}
+    measured: dict[tuple[str, Device], dict[str, dict[Kernel, dict[int, Record]]]] = {}
     for record in records:
         if record.status == "ok" and record.metrics and score(record.metrics) is not None:
-            by_numerics = by_backend.setdefault((record.backend, record.kernel), {})
-            by_numerics.setdefault(record.numerics, {})[record.seed] = record
-    compared: dict[tuple[str, str], list[Effect]] = {}
-    for (backend, kernel), by_numerics in by_backend.items():
-        with_reference = [key for key, known in by_backend.items() if key[0] == backend and REFERENCE in known]
-        if not with_reference:
-            continue
-        beside = (backend, kernel) if REFERENCE in by_numerics else with_reference[0]
-        reference = by_backend[beside][REFERENCE]
-        compared.setdefault(beside, []).extend(
-            Effect(
-                backend,
-                kernel,
-                numerics,
-                accuracy=_quantity(by_seed, reference, lambda record: _figure(record, score, "accuracy")),
-                loss=_quantity(by_seed, reference, lambda record: _figure(record, score, "loss")),
-                epoch=_quantity(by_seed, reference if beside[1] == kernel else {}, _epoch),
-            )
-            for numerics, by_seed in by_numerics.items()
-        )
+            by_numerics = measured.setdefault((record.backend, record.device), {})
+            by_numerics.setdefault(record.numerics, {}).setdefault(record.kernel, {})[record.seed] = record
     found: list[Effect] = []
-    for effects_beside in compared.values():
-        paired = [effect for effect in effects_beside if effect.accuracy.pairs]
-        found += sorted(paired, key=lambda effect: (effect.numerics != REFERENCE, -abs(effect.accuracy.change.mean)))
+    for (backend, device), by_numerics in measured.items():
+        base = by_numerics.get(reference, {})
+        for chosen, others in base.items():
+            together = [
+                Effect(
+                    backend,
+                    kernel,
+                    device,
+                    numerics,
+                    accuracy=_quantity(by_seed, others, lambda record: _figure(record, score, "accuracy")),
+                    loss=_quantity(by_seed, others, lambda record: _figure(record, score, "loss")),
+                    epoch=_quantity(by_seed, others if chosen == kernel else {}, _epoch),
+                )
+                for numerics, by_kernel in by_numerics.items()
+                for kernel, by_seed in by_kernel.items()
+                if _kernel_beside(kernel, by_kernel, base) == chosen
+            ]
+            paired = [effect for effect in together if effect.accuracy.pairs]
+            found += sorted(
+                paired, key=lambda effect: (effect.numerics != reference, -abs(effect.accuracy.change.mean))
+            )
     return found
+
+
+def _kernel_beside(kernel: Kernel, by_kernel: Collection[Kernel], base: Collection[Kernel]) -> Kernel | None:
+    """Return the kernel of the reference to compare with: the same one, or the best where none ran under both."""
+    if kernel in base:
+        return kernel
+    return None if set(by_kernel) & set(base) else min(base, key=get_args(Kernel).index, default=None)
 
 
 def _figure(record: Record, score: ScoreOf, name: Literal["accuracy", "loss"]) -> float | None:
@@ -133,7 +143,8 @@ def _quantity(
     values = {seed: value for seed, record in sorted(by_seed.items()) if (value := of(record)) is not None}
     base = {seed: value for seed, record in reference.items() if (value := of(record)) is not None}
     pairs = tuple(value - base[seed] for seed, value in values.items() if seed in base)
-    return Quantity(mean_interval(list(values.values())), mean_interval(pairs), pairs)
+    paired = [base[seed] for seed in values if seed in base]
+    return Quantity(mean_interval(list(values.values())), mean_interval(paired), mean_interval(pairs), pairs)
 
 
 # --- sentences ---------------------------------------------------------------------------------------------------

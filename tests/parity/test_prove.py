@@ -5,12 +5,10 @@ The reference is the torch backend as it is; the twin is the same with one diffe
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,19 +16,10 @@ import pytest
 
 from bench.backends.base import Arrays, EpochResult
 from bench.data.dataset import Dataset, MultiHot, Part, take
-from bench.errors import UsageError
 from bench.model import Model
-from bench.parity import (
-    Findings,
-    Kind,
-    Probe,
-    Proof,
-    Twin,
-    load,
-    probe,
-    prove,
-    store,
-)
+from bench.parity.inputs import Probe, probe
+from bench.parity.proof import Kind
+from bench.parity.prove import Findings, Twin, prove
 from bench.spec import (
     GRU,
     KERAS_3,
@@ -641,25 +630,3 @@ def test_multi_hot_rows_stay_multi_hot() -> None:
     np.testing.assert_array_equal(take(x, np.array([5, 3]))[np.arange(2)], x[np.array([5, 3])])
     found = prove(model, inputs, twin("a", TorchNetwork, model), [twin("b", TorchNetwork, model)])
     assert found["b"].failures == []
-
-
-# --- stored results ----------------------------------------------------------------------------------------------
-
-
-def test_stored_proofs_give_marks(tmp_path: Path) -> None:
-    proofs = [
-        Proof(suite="s", case=name, backend="torch", kernel="none", verdict=verdict)  # type: ignore[arg-type]
-        for name, verdict in (("a", "proven"), ("b", "not proven"), ("c", "unavailable"), ("d", "not applicable"))
-    ]
-    path = tmp_path / "parity.json"
-    store(path, proofs, {"packages": {}})
-    assert load(path) == {
-        ("s/a", "torch", "none"): "proven",
-        ("s/b", "torch", "none"): "not proven",
-        ("s/c", "torch", "none"): "not applicable",
-        ("s/d", "torch", "none"): "not applicable",
-    }
-    broken = json.loads(path.read_text()) | {"schema_version": 99}
-    path.write_text(json.dumps(broken))
-    with pytest.raises(UsageError, match="schema version 99"):
-        load(path)

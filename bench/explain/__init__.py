@@ -1,0 +1,1 @@
+"""Why a port differs: what each difference between the frameworks costs."""

@@ -1,0 +1,1 @@
+"""The proof that backends train the same model, and the rules that every backend must keep."""

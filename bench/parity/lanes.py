@@ -1,0 +1,238 @@
+"""Proves cases on this machine: which backends and kernels can run each, their processes, and one `Proof` for each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+from bench.backends.base import BackendInfo, backend, check_kernel
+from bench.cell import Profile
+from bench.data import files_for, prepare, stand_ins_for
+from bench.data.dataset import Dataset
+from bench.data.sources import locate
+from bench.errors import BenchError, DataError, Unavailable
+from bench.measure.machine import cores
+from bench.model import Model, resolve
+from bench.parity.inputs import probe, small
+from bench.parity.proof import Proof
+from bench.parity.prove import Twin, prove
+from bench.profiles import apply
+from bench.runner.plan import DEFAULT_BACKENDS, embedding_of
+from bench.runner.remote import RemoteNetwork, Server
+from bench.runner.worker import data_used
+from bench.spec import Case, Kernel, Suite
+
+NUMERICS = "documented"
+LANES = 2
+"""Cases proven at a time: tracing a Keras graph keeps one core busy while its twin waits."""
+
+Candidates = Sequence[tuple[BackendInfo, Kernel]]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A case as it is proven: on its documented data where that is here, else on the embedded corpus."""
+
+    suite: Suite
+    case: Case
+    profile: Profile
+    model: Model
+
+    @property
+    def name(self) -> str:
+        return f"{self.suite.name}/{self.case.name}"
+
+
+def proofs(
+    cases: Sequence[tuple[Suite, Case]], backends: Sequence[str], kernels: Sequence[Kernel], *, short: bool
+) -> Iterator[Proof]:
+    """Yield a proof for every case, backend and kernel, case by case; what cannot run gets one that says why.
+
+    Without `backends` those that are installed of the usual two are taken, without `kernels` every one that can run.
+    The first backend named that can run a case is its reference. Cases that share model and data share one proof.
+    Raises `Unavailable` when no framework is installed.
+    """
+    infos = [backend(name) for name in backends or DEFAULT_BACKENDS]
+    usable = [info for info in infos if info.missing() is None]
+    if not backends:
+        infos = usable
+    if not infos:
+        raise Unavailable(
+            "no framework is installed; pip install 'twinbench[torch,tensorflow]' gives the two that parity compares"
+        )
+    with _Lanes(usable, short=short) as lanes:
+        begun = [_begin(_subject(suite, case, short=short), infos, kernels, lanes) for suite, case in cases]
+        for rows, proven in begun:
+            yield from rows
+            yield from proven()
+
+
+def _begin(
+    subject: _Subject, infos: Sequence[BackendInfo], kernels: Sequence[Kernel], lanes: _Lanes
+) -> tuple[list[Proof], Callable[[], list[Proof]]]:
+    """Return a row for everything that cannot run, and what waits for the proofs of the rest."""
+    candidates, rows = _candidates(subject, infos, kernels)
+    if not candidates:
+        return rows, list
+    try:
+        embedding = embedding_of(subject.case)
+        dataset = prepare(subject.case.data, embedding, stand_ins_for(subject.case.data, embedding, {}))
+    except (DataError, Unavailable) as error:
+        return [*rows, *(_row(subject, info, kernel, reason=str(error)) for info, kernel in candidates)], list
+    return rows, lanes.begin(subject, dataset, candidates)
+
+
+class _Lanes:
+    """`LANES` lanes that take one case after another, and a model on the same data once; a context manager."""
+
+    def __init__(self, infos: Sequence[BackendInfo], *, short: bool) -> None:
+        self._infos, self._short = infos, short
+        self._begun: dict[tuple[Model, str], tuple[_Subject, Future[list[Proof]]]] = {}
+        self._free: SimpleQueue[_Lane] = SimpleQueue()
+
+    def __enter__(self) -> _Lanes:
+        with ExitStack() as opened:
+            calls = opened.enter_context(ThreadPoolExecutor(4 * LANES * max(1, len(self._infos))))
+            self._work = ThreadPoolExecutor(LANES)
+            opened.callback(self._work.shutdown, cancel_futures=True)
+            # Left last-in first-out: interrupted, processes end first, and with them all that waits for them.
+            for _ in range(LANES):
+                self._free.put(opened.enter_context(_Lane(self._infos, calls)))
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def begin(self, subject: _Subject, dataset: Dataset, candidates: Candidates) -> Callable[[], list[Proof]]:
+        """Begin to prove a case, unless one of the same model and data has been begun; return what waits for it."""
+        key = subject.model, dataset.sha256
+        if key not in self._begun:
+            self._begun[key] = subject, self._work.submit(self._prove, subject, dataset, candidates)
+        first, found = self._begun[key]
+        if first is subject:
+            return found.result
+        names = {"suite": subject.suite.name, "case": subject.case.name, "same_as": first.name, "seconds": 0.0}
+        return lambda: [proof.model_copy(update=names) for proof in found.result()]
+
+    def _prove(self, subject: _Subject, dataset: Dataset, candidates: Candidates) -> list[Proof]:
+        """Prove one case; what breaks in a backend is a case not proven, and the processes are started anew."""
+        lane = self._free.get()
+        try:
+            return list(lane.proofs(subject, dataset, candidates, short=self._short))
+        except BenchError as error:
+            lane.stop()
+            lane.start()
+            return [_row(subject, info, kernel, verdict="not proven", reason=str(error)) for info, kernel in candidates]
+        finally:
+            self._free.put(lane)
+
+
+class _Lane:
+    """The processes that one case at a time is proven in, one for each backend; a context manager."""
+
+    def __init__(self, infos: Sequence[BackendInfo], calls: ThreadPoolExecutor) -> None:
+        self._infos, self._calls = infos, calls
+        self.servers: dict[str, Server] = {}
+
+    def __enter__(self) -> _Lane:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self.servers = {info.name: Server(info, max(1, cores() // LANES)) for info in self._infos}
+
+    def stop(self) -> None:
+        for server in self.servers.values():
+            server.__exit__()
+
+    def proofs(self, subject: _Subject, dataset: Dataset, candidates: Candidates, *, short: bool) -> Iterator[Proof]:
+        """Yield the proofs of a case, the reference first."""
+        started = time.perf_counter()
+        twins: list[tuple[BackendInfo, Kernel, Twin]] = []
+        for info, kernel in candidates:
+            try:
+                twins.append((info, kernel, _twin(self.servers[info.name], subject.model, kernel)))
+            except Unavailable as error:
+                yield _row(subject, info, kernel, reason=str(error))
+        if not twins:
+            return
+        inputs = probe(subject.model, subject.case, subject.name, dataset, short=short)
+        (info, kernel, reference), *others = twins
+        found = prove(subject.model, inputs, reference, [twin for _, _, twin in others], run=self._calls.map)
+        for server in self.servers.values():
+            server.call("", "forget")
+        measured = {"data": data_used(dataset), "steps": len(inputs.steps), "seconds": time.perf_counter() - started}
+        proven = any(findings.verdict == "proven" for findings in found.values())
+        reason = "the reference" if found else "there is no other backend or kernel to compare it with"
+        verdict = ("proven" if proven else "not proven") if found else "not applicable"
+        yield _row(subject, info, kernel, verdict=verdict, reason=reason, **measured)
+        for info, kernel, twin in others:
+            findings = found[twin.name]
+            judged = {"verdict": findings.verdict, "reference": reference.name, **vars(findings)}
+            yield _row(subject, info, kernel, **judged, **measured)
+
+
+def _subject(suite: Suite, case: Case, *, short: bool) -> _Subject:
+    embedding = embedding_of(case)
+    files = files_for(case.data, embedding)
+    here = not short
+    try:
+        applied = stand_ins_for(case.data, embedding, {})
+        here = here and all(locate(applied.get(file, file)) is not None for file in files)
+    except Unavailable:
+        here = False
+    profile: Profile = "documented" if here else "quick"
+    case = apply(case, profile)
+    return _Subject(suite, case, profile, small(resolve(suite, case, NUMERICS)))
+
+
+def _candidates(
+    subject: _Subject, infos: Sequence[BackendInfo], kernels: Sequence[Kernel]
+) -> tuple[list[tuple[BackendInfo, Kernel]], list[Proof]]:
+    """Return what can run a case, and a row for everything that cannot."""
+    possible: tuple[Kernel, ...] = ("generic", "fused") if subject.model.recurrent else ("none",)
+    candidates, rows = [], []
+    for info in infos:
+        for kernel in (kernel for kernel in possible if not kernels or kernel in kernels):
+            try:
+                missing = info.missing()
+                if missing:
+                    raise Unavailable(missing)
+                required = subject.case.requires
+                if required and required.device != "cpu":
+                    raise Unavailable(f"the case is for {required.device} only, parity is proven on the CPU")
+                check_kernel(info, subject.model, kernel, "cpu")
+                candidates.append((info, kernel))
+            except Unavailable as error:
+                rows.append(_row(subject, info, kernel, reason=str(error)))
+    return candidates, rows
+
+
+def _row(subject: _Subject, info: BackendInfo, kernel: Kernel, **known: Any) -> Proof:
+    return Proof(
+        suite=subject.suite.name,
+        case=subject.case.name,
+        backend=info.name,
+        kernel=kernel,
+        numerics=NUMERICS,
+        profile=subject.profile,
+        **{"verdict": "unavailable", **known},
+    )
+
+
+def _twin(server: Server, model: Model, kernel: Kernel) -> Twin:
+    single = RemoteNetwork(server, model, kernel, "cpu", "float32")
+    try:
+        double = RemoteNetwork(server, model, kernel, "cpu", "float64")
+    except Unavailable:
+        double = None
+    return Twin(f"{server.info.name},{kernel}", single, double)
