@@ -49,6 +49,11 @@ def hard_sigmoid(x):
     return (0.2 * x + 0.5).clamp(0, 1)
 
 
+def dropped_product(h, weight, drop):
+    columns = weight.chunk(len(drop), 1)
+    return torch.cat([(h * mask) @ part for mask, part in zip(drop, columns, strict=True)], 1)
+
+
 def naive(kind, x, weights, drop, valid, sequences):
     """Return the states as a straightforward port writes them: everything inside the loop (LSTM columns i f o c)."""
     kernel, weight, bias, *state_bias = weights
@@ -62,8 +67,7 @@ def naive(kind, x, weights, drop, valid, sequences):
         if kind == "simple_rnn":
             h = torch.tanh(z_t + h @ u)
         elif kind == "lstm":
-            products = h @ u if drop is None else torch.cat([(h * d) @ w for d, w in zip(drop, u.chunk(4, 1))], 1)
-            i, f, o, g = (z_t + products).chunk(4, 1)
+            i, f, o, g = (z_t + (h @ u if drop is None else dropped_product(h, u, drop))).chunk(4, 1)
             c = hard_sigmoid(f) * c + hard_sigmoid(i) * torch.tanh(g)
             h = hard_sigmoid(o) * torch.tanh(c)
         elif kind == "gru":
