@@ -79,7 +79,9 @@ class _Collected:
             self._count(event, layer, False)
 
     def _count(self, event: Any, layer: str | None, opens: bool) -> None:
-        kernels = [(kernel.name, kernel.duration / 1e6) for kernel in event.kernels]
+        # A recurrence's mark spans on the GPU the kernels that are counted where they were launched.
+        launched = () if event.is_user_annotation else event.kernels
+        kernels = [(kernel.name, kernel.duration / 1e6) for kernel in launched]
         own = sum(seconds for _, seconds in kernels) if self._on_gpu else event.self_cpu_time_total / 1e6
         self.total += own
         compiled = COMPILED.fullmatch(event.name)

@@ -1,4 +1,4 @@
-"""The hand-written recurrences against the same recurrences written naively and differentiated by autograd."""
+"""The recurrences against the same recurrences written naively, states and gradients."""
 
 from __future__ import annotations
 
@@ -70,12 +70,7 @@ def fast(kind, gates, z, weight, bias, drop, valid, sequences):
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
 @pytest.mark.parametrize("dropped", [True, False], ids=["dropped", "undropped"])
 @pytest.mark.parametrize(("kind", "gates"), KINDS)
-# Chunks of one step, of some steps that do not divide seven, and one chunk for all.
-@pytest.mark.parametrize("chunk_elements", [1, 120, 10**6])
-def test_states_and_gradients_equal_the_naive_loop(
-    kind, gates, dropped, masked, sequences, chunk_elements, monkeypatch
-):
-    monkeypatch.setattr(recurrence, "CHUNK_ELEMENTS", chunk_elements)
+def test_states_and_gradients_equal_the_naive_loop(kind, gates, dropped, masked, sequences):
     random = torch.Generator().manual_seed(0)
 
     def normal(*shape):
@@ -94,10 +89,38 @@ def test_states_and_gradients_equal_the_naive_loop(
     expected = naive(kind, gates, z, weight, bias, drop, valid)
     expected = expected if sequences else expected[-1]
     expected_gradients = torch.autograd.grad((expected * towards).sum(), inputs)
-    # z is overwritten by contract, so the leaf goes in through a fresh intermediate.
-    found = fast(kind, gates, z * 1.0, weight, bias, drop, valid, sequences)
+    found = fast(kind, gates, z, weight, bias, drop, valid, sequences)
     gradients = torch.autograd.grad((found * towards).sum(), inputs)
 
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
     for gradient, wanted in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(gradient, wanted, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("sequences", [True, False], ids=["sequences", "last"])
+@pytest.mark.parametrize("dropped", [True, False], ids=["dropped", "undropped"])
+@pytest.mark.parametrize(("kind", "gates"), KINDS)
+def test_rows_that_end_in_padding_pass_their_gradient_back_to_the_steps_that_count(kind, gates, dropped, sequences):
+    random = torch.Generator().manual_seed(1)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=random, dtype=torch.float64)
+
+    columns = GATES_OF[kind] * UNITS
+    z, weight = normal(STEPS, ROWS, columns).requires_grad_(), normal(UNITS, columns)
+    bias = normal(3 * UNITS) if kind == "gru_after" else None
+    drop = (torch.rand(GATES_OF[kind], ROWS, UNITS, generator=random) > 0.3).double() / 0.7 if dropped else None
+    lengths = torch.tensor([2, 4, STEPS])
+    valid = (torch.arange(STEPS)[:, None] < lengths).double().unsqueeze(-1)
+    # What comes back through sequences starts at the last step alone, which is masked in two of the three rows.
+    towards = normal(ROWS, UNITS)
+
+    found = fast(kind, gates, z, weight, bias, drop, valid, sequences)
+    (gradient,) = torch.autograd.grad(((found[-1] if sequences else found) * towards).sum(), z)
+    expected = naive(kind, gates, z, weight, bias, drop, valid)[-1]
+    (wanted,) = torch.autograd.grad((expected * towards).sum(), z)
+
+    torch.testing.assert_close(gradient, wanted, rtol=1e-11, atol=1e-11)
+    for row, length in enumerate(lengths):
+        assert gradient[:length, row].abs().sum(-1).min() > 0
+        assert not gradient[length:, row].any()

@@ -1,14 +1,17 @@
 """The generic torch recurrences beside the naive loop that indexes `z[:, t]`: one training step each, in alternation,
 as ratios.
 
-    python tests/benchmarks/recurrence.py
+    python tests/benchmarks/recurrence.py [--threads 2] [--rounds 15] [--clock wall|cpu] [--beside FILE] [SHAPE ...]
 
-Shapes: those of document 000 (batch 32, 400 steps, 32 features, 100 units) and of document 003 (batch 1024, 40 steps,
-50 features, 100 units).
+Shapes are those of documented cases, by document and layer. `--beside` takes a file with the functions of
+`bench.backends.torch_recurrence` and measures it in the same alternation. The clock of the CPU is for one thread on a
+machine that does other work too.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import statistics
 import sys
 import time
@@ -21,65 +24,128 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.backends import torch_recurrence as recurrence
 
-SHAPES = {"000": (32, 400, 32, 100), "003": (1024, 40, 50, 100)}
-COLUMNS = {"simple_rnn": 1, "lstm": 4, "gru": 3}
-ROUNDS = 5
+SHAPES = {
+    # name: kind, rows, steps, features, units, masked with recurrent dropout, sequences
+    "000-rnn": ("simple_rnn", 32, 400, 32, 100, False, False),
+    "000-rnn-sequences": ("simple_rnn", 32, 400, 32, 100, False, True),
+    "000-lstm": ("lstm", 32, 400, 32, 100, False, False),
+    "003-rnn": ("simple_rnn", 1024, 40, 50, 100, False, False),
+    "003-lstm": ("lstm", 1024, 40, 50, 100, False, False),
+    "003-gru": ("gru", 1024, 40, 50, 100, False, False),
+    "003-modified-lstm": ("lstm", 1024, 40, 50, 100, True, False),
+    "003-stacked-lstm": ("lstm", 1024, 40, 50, 100, True, True),
+    "text-rnn": ("simple_rnn", 512, 100, 16, 16, False, False),
+    "text-lstm": ("lstm", 512, 100, 16, 16, False, False),
+    "embedding-lstm": ("lstm", 32, 20, 8, 32, False, False),
+    # No document has these.
+    "000-gru": ("gru", 32, 400, 32, 100, False, False),
+    "003-gru-after": ("gru_after", 1024, 40, 50, 100, False, False),
+}
+COLUMNS = {"simple_rnn": 1, "lstm": 4, "gru": 3, "gru_after": 3}
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def hard_sigmoid(x):
     return (0.2 * x + 0.5).clamp(0, 1)
 
 
-def naive(kind, x, kernel, weight, bias):
-    """Return the last state as a straightforward port writes it: everything inside the loop."""
+def dropped_product(h, weight, drop):
+    columns = weight.chunk(len(drop), 1)
+    return torch.cat([(h * mask) @ part for mask, part in zip(drop, columns, strict=True)], 1)
+
+
+def naive(kind, x, weights, drop, valid, sequences):
+    """Return the states as a straightforward port writes them: everything inside the loop (LSTM columns i f o c)."""
+    kernel, weight, bias, *state_bias = weights
     units = weight.shape[0]
     h = c = x.new_zeros(x.shape[0], units)
     z = x @ kernel + bias
+    states = []
     for t in range(x.shape[1]):
+        before, cell_before = h, c
+        z_t, u = z[:, t], weight
         if kind == "simple_rnn":
-            h = torch.tanh(z[:, t] + h @ weight)
+            h = torch.tanh(z_t + h @ u)
         elif kind == "lstm":
-            i, f, g, o = (z[:, t] + h @ weight).chunk(4, 1)
+            i, f, o, g = (z_t + (h @ u if drop is None else dropped_product(h, u, drop))).chunk(4, 1)
             c = hard_sigmoid(f) * c + hard_sigmoid(i) * torch.tanh(g)
             h = hard_sigmoid(o) * torch.tanh(c)
-        else:
-            z_t, u = z[:, t], weight
+        elif kind == "gru":
             update = hard_sigmoid(z_t[:, :units] + h @ u[:, :units])
             reset = hard_sigmoid(z_t[:, units : 2 * units] + h @ u[:, units : 2 * units])
             candidate = torch.tanh(z_t[:, 2 * units :] + (reset * h) @ u[:, 2 * units :])
             h = update * h + (1 - update) * candidate
-    return h
+        else:
+            inner = h @ u + state_bias[0]
+            update = hard_sigmoid(z_t[:, :units] + inner[:, :units])
+            reset = hard_sigmoid(z_t[:, units : 2 * units] + inner[:, units : 2 * units])
+            candidate = torch.tanh(z_t[:, 2 * units :] + reset * inner[:, 2 * units :])
+            h = update * h + (1 - update) * candidate
+        if valid is not None:
+            ok = valid[:, t]
+            h, c = ok * h + (1 - ok) * before, ok * c + (1 - ok) * cell_before
+        states.append(h)
+    return torch.stack(states, 1) if sequences else h
 
 
-def ours(kind, x, kernel, weight, bias):
+def generic(functions, kind, x, weights, drop, valid, sequences):
+    """Return the states as the functions of a module compute them."""
+    kernel, weight, bias, *state_bias = weights
     z = nn.functional.linear(x.transpose(0, 1), kernel.t(), bias)
+    counts = None if valid is None else valid.transpose(0, 1)
     if kind == "simple_rnn":
-        return recurrence.simple_rnn(z, weight, None, None, False)
+        return functions.simple_rnn(z, weight, drop, counts, sequences)
     if kind == "lstm":
-        return recurrence.lstm(z, weight, None, None, "hard_sigmoid_keras2", False)
-    return recurrence.gru(z, weight, None, None, None, "hard_sigmoid_keras2", False)
+        return functions.lstm(z, weight, drop, counts, "hard_sigmoid_keras2", sequences)
+    return functions.gru(z, weight, *(state_bias or [None]), drop, counts, "hard_sigmoid_keras2", sequences)
+
+
+def measured(name, functions, rounds, clock):
+    """Return the seconds of every function, by name, one number a round."""
+    kind, rows, steps, features, units, masked, sequences = SHAPES[name]
+    columns = COLUMNS[kind] * units
+    x = torch.randn(rows, steps, features)
+    shapes = ((features, columns), (units, columns), (columns,), *([(columns,)] if kind == "gru_after" else []))
+    weights = [(0.05 * torch.randn(shape)).requires_grad_() for shape in shapes]
+    drop = (torch.rand(COLUMNS[kind], rows, units) > 0.1).float() / 0.9 if masked else None
+    counted = torch.randint(5, steps + 1, (rows, 1))  # padded in front
+    valid = (torch.arange(steps) >= steps - counted).float().unsqueeze(-1) if masked else None
+    seconds = {key: [] for key in functions}
+    for number in range(rounds + 1):
+        for key in list(functions) if number % 2 else reversed(functions):
+            start = clock()
+            torch.autograd.grad(functions[key](kind, x, weights, drop, valid, sequences).square().sum(), weights)
+            if number:  # the first round warms up
+                seconds[key].append(clock() - start)
+    return seconds
 
 
 def main() -> None:
-    """Print milliseconds of both and the median ratio, per shape and layer."""
-    for document, (rows, steps, features, units) in SHAPES.items():
-        for kind, gates in COLUMNS.items():
-            x = torch.randn(rows, steps, features)
-            shapes = ((features, gates * units), (units, gates * units), (gates * units,))
-            weights = [(0.05 * torch.randn(shape)).requires_grad_() for shape in shapes]
-            seconds = {naive: [], ours: []}
-            for number in range(ROUNDS + 1):
-                for step in (naive, ours) if number % 2 else (ours, naive):
-                    start = time.perf_counter()
-                    torch.autograd.grad(step(kind, x, *weights).square().sum(), weights)
-                    if number:  # the first round warms up
-                        seconds[step].append(time.perf_counter() - start)
-            ratios = [mine / theirs for mine, theirs in zip(seconds[ours], seconds[naive], strict=True)]
-            medians = [1e3 * statistics.median(seconds[step]) for step in (naive, ours)]
-            print(
-                f"document {document} {kind}: naive {medians[0]:.0f} ms, ours {medians[1]:.0f} ms, "
-                f"median ratio {statistics.median(ratios):.2f} of {ROUNDS} pairs"
-            )
+    """Print, per shape, milliseconds and the median ratios with their quartiles."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("shapes", nargs="*", choices=[*SHAPES, []], metavar="SHAPE")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--beside", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+
+    functions = {"naive": naive, "ours": lambda *given: generic(recurrence, *given)}
+    pairs = [("ours", "naive")]
+    if options.beside:
+        spec = importlib.util.spec_from_file_location("beside", options.beside)
+        beside = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(beside)
+        functions["beside"] = lambda *given: generic(beside, *given)
+        pairs += [("beside", "naive"), ("ours", "beside")]
+    for name in options.shapes or SHAPES:
+        seconds = measured(name, functions, options.rounds, CLOCKS[options.clock])
+        print(name, *(f"{key} {1e3 * statistics.median(values):.0f} ms" for key, values in seconds.items()), sep="  ")
+        for first, second in pairs:
+            ratios = [a / b for a, b in zip(seconds[first], seconds[second], strict=True)]
+            low, median, high = statistics.quantiles(ratios, n=4)
+            print(f"    {first} / {second}: {median:.2f} ({low:.2f} to {high:.2f}) of {options.rounds}", flush=True)
 
 
 if __name__ == "__main__":
