@@ -197,7 +197,7 @@ BACKENDS = {
     for info in (
         BackendInfo(
             "keras-tensorflow",
-            "bench.backends.keras",
+            "bench.backends.keras.network",
             ("tensorflow|tensorflow-cpu", "keras"),
             "tensorflow",
             fused_cuda=("LSTM", "GRU"),
@@ -211,7 +211,7 @@ BACKENDS = {
         ),
         BackendInfo(
             "keras-jax",
-            "bench.backends.keras",
+            "bench.backends.keras.network",
             ("jax", "keras"),
             "jax",
             fused_cuda=("LSTM",),
@@ -221,7 +221,7 @@ BACKENDS = {
         ),
         BackendInfo(
             "keras-torch",
-            "bench.backends.keras",
+            "bench.backends.keras.network",
             ("torch", "keras"),
             "keras-torch",
             fused_cuda=("LSTM", "GRU"),
@@ -231,7 +231,7 @@ BACKENDS = {
         ),
         BackendInfo(
             "torch",
-            "bench.backends.torch",
+            "bench.backends.torch.network",
             ("torch",),
             "torch",
             fused_cpu=RECURRENT,
@@ -241,7 +241,7 @@ BACKENDS = {
         ),
         BackendInfo(
             "torch-compile",
-            "bench.backends.torch_compile",
+            "bench.backends.torch.compiled",
             ("torch",),
             "torch",
             fused_cpu=RECURRENT,

@@ -19,8 +19,8 @@ from bench.errors import Unavailable
 
 torch = pytest.importorskip("torch")
 
-from bench.backends.torch import TorchNetwork  # noqa: E402
-from bench.backends.torch import build as build_torch  # noqa: E402
+from bench.backends.torch.network import TorchNetwork  # noqa: E402
+from bench.backends.torch.network import build as build_torch  # noqa: E402
 
 
 def test_torch_conforms() -> None:

@@ -19,7 +19,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.backends import torch_recurrence as recurrence
+from bench.backends.torch import recurrence
 
 SHAPES = {"000": (32, 400, 32, 100), "003": (1024, 40, 50, 100)}
 COLUMNS = {"simple_rnn": 1, "lstm": 4, "gru": 3}

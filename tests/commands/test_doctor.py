@@ -138,7 +138,7 @@ def test_the_driver_adds_what_it_knows_to_a_framework_that_sees_no_gpu(monkeypat
 
 WRONG = """
 from bench.backends.base import BackendInfo
-from bench.backends.torch import TorchNetwork
+from bench.backends.torch.network import TorchNetwork
 import torch
 
 INFO = BackendInfo("wrong", "wrong_backend", ("torch",), "torch", fused_cpu=("SimpleRNN", "LSTM", "GRU"))

@@ -11,8 +11,9 @@ keras = pytest.importorskip("keras")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("another engine of Keras is in this process", allow_module_level=True)
 
-from bench.backends import base, keras_tensorflow  # noqa: E402
-from bench.backends.keras_tensorflow import batches, in_order, shuffled  # noqa: E402
+from bench.backends import base  # noqa: E402
+from bench.backends.keras import tensorflow  # noqa: E402
+from bench.backends.keras.tensorflow import batches, in_order, shuffled  # noqa: E402
 from bench.spec import Dense, Embedding, Flatten  # noqa: E402
 from tests.networks import LENGTH, WORDS, case, model_of  # noqa: E402
 
@@ -98,7 +99,7 @@ def test_what_fit_keeps_over_its_epochs_is_made_once_for_the_same_arrays(monkeyp
         made.append(x)
         return shuffled(x, y, batch_size)
 
-    monkeypatch.setattr(keras_tensorflow, "shuffled", spy)
+    monkeypatch.setattr(tensorflow, "shuffled", spy)
     network, labels, others = network_of("native:order"), Y[:, 0], X[::-1].copy()
     for x in (X, X, others, X):
         network.train_epoch(x, labels, EVERYTHING, None)

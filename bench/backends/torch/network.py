@@ -22,11 +22,11 @@ from bench.backends.base import (
     backend,
     check_kernel,
 )
-from bench.backends.torch_device import prepare
-from bench.backends.torch_layers import GenericRecurrent, RecurrentLayer, make
-from bench.backends.torch_native import TorchOptimizer, probability_loss, shuffled
-from bench.backends.torch_optimizers import KerasAdam, KerasRMSprop
-from bench.backends.torch_trace import trace_steps
+from bench.backends.torch.device import prepare
+from bench.backends.torch.layers import GenericRecurrent, RecurrentLayer, make
+from bench.backends.torch.native import TorchOptimizer, probability_loss, shuffled
+from bench.backends.torch.optimizers import KerasAdam, KerasRMSprop
+from bench.backends.torch.trace import trace_steps
 from bench.data.dataset import Features, Rows
 from bench.model import Model
 from bench.record import LayerParameters, Parameters
