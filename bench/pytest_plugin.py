@@ -100,7 +100,7 @@ def _cells(session: pytest.Session, patterns: Sequence[str], profile: Profile) -
 
 def _prepare_process(planned: Sequence[PlannedCell]) -> None:
     """Set what frameworks read when they are imported; raise `UsageError` for two of Keras's engines."""
-    from bench.backends.base import backend
+    from bench.backends.registry import backend
     from bench.errors import UsageError
     from bench.runner.local import thread_environment
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bench import explain
-from bench.backends.base import backend
+from bench.backends.registry import backend
 from bench.catalog import Catalog
 from bench.commands import run
 from bench.model import Model, resolve

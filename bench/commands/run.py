@@ -22,7 +22,8 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from bench.backends.base import TF32, backend
+from bench.backends.base import TF32
+from bench.backends.registry import backend
 from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Measure, Profile, Status

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.backends import conformance
-from bench.backends.base import BackendInfo, fused_forbidden
+from bench.backends.registry import BackendInfo, fused_forbidden
 from bench.errors import BenchError
 from bench.model import resolve
 from bench.runner.remote import RemoteNetwork, Server

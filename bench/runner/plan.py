@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
-from bench.backends.base import BackendInfo, backend, backends, best_kernel, check_kernel, native
+from bench.backends.registry import BackendInfo, backend, backends, best_kernel, check_kernel, native
 from bench.catalog import Catalog
 from bench.cell import Cell, Measure, Profile
 from bench.data import stand_ins_for

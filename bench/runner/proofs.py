@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from bench.backends.base import BackendInfo, backend, check_kernel
+from bench.backends.registry import BackendInfo, backend, check_kernel
 from bench.cell import Profile
 from bench.data import files_for, prepare, stand_ins_for
 from bench.data.dataset import Dataset

@@ -26,7 +26,8 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.backends.base import Network, backend
+from bench.backends.base import Network
+from bench.backends.registry import backend
 from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Cell, Measure, Profile, Status

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from bench.backends import conformance
-from bench.backends.base import backend
 from bench.backends.conformance import RULES, STACKS, Violation, model_of, subject, verify
+from bench.backends.registry import backend
 from bench.errors import Unavailable
 
 torch = pytest.importorskip("torch")

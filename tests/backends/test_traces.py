@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.backends.base import Executed, Trace, backend
+from bench.backends.base import Executed, Trace
+from bench.backends.registry import backend
 from bench.measure import kernels
 from bench.model import Model
 from bench.runner.remote import RemoteNetwork, Server

@@ -36,7 +36,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from bench.backends.base import TrainsSteps, backend, best_kernel  # noqa: E402
+from bench.backends.base import TrainsSteps  # noqa: E402
+from bench.backends.registry import backend, best_kernel  # noqa: E402
 from bench.catalog import load  # noqa: E402
 from bench.cell import Cell  # noqa: E402
 from bench.measure import steps  # noqa: E402

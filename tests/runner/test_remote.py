@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from bench.backends.base import backend
+from bench.backends.registry import backend
 from bench.errors import BenchError, Unavailable
 from bench.runner.remote import RemoteNetwork, Server, ServerDied
 from bench.spec import LSTM, Dropout, Embedding

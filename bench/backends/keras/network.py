@@ -21,8 +21,9 @@ from keras import ops
 from keras.src.backend.common import dtypes as promotion
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, backend, check_kernel
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
 from bench.backends.keras.engine import Engine, UseCudnn
+from bench.backends.registry import backend, check_kernel
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.errors import Unavailable
 from bench.model import BuiltLayer, Model

@@ -21,7 +21,8 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from bench.backends.base import Dtype, backend, check_kernel
+from bench.backends.base import Dtype
+from bench.backends.registry import backend, check_kernel
 from bench.backends.torch.device import prepare
 from bench.backends.torch.layers import BidirectionalLayer, GenericRecurrent, Layer, Output, RecurrentLayer
 from bench.backends.torch.network import TorchNetwork

@@ -11,17 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bench.backends.base import (
-    Arrays,
-    Dtype,
-    EpochResult,
-    Floats,
-    Gradients,
-    MaskSource,
-    Trace,
-    backend,
-    check_kernel,
-)
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
+from bench.backends.registry import backend, check_kernel
 from bench.backends.torch.device import prepare
 from bench.backends.torch.layers import GenericRecurrent, RecurrentLayer, make
 from bench.backends.torch.native import TorchOptimizer, probability_loss, shuffled
