@@ -1,4 +1,4 @@
-"""The table of backends: what each can do and needs; no framework is imported here.
+"""The table of backends: all that is known of each without its framework, which is not imported here.
 
 A backend is one module with a function `build` (`bench.backends.base.Build`), and an entry in `BACKENDS` (or, from
 another distribution, an entry point in the group `twinbench.backends` that names a `BackendInfo`).
@@ -28,7 +28,19 @@ class BackendInfo:
     says whether the backend runs them on masked steps too. `environment` is set in the worker before anything
     is imported. `without` are modules that its framework imports where it finds them, and does not need: kept out, so
     that their seconds and their memory are not measured. `native` are the native differences
-    (`bench.model.DIFFERENCES`) that it can leave to its framework. `broken` says why it could not even be described.
+    (`bench.model.DIFFERENCES`) that it can leave to its framework.
+
+    The runner: `default` says whether it runs where no backend is named. `start` are the seconds before the first
+    step, in a process of its own and in one that has run other cells; `slow_loop` is how many times as long as others
+    a step of its generic recurrences takes. `threads` are the environment variables that fix its number of threads,
+    but for OpenMP's and MKL's, which are always set. `out_of_memory` are words by which its errors (class and text)
+    say that memory has run out.
+
+    Reports: `colour` (of the palette in `bench.report.style`) and `marker` draw it; without, it gets some that are
+    left. `reference` is its place among the backends that others are set against, the documents' own being 0; without,
+    none is set against it. `epochs_note` is what is to be known of its native epochs.
+
+    `broken` says why it could not even be described.
     """
 
     name: str
@@ -41,6 +53,15 @@ class BackendInfo:
     environment: tuple[tuple[str, str], ...] = ()
     without: tuple[str, ...] = ()
     native: frozenset[str] = frozenset()
+    default: bool = False
+    start: tuple[float, float] = (6.0, 1.5)
+    slow_loop: float = 1.0
+    threads: tuple[str, ...] = ()
+    out_of_memory: tuple[str, ...] = ()
+    colour: str | None = None
+    marker: str | None = None
+    reference: int | None = None
+    epochs_note: str | None = None
     broken: str | None = None
 
     def missing(self) -> str | None:
@@ -64,6 +85,13 @@ class BackendInfo:
 
 
 RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+_XLA_MEMORY = ("RESOURCE_EXHAUSTED",)
+"""xla/status_macros, absl's status codes"""
+_TORCH_MEMORY = (
+    "OutOfMemoryError",
+    "DefaultCPUAllocator: can't allocate memory",  # c10/core/impl/alloc_cpu.cpp
+    "CUDA error: out of memory",  # where the driver refuses before torch's allocator does
+)
 
 BACKENDS = {
     info.name: info
@@ -81,16 +109,32 @@ BACKENDS = {
             ),
             without=("jax",),
             native=frozenset({"init", "loss", "embedding-gradient", "order"}),
+            default=True,
+            threads=("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+            out_of_memory=("ResourceExhaustedError", *_XLA_MEMORY),
+            colour="#E69F00",
+            marker="o",
+            reference=0,
+            epochs_note="Native epochs of keras-tensorflow are those of `fit` on arrays: at the end TensorFlow may "
+            "wait for a thread that tunes its input pipeline, up to as long again "
+            "([findings](../../docs/findings.md)). "
+            "Steps are timed without it; under other numerics epochs do not wait.",
         ),
         BackendInfo(
             "keras-jax",
             "bench.backends.keras.network",
-            ("jax", "keras"),
+            ("jax", "jaxlib", "keras"),
             "jax",
             fused_cuda=("LSTM",),
             environment=(("KERAS_BACKEND", "jax"), ("XLA_PYTHON_CLIENT_PREALLOCATE", "false")),
             without=("tensorflow",),
             native=frozenset({"init", "loss", "order"}),
+            start=(8.0, 4.0),
+            threads=("PJRT_NPROC",),  # on a CPU: XLA's `DefaultThreadPoolSize`
+            out_of_memory=_XLA_MEMORY,
+            colour="#009E73",
+            marker="^",
+            reference=1,
         ),
         BackendInfo(
             "keras-torch",
@@ -101,6 +145,11 @@ BACKENDS = {
             environment=(("KERAS_BACKEND", "torch"),),
             without=("tensorflow", "jax"),
             native=frozenset({"init", "loss", "order", "denormals"}),
+            slow_loop=6.0,  # Keras loops in Python
+            out_of_memory=_TORCH_MEMORY,
+            colour="#CC79A7",
+            marker="D",
+            reference=2,
         ),
         BackendInfo(
             "torch",
@@ -111,6 +160,11 @@ BACKENDS = {
             fused_cuda=RECURRENT,
             fused_masked=True,
             native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
+            default=True,
+            start=(3.0, 0.2),
+            out_of_memory=_TORCH_MEMORY,
+            colour="#0072B2",
+            marker="s",
         ),
         BackendInfo(
             "torch-compile",
@@ -123,9 +177,14 @@ BACKENDS = {
             # A pool of compiling processes costs more than it saves here, and every one of them imports torch.
             environment=(("TORCHINDUCTOR_COMPILE_THREADS", "1"),),
             native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
+            start=(20.0, 15.0),
+            out_of_memory=_TORCH_MEMORY,
+            colour="#D55E00",
+            marker="v",
         ),
     )
 }
+DEFAULT_BACKENDS = tuple(info.name for info in BACKENDS.values() if info.default)
 
 
 @cache
