@@ -161,7 +161,7 @@ def is_pattern(argument: str) -> bool:
 
 def installed_backends(session: nox.Session) -> list[str]:
     """Return the backends whose frameworks are installed; a process holds one Keras engine, so they take turns."""
-    code = "from bench.backends.base import backends; print(*(n for n, b in backends().items() if not b.missing()))"
+    code = "from bench.backends.registry import backends; print(*(n for n, b in backends().items() if not b.missing()))"
     return str(session.run(environment(session), "-c", code, silent=True)).split()
 
 

@@ -97,7 +97,7 @@ class Model:
     batch_size: int
     rmsprop_epsilon: Literal["outside", "inside"]
     differences: frozenset[str] = frozenset()
-    """What is left to the framework; all `DIFFERENCES` until `bench.backends.base.native` keeps those that exist."""
+    """What is left to the framework; all `DIFFERENCES` until `registry.native` keeps those that exist."""
 
     @property
     def weights(self) -> tuple[WeightSpec, ...]:

@@ -100,7 +100,7 @@ def _cells(session: pytest.Session, patterns: Sequence[str], profile: Profile) -
 
 def _prepare_process(planned: Sequence[PlannedCell]) -> None:
     """Set what frameworks read when they are imported; raise `UsageError` for two of Keras's engines."""
-    from bench.backends.base import backend
+    from bench.backends.registry import backend
     from bench.errors import UsageError
     from bench.runner.local import thread_environment
 
@@ -110,7 +110,8 @@ def _prepare_process(planned: Sequence[PlannedCell]) -> None:
     if len(set(engines.values())) > 1:
         raise UsageError(
             f"--bench-cells selects cells of {' and '.join(engines)}, but a process holds one Keras engine: name one "
-            "of them, as in 'imdb-rnn/*@keras-jax,*', or run `nox -s bench-steps`, which takes one after another"
+            f"of them, as in 'imdb-rnn/*@{next(iter(engines))},*', or run `nox -s bench-steps`, which takes one after "
+            "another"
         )
     keras = sys.modules.get("keras")
     if keras and engines and keras.config.backend() not in engines.values():

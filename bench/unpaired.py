@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from bench.backends.base import backends
+from bench.backends.registry import backends
 from bench.compare import (
     DEFAULT_PAIRS,
     Comparison,

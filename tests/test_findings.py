@@ -83,7 +83,7 @@ def test_backward_states_are_turned_round_twice() -> None:
     (script,) = (block for block in blocks() if JAX in block)
     # And what the backend makes of it.
     script += """
-from bench.backends.keras import _layer
+from bench.backends.keras.network import _layer
 from bench.errors import Unavailable
 from bench.spec import LSTM, Bidirectional, Embedding
 from tests.networks import case, model_of

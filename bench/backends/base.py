@@ -1,29 +1,25 @@
-"""The protocol that a backend fulfils, and the table of backends; no framework is imported here.
+"""The protocol that a backend fulfils; no framework is imported here.
 
-A backend is one module with a function `build(model, kernel, device, dtype) -> Network`, and an entry in `BACKENDS`
-(or, from another distribution, an entry point in the group `twinbench.backends` that names a `BackendInfo`).
-`bench.parity.conformance` proves it.
+A backend is one module with a function `build(model, kernel, device, dtype) -> Network`, and an entry in
+`bench.backends.registry`. `bench.parity.conformance` proves it.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import Features, Rows
-from bench.errors import NoGpu, Unavailable, unknown
-from bench.model import DIFFERENCES, Model, with_two_biases
+from bench.errors import NoGpu
+from bench.model import Model
 from bench.record import Parameters
-from bench.spec import GRU, LSTM, Device, Embedding, Kernel, SimpleRNN
+from bench.spec import Device, Kernel
 
 TF32 = "BENCH_TF32"
 """The environment variable that tells workers to allow TF32."""
@@ -146,115 +142,6 @@ class Build(Protocol):
         """Return a network; raise `Unavailable`, naming layer or option, for what the backend cannot run."""
 
 
-@dataclass(frozen=True)
-class BackendInfo:
-    """What can be said of a backend without importing its framework.
-
-    `packages` are the distributions it needs, `extra` the extra of twinbench that installs them. `fused_cpu`
-    and `fused_cuda` are the recurrent layers (`bench.spec`, by name) that it has a fused kernel for, `fused_masked`
-    says whether the backend runs them on masked steps too. `environment` is set in the worker before anything
-    is imported. `without` are modules that its framework imports where it finds them, and does not need: kept out, so
-    that their seconds and their memory are not measured. `native` are the native differences
-    (`bench.model.DIFFERENCES`) that it can leave to its framework. `broken` says why it could not even be described.
-    """
-
-    name: str
-    module: str
-    packages: tuple[str, ...]
-    extra: str
-    fused_cpu: tuple[str, ...] = ()
-    fused_cuda: tuple[str, ...] = ()
-    fused_masked: bool = False
-    environment: tuple[tuple[str, str], ...] = ()
-    without: tuple[str, ...] = ()
-    native: frozenset[str] = frozenset()
-    broken: str | None = None
-
-    def missing(self) -> str | None:
-        """Return why the backend cannot run here at all, None when it can."""
-        if self.broken:
-            return self.broken
-        for package in self.packages:
-            if not any(_installed(name) for name in package.split("|")):
-                wanted = package.split("|")[0]
-                return f"{wanted} is not installed; pip install 'twinbench[{self.extra}]'"
-        return None
-
-    def load(self) -> Build:
-        """Import the backend's module and return its `build`; raise `Unavailable` when its framework is missing."""
-        reason = self.missing()
-        if reason:
-            raise Unavailable(reason)
-        for module in self.without:
-            sys.modules.setdefault(module, None)  # type: ignore[arg-type]  # makes `import` raise ImportError
-        return cast("Build", importlib.import_module(self.module).build)
-
-
-RECURRENT = ("SimpleRNN", "LSTM", "GRU")
-
-BACKENDS = {
-    info.name: info
-    for info in (
-        BackendInfo(
-            "keras-tensorflow",
-            "bench.backends.keras",
-            ("tensorflow|tensorflow-cpu", "keras"),
-            "tensorflow",
-            fused_cuda=("LSTM", "GRU"),
-            environment=(
-                ("KERAS_BACKEND", "tensorflow"),
-                ("TF_CPP_MIN_LOG_LEVEL", "2"),
-                ("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
-            ),
-            without=("jax",),
-            native=frozenset({"init", "loss", "embedding-gradient", "order"}),
-        ),
-        BackendInfo(
-            "keras-jax",
-            "bench.backends.keras",
-            ("jax", "keras"),
-            "jax",
-            fused_cuda=("LSTM",),
-            environment=(("KERAS_BACKEND", "jax"), ("XLA_PYTHON_CLIENT_PREALLOCATE", "false")),
-            without=("tensorflow",),
-            native=frozenset({"init", "loss", "order"}),
-        ),
-        BackendInfo(
-            "keras-torch",
-            "bench.backends.keras",
-            ("torch", "keras"),
-            "keras-torch",
-            fused_cuda=("LSTM", "GRU"),
-            environment=(("KERAS_BACKEND", "torch"),),
-            without=("tensorflow", "jax"),
-            native=frozenset({"init", "loss", "order", "denormals"}),
-        ),
-        BackendInfo(
-            "torch",
-            "bench.backends.torch",
-            ("torch",),
-            "torch",
-            fused_cpu=RECURRENT,
-            fused_cuda=RECURRENT,
-            fused_masked=True,
-            native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
-        ),
-        BackendInfo(
-            "torch-compile",
-            "bench.backends.torch_compile",
-            ("torch",),
-            "torch",
-            fused_cpu=RECURRENT,
-            fused_cuda=RECURRENT,
-            fused_masked=True,
-            # A pool of compiling processes costs more than it saves here, and every one of them imports torch.
-            environment=(("TORCHINDUCTOR_COMPILE_THREADS", "1"),),
-            native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
-        ),
-    )
-}
-
-
 def tf32() -> bool:
     """Return whether products may round their factors to TF32 on a GPU: off unless `bench run --tf32` asks for it."""
     return os.environ.get(TF32) == "1"
@@ -270,103 +157,10 @@ def no_gpu(framework: str, version: str, cuda: str | None, said: object = "") ->
     return NoGpu(f"{framework} {version} sees no GPU: it is {build}" + (f" ({first_line})" if first_line else ""), cuda)
 
 
-@cache
-def _installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+if not TYPE_CHECKING:
 
-
-@cache
-def backends() -> dict[str, BackendInfo]:
-    """Return all backends by name: ours, then those of installed distributions (entry points `twinbench.backends`).
-
-    One that cannot be loaded is there under the name of its entry point, and says why it is missing.
-    """
-    found = dict(BACKENDS)
-    for entry in importlib.metadata.entry_points(group="twinbench.backends"):
-        try:
-            info: BackendInfo = entry.load()
-        except Exception as error:
-            what = f"{entry.value} cannot be loaded ({type(error).__name__}: {error})"
-            info = BackendInfo(entry.name, entry.module, (), "", broken=f"{what}; reinstall its distribution")
-        found[info.name] = info
-    return found
-
-
-def backend(name: str) -> BackendInfo:
-    """Return the backend of that name; raise `UsageError` with the nearest names otherwise."""
-    try:
-        return backends()[name]
-    except KeyError:
-        raise unknown("backend", name, backends()) from None
-
-
-def fused_forbidden(info: BackendInfo, model: Model, device: Device) -> str | None:
-    """Return the property that keeps `model` off a fused kernel of this backend and device, None if nothing does."""
-    fused = info.fused_cpu if device == "cpu" else info.fused_cuda
-    where = "on the CPU" if device == "cpu" else "on a GPU"
-    if not fused:
-        return f"{info.name} has no fused recurrent layer {where}"
-    for layer in model.recurrent:
-        kind = type(layer).__name__
-        if kind not in fused:
-            return f"{info.name} has no fused {kind} {where}"
-        if layer.recurrent_dropout:
-            return f"{kind} with recurrent_dropout {layer.recurrent_dropout}"
-        if isinstance(layer, LSTM | GRU) and layer.recurrent_activation != "sigmoid":
-            return f"{kind} with {layer.recurrent_activation} gates"
-        if isinstance(layer, GRU) and not layer.reset_after:
-            return "GRU with reset_after=False"
-    if model.masked and not info.fused_masked:
-        return f"masked steps that are not on the right: {info.name} does not move them there"
-    return None
-
-
-def best_kernel(info: BackendInfo, model: Model, device: Device) -> Kernel:
-    """Return the best kernel available: `none` without recurrent layers, else `fused` where nothing forbids it."""
-    if not model.recurrent:
-        return "none"
-    return "generic" if fused_forbidden(info, model, device) else "fused"
-
-
-def differences(info: BackendInfo, model: Model) -> frozenset[str]:
-    """Return the native differences that exist for the layers of `model` under this backend."""
-    existing = set(info.native)
-    if not any(isinstance(layer, SimpleRNN | LSTM) for layer in model.recurrent):
-        existing.discard("bias")
-    first = model.layers[0].layer
-    if not (isinstance(first, Embedding) and first.trainable):
-        existing.discard("embedding-gradient")
-    return frozenset(existing)
-
-
-def native(info: BackendInfo, model: Model) -> Model:
-    """Return `model` as the backend builds it: of the differences that its numerics name, those that exist.
-
-    Plain `native` names all and takes what exists. Raises `Unavailable` when single ones are named that do not exist.
-    """
-    existing = differences(info, model)
-    lacking = model.differences - existing
-    if lacking and (model.differences != frozenset(DIFFERENCES) or not existing):
-        names = [name for name in DIFFERENCES if name in lacking]
-        raise Unavailable(
-            f"{info.name} has no {' and no '.join(names)} difference"
-            f"{'' if lacking - info.native else ' in this case'}: its own is what matched numerics run"
-        )
-    model = replace(model, differences=model.differences & existing)
-    return with_two_biases(model) if "bias" in model.differences else model
-
-
-def check_kernel(info: BackendInfo, model: Model, kernel: Kernel, device: Device) -> None:
-    """Raise `Unavailable` with the reason when `kernel` cannot run this model."""
-    if kernel == "none" and model.recurrent:
-        raise Unavailable("kernel 'none' is for models without a recurrent layer")
-    if kernel != "none" and not model.recurrent:
-        raise Unavailable(f"kernel {kernel!r} needs a recurrent layer and the model has none")
-    if kernel == "fused":
-        reason = fused_forbidden(info, model, device)
-        if reason:
-            raise Unavailable(f"no fused kernel: {reason}")
+    def __getattr__(name: str) -> Any:
+        """Return what other distributions' backends imported from here before there was `bench.backends.registry`."""
+        if name in ("BackendInfo", "check_kernel"):
+            return getattr(importlib.import_module("bench.backends.registry"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import psutil
 
-from bench.backends.base import BackendInfo, backend, backends
+from bench.backends.registry import BackendInfo, backend, backends
 from bench.catalog import load
 from bench.commands.data import described
 from bench.data import sources

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench.backends.base import backend
+from bench.backends.registry import backend
 from bench.catalog import Catalog
 from bench.commands import run
 from bench.explain.effects import REFERENCE, effects, missing_differences, numerics_of

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import jinja2
 
-from bench.backends.base import backends
+from bench.backends.registry import backends
 from bench.catalog import load
 from bench.errors import UsageError
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import click
 
+from bench.backends.registry import DEFAULT_BACKENDS
 from bench.catalog import load as load_catalog
 from bench.errors import SuiteError, Unavailable
 from bench.measure.machine import cores, fingerprint
@@ -23,7 +24,11 @@ NOT_PROVEN = 3
 @click.command()
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option(
-    "--backend", "backends", multiple=True, metavar="B", help="Default: keras-tensorflow and torch, as installed."
+    "--backend",
+    "backends",
+    multiple=True,
+    metavar="B",
+    help=f"Default: {' and '.join(DEFAULT_BACKENDS)}, as installed.",
 )
 @click.option(
     "--kernel", "kernels", multiple=True, type=click.Choice(get_args(Kernel)), help="Default: all that can run."

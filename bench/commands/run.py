@@ -21,7 +21,8 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from bench.backends.base import TF32, backend
+from bench.backends.base import TF32
+from bench.backends.registry import DEFAULT_BACKENDS, backend
 from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Measure, Profile, Status
@@ -55,7 +56,11 @@ NAMED_CELLS = 3
     help="Embedded data in minutes, or the real thing.",
 )
 @click.option(
-    "--backend", "backends", multiple=True, metavar="B", help="Default: keras-tensorflow and torch, as installed."
+    "--backend",
+    "backends",
+    multiple=True,
+    metavar="B",
+    help=f"Default: {' and '.join(DEFAULT_BACKENDS)}, as installed.",
 )
 @click.option(
     "--kernel", "kernels", multiple=True, type=click.Choice(get_args(Kernel)), help="Default: the best available."

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bench import quantities
-from bench.backends.base import BackendInfo, differences
+from bench.backends.registry import BackendInfo, differences
 from bench.model import DIFFERENCES, Model
 from bench.record import Metrics, Record, Scored
 from bench.spec import Device, Kernel

@@ -7,7 +7,7 @@ A backend tells what ran (`Network.trace`); no framework is imported here. Known
 - fused on a CPU: torch's own layers, `aten::lstm`, `aten::gru`, `aten::rnn_tanh`, however they are computed. On a GPU
   the same operations run step by step where cuDNN is not taken, so there they prove nothing;
 - a loop: `While` (TensorFlow's graph), `while` (XLA's), torch's own cells (`aten::_thnn_fused_lstm_cell`), a recurrence
-  of `bench.backends.torch_recurrence`, or matrix products that ran at least once for every step of every layer.
+  of `bench.backends.torch.recurrence`, or matrix products that ran at least once for every step of every layer.
 """
 
 from __future__ import annotations

@@ -15,9 +15,8 @@ import psutil
 
 import bench
 from bench.backends.base import tf32
+from bench.backends.registry import backends
 from bench.measure.gpu import look, visible
-
-PACKAGES = ("twinbench", "tensorflow", "tensorflow-cpu", "keras", "torch", "jax", "jaxlib", "numpy")
 
 
 def fingerprint(threads: int) -> dict[str, Any]:
@@ -71,9 +70,10 @@ def cores() -> int:
 
 
 def packages() -> dict[str, str]:
-    """Return the versions of the frameworks and of what the results rest on, of those that are installed."""
+    """Return the versions of what the results rest on: twinbench, what backends need of what is installed, NumPy."""
+    needed = [name for info in backends().values() for package in info.packages for name in package.split("|")]
     found = {}
-    for name in PACKAGES:
+    for name in dict.fromkeys(["twinbench", *needed, "numpy"]):
         with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found

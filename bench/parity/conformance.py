@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Build, Dtype, Network, backend, best_kernel, differences, native
+from bench.backends.base import Arrays, Build, Dtype, Network
+from bench.backends.registry import backend, best_kernel, differences, native
 from bench.errors import BenchError, Unavailable
 from bench.model import Model, resolve
 from bench.spec import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from bench.backends.base import BackendInfo, backend, check_kernel
+from bench.backends.registry import DEFAULT_BACKENDS, BackendInfo, backend, check_kernel
 from bench.cell import Profile
 from bench.data import files_for, prepare, stand_ins_for
 from bench.data.dataset import Dataset
@@ -22,7 +22,7 @@ from bench.parity.inputs import probe, small
 from bench.parity.proof import Proof
 from bench.parity.prove import Twin, prove
 from bench.profiles import apply
-from bench.runner.plan import DEFAULT_BACKENDS, embedding_of
+from bench.runner.plan import embedding_of
 from bench.runner.remote import RemoteNetwork, Server
 from bench.runner.worker import data_used
 from bench.spec import Case, Kernel, Suite

@@ -363,7 +363,7 @@ def _unmeasured(results: Results) -> list[Finding]:
 
 def _measured_best(row: Mapping[Any, Any]) -> tuple[int, bool]:
     """Return a sort key that puts last the row with the most seeds, of these the documents' own backend."""
-    return int(row["n"]), not tables.reference_order(str(row["backend"]))[0]
+    return int(row["n"]), tables.reference_order(str(row["backend"])) == 0
 
 
 def _problems(results: Results) -> list[dict[str, Any]]:

@@ -154,8 +154,8 @@ def _set_against(base: _Times, other: _Times) -> dict[str, Any]:
 def speed(results: Results) -> pd.DataFrame:
     """Return how fast every backend is beside its reference, each with its best kernel: one row per case and variant.
 
-    The reference is that of the timing table: a Keras backend with its best kernel, of the same case, device, numerics
-    and kind of record. Columns: suite, case, layers ("LSTM", ..., "no recurrent layer"), column, backend,
+    The reference is that of the timing table, with its best kernel, of the same case, device, numerics and kind of
+    record. Columns: suite, case, layers ("LSTM", ..., "no recurrent layer"), column, backend,
     kernel, device, numerics, reference (the column), reference_kernel, headline, base_epoch and epoch (seconds), base_n
     and n (processes), speedup, low, high, spread (what low and high are).
     """
@@ -167,7 +167,7 @@ def speed(results: Results) -> pd.DataFrame:
             peers = [
                 other
                 for other in best
-                if other.variant.backend.startswith("keras")
+                if tables.reference_order(other.variant.backend) is not None
                 and (other.variant.device, other.variant.numerics, other.headline)
                 == (one.variant.device, one.variant.numerics, one.headline)
             ]
@@ -192,7 +192,7 @@ def _best_kernels(found: Iterable[_Times]) -> list[_Times]:
 
 
 def _reference_order(times: _Times) -> tuple[Any, ...]:
-    return (*tables.reference_order(times.variant.backend), KERNELS.index(times.variant.kernel))
+    return (tables.reference_order(times.variant.backend), KERNELS.index(times.variant.kernel))
 
 
 _SPEED_COLUMNS = [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tabulate import tabulate
 
+from bench.backends.registry import backends
 from bench.measure.noise import QUIET
 from bench.report import comparisons, tables
 from bench.report import kernels as kernel_proofs
@@ -469,11 +470,6 @@ _HOW_COST = (
     "traffic with memory) of a step are counted, not measured; `% of peak` is their rate over that of a large matrix "
     "product, `% of copy` over that of a large copy, both measured on this machine before the run."
 )
-_WAITS = (
-    "Native epochs of keras-tensorflow are those of `fit` on arrays: at the end TensorFlow may wait for a thread that "
-    "tunes its input pipeline, up to as long again ({findings}). Steps are timed without it; "
-    "under other numerics epochs do not wait."
-)
 _BESIDE = (
     "From accuracy runs: other work may have run on the machine at the same time, "
     "or the process ran several cells in turn; no ratio is taken of such times."
@@ -490,9 +486,13 @@ def timing(results: Results) -> str:
     if passes["samples"].notna().any():
         parts.append(_HOW_COST)
     parts += [*_how_numerics(frame), *_how_twins(results)]
-    fitted = (frame["backend"] == "keras-tensorflow") & (frame["numerics"] == comparisons.NATIVE)
-    if frame.loc[fitted, "epoch"].notna().any():
-        parts.append(_WAITS.format(findings=_link(results.documentation_on("findings"))))
+    fitted = set(frame.loc[(frame["numerics"] == comparisons.NATIVE) & frame["epoch"].notna(), "backend"])
+    findings = _link(results.documentation_on("findings"))
+    parts += [
+        info.epochs_note.format(findings=findings)
+        for info in backends().values()
+        if info.name in fitted and info.epochs_note
+    ]
     for suite in results.reported_suites():
         own = frame[frame["suite"] == suite.name]
         parts.append(_suite_heading(suite))

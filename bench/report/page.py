@@ -22,6 +22,7 @@ import jinja2
 from markupsafe import Markup
 
 from bench import describe
+from bench.backends.registry import backends
 from bench.quantities import QUANTITIES, Quantity, is_headline, value
 from bench.reading import plain
 from bench.record import Record
@@ -107,9 +108,10 @@ def _plain(content: Any) -> Any:
 
 
 def overview(results: Results) -> dict[str, Any]:
-    """Return what the page shows first: `runs`, `answers`, `facets`, and `views`, each with its columns and rows.
+    """Return what the page shows first: `runs`, `answers`, `facets`, `colours`, `views` with their columns and rows.
 
-    Every row has an `id` by which the page and its address name it, and the fields of `FACETS`.
+    `colours` are those of the backends that have some. Every row has an `id` by which the page and its address name
+    it, and the fields of `FACETS`.
     """
     views = (
         ("configurations", "Configurations", _CONFIGURATION_COLUMNS, configurations(results)),
@@ -131,6 +133,7 @@ def overview(results: Results) -> dict[str, Any]:
             {"question": answer.question, "findings": [[finding.lead, finding.body] for finding in answer.findings]}
             for answer in answers(results)
         ],
+        "colours": {info.name: info.colour for info in backends().values() if info.colour},
         "facets": FACETS,
         "runs": _plain(runs),
         "views": [

@@ -63,7 +63,8 @@ class Plot:
 
     def drawn(self, results: Results) -> str:
         """Return what is kept in the picture, by which it is known whether it would be drawn the same now."""
-        return f"data sha256 {digest(tables.rows_of(self.frame(results)))}, drawn by {_drawing()}"
+        looks = {name: (colour(name, "light"), marker(name)) for name in {key[-1].backend for key in results.columns}}
+        return f"data sha256 {digest([tables.rows_of(self.frame(results)), looks])}, drawn by {_drawing()}"
 
 
 @cache

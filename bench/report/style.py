@@ -18,6 +18,8 @@ from typing import Any, Literal, get_args
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from bench.backends.registry import backends
+
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = get_args(Theme)
 Format = Literal["svg", "png", "pdf"]
@@ -32,13 +34,6 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
 )  # fmt: skip
 """The palette of Okabe and Ito, "Color Universal Design" (2008)."""
 
-_BACKENDS = {
-    "keras-tensorflow": (ORANGE, "o"),
-    "torch": (BLUE, "s"),
-    "keras-jax": (GREEN, "^"),
-    "keras-torch": (PURPLE, "D"),
-    "torch-compile": (VERMILLION, "v"),
-}
 _MORE = ((SKY, "P"), (YELLOW, "X"))
 _GROUND = {"light": ("#ffffff", "#1f2328", "#d1d9e0"), "dark": ("#0d1117", "#e6edf3", "#3d444d")}
 """Background, text and lines of GitHub's two themes."""
@@ -68,9 +63,10 @@ def marker(name: str) -> str:
 
 
 def _looks(name: str) -> tuple[str, str]:
-    """Return colour and marker of a column by its backend; an unknown backend gets one of the rest, always the same."""
+    """Return colour and marker of a column by its backend; one that has none gets one of the rest, always the same."""
     backend = name.split(" ")[0]
-    return _BACKENDS.get(backend) or _MORE[sum(backend.encode()) % len(_MORE)]
+    info, (colour, marker) = backends().get(backend), _MORE[sum(backend.encode()) % len(_MORE)]
+    return (info.colour or colour, info.marker or marker) if info else (colour, marker)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import pandas as pd
 
 from bench import record as stored
+from bench.backends.registry import backends
 from bench.catalog import matches
 from bench.cell import Measure, Profile, Status
 from bench.describe import at_epoch, documented_validation, log_ends
@@ -445,9 +446,10 @@ def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in frame.to_numpy().tolist()]
 
 
-def reference_order(backend: str) -> tuple[bool, str]:
-    """Return the sort key that puts first the backend that others are set against: the documents' own, else by name."""
-    return backend != "keras-tensorflow", backend
+def reference_order(backend: str) -> int | None:
+    """Return a backend's place among those that others are set against, the documents' own first; None without one."""
+    info = backends().get(backend)
+    return info.reference if info else None
 
 
 # --- accuracy ----------------------------------------------------------------------------------------------------
@@ -652,7 +654,7 @@ def timing(results: Results) -> pd.DataFrame:
     epoch, low, high, n of `of` processes, epochs (steady ones), step (from windows of steps, where there are none from
     epochs), first_epoch, total, documented_epoch and
     documented_step (each least and most, documented profile only), reference (the backend) and ratio (this epoch time
-    over the reference's), both of headlines alone. The reference is the Keras backend of the same case, device and
+    over the reference's), both of headlines alone. The reference is the backend of the same case, device and
     numerics that `reference_order` puts first, with its best kernel.
     """
     timed = results.timing_groups
@@ -725,7 +727,8 @@ def _add_ratios(rows: list[dict[str, Any]]) -> None:
         peers = [
             other
             for other in comparable
-            if other["backend"].startswith("keras") and all(other[name] == row[name] for name in ("device", "numerics"))
+            if reference_order(other["backend"]) is not None
+            and all(other[name] == row[name] for name in ("device", "numerics"))
         ]
         if peers:
             reference = min(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.backends.base import BackendInfo, fused_forbidden
+from bench.backends.registry import BackendInfo, fused_forbidden
 from bench.errors import BenchError
 from bench.model import resolve
 from bench.parity import conformance

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import psutil
 
+from bench.backends.registry import backends
 from bench.cell import Measure, Profile, Status
 from bench.measure.clock import now
 from bench.process import command
@@ -290,19 +291,9 @@ GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """Return the environment variables that give every framework `threads` threads.
-
-    OpenMP and MKL: torch, NumPy. TensorFlow has its own pair. PJRT_NPROC: JAX on a CPU (XLA's `DefaultThreadPoolSize`).
-    """
-    names = (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "TF_NUM_INTRAOP_THREADS",
-        "TF_NUM_INTEROP_THREADS",
-        "PJRT_NPROC",
-    )
-    return dict.fromkeys(names, str(threads))
+    """Return the environment variables that give NumPy and every framework `threads` threads."""
+    shared = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return dict.fromkeys([*shared, *(name for info in backends().values() for name in info.threads)], str(threads))
 
 
 def _ending(code: int) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
-from bench.backends.base import BackendInfo, backend, backends, best_kernel, check_kernel, native
+from bench.backends.registry import DEFAULT_BACKENDS, BackendInfo, backend, backends, best_kernel, check_kernel, native
 from bench.catalog import Catalog
 from bench.cell import Cell, Measure, Profile
 from bench.data import stand_ins_for
@@ -28,8 +28,6 @@ from bench.spec import (
     ReviewTexts,
     SimpleRNN,
 )
-
-DEFAULT_BACKENDS = ("keras-tensorflow", "torch")
 
 Part = Literal["case", "backend", "kernel", "device", "numerics"]
 """The part of a cell that a request names, or that keeps the cell from running."""
@@ -128,7 +126,7 @@ def _outlook(
         return None, known
     shared = shares_processes(matrix.profile, matrix.measure)
     passes = 0.0 if matrix.measure == "accuracy" else PASSES_SECONDS
-    return None, passes + rough_seconds(cell.backend, case, model, shared=shared)
+    return None, passes + rough_seconds(backend(cell.backend), case, model, shared=shared)
 
 
 def _cells(catalog: Catalog, matrix: Matrix, pattern: str) -> Iterator[tuple[Cell, frozenset[Part]]]:
@@ -269,22 +267,16 @@ PASSES_SECONDS = 12.0
 """What the timing passes of a cell take: they stop by the clock (`bench.measure.steps`)."""
 
 
-STARTS = {"keras-jax": (8.0, 4.0), "torch": (3.0, 0.2), "torch-compile": (20.0, 15.0)}
-"""Seconds before the first step, in a process of its own and in one that has run other cells; of others 6 and 1.5."""
-
-
-def rough_seconds(backend_name: str, case: Case, model: Model, *, shared: bool) -> float:
+def rough_seconds(info: BackendInfo, case: Case, model: Model, *, shared: bool) -> float:
     """Return a guess of a cell's seconds on two CPU cores, good to a factor of about three.
 
-    Process start, tracing and compiling are in `STARTS`. A recurrent layer costs 1.6 (SimpleRNN) or 4.5 microseconds
-    (LSTM, GRU) per row and time step at 100 units and 32 features, measured on two cores at batch 32
-    (docs/design.md), and six times as much where Keras loops in Python; a training step also touches every trainable
-    weight (5 ns each). Where the document prints its epochs, as many are assumed, else at most 20. Evaluation costs a
-    third of training.
+    Process start, tracing and compiling are in `BackendInfo.start`. A recurrent layer costs 1.6 (SimpleRNN) or 4.5
+    microseconds (LSTM, GRU) per row and time step at 100 units and 32 features, measured on two cores at batch 32
+    (docs/design.md), times `BackendInfo.slow_loop`; a training step also touches every trainable weight (5 ns each).
+    Where the document prints its epochs, as many are assumed, else at most 20. Evaluation costs a third of training.
     """
-    alone, after_others = STARTS.get(backend_name, (6.0, 1.5))
+    alone, after_others = info.start
     start = after_others if shared else alone
-    loop = 6.0 if backend_name == "keras-torch" else 1.0
     rows, evaluated = _rows(case)
     per_row = 2e-6
     for built in model.layers:
@@ -293,7 +285,7 @@ def rough_seconds(backend_name: str, case: Case, model: Model, *, shared: bool) 
             steps, features = built.input_shape
             one_way = steps * (1.6e-6 if isinstance(inner, SimpleRNN) else 4.5e-6)
             share = max(0.2, inner.units * (inner.units + features) / (100 * 132))
-            per_row += loop * one_way * share * (2 if isinstance(built.layer, Bidirectional) else 1)
+            per_row += info.slow_loop * one_way * share * (2 if isinstance(built.layer, Bidirectional) else 1)
     trainable = sum(weight.size for weight in model.weights if weight.trainable)
     per_step = 1e-3 + 5e-9 * trainable
     epochs = len(case.documented.epochs) or min(case.training.epochs, 20)

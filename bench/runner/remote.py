@@ -14,7 +14,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, BackendInfo, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
+from bench.backends.registry import BackendInfo
 from bench.data.dataset import Features, Rows
 from bench.errors import BenchError, Unavailable
 from bench.model import Model

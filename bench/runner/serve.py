@@ -15,7 +15,8 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bench.backends.base import Arrays, Network, backend
+from bench.backends.base import Arrays, Network
+from bench.backends.registry import backend
 from bench.errors import Unavailable
 from bench.measure import gpu
 from bench.parity.conformance import Violation, verify

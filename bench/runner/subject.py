@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.backends.base import Build, Network, backend, check_kernel, native
+from bench.backends.base import Build, Network
+from bench.backends.registry import backend, check_kernel, native
 from bench.catalog import Catalog
 from bench.cell import Cell, Profile
 from bench.data import prepare, stand_ins_for

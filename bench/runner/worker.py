@@ -26,7 +26,8 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.backends.base import Network, backend
+from bench.backends.base import Network
+from bench.backends.registry import backend, backends
 from bench.catalog import Catalog
 from bench.catalog import load as load_catalog
 from bench.cell import Cell, Measure, Profile, Status
@@ -262,14 +263,11 @@ def _in_words(peaks: dict[str, float]) -> str:
 
 
 OUT_OF_MEMORY = (
-    "RESOURCE_EXHAUSTED",  # XLA (xla/status_macros, absl's status codes)
-    "DefaultCPUAllocator: can't allocate memory",  # ATen (c10/core/impl/alloc_cpu.cpp)
-    "CUDA error: out of memory",  # torch, where the driver refuses before its allocator does
     "CUDA_ERROR_OUT_OF_MEMORY",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
-"""Words by which errors without a class of their own say that memory has run out."""
+"""Words by which CUDA and its libraries say that memory has run out, whichever framework asked."""
 
 
 def classify(error: BaseException) -> tuple[Status, str]:
@@ -278,15 +276,10 @@ def classify(error: BaseException) -> tuple[Status, str]:
     first_line = text.splitlines()[0] if text else ""
     if isinstance(error, Unavailable):
         return "unavailable", gpu.reason(error)
-    # torch.OutOfMemoryError, tensorflow's ResourceExhaustedError, XLA's and ATen's allocator messages: told by their
-    # names and words, since no framework may be imported for it.
-    out_of_memory = type(error).__name__ in (
-        "MemoryError",
-        "OutOfMemoryError",
-        "ResourceExhaustedError",
-        "_ArrayMemoryError",
-    )
-    if out_of_memory or any(words in text for words in OUT_OF_MEMORY):
+    # Frameworks' errors are told by their names and words, since no framework may be imported for it.
+    known = [*OUT_OF_MEMORY, *(words for info in backends().values() for words in info.out_of_memory)]
+    told = f"{type(error).__name__}: {text}"
+    if isinstance(error, MemoryError) or any(words in told for words in known):
         return "out-of-memory", f"{type(error).__name__}: {first_line}"
     if isinstance(error, BenchError):
         return "failed", text

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bench import weights
-from bench.backends.base import BACKENDS, Network, best_kernel, native
+from bench.backends.base import Network
+from bench.backends.registry import BACKENDS, best_kernel, native
 from bench.data.dataset import Dataset, MultiHot, Part
 from bench.errors import Unavailable
 from bench.model import DIFFERENCES, Model, resolve

@@ -109,7 +109,7 @@ def compare(network: Any, name: str) -> None:
     ("name", "kernel"), [*((name, "generic") for name in STACKS), *((name, "fused") for name in FUSED)]
 )
 def test_torch_equals_the_oracle(name: str, kernel: str) -> None:
-    torch = pytest.importorskip("bench.backends.torch", exc_type=ImportError)
+    torch = pytest.importorskip("bench.backends.torch.network", exc_type=ImportError)
     model = model_of(case(*STACKS[name]))
     compare(torch.build(model, kernel if model.recurrent else "none", "cpu", "float64"), name)
 
@@ -118,7 +118,7 @@ def test_torch_equals_the_oracle(name: str, kernel: str) -> None:
 def keras_backend() -> Any:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     pytest.importorskip("tensorflow")
-    import bench.backends.keras as backend
+    import bench.backends.keras.network as backend
 
     return backend
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.backends.base import Executed, Trace, backend
+from bench.backends.base import Executed, Trace
+from bench.backends.registry import backend
 from bench.measure import kernels
 from bench.model import Model
 from bench.runner.remote import RemoteNetwork, Server
@@ -73,7 +74,7 @@ ENTRY %main.9 (x: f32[8,8]) -> f32[8,8] {
 
 
 def test_a_loop_of_a_program_holds_what_ran_in_its_body_and_scatters_are_no_loops() -> None:
-    jax_trace = pytest.importorskip("bench.backends.jax_trace")
+    jax_trace = pytest.importorskip("bench.backends.keras.jax_trace")
     ran = [("while.28", 1e-6), *[("dot.5", 2e-6), ("fusion.2", 1e-6)] * 21, ("copy.7", 5e-6), ("copy.72", 3e-6)]
     program = jax_trace.program_of([GPU_HLO, CPU_HLO], {name for name, _ in ran})
     assert entries(jax_trace.grouped(program, ran, 1)) == {
@@ -87,7 +88,7 @@ def test_a_loop_of_a_program_holds_what_ran_in_its_body_and_scatters_are_no_loop
 
 
 def test_a_custom_call_is_named_by_its_target_and_proves_a_fused_layer() -> None:
-    jax_trace = pytest.importorskip("bench.backends.jax_trace")
+    jax_trace = pytest.importorskip("bench.backends.keras.jax_trace")
     ran = [("cudnn.3", 3e-6), ("cudnn.4", 5e-6), ("gemm.1", 2e-6)] * 2
     found = tuple(jax_trace.grouped(jax_trace.parse(GPU_HLO), ran, 2))
     assert entries(iter(found)) == {
@@ -100,7 +101,7 @@ def test_a_custom_call_is_named_by_its_target_and_proves_a_fused_layer() -> None
 
 
 def test_a_program_that_no_profiler_saw_running_still_shows_its_loops_and_calls() -> None:
-    jax_trace = pytest.importorskip("bench.backends.jax_trace")
+    jax_trace = pytest.importorskip("bench.backends.keras.jax_trace")
     assert entries(jax_trace.grouped(jax_trace.parse(CPU_HLO), [], 3)) == {"while jvp(lstm)": (63, 0.0)}
     assert set(entries(jax_trace.grouped(jax_trace.parse(GPU_HLO), [], 1))) == {
         "custom-call cudnn_rnn_ffi",
@@ -138,7 +139,7 @@ LOOP_OF_A_CPU = (
 
 
 def test_operations_in_a_loop_are_one_entry_for_each_direction_of_the_training() -> None:
-    tensorflow_trace = pytest.importorskip("bench.backends.tensorflow_trace")
+    tensorflow_trace = pytest.importorskip("bench.backends.keras.tensorflow_trace")
     ran = list(tensorflow_trace.executed(space("/host:CPU", *LOOP_OF_A_CPU), "cpu"))
     assert entries(tensorflow_trace.grouped([*ran, *ran])) == {
         "While twin_model_1/lstm_1": (2, 4e-6),
@@ -151,7 +152,7 @@ def test_operations_in_a_loop_are_one_entry_for_each_direction_of_the_training()
 
 
 def test_on_a_gpu_the_time_is_that_of_the_kernels_and_the_host_says_what_was_asked_for() -> None:
-    tensorflow_trace = pytest.importorskip("bench.backends.tensorflow_trace")
+    tensorflow_trace = pytest.importorskip("bench.backends.keras.tensorflow_trace")
     asked = space("/host:CPU", "twin_model/lstm/CudnnRNNV3:CudnnRNNV3", seconds=9.0)
     operation = "twin_model/lstm/CudnnRNNV3:CudnnRNNV3"
     kernel = space("/device:GPU:0", operation, operation, seconds=2e-6, operations=True)
@@ -160,7 +161,7 @@ def test_on_a_gpu_the_time_is_that_of_the_kernels_and_the_host_says_what_was_ask
 
 
 def test_the_graph_tells_of_what_the_profiler_did_not_see() -> None:
-    tensorflow_trace = pytest.importorskip("bench.backends.tensorflow_trace")
+    tensorflow_trace = pytest.importorskip("bench.backends.keras.tensorflow_trace")
     seen = [Executed("While twin_model/lstm", 21, 1.0)]
     types = Counter({"While": 1, "StatelessWhile": 1, "CudnnRNNV3": 2, "MatMul": 9})
     assert entries(tensorflow_trace.in_graph_only(types, seen, 3)) == {"CudnnRNNV3": (6, 0.0)}

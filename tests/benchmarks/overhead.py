@@ -36,7 +36,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from bench.backends.base import TrainsSteps, backend, best_kernel  # noqa: E402
+from bench.backends.base import TrainsSteps  # noqa: E402
+from bench.backends.registry import backend, best_kernel  # noqa: E402
 from bench.catalog import load  # noqa: E402
 from bench.cell import Cell  # noqa: E402
 from bench.measure import steps  # noqa: E402
@@ -65,20 +66,20 @@ def fit_of(compiled, x: np.ndarray, y: np.ndarray, batch_size: int, *, waits: bo
 
 def wait_for_nothing() -> None:
     """Take the thread that tunes the input pipeline, and nothing else, from the native epochs of this process."""
-    from bench.backends import keras_tensorflow
+    from bench.backends.keras import tensorflow
 
     def untuned(x: np.ndarray, y: np.ndarray, batch_size: int) -> dict[str, object]:
         fed = tuned(x, y, batch_size)
-        return fed | {"x": fed["x"].with_options(keras_tensorflow._untuned())}
+        return fed | {"x": fed["x"].with_options(tensorflow._untuned())}
 
-    tuned, keras_tensorflow.shuffled = keras_tensorflow.shuffled, untuned
+    tuned, tensorflow.shuffled = tensorflow.shuffled, untuned
 
 
 def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray, waits: bool = True) -> Plain:
     """Return `fit` and `evaluate` of a Sequential model of Keras's own layers, with TensorFlow's wait or without."""
     import keras
 
-    from bench.backends.keras import GATES
+    from bench.backends.keras.network import GATES
 
     layers = []
     for built in model.layers:

@@ -22,7 +22,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.backends import torch_recurrence as recurrence
+from bench.backends.torch import recurrence
 
 SHAPES = {
     # name: kind, rows, steps, features, units, masked with recurrent dropout, sequences

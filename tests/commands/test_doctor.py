@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.backends.base import backend, backends
+from bench.backends.registry import backend, backends
 from bench.commands import doctor
 from bench.errors import NoGpu
 from bench.measure import gpu
@@ -133,8 +133,8 @@ def test_the_driver_adds_what_it_knows_to_a_framework_that_sees_no_gpu(monkeypat
 # --- conformance -------------------------------------------------------------------------------------------------
 
 WRONG = """
-from bench.backends.base import BackendInfo
-from bench.backends.torch import TorchNetwork
+from bench.backends.base import BackendInfo  # where distributions of before `registry` have it from
+from bench.backends.torch.network import TorchNetwork
 import torch
 
 INFO = BackendInfo("wrong", "wrong_backend", ("torch",), "torch", fused_cpu=("SimpleRNN", "LSTM", "GRU"))
@@ -146,7 +146,8 @@ class Wrong(TorchNetwork):
 
 
 def build(model, kernel, device, dtype="float32"):
-    from bench.backends.base import backend, check_kernel
+    from bench.backends.base import check_kernel
+    from bench.backends.registry import backend
     check_kernel(backend("wrong"), model, kernel, device)
     return Wrong(model, kernel, device, getattr(torch, dtype))
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.backends.base import backend
+from bench.backends.registry import backend
 from bench.record import SCHEMA_VERSION
 from tests.conftest import ROOT, call
 

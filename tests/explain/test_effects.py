@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import ttest_rel
 
-from bench.backends.base import BACKENDS
+from bench.backends.registry import BACKENDS
 from bench.explain.effects import conclusions, effects, missing_differences, numerics_of
 from bench.model import resolve
 from bench.record import Metrics, Record, Score, Timing, Weights

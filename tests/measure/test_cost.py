@@ -75,7 +75,7 @@ def test_flops_of_a_step_are_those_that_torch_counts(layers: tuple[Layer, ...]) 
     pytest.importorskip("torch")
     from torch.utils.flop_counter import FlopCounterMode
 
-    from bench.backends.torch import build
+    from bench.backends.torch.network import build
 
     multi_hot = isinstance(layers[0], Dense)
     model = model_of(case(*layers, multi_hot=multi_hot))

@@ -153,7 +153,7 @@ def seen_by(build: Any, kernel: Kernel, *layers: Layer) -> tuple[Model, Trace]:
     ],
 )
 def test_torch_on_this_cpu_runs_what_it_claims_and_is_caught_when_it_does_not(layer: Layer, name: str) -> None:
-    torch = pytest.importorskip("bench.backends.torch")
+    torch = pytest.importorskip("bench.backends.torch.network")
     resolved, fused = seen_by(torch.build, "fused", EMBEDDING, layer)
     _, generic = seen_by(torch.build, "generic", EMBEDDING, layer)
     for claimed, seen in (("fused", fused), ("generic", generic)):
@@ -170,7 +170,7 @@ def test_torch_on_this_cpu_runs_what_it_claims_and_is_caught_when_it_does_not(la
 
 
 def test_observing_takes_a_full_batch_of_the_case_and_its_masks() -> None:
-    torch = pytest.importorskip("bench.backends.torch")
+    torch = pytest.importorskip("bench.backends.torch.network")
     declared = case(EMBEDDING, Dropout(0.5), SimpleRNN(3, dropout=0.2))
     resolved = model_of(declared)
     given: list[tuple[Any, ...]] = []
@@ -191,13 +191,13 @@ def test_observing_takes_a_full_batch_of_the_case_and_its_masks() -> None:
 
 
 def test_torch_without_a_recurrent_layer_runs_none() -> None:
-    torch = pytest.importorskip("bench.backends.torch")
+    torch = pytest.importorskip("bench.backends.torch.network")
     resolved, seen = seen_by(torch.build, "none", EMBEDDING, Flatten())
     assert kernels.prove("none", "cpu", resolved, seen).met
 
 
 def test_the_entries_of_a_torch_trace_are_disjoint_and_hold_all_its_time() -> None:
-    torch = pytest.importorskip("bench.backends.torch")
+    torch = pytest.importorskip("bench.backends.torch.network")
     resolved = model(EMBEDDING, LSTM(3, recurrent_activation="sigmoid"))
     network = torch.build(resolved, "fused", "cpu")
     x, y = rows(16)
@@ -212,7 +212,7 @@ def test_the_entries_of_a_torch_trace_are_disjoint_and_hold_all_its_time() -> No
 
 
 def test_tracing_trains_as_many_steps_as_it_says() -> None:
-    torch = pytest.importorskip("bench.backends.torch")
+    torch = pytest.importorskip("bench.backends.torch.network")
     resolved = model(EMBEDDING, SimpleRNN(3))
     network = torch.build(resolved, "fused", "cpu")
     x, y = rows(16)

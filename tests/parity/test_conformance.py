@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.backends.base import backend
+from bench.backends.registry import backend
 from bench.errors import Unavailable
 from bench.parity import conformance
 from bench.parity.conformance import RULES, STACKS, Violation, model_of, subject, verify
 
 torch = pytest.importorskip("torch")
 
-from bench.backends.torch import TorchNetwork  # noqa: E402
-from bench.backends.torch import build as build_torch  # noqa: E402
+from bench.backends.torch.network import TorchNetwork  # noqa: E402
+from bench.backends.torch.network import build as build_torch  # noqa: E402
 
 
 def test_torch_conforms() -> None:

@@ -38,8 +38,8 @@ from tests.networks import LENGTH, WORDS, case, inputs_of, model_of
 
 torch = pytest.importorskip("torch")
 
-from bench.backends import torch_layers, torch_optimizers  # noqa: E402
-from bench.backends.torch import TorchNetwork  # noqa: E402
+from bench.backends.torch import layers, optimizers  # noqa: E402
+from bench.backends.torch.network import TorchNetwork  # noqa: E402
 
 PLAIN, MASKED = Embedding(WORDS, 5), Embedding(WORDS, 5, mask_zero=True)
 CASES = {
@@ -94,7 +94,7 @@ def test_the_fused_kernel_is_the_generic_kernels_twin(name: str) -> None:
 # --- the differences ---------------------------------------------------------------------------------------------
 
 
-class EpsilonAfterCorrection(torch_optimizers.KerasAdam):
+class EpsilonAfterCorrection(optimizers.KerasAdam):
     """torch's Adam: m^ / (sqrt(v^) + epsilon)."""
 
     epsilon = 1e-7
@@ -122,7 +122,7 @@ def with_optimizer(make: Callable[[list[Any], Model], Any]) -> type[TorchNetwork
     return Changed
 
 
-class SmoothsLonger(torch_optimizers.KerasRMSprop):
+class SmoothsLonger(optimizers.KerasRMSprop):
     """torch's alpha .99 in place of rho .9."""
 
     @torch.no_grad()
@@ -251,18 +251,18 @@ class ResetsBefore(OtherModel):
 
     def _forward(self, x: Any, masks: Any = ()) -> Any:
         layer = self._layers[1]
-        plain = torch_layers.recurrence.gru
+        plain = layers.recurrence.gru
 
         def before(z: Any, weight: Any, bias: Any, *rest: Any) -> Any:
             inside = torch.zeros_like(z)
             inside[..., : bias.numel()] = bias
             return plain(z + inside, weight, None, *rest)
 
-        torch_layers.recurrence.gru = before  # type: ignore[assignment]
+        layers.recurrence.gru = before  # type: ignore[assignment]
         try:
             return super()._forward(x, masks)
         finally:
-            torch_layers.recurrence.gru = plain
+            layers.recurrence.gru = plain
             assert layer is self._layers[1]
 
 
@@ -476,7 +476,7 @@ MUTATIONS: dict[str, tuple[str, Callable[..., Any], set[Kind]]] = {
     ),
     "RMSprop: epsilon inside the root": (
         "dense",
-        with_optimizer(lambda w, m: torch_optimizers.KerasRMSprop(w, m.learning_rate, "inside")),
+        with_optimizer(lambda w, m: optimizers.KerasRMSprop(w, m.learning_rate, "inside")),
         {"update", "training"},
     ),
     "RMSprop: alpha": (
@@ -588,16 +588,16 @@ def test_a_value_that_is_not_a_number_never_passes() -> None:
 def test_keras_is_torchs_twin_and_its_sparse_gradients_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorflow")
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    from bench.backends import keras, keras_tensorflow
+    from bench.backends.keras import network, tensorflow
 
     declared, _, _ = model_and_inputs("dense")
     model = model_of(declared, KERAS_3)  # Keras's own RMSprop, which takes sparse gradients as they come
     inputs = inputs_of(declared, model)
     reference = twin("torch", TorchNetwork, model)
-    networks = [keras.KerasNetwork(model, "none", "cpu", dtype) for dtype in ("float32", "float64")]
+    networks = [network.KerasNetwork(model, "none", "cpu", dtype) for dtype in ("float32", "float64")]
     assert prove(model, inputs, reference, [Twin("keras", *networks)])["keras"].failures == []
-    monkeypatch.setattr(keras_tensorflow.DenseGradients, "apply", keras.keras.optimizers.Optimizer.apply)
-    sparse = [keras.KerasNetwork(model, "none", "cpu", dtype) for dtype in ("float32", "float64")]
+    monkeypatch.setattr(tensorflow.DenseGradients, "apply", network.keras.optimizers.Optimizer.apply)
+    sparse = [network.KerasNetwork(model, "none", "cpu", dtype) for dtype in ("float32", "float64")]
     failures = prove(model, inputs, reference, [Twin("sparse", *sparse)])["sparse"].failures
     assert {failure.check for failure in failures} >= {"update", "training"}
 

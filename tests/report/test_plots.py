@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
+from bench.backends.registry import backends
 from bench.record import Cost
 from bench.report import comparisons, markdown, plots
 from bench.report.style import digest, drawn_in, style
@@ -228,6 +229,17 @@ def test_a_picture_is_the_same_bytes_each_time_and_names_what_it_shows(full: Res
     assert not re.search(r"20\d\d-\d\d-\d\d", one[0].read_text()), "no date"
     assert plots.is_fresh(speed, full, tmp_path / "a")
     assert not plots.is_fresh(speed, full, tmp_path / "c")
+
+
+def test_a_picture_is_drawn_again_when_a_backend_in_it_gets_another_colour(
+    full: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speed = plot("speed")
+    plots.draw(speed, full, tmp_path, ("svg",))
+    monkeypatch.setitem(backends(), "absent-from-it", replace(backends()["torch"], colour="#123456"))
+    assert plots.is_fresh(speed, full, tmp_path)
+    monkeypatch.setitem(backends(), "torch", replace(backends()["torch"], colour="#123456"))
+    assert not plots.is_fresh(speed, full, tmp_path)
 
 
 def test_names_from_a_file_are_shown_as_text_and_break_no_picture(

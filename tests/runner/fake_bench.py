@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.backends import base
-from bench.backends.base import BackendInfo, EpochResult, Executed, Trace
+from bench.backends import registry
+from bench.backends.base import EpochResult, Executed, Trace
+from bench.backends.registry import BackendInfo
 from bench.errors import Unavailable
 from bench.model import Model
 from bench.record import LayerParameters, Parameters
@@ -38,8 +39,8 @@ ABSENT = BackendInfo("absent", "fake_bench", ("no-such-distribution",), "absent"
 
 def install() -> None:
     """Add the fake backends and make this file the worker."""
-    base.BACKENDS.update({"fake": FAKE, "absent": ABSENT})
-    base.backends.cache_clear()
+    registry.BACKENDS.update({"fake": FAKE, "absent": ABSENT})
+    registry.backends.cache_clear()
     local.WORKER = (sys.executable, str(Path(__file__).resolve()), "worker")
 
 

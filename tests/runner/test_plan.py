@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.backends import base
-from bench.backends.base import BackendInfo
+from bench.backends import registry
+from bench.backends.registry import BackendInfo
 from bench.catalog import Catalog
 from bench.errors import Unavailable, UsageError
 from bench.runner.plan import Matrix, PlannedCell, plan
@@ -57,11 +57,11 @@ CATALOG = Catalog(
 
 @pytest.fixture(autouse=True)
 def _backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(base, "BACKENDS", {info.name: info for info in (LOOP, FUSED, ABSENT)})
+    monkeypatch.setattr(registry, "BACKENDS", {info.name: info for info in (LOOP, FUSED, ABSENT)})
     monkeypatch.setattr("bench.runner.plan.DEFAULT_BACKENDS", ("loop", "fused", "absent"))
-    base.backends.cache_clear()
+    registry.backends.cache_clear()
     yield
-    base.backends.cache_clear()
+    registry.backends.cache_clear()
 
 
 def planned(*patterns: str, **options: Any) -> list[PlannedCell]:

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from bench.backends.base import backend
+from bench.backends.registry import backend
 from bench.errors import BenchError, Unavailable
 from bench.runner.remote import RemoteNetwork, Server, ServerDied
 from bench.spec import LSTM, Dropout, Embedding
@@ -17,7 +17,7 @@ from tests.networks import WORDS, case, model_of, rows, weights_of
 
 pytest.importorskip("torch")
 
-from bench.backends.torch import build
+from bench.backends.torch.network import build
 
 MODEL = model_of(case(Embedding(WORDS, 5), Dropout(0.2), LSTM(6, dropout=0.2)))
 

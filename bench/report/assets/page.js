@@ -300,12 +300,15 @@ function showView() {
 
 // --- plots -----------------------------------------------------------------------------------------------------
 
-const colours = () => getComputedStyle(document.documentElement).getPropertyValue("--series").trim().split(/\s+/);
 const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-/** The backends that have colours of their own, those of the report's pictures (bench/report/style.py), then the others. */
-const KNOWN = ["keras-tensorflow", "torch", "keras-jax", "keras-torch", "torch-compile"];
-const backends = [...new Set([...KNOWN, ...overview.views.flatMap((one) => one.rows.map((row) => row.backend)).filter(Boolean).sort()])];
-const colourOf = (backend) => colours()[backends.indexOf(backend) % colours().length];
+const palette = variable("--palette").split(/\s+/);
+const colours = () => variable("--series").split(/\s+/);
+/** The places in the palette of the backends that have colours of their own; the others get what is left in turn. */
+const places = new Map(Object.entries(overview.colours).map(([backend, colour]) => [backend, palette.indexOf(colour.toLowerCase())]));
+const left = palette.map((_, place) => place).filter((place) => ![...places.values()].includes(place));
+const others = new Set(overview.views.flatMap((one) => one.rows.map((row) => row.backend)).filter((name) => name && !places.has(name)).sort());
+[...others].forEach((backend, place) => places.set(backend, left[place % left.length]));
+const colourOf = (backend) => colours()[places.get(backend)] ?? overview.colours[backend];
 /** Points by kernel: Chart.js draws them inside a circle of the radius, so that these look equally large. */
 const POINTS = { fused: ["circle", 3.5], generic: ["triangle", 5], none: ["rect", 4.5] };
 const drawn = new Map();

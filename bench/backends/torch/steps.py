@@ -1,7 +1,7 @@
 """One time step of SimpleRNN, LSTM and GRU as Keras defines them, to be compiled and called for every step.
 
-Shapes, and the meaning of `drop` and `valid`, are those of `torch_recurrence`, without their time axis: z (B, G*u) is
-the projected input with its bias, U is (u, G*u), states are (B, u).
+Shapes, and the meaning of `drop` and `valid`, are those of the module `recurrence`, without their time axis: z (B, G*u)
+is the projected input with its bias, U is (u, G*u), states are (B, u).
 """
 
 from __future__ import annotations

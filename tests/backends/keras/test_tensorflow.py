@@ -11,8 +11,10 @@ keras = pytest.importorskip("keras")
 if keras.backend.backend() != "tensorflow":
     pytest.skip("another engine of Keras is in this process", allow_module_level=True)
 
-from bench.backends import base, keras_tensorflow  # noqa: E402
-from bench.backends.keras_tensorflow import batches, in_order, shuffled  # noqa: E402
+from bench.backends import registry  # noqa: E402
+from bench.backends.base import TrainsSteps  # noqa: E402
+from bench.backends.keras import tensorflow  # noqa: E402
+from bench.backends.keras.tensorflow import batches, in_order, shuffled  # noqa: E402
 from bench.spec import Dense, Embedding, Flatten  # noqa: E402
 from tests.networks import LENGTH, WORDS, case, model_of  # noqa: E402
 
@@ -67,8 +69,8 @@ def test_arrays_are_shuffled_and_tuned_as_fit_does() -> None:
 
 def network_of(numerics: str) -> Any:
     model = model_of(case(Embedding(WORDS, 3), Flatten(), Dense(2)), numerics=numerics)
-    info = base.backend("keras-tensorflow")
-    return info.load()(base.native(info, model), "none", "cpu")
+    info = registry.backend("keras-tensorflow")
+    return info.load()(registry.native(info, model), "none", "cpu")
 
 
 EVERYTHING = np.arange(ROWS, dtype=np.intp)
@@ -86,7 +88,7 @@ def test_only_whole_native_epochs_are_fed_as_users_do(numerics: str, monkeypatch
 
     monkeypatch.setattr(keras.Model, "fit", spy)
     network.train_epoch(X, Y[:, 0], EVERYTHING, None)
-    assert isinstance(network, base.TrainsSteps)
+    assert isinstance(network, TrainsSteps)
     network.train_steps(X, Y[:, 0], EVERYTHING, None)
     assert tuned == [numerics == "native:order", False]
 
@@ -98,7 +100,7 @@ def test_what_fit_keeps_over_its_epochs_is_made_once_for_the_same_arrays(monkeyp
         made.append(x)
         return shuffled(x, y, batch_size)
 
-    monkeypatch.setattr(keras_tensorflow, "shuffled", spy)
+    monkeypatch.setattr(tensorflow, "shuffled", spy)
     network, labels, others = network_of("native:order"), Y[:, 0], X[::-1].copy()
     for x in (X, X, others, X):
         network.train_epoch(x, labels, EVERYTHING, None)

@@ -1,4 +1,4 @@
-"""What Keras's torch engine needs of its own (`bench.backends.keras_engine`)."""
+"""What Keras's torch engine needs of its own (`bench.backends.keras.engine`)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, cast
 import keras
 import torch
 
-from bench.backends import torch_device
 from bench.backends.base import Dtype, Trace
-from bench.backends.keras_engine import Differentiate, Loss, UseCudnn, given_batches, given_in_order, given_shuffled
-from bench.backends.torch_trace import trace_steps
+from bench.backends.keras.engine import Differentiate, Loss, UseCudnn, given_batches, given_in_order, given_shuffled
+from bench.backends.torch import device as torch_device
+from bench.backends.torch.trace import trace_steps
 from bench.spec import Device
 
 

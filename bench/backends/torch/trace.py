@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 from bench.backends.base import Executed, Trace
 
 LAYERS = re.compile(r"aten::(lstm|gru|rnn_tanh|rnn_relu)|_(SimpleRNN|LSTM|GRUBefore|GRUAfter)")
-"""The operations that are a whole recurrent layer: torch's own, and those of `torch_recurrence`."""
+"""The operations that are a whole recurrent layer: torch's own, and those of the module `recurrence`."""
 COMPILED = re.compile(r"## Call (?P<what>CompiledFxGraph) \w+ ##")
 """What torch.compile made, under a name that has a hash of it."""
 NODE = "autograd::engine::evaluate_function: "

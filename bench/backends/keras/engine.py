@@ -36,7 +36,7 @@ def given_batches(batches: PyDataset) -> Any:
 
 
 class Engine(Protocol):
-    """A module of `bench.backends` named `keras_` and the engine; it imports the framework behind it."""
+    """A module of this package named after the engine; it imports the framework behind it."""
 
     def prepare(self, device: Device, differences: frozenset[str]) -> None:
         """Set up for a model with these native differences; raise `Unavailable` when the device cannot be had."""

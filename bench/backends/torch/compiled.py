@@ -21,11 +21,12 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from bench.backends import torch_steps
-from bench.backends.base import Dtype, backend, check_kernel
-from bench.backends.torch import TorchNetwork
-from bench.backends.torch_device import prepare
-from bench.backends.torch_layers import BidirectionalLayer, GenericRecurrent, Layer, Output, RecurrentLayer
+from bench.backends.base import Dtype
+from bench.backends.registry import backend, check_kernel
+from bench.backends.torch.device import prepare
+from bench.backends.torch.layers import BidirectionalLayer, GenericRecurrent, Layer, Output, RecurrentLayer
+from bench.backends.torch.network import TorchNetwork
+from bench.backends.torch.steps import gru, lstm, simple_rnn
 from bench.data.sources import cache_dir
 from bench.errors import Unavailable
 from bench.model import BuiltLayer, Model
@@ -37,9 +38,9 @@ VARIANTS = 64
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 _STEPS: dict[type, Callable[..., Any]] = {
-    SimpleRNN: torch_steps.simple_rnn,
-    LSTM: torch_steps.lstm,
-    GRU: torch_steps.gru,
+    SimpleRNN: simple_rnn,
+    LSTM: lstm,
+    GRU: gru,
 }
 
 

@@ -14,7 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bench.backends import torch_recurrence as recurrence
+from bench.backends.torch import recurrence
 from bench.model import BuiltLayer
 from bench.spec import (
     GRU,
@@ -282,7 +282,7 @@ class GenericRecurrent(RecurrentLayer):
     def recurrence(
         self, z: Tensor, weight: Tensor, bias: Tensor | None, drop: Tensor | None, valid: Tensor | None
     ) -> Tensor:
-        """Return the states from projected inputs z (time, rows, columns); shapes as in `torch_recurrence`."""
+        """Return the states from projected inputs z (time, rows, columns); shapes as in the module `recurrence`."""
         sequences = self.spec.return_sequences
         match self.spec:
             case SimpleRNN():

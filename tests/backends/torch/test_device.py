@@ -8,8 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bench.backends import torch_device  # noqa: E402
 from bench.backends.base import TF32, tf32  # noqa: E402
+from bench.backends.torch import device  # noqa: E402
 from bench.errors import NoGpu  # noqa: E402
 
 
@@ -30,7 +30,7 @@ def test_torch_rounds_to_tf32_only_where_it_was_asked_for(
     monkeypatch.delenv(TF32, raising=False)
     if asked is not None:
         monkeypatch.setenv(TF32, asked)
-    torch_device.prepare("cpu", frozenset())
+    device.prepare("cpu", frozenset())
     assert tf32() is allowed
     assert torch.backends.cuda.matmul.allow_tf32 is allowed
     assert torch.backends.cudnn.allow_tf32 is allowed
@@ -42,7 +42,7 @@ def test_denormal_numbers_are_zero_unless_they_are_left_to_torch() -> None:
         pytest.skip("this processor cannot flush them")
     found = {}
     for differences in (frozenset({"denormals", "order"}), frozenset({"order"})):
-        torch_device.prepare("cpu", differences)
+        device.prepare("cpu", differences)
         found["denormals" in differences] = float((torch.full((64,), 1e-20) * 1e-19).max())
     assert found == {True: pytest.approx(1e-39, rel=1e-3), False: 0.0}
 
@@ -54,7 +54,7 @@ def test_torch_says_in_its_own_words_why_it_has_no_gpu(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "init", too_old)
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     with pytest.raises(NoGpu) as refused:
-        torch_device.prepare("cuda", frozenset())
+        device.prepare("cuda", frozenset())
     assert str(refused.value) == (
         f"torch {torch.__version__} sees no GPU: it is built for CUDA 12.8 "
         "(The NVIDIA driver on your system is too old (found version 11040))"

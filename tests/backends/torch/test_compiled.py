@@ -12,8 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bench.backends import torch_compile  # noqa: E402
-from bench.backends.torch import TorchNetwork  # noqa: E402
+from bench.backends.torch import compiled  # noqa: E402
+from bench.backends.torch.network import TorchNetwork  # noqa: E402
 from bench.errors import Unavailable  # noqa: E402
 from bench.model import Model, build_layers  # noqa: E402
 from bench.spec import GRU, LSTM, Bidirectional, Dense, Dropout, Embedding, SimpleRNN  # noqa: E402
@@ -24,7 +24,7 @@ from tests.networks import WORDS, case, model_of, rows, weights_of  # noqa: E402
 # Dynamo's own: when it is imported, and for every input that is itself a result.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
 
-COMPILER_MISSING = torch_compile.compiler_missing("cpu")
+COMPILER_MISSING = compiled.compiler_missing("cpu")
 needs_compiler = pytest.mark.skipif(COMPILER_MISSING is not None, reason=str(COMPILER_MISSING))
 
 
@@ -35,7 +35,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     counter = CompileCounter()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
-    monkeypatch.setattr(torch_compile, "compiler_missing", lambda device: None)
+    monkeypatch.setattr(compiled, "compiler_missing", lambda device: None)
     torch.compiler.reset()
     return counter
 
@@ -43,10 +43,10 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("name", ["masked-stack", "rnn-dropout", "gru-dropout", "gru-after-dropout", "convolution"])
 def test_compiled_parts_and_steps_equal_the_oracle(name: str, traced: Any) -> None:
     model = model_of(case(*STACKS[name]))
-    compare(torch_compile.build(model, "generic" if model.recurrent else "none", "cpu", "float64"), name)
+    compare(compiled.build(model, "generic" if model.recurrent else "none", "cpu", "float64"), name)
 
 
-def network(length: int) -> tuple[torch_compile.CompiledNetwork, Any]:
+def network(length: int) -> tuple[compiled.CompiledNetwork, Any]:
     layers = (
         Embedding(WORDS, 4),
         Bidirectional(GRU(3, return_sequences=True)),
@@ -55,17 +55,17 @@ def network(length: int) -> tuple[torch_compile.CompiledNetwork, Any]:
         Dense(1, "linear"),
     )
     model = Model(build_layers(layers, length, WORDS), length, None, "adam", 0.001, 8, "outside")
-    return torch_compile.build(model, "generic", "cpu"), mask_source(model, "suite/case", 0, 1)
+    return compiled.build(model, "generic", "cpu"), mask_source(model, "suite/case", 0, 1)
 
 
 def test_what_is_compiled_depends_neither_on_the_steps_nor_on_the_rows(traced: Any) -> None:
     graphs, operations = [], []
     for length in (4, 12):
         traced.clear()
-        compiled, masks = network(length)
+        made, masks = network(length)
         x = np.ones((9, length), np.int32)
         for size in (8, 3, 8, 5):
-            compiled.train_step(x[:size], np.ones(size, np.float32), masks(0, size))
+            made.train_step(x[:size], np.ones(size, np.float32), masks(0, size))
         graphs.append(traced.frame_count)
         operations.append(traced.op_count)
     # Embedding, the steps of GRU and LSTM, Dropout with Dense: one graph each, for both directions of the GRU too.
@@ -81,32 +81,32 @@ def test_a_compiled_network_trains_as_the_uncompiled_one() -> None:
     masks = mask_source(model, "suite/case", 0, 1)
     assert masks
     order = np.random.RandomState(0).permutation(19)
-    compiled = torch_compile.build(model, "generic", "cpu", "float64")
+    network = compiled.build(model, "generic", "cpu", "float64")
     plain = TorchNetwork(model, "generic", "cpu", torch.float64)
-    for made in (compiled, plain):
+    for made in (network, plain):
         made.set_weights(weights_of(model))
-    assert compiled.train_epoch(x, y, order, masks) == pytest.approx(plain.train_epoch(x, y, order, masks))
-    for expected, found in zip(plain.get_weights(), compiled.get_weights(), strict=True):
+    assert network.train_epoch(x, y, order, masks) == pytest.approx(plain.train_epoch(x, y, order, masks))
+    for expected, found in zip(plain.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
 def test_without_a_compiler_it_is_unavailable_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(Unavailable, match="finds no no-such-compiler; install one, or name it in CXX"):
-        torch_compile.build(model_of(case(Embedding(WORDS, 4), SimpleRNN(3))), "generic", "cpu")
+        compiled.build(model_of(case(Embedding(WORDS, 4), SimpleRNN(3))), "generic", "cpu")
 
 
 def test_a_process_compiles_into_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(torch_compile, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(compiled, "cache_dir", lambda: tmp_path)
     gone = tmp_path / "torch-compile" / str(2**22 + 1)  # above Linux's highest process number
     here = tmp_path / "torch-compile" / str(psutil.Process().pid)
     gone.mkdir(parents=True)
     here.mkdir()
-    monkeypatch.delenv(torch_compile.CACHE_VARIABLE, raising=False)
-    torch_compile.own_cache()
-    assert torch_compile.os.environ[torch_compile.CACHE_VARIABLE] == str(here)
+    monkeypatch.delenv(compiled.CACHE_VARIABLE, raising=False)
+    compiled.own_cache()
+    assert compiled.os.environ[compiled.CACHE_VARIABLE] == str(here)
     assert here.is_dir()
     assert not gone.exists()
-    monkeypatch.setenv(torch_compile.CACHE_VARIABLE, "mine")
-    torch_compile.own_cache()
-    assert torch_compile.os.environ[torch_compile.CACHE_VARIABLE] == "mine"
+    monkeypatch.setenv(compiled.CACHE_VARIABLE, "mine")
+    compiled.own_cache()
+    assert compiled.os.environ[compiled.CACHE_VARIABLE] == "mine"

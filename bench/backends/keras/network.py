@@ -1,7 +1,7 @@
 """Keras 3 as a backend: its own layers, `fit` and optimizers, with the harness's weights, order and dropout masks.
 
 One module drives all three engines; the one in use is named by `KERAS_BACKEND`, and what it needs of its own is in
-`keras_tensorflow`, `keras_jax` or `keras_torch`. Differences that `docs/design.md` lists under numerics are set right
+`tensorflow`, `jax` or `torch` beside this one. Differences that `docs/design.md` lists under numerics are set right
 here, unless native numerics leave them: Keras 2's RMSprop, logits with a threshold-0 accuracy, masks drawn by the
 harness.
 """
@@ -21,8 +21,9 @@ from keras import ops
 from keras.src.backend.common import dtypes as promotion
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, backend, check_kernel
-from bench.backends.keras_engine import Engine, UseCudnn
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
+from bench.backends.keras.engine import Engine, UseCudnn
+from bench.backends.registry import backend, check_kernel
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.errors import Unavailable
 from bench.model import BuiltLayer, Model
@@ -47,7 +48,7 @@ from bench.spec import (
 
 EVALUATION_ROWS = 1024
 
-ENGINE = cast("Engine", importlib.import_module(f"bench.backends.keras_{keras.backend.backend()}"))
+ENGINE = cast("Engine", importlib.import_module(f"bench.backends.keras.{keras.backend.backend()}"))
 
 
 @keras.saving.register_keras_serializable("twinbench")  # type: ignore[untyped-decorator]

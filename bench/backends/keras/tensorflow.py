@@ -1,4 +1,4 @@
-"""What Keras's TensorFlow engine needs of its own (`bench.backends.keras_engine`)."""
+"""What Keras's TensorFlow engine needs of its own (`bench.backends.keras.engine`)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.utils import PyDataset
 
 from bench.backends.base import Dtype, Trace, no_gpu, tf32
-from bench.backends.keras_engine import Differentiate, Loss, UseCudnn
-from bench.backends.tensorflow_trace import trace_steps
+from bench.backends.keras.engine import Differentiate, Loss, UseCudnn
+from bench.backends.keras.tensorflow_trace import trace_steps
 from bench.spec import Device
 
 

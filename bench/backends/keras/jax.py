@@ -1,4 +1,4 @@
-"""What Keras's JAX engine needs of its own (`bench.backends.keras_engine`)."""
+"""What Keras's JAX engine needs of its own (`bench.backends.keras.engine`)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import jax
 
 from bench.backends.base import Dtype, Trace, no_gpu, tf32
-from bench.backends.jax_trace import trace_steps
-from bench.backends.keras_engine import Differentiate, Loss, UseCudnn, given_batches, given_in_order, given_shuffled
+from bench.backends.keras.engine import Differentiate, Loss, UseCudnn, given_batches, given_in_order, given_shuffled
+from bench.backends.keras.jax_trace import trace_steps
 from bench.spec import Device
 
 

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bench.backends.torch_optimizers import KerasAdam, KerasRMSprop  # noqa: E402
+from bench.backends.torch.optimizers import KerasAdam, KerasRMSprop  # noqa: E402
 
 STEPS = 25
 

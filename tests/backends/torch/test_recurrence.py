@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from bench.backends import torch_recurrence as recurrence  # noqa: E402
+from bench.backends.torch import recurrence  # noqa: E402
 
 STEPS, ROWS, UNITS = 7, 3, 5
 GATE_FUNCTIONS: dict[str, Callable] = {

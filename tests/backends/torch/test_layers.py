@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 torch = pytest.importorskip("torch")
 
-from bench.backends.torch_layers import make  # noqa: E402
+from bench.backends.torch.layers import make  # noqa: E402
 from bench.spec import GRU, LSTM, Bidirectional, Embedding, GlobalMaxPooling1D, SimpleRNN  # noqa: E402
 from tests.networks import WORDS, case, model_of  # noqa: E402
 

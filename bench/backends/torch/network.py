@@ -11,22 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bench.backends.base import (
-    Arrays,
-    Dtype,
-    EpochResult,
-    Floats,
-    Gradients,
-    MaskSource,
-    Trace,
-    backend,
-    check_kernel,
-)
-from bench.backends.torch_device import prepare
-from bench.backends.torch_layers import GenericRecurrent, RecurrentLayer, make
-from bench.backends.torch_native import TorchOptimizer, probability_loss, shuffled
-from bench.backends.torch_optimizers import KerasAdam, KerasRMSprop
-from bench.backends.torch_trace import trace_steps
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
+from bench.backends.registry import backend, check_kernel
+from bench.backends.torch.device import prepare
+from bench.backends.torch.layers import GenericRecurrent, RecurrentLayer, make
+from bench.backends.torch.native import TorchOptimizer, probability_loss, shuffled
+from bench.backends.torch.optimizers import KerasAdam, KerasRMSprop
+from bench.backends.torch.trace import trace_steps
 from bench.data.dataset import Features, Rows
 from bench.model import Model
 from bench.record import LayerParameters, Parameters

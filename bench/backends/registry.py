@@ -1,0 +1,289 @@
+"""The table of backends: all that is known of each without its framework, which is not imported here.
+
+A backend is one module with a function `build` (`bench.backends.base.Build`), and an entry in `BACKENDS` (or, from
+another distribution, an entry point in the group `twinbench.backends` that names a `BackendInfo`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import cast
+
+from bench.backends.base import Build
+from bench.errors import Unavailable, unknown
+from bench.model import DIFFERENCES, Model, with_two_biases
+from bench.spec import GRU, LSTM, Device, Embedding, Kernel, SimpleRNN
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What can be said of a backend without importing its framework.
+
+    `packages` are the distributions it needs, `extra` the extra of twinbench that installs them. `fused_cpu`
+    and `fused_cuda` are the recurrent layers (`bench.spec`, by name) that it has a fused kernel for, `fused_masked`
+    says whether the backend runs them on masked steps too. `environment` is set in the worker before anything
+    is imported. `without` are modules that its framework imports where it finds them, and does not need: kept out, so
+    that their seconds and their memory are not measured. `native` are the native differences
+    (`bench.model.DIFFERENCES`) that it can leave to its framework.
+
+    The runner: `default` says whether it runs where no backend is named. `start` are the seconds before the first
+    step, in a process of its own and in one that has run other cells; `slow_loop` is how many times as long as others
+    a step of its generic recurrences takes. `threads` are the environment variables that fix its number of threads,
+    but for OpenMP's and MKL's, which are always set. `out_of_memory` are words by which its errors (class and text)
+    say that memory has run out.
+
+    Reports: `colour` (of the palette in `bench.report.style`) and `marker` draw it; without, it gets some that are
+    left. `reference` is its place among the backends that others are set against, the documents' own being 0; without,
+    none is set against it. `epochs_note` is what is to be known of its native epochs, `{findings}` the page on it.
+
+    `broken` says why it could not even be described.
+    """
+
+    name: str
+    module: str
+    packages: tuple[str, ...]
+    extra: str
+    fused_cpu: tuple[str, ...] = ()
+    fused_cuda: tuple[str, ...] = ()
+    fused_masked: bool = False
+    environment: tuple[tuple[str, str], ...] = ()
+    without: tuple[str, ...] = ()
+    native: frozenset[str] = frozenset()
+    default: bool = False
+    start: tuple[float, float] = (6.0, 1.5)
+    slow_loop: float = 1.0
+    threads: tuple[str, ...] = ()
+    out_of_memory: tuple[str, ...] = ()
+    colour: str | None = None
+    marker: str | None = None
+    reference: int | None = None
+    epochs_note: str | None = None
+    broken: str | None = None
+
+    def missing(self) -> str | None:
+        """Return why the backend cannot run here at all, None when it can."""
+        if self.broken:
+            return self.broken
+        for package in self.packages:
+            if not any(_installed(name) for name in package.split("|")):
+                wanted = package.split("|")[0]
+                return f"{wanted} is not installed; pip install 'twinbench[{self.extra}]'"
+        return None
+
+    def load(self) -> Build:
+        """Import the backend's module and return its `build`; raise `Unavailable` when its framework is missing."""
+        reason = self.missing()
+        if reason:
+            raise Unavailable(reason)
+        for module in self.without:
+            sys.modules.setdefault(module, None)  # type: ignore[arg-type]  # makes `import` raise ImportError
+        return cast("Build", importlib.import_module(self.module).build)
+
+
+RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+_XLA_MEMORY = ("RESOURCE_EXHAUSTED",)
+"""xla/status_macros, absl's status codes"""
+_TORCH_MEMORY = (
+    "OutOfMemoryError",
+    "DefaultCPUAllocator: can't allocate memory",  # c10/core/impl/alloc_cpu.cpp
+    "CUDA error: out of memory",  # where the driver refuses before torch's allocator does
+)
+
+BACKENDS = {
+    info.name: info
+    for info in (
+        BackendInfo(
+            "keras-tensorflow",
+            "bench.backends.keras.network",
+            ("tensorflow|tensorflow-cpu", "keras"),
+            "tensorflow",
+            fused_cuda=("LSTM", "GRU"),
+            environment=(
+                ("KERAS_BACKEND", "tensorflow"),
+                ("TF_CPP_MIN_LOG_LEVEL", "2"),
+                ("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
+            ),
+            without=("jax",),
+            native=frozenset({"init", "loss", "embedding-gradient", "order"}),
+            default=True,
+            threads=("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+            out_of_memory=("ResourceExhaustedError", *_XLA_MEMORY),
+            colour="#E69F00",
+            marker="o",
+            reference=0,
+            epochs_note="Native epochs of keras-tensorflow are those of `fit` on arrays: at the end TensorFlow may "
+            "wait for a thread that tunes its input pipeline, up to as long again "
+            "({findings}). "
+            "Steps are timed without it; under other numerics epochs do not wait.",
+        ),
+        BackendInfo(
+            "keras-jax",
+            "bench.backends.keras.network",
+            ("jax", "jaxlib", "keras"),
+            "jax",
+            fused_cuda=("LSTM",),
+            environment=(("KERAS_BACKEND", "jax"), ("XLA_PYTHON_CLIENT_PREALLOCATE", "false")),
+            without=("tensorflow",),
+            native=frozenset({"init", "loss", "order"}),
+            start=(8.0, 4.0),
+            threads=("PJRT_NPROC",),  # on a CPU: XLA's `DefaultThreadPoolSize`
+            out_of_memory=_XLA_MEMORY,
+            colour="#009E73",
+            marker="^",
+            reference=1,
+        ),
+        BackendInfo(
+            "keras-torch",
+            "bench.backends.keras.network",
+            ("torch", "keras"),
+            "keras-torch",
+            fused_cuda=("LSTM", "GRU"),
+            environment=(("KERAS_BACKEND", "torch"),),
+            without=("tensorflow", "jax"),
+            native=frozenset({"init", "loss", "order", "denormals"}),
+            slow_loop=6.0,  # Keras loops in Python
+            out_of_memory=_TORCH_MEMORY,
+            colour="#CC79A7",
+            marker="D",
+            reference=2,
+        ),
+        BackendInfo(
+            "torch",
+            "bench.backends.torch.network",
+            ("torch",),
+            "torch",
+            fused_cpu=RECURRENT,
+            fused_cuda=RECURRENT,
+            fused_masked=True,
+            native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
+            default=True,
+            start=(3.0, 0.2),
+            out_of_memory=_TORCH_MEMORY,
+            colour="#0072B2",
+            marker="s",
+        ),
+        BackendInfo(
+            "torch-compile",
+            "bench.backends.torch.compiled",
+            ("torch",),
+            "torch",
+            fused_cpu=RECURRENT,
+            fused_cuda=RECURRENT,
+            fused_masked=True,
+            # A pool of compiling processes costs more than it saves here, and every one of them imports torch.
+            environment=(("TORCHINDUCTOR_COMPILE_THREADS", "1"),),
+            native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
+            start=(20.0, 15.0),
+            out_of_memory=_TORCH_MEMORY,
+            colour="#D55E00",
+            marker="v",
+        ),
+    )
+}
+DEFAULT_BACKENDS = tuple(info.name for info in BACKENDS.values() if info.default)
+
+
+@cache
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+@cache
+def backends() -> dict[str, BackendInfo]:
+    """Return all backends by name: ours, then those of installed distributions (entry points `twinbench.backends`).
+
+    One that cannot be loaded is there under the name of its entry point, and says why it is missing.
+    """
+    found = dict(BACKENDS)
+    for entry in importlib.metadata.entry_points(group="twinbench.backends"):
+        try:
+            info: BackendInfo = entry.load()
+        except Exception as error:
+            what = f"{entry.value} cannot be loaded ({type(error).__name__}: {error})"
+            info = BackendInfo(entry.name, entry.module, (), "", broken=f"{what}; reinstall its distribution")
+        found[info.name] = info
+    return found
+
+
+def backend(name: str) -> BackendInfo:
+    """Return the backend of that name; raise `UsageError` with the nearest names otherwise."""
+    try:
+        return backends()[name]
+    except KeyError:
+        raise unknown("backend", name, backends()) from None
+
+
+def fused_forbidden(info: BackendInfo, model: Model, device: Device) -> str | None:
+    """Return the property that keeps `model` off a fused kernel of this backend and device, None if nothing does."""
+    fused = info.fused_cpu if device == "cpu" else info.fused_cuda
+    where = "on the CPU" if device == "cpu" else "on a GPU"
+    if not fused:
+        return f"{info.name} has no fused recurrent layer {where}"
+    for layer in model.recurrent:
+        kind = type(layer).__name__
+        if kind not in fused:
+            return f"{info.name} has no fused {kind} {where}"
+        if layer.recurrent_dropout:
+            return f"{kind} with recurrent_dropout {layer.recurrent_dropout}"
+        if isinstance(layer, LSTM | GRU) and layer.recurrent_activation != "sigmoid":
+            return f"{kind} with {layer.recurrent_activation} gates"
+        if isinstance(layer, GRU) and not layer.reset_after:
+            return "GRU with reset_after=False"
+    if model.masked and not info.fused_masked:
+        return f"masked steps that are not on the right: {info.name} does not move them there"
+    return None
+
+
+def best_kernel(info: BackendInfo, model: Model, device: Device) -> Kernel:
+    """Return the best kernel available: `none` without recurrent layers, else `fused` where nothing forbids it."""
+    if not model.recurrent:
+        return "none"
+    return "generic" if fused_forbidden(info, model, device) else "fused"
+
+
+def differences(info: BackendInfo, model: Model) -> frozenset[str]:
+    """Return the native differences that exist for the layers of `model` under this backend."""
+    existing = set(info.native)
+    if not any(isinstance(layer, SimpleRNN | LSTM) for layer in model.recurrent):
+        existing.discard("bias")
+    first = model.layers[0].layer
+    if not (isinstance(first, Embedding) and first.trainable):
+        existing.discard("embedding-gradient")
+    return frozenset(existing)
+
+
+def native(info: BackendInfo, model: Model) -> Model:
+    """Return `model` as the backend builds it: of the differences that its numerics name, those that exist.
+
+    Plain `native` names all and takes what exists. Raises `Unavailable` when single ones are named that do not exist.
+    """
+    existing = differences(info, model)
+    lacking = model.differences - existing
+    if lacking and (model.differences != frozenset(DIFFERENCES) or not existing):
+        names = [name for name in DIFFERENCES if name in lacking]
+        raise Unavailable(
+            f"{info.name} has no {' and no '.join(names)} difference"
+            f"{'' if lacking - info.native else ' in this case'}: its own is what matched numerics run"
+        )
+    model = replace(model, differences=model.differences & existing)
+    return with_two_biases(model) if "bias" in model.differences else model
+
+
+def check_kernel(info: BackendInfo, model: Model, kernel: Kernel, device: Device) -> None:
+    """Raise `Unavailable` with the reason when `kernel` cannot run this model."""
+    if kernel == "none" and model.recurrent:
+        raise Unavailable("kernel 'none' is for models without a recurrent layer")
+    if kernel != "none" and not model.recurrent:
+        raise Unavailable(f"kernel {kernel!r} needs a recurrent layer and the model has none")
+    if kernel == "fused":
+        reason = fused_forbidden(info, model, device)
+        if reason:
+            raise Unavailable(f"no fused kernel: {reason}")
