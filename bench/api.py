@@ -12,8 +12,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import catalog
-from bench.cell import Measure, Profile
+from bench.cases import catalog
+from bench.cases.cell import Measure, Profile
 from bench.errors import SuiteError, UsageError, unknown
 from bench.spec import Device, Kernel, Suite
 
@@ -74,7 +74,7 @@ def run(
 
     from bench.cli import cli
     from bench.commands.run import free_name
-    from bench.store import Store
+    from bench.records.store import Store
 
     store = Path(store)
     if name is None:
@@ -132,8 +132,8 @@ def results(*runs: str, store: str | Path = DEFAULT_STORE) -> pd.DataFrame:
     import pandas as pd
 
     from bench.commands.report import chosen
+    from bench.records.store import Store
     from bench.report.tables import cells
-    from bench.store import Store
 
     with Store(Path(store)) as opened:
         frames = [(run.name, cells(opened.records(run.name))) for run in chosen(opened, runs)]

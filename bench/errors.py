@@ -36,7 +36,7 @@ class Unavailable(BenchError):
 class NoGpu(Unavailable):
     """A framework sees no GPU; `built_for` is the CUDA version it is built for (`12.8`, `12`), None where it has none.
 
-    `bench.measure.gpu.reason` adds what the driver says.
+    `bench.machine.gpu.reason` adds what the driver says.
     """
 
     def __init__(self, text: str, built_for: str | None) -> None:

@@ -17,9 +17,9 @@ import pytest
 
 if TYPE_CHECKING:
     from bench.backends.base import Network
-    from bench.cell import Profile
+    from bench.cases.cell import Profile
     from bench.runner.plan import PlannedCell
-    from bench.runner.subject import Subject
+    from bench.training.experiment import Subject
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Say beside pytest-benchmark's own facts which frameworks and how many threads were measured."""
     if config.getoption("bench_cells"):
-        from bench.measure.machine import fingerprint
+        from bench.machine.fingerprint import fingerprint
         from bench.report.pytest_benchmark import more_of_machine
 
         machine_info |= more_of_machine(fingerprint(_threads()))
@@ -82,7 +82,7 @@ class Cells(pytest.Collector):
 
 
 def _cells(session: pytest.Session, patterns: Sequence[str], profile: Profile) -> Cells:
-    from bench.catalog import load
+    from bench.cases.catalog import load
     from bench.errors import BenchError
     from bench.report.pytest_benchmark import group_name
     from bench.runner.plan import Matrix, plan
@@ -102,7 +102,7 @@ def _prepare_process(planned: Sequence[PlannedCell]) -> None:
     """Set what frameworks read when they are imported; raise `UsageError` for two of Keras's engines."""
     from bench.backends.registry import backend
     from bench.errors import UsageError
-    from bench.runner.local import thread_environment
+    from bench.machine.processes import thread_environment
 
     names = sorted({one.cell.backend for one in planned})
     settings = {name: dict(backend(name).environment) for name in names}
@@ -127,7 +127,7 @@ def _prepare_process(planned: Sequence[PlannedCell]) -> None:
 
 def _threads() -> int:
     """Return the threads that frameworks get: as OMP_NUM_THREADS says, else one for every core."""
-    from bench.measure.machine import cores
+    from bench.machine.fingerprint import cores
 
     told = os.environ.get("OMP_NUM_THREADS", "")
     return int(told) if told.isdigit() and int(told) else cores()
@@ -145,11 +145,11 @@ def _benchmark_of(planned: PlannedCell, profile: Profile) -> Callable[[Any], Non
 
 
 def _measure(planned: PlannedCell, profile: Profile, benchmark: Any) -> None:
-    from bench.catalog import load
+    from bench.cases.catalog import load
     from bench.errors import Unavailable
     from bench.measure.kernels import observe
     from bench.report.pytest_benchmark import identity
-    from bench.runner.subject import loaded, start, subject
+    from bench.training.experiment import loaded, start, subject
 
     cell = planned.cell
     try:
@@ -182,7 +182,7 @@ def _measure(planned: PlannedCell, profile: Profile, benchmark: Any) -> None:
 
 def _step(network: Network, prepared: Subject) -> Callable[[], None]:
     """Return a training step on the first full batch, done when it returns."""
-    from bench.training import mask_source, order, split
+    from bench.training.loop import mask_source, order, split
 
     cell, model, part = prepared.cell, prepared.model, prepared.dataset.train
     rows = order(cell.case_name, cell.seed, 1, split(prepared.case, prepared.dataset, cell.seed).rows)

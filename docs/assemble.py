@@ -23,10 +23,11 @@ import click
 from pydantic import BaseModel
 
 import bench
-from bench import record, spec
+from bench import spec
 from bench.cli import VERBS, cli
-from bench.measure.machine import fingerprint
-from bench.quantities import QUANTITIES
+from bench.machine.fingerprint import fingerprint
+from bench.records import record
+from bench.records.metrics import QUANTITIES
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from bench.cli import main
-from bench.record import Record
-from bench.store import Store
+from bench.records.record import Record
+from bench.records.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "tests" / "runner"

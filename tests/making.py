@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.cell import Cell
-from bench.record import (
+from bench.cases.cell import Cell
+from bench.records.record import (
     DataUsed,
     EpochScore,
     Failure,

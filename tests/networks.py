@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from bench import weights
+from bench.cases.model import Model, resolve
 from bench.data.dataset import Dataset, Part
-from bench.model import Model, resolve
 from bench.parity.inputs import Probe, probe, small
 from bench.spec import KERAS_2_0, Case, Dense, Imdb, KerasEra, LastFraction, Layer, Suite, Training
+from bench.training import weights
 
 WORDS, LENGTH = 40, 9
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.model import BuiltLayer, Model
+from bench.cases.model import BuiltLayer, Model
 from bench.spec import (
     GRU,
     LSTM,

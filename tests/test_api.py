@@ -11,8 +11,8 @@ import pytest
 
 import bench
 from bench.errors import SuiteError, UsageError
+from bench.records.store import Store
 from bench.spec import Suite
-from bench.store import Store
 from tests.conftest import HERE, Bench
 
 NOTEBOOK = """

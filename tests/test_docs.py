@@ -26,12 +26,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 import bench.commands.run
-from bench.cell import Status
+from bench.cases.cell import Status
 from bench.cli import VERBS, cli, main
 from bench.errors import DataError
-from bench.record import EpochScore, Metrics, Record, Score, Timing, Weights
-from bench.runner.local import Settings
+from bench.records.record import EpochScore, Metrics, Record, Score, Timing, Weights
 from bench.runner.plan import PlannedCell
+from bench.runner.workers import Settings
 from tests.conftest import ROOT
 
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -41,6 +41,7 @@ BY_HAND = "by hand"
 ELSEWHERE = {
     r"pipx run nox -s bench": ("an installation of minutes, every case", BY_HAND),
     r"nox -s tests": ("this test suite", ".ci/run"),
+    r"git show [0-9a-f]+:\S+ > \S+": ("needs the history, which a shallow clone lacks", BY_HAND),
     r"nox -s bench-gpu( -- .*)?": ("needs a GPU", "tests/test_noxfile.py"),
     r"python -m bench run --device cuda .*": ("needs a GPU", BY_HAND),
     r"bench doctor": ("starts every framework", "tests/commands/test_doctor.py"),
@@ -100,7 +101,7 @@ def is_synopsis(block: Block) -> bool:
 
 
 def ended(cells: Sequence[PlannedCell], settings: Settings, *_: Any) -> Iterator[Record]:
-    """Stand in for `bench.runner.local.run`: every cell that could run ends ok, at once."""
+    """Stand in for `bench.runner.workers.run`: every cell that could run ends ok, at once."""
     for planned in cells:
         status: Status = "unavailable" if planned.obstacle else "ok"
         score = Score(loss=0.5, accuracy=0.8, rows=1000)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from bench import pytest_plugin
-from bench.catalog import load
-from bench.record import KernelProof
+from bench.cases.catalog import load
+from bench.records.record import KernelProof
 from bench.runner.plan import Matrix, plan
 from tests.conftest import ROOT
 
@@ -29,7 +29,7 @@ fake_bench.install()
 ORDINARY = """
 import sys
 def test_ordinary():
-    loaded = {"torch", "tensorflow", "keras", "jax", "numpy", "pandas", "bench.catalog"} & set(sys.modules)
+    loaded = {"torch", "tensorflow", "keras", "jax", "numpy", "pandas", "bench.cases.catalog"} & set(sys.modules)
     assert not loaded
 """
 CELL = "text-networks/embedding-200@fake,none,cpu,documented#0"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from bench import spec
-from bench.catalog import load
-from bench.measure.cost import parameters
-from bench.model import resolve
+from bench.cases.catalog import load
+from bench.cases.model import resolve
+from bench.cases.parameters import parameters
 from bench.spec import Case, Documented, Epoch, Suite
 
 CATALOG = load()

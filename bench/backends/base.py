@@ -1,7 +1,7 @@
 """The protocol that a backend fulfils; no framework is imported here.
 
 A backend is one module with a function `build(model, kernel, device, dtype) -> Network`, and an entry in
-`bench.backends.registry`. `bench.parity.conformance` proves it.
+`bench.backends.registry`. `bench.training.conformance` proves it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.cases.model import Model
 from bench.data.dataset import Features, Rows
 from bench.errors import NoGpu
-from bench.model import Model
-from bench.record import Parameters
+from bench.records.record import Parameters
 from bench.spec import Device, Kernel
 
 TF32 = "BENCH_TF32"

@@ -14,8 +14,8 @@ from functools import cache
 from typing import cast
 
 from bench.backends.base import Build
+from bench.cases.model import DIFFERENCES, Model, with_two_biases
 from bench.errors import Unavailable, unknown
-from bench.model import DIFFERENCES, Model, with_two_biases
 from bench.spec import GRU, LSTM, Device, Embedding, Kernel, SimpleRNN
 
 
@@ -28,7 +28,7 @@ class BackendInfo:
     says whether the backend runs them on masked steps too. `environment` is set in the worker before anything
     is imported. `without` are modules that its framework imports where it finds them, and does not need: kept out, so
     that their seconds and their memory are not measured. `native` are the native differences
-    (`bench.model.DIFFERENCES`) that it can leave to its framework.
+    (`bench.cases.model.DIFFERENCES`) that it can leave to its framework.
 
     The runner: `default` says whether it runs where no backend is named. `start` are the seconds before the first
     step, in a process of its own and in one that has run other cells; `slow_loop` is how many times as long as others

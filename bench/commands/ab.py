@@ -14,7 +14,13 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from bench.ab import (
+from bench.cases.catalog import load
+from bench.cases.cell import Cell, Measure, Profile
+from bench.commands.compare import tell
+from bench.commands.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
+from bench.compare.installations import Side, SideName, concessions, same_installation, side
+from bench.compare.paired import DEFAULT_PAIRS, LOOKS, Comparison, Policy, Verdict, judge_pairs
+from bench.compare.pairs import (
     LeftOut,
     broken,
     check_data,
@@ -29,24 +35,18 @@ from bench.ab import (
     times,
     trains,
 )
-from bench.catalog import load
-from bench.cell import Cell, Measure, Profile
-from bench.commands.compare import tell
-from bench.commands.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
-from bench.compare import DEFAULT_PAIRS, LOOKS, Comparison, Policy, Verdict, judge_pairs
+from bench.compare.schedule import is_brief, measure, schedule
 from bench.errors import Incomparable, SuiteError, UsageError
-from bench.measure.machine import available_memory, cores, differences
-from bench.quantities import QUANTITIES, value
-from bench.record import Record
+from bench.machine.fingerprint import available_memory, cores, differences
+from bench.records.metrics import QUANTITIES, value
+from bench.records.record import Record
+from bench.records.store import DEFAULT_PATH, Run, Store
 from bench.report.history import shown
-from bench.runner.alternate import is_brief, measure, schedule
-from bench.runner.introduction import Question
-from bench.runner.local import Limits, Settings, run
+from bench.runner.handshake import Question
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration
-from bench.runner.sides import Side, SideName, concessions, same_installation, side
+from bench.runner.workers import Limits, Settings, run
 from bench.spec import Device
-from bench.store import DEFAULT_PATH, Run, Store
 
 DEFAULT_SEEDS = 5
 MARGINS = {"cuda": 0.03, "cpu": 0.05}

@@ -8,14 +8,14 @@ from typing import cast
 
 import click
 
-from bench.ab import known_noise, margins
-from bench.catalog import load
-from bench.compare import Comparison, Policy
+from bench.cases.catalog import load
+from bench.compare.paired import Comparison, Policy
+from bench.compare.pairs import known_noise, margins
+from bench.compare.sides import Measured, measured
+from bench.compare.stored import PARTS, Part, compare
 from bench.errors import SuiteError, unknown
-from bench.measured import Measured, measured
+from bench.records.store import DEFAULT_PATH, Store
 from bench.report import verdicts
-from bench.store import DEFAULT_PATH, Store
-from bench.unpaired import PARTS, Part, compare
 
 MOST_SHOWN = 40
 """Verdicts that a terminal is shown; the files have all."""

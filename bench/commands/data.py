@@ -10,7 +10,7 @@ import click
 
 from bench.data import sources
 from bench.errors import BenchError, DataError, unknown
-from bench.record import SCHEMA_VERSION
+from bench.records.record import SCHEMA_VERSION
 
 
 @click.group("data")

@@ -13,17 +13,17 @@ import click
 import psutil
 
 from bench.backends.registry import BackendInfo, backend, backends
-from bench.catalog import load
+from bench.cases.catalog import load
 from bench.commands.data import described
 from bench.data import sources
 from bench.errors import BenchError
-from bench.measure import gpu
-from bench.measure.machine import available_memory, container_limits, cores, fingerprint
-from bench.measure.noise import Noise, noise
-from bench.parity.conformance import Violation
-from bench.record import SCHEMA_VERSION
-from bench.runner.examine import Examined, conform, examine
-from bench.store import DEFAULT_PATH
+from bench.machine import gpu
+from bench.machine.fingerprint import available_memory, container_limits, cores, fingerprint
+from bench.machine.noise import Noise, noise
+from bench.records.record import SCHEMA_VERSION
+from bench.records.store import DEFAULT_PATH
+from bench.runner.capabilities import Examined, conform, examine
+from bench.training.conformance import Violation
 
 FAILED = 3
 LEAST_FREE = {"cache": 2e9, "store": 1e8}

@@ -11,17 +11,17 @@ from typing import Any
 import click
 
 from bench.backends.registry import backend
-from bench.catalog import Catalog
+from bench.cases.catalog import Catalog
+from bench.cases.model import Model, resolve
+from bench.cases.profiles import apply
 from bench.commands import run
 from bench.explain.effects import REFERENCE, effects, missing_differences, numerics_of
-from bench.model import Model, resolve
-from bench.profiles import apply
-from bench.record import SCHEMA_VERSION, json_text
+from bench.records.record import SCHEMA_VERSION, json_text
+from bench.records.store import DEFAULT_PATH, Run, Store
 from bench.report import explain as report
 from bench.report.tables import figures
 from bench.runner.plan import default_backends
 from bench.spec import Documented
-from bench.store import DEFAULT_PATH, Run, Store
 
 NOTHING_TO_COMPARE = 3
 _SHARED = ("profile", "backends", "threads", "suites", "store_path", "name", "resume", "dry_run")

@@ -10,10 +10,10 @@ import click
 
 from bench.commands.report import chosen
 from bench.errors import UsageError
-from bench.record import SCHEMA_VERSION, Record, json_text
+from bench.records.record import SCHEMA_VERSION, Record, json_text
+from bench.records.store import DEFAULT_PATH, Run, Store
 from bench.report import pytest_benchmark
 from bench.report.tables import cells
-from bench.store import DEFAULT_PATH, Run, Store
 
 
 @click.command("export", short_help="Write stored results as JSON, CSV, Parquet or pytest-benchmark's JSON.")

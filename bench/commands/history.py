@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from bench.catalog import matches
-from bench.history import series
-from bench.quantities import QUANTITIES, quantity
-from bench.record import SCHEMA_VERSION, json_text
+from bench.cases.catalog import matches
+from bench.compare.history import series
+from bench.records.metrics import QUANTITIES, quantity
+from bench.records.record import SCHEMA_VERSION, json_text
+from bench.records.store import DEFAULT_PATH, Store
 from bench.report.history import as_json, text
-from bench.store import DEFAULT_PATH, Store
 
 
 @click.command("history", short_help="A quantity over the stored runs.")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from bench.exports import read
-from bench.record import SCHEMA_VERSION
-from bench.store import DEFAULT_PATH, Run, Store
+from bench.records.exports import read
+from bench.records.record import SCHEMA_VERSION
+from bench.records.store import DEFAULT_PATH, Run, Store
 
 
 @click.command("import", short_help="Put exported results into a store.")

@@ -14,12 +14,12 @@ from typing import Any
 
 import click
 
-from bench import describe
-from bench.catalog import Catalog, load
+from bench.cases import describe
+from bench.cases.catalog import Catalog, load
+from bench.cases.model import resolve
+from bench.cases.parameters import parameters
 from bench.errors import SuiteError
-from bench.measure.cost import parameters
-from bench.model import resolve
-from bench.record import SCHEMA_VERSION
+from bench.records.record import SCHEMA_VERSION
 from bench.spec import Case, Data, Layer, Suite, Validation, Vectors
 
 _HEADER = ("case", "parameters", "trainable", "documented", "notes", "layers")

@@ -12,7 +12,7 @@ import click
 import jinja2
 
 from bench.backends.registry import backends
-from bench.catalog import load
+from bench.cases.catalog import load
 from bench.errors import UsageError
 
 

@@ -9,12 +9,12 @@ from typing import Any, get_args
 import click
 
 from bench.backends.registry import DEFAULT_BACKENDS
-from bench.catalog import load as load_catalog
+from bench.cases.catalog import load as load_catalog
 from bench.errors import SuiteError, Unavailable
-from bench.measure.machine import cores, fingerprint
+from bench.machine.fingerprint import cores, fingerprint
 from bench.parity.lanes import proofs
 from bench.parity.proof import SCHEMA_VERSION, Proof, store
-from bench.record import json_text
+from bench.records.record import json_text
 from bench.report import parity as report
 from bench.spec import Kernel
 

@@ -11,15 +11,15 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from bench.catalog import load
+from bench.cases.catalog import load
 from bench.errors import UsageError, unknown
-from bench.record import SCHEMA_VERSION, json_text
+from bench.records.record import SCHEMA_VERSION, json_text
+from bench.records.store import DEFAULT_PATH, Run, Store
 from bench.report import markdown
 from bench.report.answers import answers
 from bench.report.sentences import Answer
 from bench.report.sources import from_run, gather
 from bench.report.tables import Results, Source
-from bench.store import DEFAULT_PATH, Run, Store
 
 
 def _plots(results: Results, folder: Path) -> list[Path]:

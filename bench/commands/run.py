@@ -23,24 +23,26 @@ from click.core import ParameterSource
 
 from bench.backends.base import TF32
 from bench.backends.registry import DEFAULT_BACKENDS, backend
-from bench.catalog import Catalog
-from bench.catalog import load as load_catalog
-from bench.cell import Measure, Profile, Status
+from bench.cases.catalog import Catalog
+from bench.cases.catalog import load as load_catalog
+from bench.cases.cell import Measure, Profile, Status
+from bench.cases.describe import definition
+from bench.cases.model import embedding_of
+from bench.cases.profiles import apply
 from bench.data import prepare, stand_ins_for
-from bench.describe import definition
 from bench.errors import BenchError, SuiteError, UsageError
-from bench.measure import gpu
-from bench.measure.limits import limits as measure_limits
-from bench.measure.machine import available_memory, cores, fingerprint
-from bench.measure.noise import noise
-from bench.profiles import apply
-from bench.record import SCHEMA_VERSION, Record, json_text
-from bench.runner.examine import examine
-from bench.runner.local import Limits, Settings, run, thread_environment
-from bench.runner.plan import Matrix, Obstacle, PlannedCell, embedding_of, plan
+from bench.machine import gpu
+from bench.machine.fingerprint import available_memory, cores, fingerprint
+from bench.machine.noise import noise
+from bench.machine.peaks import limits as measure_limits
+from bench.machine.processes import thread_environment
+from bench.records.record import SCHEMA_VERSION, Record, json_text
+from bench.records.store import DEFAULT_PATH, Run, Store
+from bench.runner.capabilities import examine
+from bench.runner.plan import Matrix, Obstacle, PlannedCell, plan
 from bench.runner.progress import Display, duration, first_line
+from bench.runner.workers import Limits, Settings, run
 from bench.spec import Device, Kernel
-from bench.store import DEFAULT_PATH, Run, Store
 
 SAFE_SHARE_OF_MEMORY = 0.8
 NAMED_CELLS = 3

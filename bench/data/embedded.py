@@ -31,9 +31,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.randomness import stream
 from bench.data.text import Ragged
 from bench.spec import Embedded
-from bench.streams import stream
 
 VERSION = 1
 """Raised whenever the generator changes what it writes."""

@@ -2,7 +2,7 @@
 
 Pure functions on records. Every seed gives a pair: the same initial weights, row order and sample choice under both
 numerics, except where they are the very difference. An effect is the mean of the pairs' differences with its 95 %
-interval, t(.975, n-1) s / sqrt(n) (`bench.stats.mean_interval`).
+interval, t(.975, n-1) s / sqrt(n) (`bench.compare.statistics.mean_interval`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bench import quantities
 from bench.backends.registry import BackendInfo, differences
-from bench.model import DIFFERENCES, Model
-from bench.record import Metrics, Record, Scored
+from bench.cases.model import DIFFERENCES, Model
+from bench.compare.statistics import Estimate, mean_interval
+from bench.records import metrics
+from bench.records.record import Metrics, Record, Scored
 from bench.spec import Device, Kernel
-from bench.stats import Estimate, mean_interval
 
 REFERENCE = "matched"
 ScoreOf = Callable[[Metrics], Scored | None]
@@ -134,7 +134,7 @@ def _figure(record: Record, score: ScoreOf, name: Literal["accuracy", "loss"]) -
 def _epoch(record: Record) -> float | None:
     """Return the seconds of a steady epoch, where the process had no other cell."""
     alone = record.timing is not None and record.timing.alone
-    return quantities.value(record, "epoch") if alone else None
+    return metrics.value(record, "epoch") if alone else None
 
 
 def _quantity(

@@ -1,1 +1,1 @@
-"""Measuring: parameters, machine, memory, clock, kernels."""
+"""Measuring a cell: clock, steps, passes, memory, cost, kernels."""

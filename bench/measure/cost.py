@@ -11,42 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from bench.model import BuiltLayer, Model, gates_of
-from bench.record import Cost, LayerParameters, Parameters
-from bench.spec import GRU, LSTM, Bidirectional, Conv1D, Dense, Documented, Embedding, SimpleRNN
+from bench.cases.model import BuiltLayer, Model, gates_of
+from bench.records.record import Cost
+from bench.spec import GRU, LSTM, Bidirectional, Conv1D, Dense, Embedding, SimpleRNN
 
 NUMBER = 4
 """Bytes of a float32, and of an id."""
 SLOTS = {"adam": 2, "rmsprop": 1}
 """Running means that an optimizer keeps of every weight."""
-
-
-def parameters(model: Model) -> Parameters:
-    """Return the parameter counts of `model`, layer by layer; what is stored equals what the model has.
-
-    The counts are those of Keras's `summary()`: every element of every weight array.
-    """
-    layers = []
-    for layer in model.layers:
-        total = sum(weight.size for weight in layer.weights)
-        trainable = sum(weight.size for weight in layer.weights if weight.trainable)
-        layers.append(LayerParameters(name=layer.name, total=total, trainable=trainable, stored=total))
-    total = sum(layer.total for layer in layers)
-    trainable = sum(layer.trainable for layer in layers)
-    return Parameters(total=total, trainable=trainable, frozen=total - trainable, stored=total, layers=layers)
-
-
-def counts(built: Parameters) -> dict[str, int | tuple[int, ...]]:
-    """Return the counts of a model as `Documented` names them; layers without parameters are left out."""
-    layers = tuple(layer.total for layer in built.layers if layer.total)
-    return {"layers": layers, "total": built.total, "trainable": built.trainable, "frozen": built.frozen}
-
-
-def printed_counts(documented: Documented) -> dict[str, int | tuple[int, ...]]:
-    """Return the counts that a document prints, by name; layers without parameters are left out."""
-    layers = tuple(count for count in documented.layers if count) or None
-    printed = {name: getattr(documented, name) for name in ("total", "trainable", "frozen")}
-    return {name: count for name, count in {"layers": layers, **printed}.items() if count is not None}
 
 
 @dataclass(frozen=True)

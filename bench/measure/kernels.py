@@ -19,12 +19,12 @@ from typing import Literal
 import numpy as np
 
 from bench.backends.base import Executed, Network, Trace
+from bench.cases.model import BuiltLayer, Model
 from bench.data.dataset import Dataset
 from bench.errors import BenchError
-from bench.model import BuiltLayer, Model
-from bench.record import KernelProof, SeenKernel
+from bench.records.record import KernelProof, SeenKernel
 from bench.spec import GRU, LSTM, Bidirectional, Case, Device, Kernel, SimpleRNN
-from bench.training import mask_source, order, split
+from bench.training.loop import mask_source, order, split
 
 TRACED_STEPS, TRACED_SECONDS = 3, 1.0
 """Steps that are traced, or as many as a second holds: a loop in Python leaves 100,000 events a second."""

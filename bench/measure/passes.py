@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.backends.base import MaskSource, Network, TrainsSteps
+from bench.cases.model import Model
 from bench.data.dataset import Dataset, Part, Rows
 from bench.measure import memory, steps
 from bench.measure.clock import Clock, no_garbage_collection
-from bench.model import Model
 from bench.spec import Case
-from bench.training import mask_source, order, split
+from bench.training.loop import mask_source, order, split
 
 INPUT_STEPS = 64
 
 
 class Passes(NamedTuple):
-    """Fields of `bench.record.Timing` and of a record's memory."""
+    """Fields of `bench.records.record.Timing` and of a record's memory."""
 
     timing: dict[str, Any]
     memory: dict[str, float]

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, Floats, MaskSource
+from bench.cases.model import Model
 from bench.data.dataset import Dataset, Features, MultiHot, Rows, take
-from bench.model import Model
+from bench.data.randomness import stream
 from bench.spec import Case, GlobalAveragePooling1D
-from bench.streams import stream
-from bench.training import mask_source, order, split
-from bench.weights import initial
+from bench.training.loop import mask_source, order, split
+from bench.training.weights import initial
 
 BATCH = 16
 PARTIAL = 5

@@ -11,19 +11,18 @@ from queue import SimpleQueue
 from typing import Any
 
 from bench.backends.registry import DEFAULT_BACKENDS, BackendInfo, backend, check_kernel
-from bench.cell import Profile
+from bench.cases.cell import Profile
+from bench.cases.model import Model, embedding_of, resolve
+from bench.cases.profiles import apply
 from bench.data import files_for, prepare, stand_ins_for
 from bench.data.dataset import Dataset
 from bench.data.sources import locate
 from bench.errors import BenchError, DataError, Unavailable
-from bench.measure.machine import cores
-from bench.model import Model, resolve
+from bench.machine.fingerprint import cores
 from bench.parity.inputs import probe, small
 from bench.parity.proof import Proof
 from bench.parity.prove import Twin, prove
-from bench.profiles import apply
-from bench.runner.plan import embedding_of
-from bench.runner.remote import RemoteNetwork, Server
+from bench.runner.client import RemoteNetwork, Server
 from bench.runner.worker import data_used
 from bench.spec import Case, Kernel, Suite
 

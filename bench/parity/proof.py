@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.cell import Profile
+from bench.cases.cell import Profile
 from bench.errors import UsageError
-from bench.record import DataUsed, json_text
+from bench.records.record import DataUsed, json_text
 from bench.spec import Device, Kernel
 
 SCHEMA_VERSION = 1

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, EpochResult, Network
-from bench.model import Model
+from bench.cases.model import Model
+from bench.data.randomness import stream
 from bench.parity.inputs import Batch, Probe
 from bench.parity.proof import Difference, Kind, Verdict
-from bench.streams import stream
 
 FLOAT64 = 1e-9
 OWN_ERRORS = 10.0

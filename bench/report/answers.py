@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.describe import documented_accuracy
-from bench.record import Record
+from bench.cases.describe import documented_accuracy
+from bench.compare.statistics import SMALLEST_SAMPLE
+from bench.records.record import Record
 from bench.report import answers_speed, comparisons, tables
 from bench.report import kernels as kernel_proofs
 from bench.report.sentences import (
@@ -35,7 +36,6 @@ from bench.report.sentences import (
 )
 from bench.report.tables import CASE, Link, Results
 from bench.spec import GRU, KERAS_3, LSTM, Bidirectional, Case
-from bench.stats import SMALLEST_SAMPLE
 
 NOT_YET = "not run yet"
 NO_FUSED = "no fused kernel"
@@ -533,7 +533,7 @@ IN_WORDS = {
     "native:embedding-gradient": "embedding gradient",
     "native:denormals": "denormal numbers",
 }
-"""How sentences call what `bench.model.DIFFERENCES` are."""
+"""How sentences call what `bench.cases.model.DIFFERENCES` are."""
 
 
 def _changed_formulas(results: Results) -> list[Finding]:

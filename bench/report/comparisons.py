@@ -15,15 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-from bench.describe import recurrence
+from bench.cases.describe import recurrence
+from bench.cases.profiles import apply
+from bench.compare.statistics import mean_interval, ratio_interval
 from bench.explain.effects import effects
-from bench.profiles import apply
-from bench.quantities import is_headline, value
-from bench.record import EpochScore, Metrics, Record, Score
+from bench.records.metrics import is_headline, value
+from bench.records.record import EpochScore, Metrics, Record, Score
 from bench.report import tables
 from bench.report.tables import CASE, KERNELS, VARIANT, Groups, Results, Variant
 from bench.spec import Case, Embedding, Epoch, RandomRows, Suite
-from bench.stats import mean_interval, ratio_interval
 
 MAIN, MATCHED, NATIVE = "documented", "matched", "native"
 """The numerics of the reports' main tables, against which those of today's Keras and of each framework are set."""

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.cases.profiles import QUICK_MAXLEN
+from bench.compare.statistics import Estimate
 from bench.explain.effects import REFERENCE, Effect, Quantity, conclusions
-from bench.profiles import QUICK_MAXLEN
-from bench.record import Record
+from bench.records.record import Record
+from bench.records.store import Run
 from bench.report.markdown import NOTHING, code, plain, plain_but_code, table
 from bench.report.sentences import count
-from bench.stats import Estimate
-from bench.store import Run
 
 MEANINGS = {
     "matched": "one set of formulas everywhere, today's Keras 3",

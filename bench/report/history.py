@@ -8,8 +8,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench.history import SEGMENT, Change, Series
-from bench.quantities import Quantity
+from bench.compare.history import SEGMENT, Change, Series
+from bench.records.metrics import Quantity
 
 
 def text(found: Sequence[Series], quantity: Quantity) -> str:

@@ -8,10 +8,10 @@ from typing import get_args
 
 from matplotlib.figure import Figure
 
-from bench.cell import Cell
+from bench.cases.cell import Cell
+from bench.compare.history import Series
 from bench.errors import UsageError
-from bench.history import Series
-from bench.quantities import Quantity
+from bench.records.metrics import Quantity
 from bench.report.history import percent, printable
 from bench.report.style import THEMES, VERMILLION, WIDTH, Format, Theme, colour, ink, marker, save, style
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.quantities import is_headline, value
-from bench.record import Record
+from bench.records.metrics import is_headline, value
+from bench.records.record import Record
 from bench.report import comparisons, tables
 from bench.report.tables import CASE, VARIANT, Results
 

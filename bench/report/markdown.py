@@ -13,7 +13,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from bench.backends.registry import backends
-from bench.measure.noise import QUIET
+from bench.machine.noise import QUIET
 from bench.report import comparisons, tables
 from bench.report import kernels as kernel_proofs
 from bench.report import timing as timing_passes

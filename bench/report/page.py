@@ -21,11 +21,11 @@ from typing import Any, Literal
 import jinja2
 from markupsafe import Markup
 
-from bench import describe
 from bench.backends.registry import backends
-from bench.quantities import QUANTITIES, Quantity, is_headline, value
-from bench.reading import plain
-from bench.record import Record
+from bench.cases import describe
+from bench.records.metrics import QUANTITIES, Quantity, is_headline, value
+from bench.records.reading import plain
+from bench.records.record import Record
 from bench.report import tables
 from bench.report.answers import answers
 from bench.report.tables import CASE, VARIANT, Results

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
-from bench.cell import Cell, Profile
+from bench.cases.cell import Cell, Profile
 from bench.errors import UsageError
 from bench.measure.steps import step_seconds
-from bench.quantities import is_headline
-from bench.record import Record, json_text
-from bench.store import Run
+from bench.records.metrics import is_headline
+from bench.records.record import Record, json_text
+from bench.records.store import Run
 
 
 def group_name(profile: Profile) -> str:

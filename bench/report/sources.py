@@ -8,15 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import ab, exports
-from bench.catalog import matches
+from bench.cases.catalog import matches
+from bench.compare import pairs
 from bench.errors import UsageError
 from bench.parity import proof
-from bench.record import Record
+from bench.records import exports
+from bench.records.record import Record
+from bench.records.store import Run
 from bench.report import reasons
 from bench.report.tables import Measurement, Results, Source
 from bench.spec import Suite
-from bench.store import Run
 
 PROOFS = "parity.json"
 RESULTS = "results"
@@ -43,8 +44,8 @@ def from_run(run: Run, records: Iterable[Record]) -> Source:
 
 def _plan(options: Mapping[str, Any]) -> frozenset[Measurement]:
     """Return what `bench ab` measures of each cell before it judges: trainings by seed, timed processes from 1 on."""
-    trained = range(options["seeds"] if ab.trains(options) else 0)
-    timed = range(1, options["repeats"] + 1 if ab.times(options) else 1)
+    trained = range(options["seeds"] if pairs.trains(options) else 0)
+    timed = range(1, options["repeats"] + 1 if pairs.times(options) else 1)
     return frozenset({("accuracy", seed, 0) for seed in trained} | {("timing", 0, repeat) for repeat in timed})
 
 

@@ -20,18 +20,19 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import pandas as pd
 
-from bench import record as stored
 from bench.backends.registry import backends
-from bench.catalog import matches
-from bench.cell import Measure, Profile, Status
-from bench.describe import at_epoch, documented_validation, log_ends
+from bench.cases.catalog import matches
+from bench.cases.cell import Measure, Profile, Status
+from bench.cases.describe import at_epoch, documented_validation, log_ends
+from bench.cases.model import numerics_differences, resolve
+from bench.cases.parameters import counts, printed_counts
+from bench.cases.parameters import parameters as declared_parameters
+from bench.cases.profiles import apply
+from bench.compare.statistics import binomial_half_width, judge, mean_interval
 from bench.errors import UsageError
-from bench.measure import cost
-from bench.model import numerics_differences, resolve
-from bench.profiles import apply
-from bench.record import Cost, Metrics, Record, Timing
+from bench.records import record as stored
+from bench.records.record import Cost, Metrics, Record, Timing
 from bench.spec import Case, Documented, Embedded, Kernel, LabelledCsv, Score, Suite
-from bench.stats import binomial_half_width, judge, mean_interval
 
 CASE = ["suite", "case"]
 VARIANT = ["backend", "kernel", "device", "numerics"]
@@ -798,14 +799,14 @@ _PARAMETER_COLUMNS = [
 
 
 def _verdict(suite: Suite, case: Case, numerics: str, built: stored.Parameters) -> str | None:
-    printed, found = cost.printed_counts(case.documented), cost.counts(built)
+    printed, found = printed_counts(case.documented), counts(built)
     # torch's own recurrent layers train a second bias, which is not the document's model.
     if not printed or "bias" in numerics_differences(numerics):
         return None
     differing = [name for name in printed if found[name] != printed[name]]
     if not differing:
         return "equal"
-    declared = cost.counts(cost.parameters(resolve(suite, case, "documented")))
+    declared = counts(declared_parameters(resolve(suite, case, "documented")))
     misprint = case.documented.misprint and all(found[name] == declared[name] for name in differing)
     return f"{'document misprint' if misprint else 'differs'}: {', '.join(differing)}"
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bench.measure.steps import step_seconds
-from bench.quantities import is_headline
-from bench.record import Record
+from bench.records.metrics import is_headline
+from bench.records.record import Record
 from bench.report import tables
 from bench.report.tables import CASE, VARIANT, Results
 

@@ -12,9 +12,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.compare import Comparison, Outcome, Verdict
-from bench.quantities import quantity
-from bench.record import SCHEMA_VERSION
+from bench.compare.paired import Comparison, Outcome, Verdict
+from bench.records.metrics import quantity
+from bench.records.record import SCHEMA_VERSION
 from bench.report.history import printable, shown
 from bench.report.markdown import plain, prose
 
@@ -138,7 +138,7 @@ def _relative(effect: float, verdict: Verdict, sign: str = "") -> str:
 
 
 def as_json(comparison: Comparison) -> str:
-    """Return the whole comparison; figures that are not there are null, effects are as in `bench.compare.Verdict`."""
+    """Return the whole comparison; missing figures are null, effects are as in `bench.compare.paired.Verdict`."""
     names = [field.name for field in fields(Verdict)]
     policy = comparison.policy
     head = {

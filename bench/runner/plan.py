@@ -10,17 +10,16 @@ from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
 from bench.backends.registry import DEFAULT_BACKENDS, BackendInfo, backend, backends, best_kernel, check_kernel, native
-from bench.catalog import Catalog
-from bench.cell import Cell, Measure, Profile
+from bench.cases.catalog import Catalog
+from bench.cases.cell import Cell, Measure, Profile
+from bench.cases.model import Model, embedding_of, numerics_differences, resolve
+from bench.cases.profiles import apply
 from bench.data import stand_ins_for
 from bench.errors import Unavailable, UsageError, unknown
-from bench.model import Model, numerics_differences, resolve
-from bench.profiles import apply
 from bench.spec import (
     Bidirectional,
     Case,
     Device,
-    Embedding,
     Imdb,
     Kernel,
     LabelledCsv,
@@ -248,12 +247,6 @@ def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: dict[str, str]) -
     except Unavailable as error:
         return Obstacle(str(error), "case")
     return None
-
-
-def embedding_of(case: Case) -> Embedding | None:
-    """Return the Embedding that a case starts with, None where it has none."""
-    first = case.layers[0]
-    return first if isinstance(first, Embedding) else None
 
 
 def _is_glob(text: str) -> bool:

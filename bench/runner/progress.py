@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bench.cell import Cell
-from bench.record import Record
+from bench.cases.cell import Cell
+from bench.records.record import Record
 from bench.runner.plan import PlannedCell
 
 LINE_SECONDS = 30.0

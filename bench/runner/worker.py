@@ -1,11 +1,11 @@
 """The process in which cells run: one JSON request on stdin, JSON lines back on a descriptor of its own.
 
-Started by `bench.runner.local` as `python -m bench.runner.worker DESCRIPTOR`, with thread counts already in its
+Started by `bench.runner.workers` as `python -m bench.runner.worker DESCRIPTOR`, with thread counts already in its
 environment. stdout and stderr belong to the frameworks. Answers are `{"event": "epoch", ...}` while a cell trains and
 `{"event": "record", "schema_version": 2, "record": {...}}` when it is done. stdin stays open as long as the parent
 lives; its end ends this process at once.
 
-Asked `introduce` in place of a descriptor, it says who it is and which cells it knows (`bench.runner.introduction`):
+Asked `introduce` in place of a descriptor, it says who it is and which cells it knows (`bench.runner.handshake`):
 `bench ab` drives the workers of two installations.
 """
 
@@ -28,24 +28,24 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.backends.base import Network
 from bench.backends.registry import backend, backends
-from bench.catalog import Catalog
-from bench.catalog import load as load_catalog
-from bench.cell import Cell, Measure, Profile, Status
+from bench.cases.catalog import Catalog
+from bench.cases.catalog import load as load_catalog
+from bench.cases.cell import Cell, Measure, Profile, Status
+from bench.cases.describe import definition
 from bench.data.dataset import Dataset
-from bench.describe import definition
 from bench.errors import BenchError, Unavailable
-from bench.measure import gpu, kernels
-from bench.measure.clock import now
+from bench.machine import gpu
+from bench.measure import kernels
 from bench.measure.cost import step_cost
 from bench.measure.kernels import KernelClaim
 from bench.measure.memory import process_peak
 from bench.measure.passes import Passes, timing_passes
 from bench.measure.steps import BRIEF, FULL
-from bench.record import SCHEMA_VERSION, DataUsed, Failure, Record, Timing
-from bench.runner.introduction import Question, introduce
+from bench.records.record import SCHEMA_VERSION, DataUsed, Failure, Record, Timing, now
+from bench.runner.handshake import Question, introduce
 from bench.runner.plan import Part
-from bench.runner.subject import loaded, start, subject
-from bench.training import Progress, split, train
+from bench.training.experiment import loaded, start, subject
+from bench.training.loop import Progress, split, train
 
 PROTOCOL = 3
 """Rises with every change of `Request`, `Question`, `Introduction` or the answers.

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import weights
 from bench.backends.base import Network
 from bench.backends.registry import BACKENDS, best_kernel, native
+from bench.cases.model import DIFFERENCES, Model, resolve
 from bench.data.dataset import Dataset, MultiHot, Part
 from bench.errors import Unavailable
-from bench.model import DIFFERENCES, Model, resolve
 from bench.spec import (
     GRU,
     KERAS_2_0,
@@ -33,7 +32,8 @@ from bench.spec import (
     Suite,
     Training,
 )
-from bench.training import mask_source, order, train
+from bench.training import weights
+from bench.training.loop import mask_source, order, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on NumPy 2.4
 

@@ -8,11 +8,11 @@ import pytest
 
 from bench.backends import registry
 from bench.backends.registry import BACKENDS, BackendInfo
-from bench.measure.machine import packages
-from bench.model import resolve
+from bench.cases.model import resolve
+from bench.machine.fingerprint import packages
+from bench.machine.processes import thread_environment
 from bench.report import tables
 from bench.report.style import colour, marker
-from bench.runner.local import thread_environment
 from bench.runner.plan import rough_seconds
 from bench.runner.worker import classify
 from bench.spec import KERAS_3, LSTM, Case, Dense, Embedded, Embedding, Suite, Training

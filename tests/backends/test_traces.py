@@ -13,9 +13,9 @@ import pytest
 
 from bench.backends.base import Executed, Trace
 from bench.backends.registry import backend
+from bench.cases.model import Model
 from bench.measure import kernels
-from bench.model import Model
-from bench.runner.remote import RemoteNetwork, Server
+from bench.runner.client import RemoteNetwork, Server
 from bench.spec import LSTM, Bidirectional, Embedding, Kernel, Layer
 from tests.networks import LENGTH, WORDS, case, model_of, rows
 

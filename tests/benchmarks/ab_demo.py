@@ -28,10 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
-from bench.compare import DEFAULT_PAIRS
-from bench.measure.machine import cores, fingerprint
-from bench.record import Record
-from bench.store import Store
+from bench.compare.paired import DEFAULT_PAIRS
+from bench.machine.fingerprint import cores, fingerprint
+from bench.records.record import Record
+from bench.records.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CELLS = ("text-networks/lstm-16@torch", "word-embeddings/embedding-conv1d@torch")

@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.catalog import load
-from bench.record import Timing
-from bench.store import Store
+from bench.cases.catalog import load
+from bench.records.record import Timing
+from bench.records.store import Store
 from tests.making import ENVIRONMENT, make_record
 
 SEEDS = 5

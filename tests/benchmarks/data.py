@@ -21,12 +21,12 @@ from keras_preprocessing.text import Tokenizer as KerasTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.catalog import load
+from bench.cases.catalog import load
+from bench.cases.model import embedding_of
 from bench.data import prepare, reviews, stand_ins_for
 from bench.data.sources import obtain
 from bench.data.text import Tokenizer, pad_sequences
 from bench.data.vectors import load_glove
-from bench.runner.plan import embedding_of
 
 ROUNDS = 3
 NUM_WORDS, MAXLEN, DIMENSION = 10_000, 100, 50

@@ -3,9 +3,9 @@
     python tests/benchmarks/gate.py [--suites 1000] [--out reports/gate]
 
 writes `README.md`. A suite is 40 cells, measured as `bench ab` does it: blocks of one pair of every cell, the cells
-shuffled, both sides of a pair one right after the other, the order A B, B A, A B. Judged by `bench.compare.judge_pairs`
-after 12 pairs and, where a cell is inconclusive, once more after 24. On the same samples: what the rules of other tools
-say (`ab_demo`). Everything is drawn from fixed seeds.
+shuffled, both sides of a pair one right after the other, the order A B, B A, A B. Judged by
+`bench.compare.paired.judge_pairs` after 12 pairs and, where a cell is inconclusive, once more after 24. On the same
+samples: what the rules of other tools say (`ab_demo`). Everything is drawn from fixed seeds.
 """
 
 from __future__ import annotations
@@ -25,17 +25,9 @@ from scipy import signal, stats
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from bench import stats as ours  # noqa: E402
-from bench.compare import (  # noqa: E402
-    DEFAULT_PAIRS,
-    LOOKS,
-    PairSet,
-    Policy,
-    Verdict,
-    judge_pairs,
-    judge_scores,
-)
-from bench.quantities import quantity  # noqa: E402
+from bench.compare import statistics as ours  # noqa: E402
+from bench.compare.paired import DEFAULT_PAIRS, LOOKS, PairSet, Policy, Verdict, judge_pairs, judge_scores  # noqa: E402
+from bench.records.metrics import quantity  # noqa: E402
 from tests.benchmarks.ab_demo import asv_fails, pytest_benchmark_fails, real_samples  # noqa: E402
 
 CELLS = 40
@@ -342,8 +334,8 @@ more pairs bring more such processes.
 {table(["noise", "biweight", "plain mean"], cutoffs)}
 
 The number of pairs: at a deviation of {deviation:.0%} the estimate exceeds the margin 95 times in 100 with 18 pairs,
-but the test over {CELLS} cells asks for {needed} (`bench.stats.pairs_to_detect`). Found at one look, independent noise
-alone:
+but the test over {CELLS} cells asks for {needed} (`bench.compare.statistics.pairs_to_detect`). Found at one look,
+independent noise alone:
 
 {table(["pairs", "found"], counts)}"""
 
@@ -379,7 +371,7 @@ def each_at_5_percent(differences: Floats) -> NDArray[np.bool_]:
 
 
 def over_all_cells(differences: Floats) -> NDArray[np.bool_]:
-    """Return which cells (suites, cells) `bench.compare.judge_scores` calls regressed."""
+    """Return which cells (suites, cells) `bench.compare.paired.judge_scores` calls regressed."""
     seeds = differences.shape[2]
     described = [Verdict(str(cell), "accuracy", "not judged", n=seeds, of=seeds) for cell in range(CELLS)]
     found = [

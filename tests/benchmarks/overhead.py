@@ -38,15 +38,15 @@ sys.path.insert(0, str(ROOT))
 
 from bench.backends.base import TrainsSteps  # noqa: E402
 from bench.backends.registry import backend, best_kernel  # noqa: E402
-from bench.catalog import load  # noqa: E402
-from bench.cell import Cell  # noqa: E402
+from bench.cases.catalog import load  # noqa: E402
+from bench.cases.cell import Cell  # noqa: E402
+from bench.cases.model import Model, resolve  # noqa: E402
+from bench.compare.statistics import hodges_lehmann  # noqa: E402
 from bench.measure import steps  # noqa: E402
 from bench.measure.clock import Clock, no_garbage_collection  # noqa: E402
-from bench.model import Model, resolve  # noqa: E402
-from bench.runner.subject import loaded, start, subject  # noqa: E402
 from bench.spec import Case, Dense, Embedding, Flatten, SimpleRNN  # noqa: E402
-from bench.stats import hodges_lehmann  # noqa: E402
-from bench.training import mask_source, order, split  # noqa: E402
+from bench.training.experiment import loaded, start, subject  # noqa: E402
+from bench.training.loop import mask_source, order, split  # noqa: E402
 
 Plain = tuple[Callable[[], object], Callable[[np.ndarray, np.ndarray], object]]
 """One epoch of the plain loop, and its evaluation."""
@@ -269,7 +269,7 @@ def standalone(name: str, backend_name: str, epochs: int) -> None:
 
 LONGER = """
 from dataclasses import replace
-from bench.catalog import load
+from bench.cases.catalog import load
 suite, case = load().case({name!r})
 training = replace(case.training, epochs={epochs})
 SUITE = replace(suite, name="longer", cases=(replace(case, training=training),))

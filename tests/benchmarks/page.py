@@ -21,7 +21,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.catalog import load
+from bench.cases.catalog import load
 from bench.report import page
 from tests.making import make_record, make_results
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import stats
+from bench.compare import statistics
 from tests.benchmarks.ab_demo import asv_fails, pytest_benchmark_fails, real_samples
 from tests.benchmarks.gate import MARGIN, Gate, Noise, flips_alone, gate, other, processes, same_code, scores, tally
 
@@ -39,7 +39,7 @@ def test_other_tools_raise_alarms_on_the_same_samples() -> None:
 
 
 def test_without_the_biweight_spikes_hide_slowdowns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stats, "CUTOFF", 1e9)
+    monkeypatch.setattr(statistics, "CUTOFF", 1e9)
     found = tally(gate(), Noise(0.02), 15, SLOWER)
     assert found.changed["regressed"] < 0.95 * found.changed.total()
 

@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bench.ab import known_noise
-from bench.catalog import load
+from bench.cases.catalog import load
 from bench.commands.ab import command
-from bench.record import Record
+from bench.compare.pairs import known_noise
+from bench.records.record import Record
+from bench.records.store import Store
 from bench.report import tables
 from bench.report.sources import from_run, gather
 from bench.report.tables import Results
 from bench.runner.progress import duration
 from bench.runner.worker import PROTOCOL
-from bench.store import Store
 from tests.conftest import ROOT, call
+from tests.records.test_store import make_record
 from tests.runner.synthetic_side import CELLS, make
-from tests.test_store import make_record
 
 CELL, OTHER = CELLS
 

@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.measured import measured
-from bench.record import Record
-from bench.store import Store
+from bench.compare.sides import measured
+from bench.records.record import Record
+from bench.records.store import Store
 from tests.conftest import call
 from tests.making import make_record
 

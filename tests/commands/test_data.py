@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.data import sources
-from bench.record import SCHEMA_VERSION
+from bench.records.record import SCHEMA_VERSION
 from tests.conftest import call
 
 

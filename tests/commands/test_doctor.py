@@ -14,10 +14,10 @@ import pytest
 from bench.backends.registry import backend, backends
 from bench.commands import doctor
 from bench.errors import NoGpu
-from bench.measure import gpu
-from bench.measure.gpu import Gpu, Holder, Look
-from bench.measure.noise import Noise
-from bench.runner.examine import Examined, examine
+from bench.machine import gpu
+from bench.machine.gpu import Gpu, Holder, Look
+from bench.machine.noise import Noise
+from bench.runner.capabilities import Examined, examine
 from tests.conftest import ROOT, call
 
 CARD = Gpu(0, "GPU-0", "NVIDIA A | <b>", 10**10, "535.1", (12, 2), (Holder(77, "trainer", 3 * 10**9),))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.store import Store
+from bench.records.store import Store
 from tests.conftest import HERE, Bench, call
 
 CASE = "fake/fine"

@@ -18,9 +18,9 @@ import pandas as pd
 import pytest
 
 from bench.cli import main
-from bench.exports import read
-from bench.record import EpochScore, Metrics, Record, Score, Timing, Weights
-from bench.store import Store
+from bench.records.exports import read
+from bench.records.record import EpochScore, Metrics, Record, Score, Timing, Weights
+from bench.records.store import Store
 from tests.conftest import call
 from tests.making import make_record
 

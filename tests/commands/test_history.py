@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bench.store import Store
+from bench.records.store import Store
+from tests.compare.test_history import ENVIRONMENT, record
 from tests.conftest import call
-from tests.test_history import ENVIRONMENT, record
 
 
 def history(*arguments: str) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.record import SCHEMA_VERSION, Record
-from bench.store import Store
+from bench.records.record import SCHEMA_VERSION, Record
+from bench.records.store import Store
 from tests.conftest import call
 from tests.making import make_record
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.backends.registry import backend
-from bench.record import SCHEMA_VERSION
+from bench.records.record import SCHEMA_VERSION
 from tests.conftest import ROOT, call
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.parity.conformance import RULES
-from bench.store import Store
+from bench.records.store import Store
+from bench.training.conformance import RULES
 from tests.conftest import ROOT, call
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bench.catalog import load
-from bench.record import SCHEMA_VERSION, Record, Timing
-from bench.store import Store
+from bench.cases.catalog import load
+from bench.records.record import SCHEMA_VERSION, Record, Timing
+from bench.records.store import Store
 from tests.conftest import call
 from tests.making import make_record
 

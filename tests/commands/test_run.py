@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.catalog import load
-from bench.cell import Cell
+from bench.cases.catalog import load
+from bench.cases.cell import Cell
 from bench.commands.run import _on_gpu, execute, free_name
-from bench.measure import gpu
-from bench.measure.gpu import Gpu, Holder, Look
-from bench.record import SCHEMA_VERSION
-from bench.runner.examine import Examined
+from bench.machine import gpu
+from bench.machine.gpu import Gpu, Holder, Look
+from bench.records.record import SCHEMA_VERSION
+from bench.records.store import Store
+from bench.runner.capabilities import Examined
 from bench.runner.plan import Matrix, Obstacle, PlannedCell
-from bench.store import Store
 from tests.conftest import Bench, call
 
 

@@ -6,9 +6,9 @@ import pytest
 from scipy.stats import ttest_rel
 
 from bench.backends.registry import BACKENDS
+from bench.cases.model import resolve
 from bench.explain.effects import conclusions, effects, missing_differences, numerics_of
-from bench.model import resolve
-from bench.record import Metrics, Record, Score, Timing, Weights
+from bench.records.record import Metrics, Record, Score, Timing, Weights
 from bench.spec import KERAS_3, LSTM, Case, Dense, Embedding, GlobalAveragePooling1D, Imdb, Suite, Training
 
 MATCHED = [0.70, 0.72, 0.69, 0.75, 0.71]

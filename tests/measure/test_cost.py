@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.measure.cost import parameters, step_cost, training_step
-from bench.model import resolve
+from bench.cases.model import resolve
+from bench.cases.parameters import parameters
+from bench.measure.cost import step_cost, training_step
 from bench.spec import (
     GRU,
     KERAS_2_0,

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from bench.backends.base import Executed, Trace
+from bench.cases.model import Model
 from bench.data.dataset import Dataset, Part
 from bench.measure import kernels
-from bench.model import Model
 from bench.spec import GRU, LSTM, Bidirectional, Dropout, Embedding, Flatten, Kernel, Layer, SimpleRNN
-from bench.training import mask_source
+from bench.training.loop import mask_source
 from tests.networks import LENGTH, WORDS, case, model_of, rows
 
 EMBEDDING = Embedding(WORDS, 4)

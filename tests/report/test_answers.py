@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.model import DIFFERENCES
-from bench.record import Cost
+from bench.cases.model import DIFFERENCES
+from bench.records.record import Cost
 from bench.report import reasons
 from bench.report.answers import IN_WORDS, answers
 from bench.report.tables import Results

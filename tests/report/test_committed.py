@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.catalog import load
+from bench.cases.catalog import load
 from bench.commands.export import as_json
 from bench.errors import UsageError
-from bench.record import Record
+from bench.records.record import Record
+from bench.records.store import Run
 from bench.report import committed, plots
 from bench.report.sources import committed as results_of
-from bench.store import Run
 from tests.conftest import call
 from tests.making import ENVIRONMENT, make_record
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.record import Record
+from bench.records.record import Record
 from bench.report import comparisons
 from bench.spec import (
     LSTM,

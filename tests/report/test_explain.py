@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.explain.effects import effects
+from bench.records.store import Run
 from bench.report.explain import MEANINGS, Explained, page
-from bench.store import Run
 from tests.explain.test_effects import MATCHED, SAME, WORSE, record, records
 
 RUN = Run("a|b", "documented", "2026-01-01", ["bench"], {}, {"packages": {"torch": "2.13.0"}, "threads": 1})
@@ -61,6 +61,6 @@ def test_a_difference_that_cannot_exist_is_said_to_cost_nothing_to_compare():
 
 
 def test_every_numerics_has_a_meaning():
-    from bench.model import DIFFERENCES
+    from bench.cases.model import DIFFERENCES
 
     assert set(MEANINGS) == {"documented", "matched", "native", *(f"native:{name}" for name in DIFFERENCES)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-from bench.record import KernelProof, Record, SeenKernel, Timing
+from bench.records.record import KernelProof, Record, SeenKernel, Timing
 from bench.report import kernels, markdown
 from bench.report.answers import answers
 from bench.report.tables import Results

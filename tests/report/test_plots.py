@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
 from bench.backends.registry import backends
-from bench.record import Cost
+from bench.records.record import Cost
 from bench.report import comparisons, markdown, plots
 from bench.report.style import digest, drawn_in, style
 from bench.report.tables import Results

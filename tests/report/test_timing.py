@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.record import Cost, Record, Timing
+from bench.records.record import Cost, Record, Timing
 from bench.report import markdown, timing
 from bench.report.tables import Results
 from tests.making import Gather, Maker, case, name, suite

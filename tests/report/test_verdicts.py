@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.compare import Comparison, Policy, Verdict
+from bench.compare.paired import Comparison, Policy, Verdict
 from bench.report import verdicts
 from bench.report.verdicts import CAP
 

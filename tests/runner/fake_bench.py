@@ -19,10 +19,10 @@ import numpy as np
 from bench.backends import registry
 from bench.backends.base import EpochResult, Executed, Trace
 from bench.backends.registry import BackendInfo
+from bench.cases.model import Model
 from bench.errors import Unavailable
-from bench.model import Model
-from bench.record import LayerParameters, Parameters
-from bench.runner import local
+from bench.records.record import LayerParameters, Parameters
+from bench.runner import workers
 
 FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS = range(2, 13)
 
@@ -41,7 +41,7 @@ def install() -> None:
     """Add the fake backends and make this file the worker."""
     registry.BACKENDS.update({"fake": FAKE, "absent": ABSENT})
     registry.backends.cache_clear()
-    local.WORKER = (sys.executable, str(Path(__file__).resolve()), "worker")
+    workers.WORKER = (sys.executable, str(Path(__file__).resolve()), "worker")
 
 
 def misbehave(how: int) -> int | None:
@@ -141,9 +141,9 @@ if __name__ == "__main__":
     else:
         from bench.cli import main
         from bench.commands import run
-        from bench.measure.limits import Limits
-        from bench.measure.noise import Noise
-        from bench.runner.examine import Examined
+        from bench.machine.noise import Noise
+        from bench.machine.peaks import Limits
+        from bench.runner.capabilities import Examined
 
         run.noise = lambda threads: Noise(0.01, 100, ())
         run.examine = lambda info, threads, devices: Examined(info.name, {"cuda": "the fake backend sees no GPU"}, {})

@@ -14,8 +14,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from bench.record import SCHEMA_VERSION
-from bench.runner.introduction import Question, introduce
+from bench.records.record import SCHEMA_VERSION
+from bench.runner.handshake import Question, introduce
 from bench.runner.worker import PROTOCOL
 
 PROGRAM = """#!{python} -SE

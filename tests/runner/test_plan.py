@@ -9,7 +9,7 @@ import pytest
 
 from bench.backends import registry
 from bench.backends.registry import BackendInfo
-from bench.catalog import Catalog
+from bench.cases.catalog import Catalog
 from bench.errors import Unavailable, UsageError
 from bench.runner.plan import Matrix, PlannedCell, plan
 from bench.spec import (

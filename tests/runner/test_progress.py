@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cell import Cell
-from bench.record import Record
+from bench.cases.cell import Cell
+from bench.records.record import Record
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import TimeLeft, duration
 from tests.making import make_record

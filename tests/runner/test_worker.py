@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cell import Status
+from bench.cases.cell import Status
 from bench.errors import DataError, TrainingDiverged, Unavailable
 from bench.runner.worker import classify
 

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
 from bench.backends.keras.engine import Engine, UseCudnn
 from bench.backends.registry import backend, check_kernel
+from bench.cases.model import BuiltLayer, Model
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.errors import Unavailable
-from bench.model import BuiltLayer, Model
-from bench.record import LayerParameters, Parameters
+from bench.records.record import LayerParameters, Parameters
 from bench.spec import (
     GRU,
     LSTM,

@@ -27,9 +27,9 @@ from bench.backends.torch.device import prepare
 from bench.backends.torch.layers import BidirectionalLayer, GenericRecurrent, Layer, Output, RecurrentLayer
 from bench.backends.torch.network import TorchNetwork
 from bench.backends.torch.steps import gru, lstm, simple_rnn
+from bench.cases.model import BuiltLayer, Model
 from bench.data.sources import cache_dir
 from bench.errors import Unavailable
-from bench.model import BuiltLayer, Model
 from bench.spec import GRU, LSTM, Device, Kernel, Recurrent, SimpleRNN
 
 VARIANTS = 64

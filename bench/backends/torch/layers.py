@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.backends.torch import recurrence
-from bench.model import BuiltLayer
+from bench.cases.model import BuiltLayer
 from bench.spec import (
     GRU,
     LSTM,

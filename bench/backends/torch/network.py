@@ -18,9 +18,9 @@ from bench.backends.torch.layers import GenericRecurrent, RecurrentLayer, make
 from bench.backends.torch.native import TorchOptimizer, probability_loss, shuffled
 from bench.backends.torch.optimizers import KerasAdam, KerasRMSprop
 from bench.backends.torch.trace import trace_steps
+from bench.cases.model import Model
 from bench.data.dataset import Features, Rows
-from bench.model import Model
-from bench.record import LayerParameters, Parameters
+from bench.records.record import LayerParameters, Parameters
 from bench.spec import Device, Kernel
 
 EVALUATION_ROWS = 1024

@@ -14,10 +14,10 @@ torch = pytest.importorskip("torch")
 
 from bench.backends.torch import compiled  # noqa: E402
 from bench.backends.torch.network import TorchNetwork  # noqa: E402
+from bench.cases.model import Model, build_layers  # noqa: E402
 from bench.errors import Unavailable  # noqa: E402
-from bench.model import Model, build_layers  # noqa: E402
 from bench.spec import GRU, LSTM, Bidirectional, Dense, Dropout, Embedding, SimpleRNN  # noqa: E402
-from bench.training import mask_source  # noqa: E402
+from bench.training.loop import mask_source  # noqa: E402
 from tests.backends.test_oracle import STACKS, compare  # noqa: E402
 from tests.networks import WORDS, case, model_of, rows, weights_of  # noqa: E402
 

@@ -1,0 +1,312 @@
+"""What a backend builds: a case under one numerics, every default filled in, every weight and dropout mask named.
+
+This is the one place that knows the shapes: initial weights, parameter counts, dropout masks and the backends all walk
+the same `BuiltLayer`s. Layouts are Keras's: kernels (inputs, units), gates of an LSTM in the order i f c o, of a GRU
+z r h.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal, assert_never
+
+from bench.errors import UsageError, unknown
+from bench.spec import (
+    GRU,
+    KERAS_3,
+    LSTM,
+    ActivationLayer,
+    Bidirectional,
+    Case,
+    Conv1D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    KerasEra,
+    Layer,
+    Recurrent,
+    SimpleRNN,
+    Suite,
+)
+
+Shape = tuple[int, ...]
+Initializer = Literal["uniform", "glorot_uniform", "orthogonal", "zeros", "lstm_bias", "vectors"]
+
+DIFFERENCES = ("init", "optimizer", "bias", "loss", "embedding-gradient", "order", "denormals")
+"""What `native` numerics leave to the framework, where it exists; `native:a,b` leave only those, all else matched."""
+
+
+@dataclass(frozen=True)
+class WeightSpec:
+    """One weight array in Keras's layout."""
+
+    name: str
+    shape: Shape
+    initializer: Initializer
+    trainable: bool = True
+
+    @property
+    def size(self) -> int:
+        """Return the number of elements."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class MaskSpec:
+    """One dropout mask of a batch: (rows, *shape), values 0 or 1/(1-rate)."""
+
+    shape: Shape
+    rate: float
+
+
+@dataclass(frozen=True)
+class BuiltLayer:
+    """A layer with its name, shapes (without the batch axis), weights in order, and dropout masks in order.
+
+    Masks of a recurrent layer have shape (gates, features): first the input's (when `dropout` > 0; one gate, unless
+    `recurrent_dropout` > 0), then the state's (when `recurrent_dropout` > 0). A Bidirectional lists forward, then
+    backward.
+    """
+
+    name: str
+    layer: Layer
+    input_shape: Shape
+    output_shape: Shape
+    weights: tuple[WeightSpec, ...] = ()
+    masks: tuple[MaskSpec, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A case resolved for one numerics: its last layer gives logits, every recurrent layer names its gate function.
+
+    `length` is the number of ids of a row (None for multi-hot), `width` the number of columns of a multi-hot row (None
+    for ids).
+    """
+
+    layers: tuple[BuiltLayer, ...]
+    length: int | None
+    width: int | None
+    optimizer: Literal["adam", "rmsprop"]
+    learning_rate: float
+    batch_size: int
+    rmsprop_epsilon: Literal["outside", "inside"]
+    differences: frozenset[str] = frozenset()
+    """What is left to the framework; all `DIFFERENCES` until `registry.native` keeps those that exist."""
+
+    @property
+    def weights(self) -> tuple[WeightSpec, ...]:
+        """Return all weights in order."""
+        return tuple(weight for layer in self.layers for weight in layer.weights)
+
+    @property
+    def masks(self) -> tuple[MaskSpec, ...]:
+        """Return all dropout masks in order."""
+        return tuple(mask for layer in self.layers for mask in layer.masks)
+
+    @property
+    def recurrent(self) -> tuple[Recurrent, ...]:
+        """Return the recurrent layers, unwrapped."""
+        inner = (built.layer.layer if isinstance(built.layer, Bidirectional) else built.layer for built in self.layers)
+        return tuple(layer for layer in inner if isinstance(layer, SimpleRNN | LSTM | GRU))
+
+    @property
+    def masked(self) -> bool:
+        """Return whether id 0 is masked."""
+        first = self.layers[0].layer
+        return isinstance(first, Embedding) and first.mask_zero
+
+
+def with_two_biases(model: Model) -> Model:
+    """Return `model` with a second trained bias, (2, columns), in every SimpleRNN and LSTM, as torch has it."""
+    return replace(model, layers=tuple(_with_two_biases(built) for built in model.layers))
+
+
+def _with_two_biases(built: BuiltLayer) -> BuiltLayer:
+    inner = built.layer.layer if isinstance(built.layer, Bidirectional) else built.layer
+    if not isinstance(inner, SimpleRNN | LSTM):
+        return built
+    return replace(
+        built,
+        weights=tuple(
+            replace(weight, shape=(2, *weight.shape)) if weight.name.endswith("bias") else weight
+            for weight in built.weights
+        ),
+    )
+
+
+def numerics_differences(numerics: str) -> frozenset[str]:
+    """Return the native differences that a numerics name switches on; raise `UsageError` for an unknown name."""
+    kind, _, listed = numerics.partition(":")
+    if kind not in ("documented", "matched", "native"):
+        raise unknown("numerics", numerics, ("documented", "matched", "native", "native:" + ",".join(DIFFERENCES)))
+    if not listed:
+        if numerics.endswith(":"):
+            raise UsageError(f"numerics {numerics!r} names no difference; choose from {', '.join(DIFFERENCES)}")
+        return frozenset(DIFFERENCES) if kind == "native" else frozenset()
+    if kind != "native":
+        raise UsageError(f"numerics {numerics!r}: only native takes a list of differences")
+    for difference in listed.split(","):
+        if difference not in DIFFERENCES:
+            raise unknown("difference", difference, DIFFERENCES)
+    return frozenset(listed.split(","))
+
+
+def resolve(suite: Suite, case: Case, numerics: str) -> Model:
+    """Return what a backend has to build for `case` under `numerics`.
+
+    `documented` uses the formulas of the suite's Keras era, all others today's Keras 3 (docs/design.md, numerics).
+    Raises `UsageError` for layers that do not fit together.
+    """
+    differences = numerics_differences(numerics)
+    era = suite.era if numerics == "documented" else KERAS_3
+    layers = tuple(_with_gates(layer, era) for layer in case.layers)
+    last = layers[-1]
+    logits: Layer = ActivationLayer("linear") if isinstance(last, ActivationLayer) else Dense(1, "linear")
+    ids = case.data.encoding == "ids"
+    built = build_layers((*layers[:-1], logits), case.data.maxlen if ids else None, case.data.num_words)
+    if built[-1].output_shape != (1,):
+        raise UsageError(
+            f"the last layer gives shape {built[-1].output_shape} for a row, not one logit; put Flatten, pooling or a "
+            "recurrent layer without return_sequences before it"
+        )
+    return Model(
+        layers=built,
+        length=case.data.maxlen if ids else None,
+        width=None if ids else case.data.num_words,
+        optimizer=case.training.optimizer,
+        learning_rate=case.training.learning_rate,
+        batch_size=case.training.batch_size,
+        rmsprop_epsilon=era.rmsprop_epsilon,
+        differences=differences,
+    )
+
+
+def _with_gates(layer: Layer, era: KerasEra) -> Layer:
+    if isinstance(layer, Bidirectional):
+        inner = _with_gates(layer.layer, era)
+        assert isinstance(inner, SimpleRNN | LSTM | GRU)
+        return Bidirectional(inner)
+    if isinstance(layer, LSTM | GRU) and layer.recurrent_activation is None:
+        return replace(layer, recurrent_activation=era.gates)
+    return layer
+
+
+def build_layers(layers: tuple[Layer, ...], length: int | None, num_words: int) -> tuple[BuiltLayer, ...]:
+    """Return the layers with their shapes; rows are `length` ids, or `num_words` numbers where `length` is None."""
+    shape: Shape = (num_words,) if length is None else (length,)
+    built: list[BuiltLayer] = []
+    seen: dict[str, int] = {}
+    for layer in layers:
+        kind = _snake_case(type(layer).__name__)
+        seen[kind] = seen.get(kind, 0) + 1
+        name = kind if seen[kind] == 1 else f"{kind}_{seen[kind]}"
+        built.append(_build(name, layer, shape))
+        shape = built[-1].output_shape
+    return tuple(built)
+
+
+def _build(name: str, layer: Layer, shape: Shape) -> BuiltLayer:
+    match layer:
+        case Embedding():
+            weight = WeightSpec(
+                "embeddings",
+                (layer.input_dim, layer.output_dim),
+                "uniform" if layer.vectors is None else "vectors",
+                layer.trainable,
+            )
+            return BuiltLayer(name, layer, shape, (*shape, layer.output_dim), (weight,))
+        case Flatten():
+            return BuiltLayer(name, layer, shape, (prod(shape),))
+        case GlobalAveragePooling1D() | GlobalMaxPooling1D():
+            return BuiltLayer(name, layer, shape, (_sequence(name, shape)[1],))
+        case Conv1D():
+            steps, features = _sequence(name, shape)
+            if layer.kernel_size > steps:
+                raise UsageError(
+                    f"layer {name}: kernel_size {layer.kernel_size} exceeds the {steps} steps of its input"
+                )
+            kernel = WeightSpec("kernel", (layer.kernel_size, features, layer.filters), "glorot_uniform")
+            bias = WeightSpec("bias", (layer.filters,), "zeros")
+            return BuiltLayer(name, layer, shape, (steps - layer.kernel_size + 1, layer.filters), (kernel, bias))
+        case Dense():
+            kernel = WeightSpec("kernel", (shape[-1], layer.units), "glorot_uniform")
+            bias = WeightSpec("bias", (layer.units,), "zeros")
+            return BuiltLayer(name, layer, shape, (*shape[:-1], layer.units), (kernel, bias))
+        case ActivationLayer():
+            return BuiltLayer(name, layer, shape, shape)
+        case Dropout():
+            return BuiltLayer(name, layer, shape, shape, masks=(MaskSpec(shape, layer.rate),) if layer.rate else ())
+        case SimpleRNN() | LSTM() | GRU():
+            steps, features = _sequence(name, shape)
+            output = (steps, layer.units) if layer.return_sequences else (layer.units,)
+            return BuiltLayer(
+                name, layer, shape, output, _recurrent_weights(layer, features), _recurrent_masks(layer, features)
+            )
+        case Bidirectional():
+            one_way = _build(name, layer.layer, shape)
+            *steps_axis, units = one_way.output_shape
+            weights = tuple(
+                replace(weight, name=f"{way}_{weight.name}")
+                for way in ("forward", "backward")
+                for weight in one_way.weights
+            )
+            return BuiltLayer(name, layer, shape, (*steps_axis, 2 * units), weights, one_way.masks * 2)
+        case _:
+            assert_never(layer)
+
+
+def gates_of(layer: Recurrent) -> int:
+    """Return how many gates a recurrent layer has (the candidate counts as one)."""
+    match layer:
+        case SimpleRNN():
+            return 1
+        case LSTM():
+            return 4
+        case GRU():
+            return 3
+
+
+def _recurrent_weights(layer: Recurrent, features: int) -> tuple[WeightSpec, ...]:
+    columns = gates_of(layer) * layer.units
+    bias_shape = (2, columns) if isinstance(layer, GRU) and layer.reset_after else (columns,)
+    return (
+        WeightSpec("kernel", (features, columns), "glorot_uniform"),
+        WeightSpec("recurrent_kernel", (layer.units, columns), "orthogonal"),
+        WeightSpec("bias", bias_shape, "lstm_bias" if isinstance(layer, LSTM) else "zeros"),
+    )
+
+
+def _recurrent_masks(layer: Recurrent, features: int) -> tuple[MaskSpec, ...]:
+    gates = gates_of(layer)
+    masks = []
+    if layer.dropout:
+        masks.append(MaskSpec((gates if layer.recurrent_dropout else 1, features), layer.dropout))
+    if layer.recurrent_dropout:
+        masks.append(MaskSpec((gates, layer.units), layer.recurrent_dropout))
+    return tuple(masks)
+
+
+def _sequence(name: str, shape: Shape) -> tuple[int, int]:
+    if len(shape) != 2:
+        raise UsageError(
+            f"layer {name} needs (time, features), its input has shape {shape}; put it before Flatten or pooling, or "
+            "set return_sequences on the recurrent layer before it"
+        )
+    return shape[0], shape[1]
+
+
+def _snake_case(name: str) -> str:
+    known = {"SimpleRNN": "simple_rnn", "LSTM": "lstm", "GRU": "gru", "ActivationLayer": "activation"}
+    return known.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def embedding_of(case: Case) -> Embedding | None:
+    """Return the Embedding that a case starts with, None where it has none."""
+    first = case.layers[0]
+    return first if isinstance(first, Embedding) else None

@@ -1,0 +1,76 @@
+"""How much of a case is run: `documented` all of it, `quick` every architecture in seconds on the embedded corpus."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import sqrt
+
+from bench.cases.cell import Profile
+from bench.spec import Case, Data, Embedded, FirstRows, Flatten, LabelledCsv, RandomRows, Training, Validation
+
+QUICK_MAXLEN = 40
+QUICK_TRAIN = 2000
+QUICK_VALIDATION = 500
+QUICK_TEST = 1000
+QUICK_EPOCHS = 3
+QUICK_BATCH = 32
+
+
+def apply(case: Case, profile: Profile) -> Case:
+    """Return `case` as `profile` runs it.
+
+    `documented` changes nothing. `quick` keeps the architecture (every layer, so every documented parameter count)
+    and the shape of the protocol, and makes both small enough that all cases under two backends take minutes on two
+    cores:
+
+    - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
+      vocabulary, padding and encoding. Rows are cut to 40 ids, since a recurrent layer's time is proportional to
+      them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time hardly does.
+    - epochs: at most 3; early stopping and checkpoints stay as they are.
+    - batch size: at most 32. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
+      differs from another.
+    - low-data pairs: N becomes 200 * sqrt(N / 200), so that 200 stays 200 and 10,000 becomes 1,414 of the 2,000
+      reviews there are.
+    """
+    if profile == "documented":
+        return case
+    return replace(case, data=_data(case), training=_training(case.training))
+
+
+def _data(case: Case) -> Embedded:
+    data: Data = case.data
+    maxlen = data.maxlen
+    if maxlen is not None and not any(isinstance(layer, Flatten) for layer in case.layers):
+        maxlen = min(maxlen, QUICK_MAXLEN)
+    # A labelled CSV is split into training and validation; it has no test half.
+    split = isinstance(data, LabelledCsv)
+    return Embedded(
+        num_words=data.num_words,
+        maxlen=maxlen,
+        padding=data.padding,
+        truncating=data.truncating,
+        train=QUICK_TRAIN,
+        validation=QUICK_VALIDATION if split else 0,
+        test=0 if split else QUICK_TEST,
+        encoding=data.encoding,
+    )
+
+
+def _training(training: Training) -> Training:
+    return replace(
+        training,
+        epochs=min(training.epochs, QUICK_EPOCHS),
+        batch_size=min(training.batch_size, QUICK_BATCH),
+        validation=_validation(training.validation),
+    )
+
+
+def _validation(validation: Validation | None) -> Validation | None:
+    match validation:
+        case FirstRows(rows=rows):
+            return FirstRows(min(rows, QUICK_VALIDATION))
+        case RandomRows(train=train, validation=rows):
+            quick = round(200 * sqrt(train / 200)) if train > 200 else train
+            return RandomRows(min(quick, QUICK_TRAIN - QUICK_VALIDATION), min(rows, QUICK_VALIDATION))
+        case _:
+            return validation

@@ -1,0 +1,1 @@
+"""What is known of a cell: its record, the metrics in it, the store and the exports that hold it."""

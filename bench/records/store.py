@@ -1,0 +1,343 @@
+"""Where results live: an SQLite file of runs, environments, cells and samples.
+
+Every finished cell is committed at once, so nothing that ended is lost whatever happens to the process. The file is
+in WAL mode and waits for locks: several processes may write to one store. A cell is one row with its scalars; curves
+lie in `sample`; together they give the `Record` back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.cases.cell import Cell, Measure, Profile
+from bench.errors import UsageError, unknown
+from bench.records.metrics import QUANTITIES, is_headline, value
+from bench.records.reading import CURVES, joined, reader
+from bench.records.record import SCHEMA_VERSION, Record, now, upgrade
+
+DEFAULT_PATH = Path(".twinbench") / "results.sqlite"
+
+_SCHEMA = """
+CREATE TABLE environment (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL);
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, profile TEXT NOT NULL, started TEXT NOT NULL,
+    command TEXT NOT NULL, options TEXT NOT NULL, environment INTEGER NOT NULL REFERENCES environment
+);
+CREATE TABLE cell (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, environment INTEGER NOT NULL REFERENCES environment,
+    suite TEXT NOT NULL, "case" TEXT NOT NULL, backend TEXT NOT NULL, kernel TEXT NOT NULL, device TEXT NOT NULL,
+    numerics TEXT NOT NULL, seed INTEGER NOT NULL, repeat INTEGER NOT NULL, profile TEXT NOT NULL,
+    measure TEXT NOT NULL, status TEXT NOT NULL, reason TEXT, started TEXT NOT NULL, seconds REAL NOT NULL,
+    data_sha256 TEXT, stand_in TEXT, parameters INTEGER, epochs INTEGER, test_loss REAL, test_accuracy REAL,
+    record TEXT NOT NULL,
+    UNIQUE (run, suite, "case", backend, kernel, device, numerics, seed, repeat)
+);
+CREATE INDEX cell_by_configuration ON cell (suite, "case", backend, kernel, device, profile, status);
+CREATE TABLE sample (
+    cell INTEGER NOT NULL REFERENCES cell ON DELETE CASCADE, name TEXT NOT NULL, "values" TEXT NOT NULL,
+    PRIMARY KEY (cell, name)
+) WITHOUT ROWID;
+"""
+
+_FIGURES = tuple(name for name in QUANTITIES if name != "parameters")
+"""Columns of a cell that hold its quantities, beside `parameters`, which is older; `headline` says whether its times
+may be compared. They are added, and filled, where a store lacks them.
+"""
+_KEY = ("suite", "case", "backend", "kernel", "device", "numerics", "seed", "repeat")
+_CONTENT = (
+    ", ".join(["record", *(f's{place}."values"' for place in range(len(CURVES)))])
+    + " FROM cell "
+    + " ".join(
+        f"LEFT JOIN sample s{place} ON s{place}.cell = cell.id AND s{place}.name = '{part}.{field}'"
+        for place, (part, field) in enumerate(CURVES)
+    )
+)
+"""What `_decoded` needs of a cell, and where from."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Cells executed in one environment: its name, its fingerprint, and what was asked for."""
+
+    name: str
+    profile: Profile
+    started: str
+    command: list[str]
+    options: dict[str, Any]
+    environment: dict[str, Any]
+
+
+class Store:
+    """An open store; a context manager.
+
+    A store of an earlier schema version is brought up to this one. Raises `UsageError` when the file is missing (unless
+    `create`), no store, or of a later schema version.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        if not create and not path.is_file():
+            raise UsageError(f"no store at {path}; `bench run` makes one, or name another with --store")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
+            try:
+                self._open()
+            except BaseException:
+                self._db.close()
+                raise
+        except sqlite3.DatabaseError as error:
+            raise UsageError(f"{path} cannot be used as a store: {error}; name another with --store") from error
+
+    def _open(self) -> None:
+        # One statement, so that both come from one state of a file that another process may be making.
+        version, tables = self._db.execute(
+            "SELECT (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
+        ).fetchone()
+        if version == 0 and tables:
+            raise UsageError(f"{self.path} is an SQLite file but no store; name another with --store")
+        if version > SCHEMA_VERSION:
+            raise UsageError(
+                f"{self.path} has schema version {version}, this twinbench reads {SCHEMA_VERSION} and earlier ones; "
+                "use the version of twinbench that wrote it, or name another store with --store"
+            )
+        # With pages of 4,096 bytes, SQLite's own choice, the curves of ten epochs overflow into a page of their own:
+        # twice the file, twice the time of reading it.
+        self._db.execute("PRAGMA page_size = 8192")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        if version < SCHEMA_VERSION or self._lacking():
+            with self._transaction():
+                # Another process may have done it while this one waited for the lock.
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    for statement in _SCHEMA.split(";"):
+                        self._db.execute(statement)
+                elif version < SCHEMA_VERSION:
+                    self._upgrade(version)
+                self._add_figures()
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _lacking(self) -> list[str]:
+        """Return the columns of figures that the store does not have yet."""
+        known = {row[1] for row in self._db.execute("PRAGMA table_info(cell)")}
+        return [name for name in ("headline", *_FIGURES) if name not in known]
+
+    def _add_figures(self) -> None:
+        lacking = self._lacking()
+        for name in lacking:
+            self._db.execute(f'ALTER TABLE cell ADD COLUMN "{name}" {"INTEGER" if name == "headline" else "REAL"}')
+        if lacking:
+            columns = ", ".join(f'"{name}" = :{name}' for name in ("headline", *_FIGURES))
+            for cell, content, *samples in self._db.execute(f"SELECT cell.id, {_CONTENT}").fetchall():
+                figures = _figures(_decoded(content, samples))
+                self._db.execute(f"UPDATE cell SET {columns} WHERE id = :id", {**figures, "id": cell})
+
+    def _upgrade(self, version: int) -> None:
+        for cell, text in self._db.execute("SELECT id, record FROM cell").fetchall():
+            content = json.loads(text)
+            upgraded = upgrade(content, version)
+            if upgraded != content:
+                self._db.execute("UPDATE cell SET record = ? WHERE id = ?", (json.dumps(upgraded), cell))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            yield
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def create_run(
+        self,
+        name: str,
+        profile: Profile,
+        environment: dict[str, Any],
+        command: list[str],
+        options: dict[str, Any],
+        started: str | None = None,
+    ) -> Run:
+        """Add a run and return it; raise `UsageError` when the name is taken. `started` is now, unless it is told."""
+        run = Run(name, profile, started or now(), command, options, environment)
+        with self._transaction():
+            if self._db.execute("SELECT 1 FROM run WHERE name = ?", (name,)).fetchone():
+                raise UsageError(
+                    f"run {name!r} exists in {self.path}; go on with it by --resume {name}, or choose another --name"
+                )
+            self._db.execute(
+                "INSERT INTO run (name, profile, started, command, options, environment) VALUES (?, ?, ?, ?, ?, ?)",
+                (name, profile, run.started, json.dumps(command), json.dumps(options), self._environment(environment)),
+            )
+        return run
+
+    def run(self, name: str) -> Run:
+        """Return the run of that name; raise `UsageError` with the nearest names otherwise."""
+        runs = {run.name: run for run in self.runs()}
+        if name not in runs:
+            raise unknown("run", name, runs)
+        return runs[name]
+
+    def runs(self) -> list[Run]:
+        """Return all runs, oldest first."""
+        rows = self._db.execute(
+            "SELECT name, profile, started, command, options, fingerprint FROM run "
+            "JOIN environment ON environment.id = run.environment ORDER BY run.id"
+        )
+        return [
+            Run(name, profile, started, json.loads(command), json.loads(options), json.loads(fingerprint))
+            for name, profile, started, command, options, fingerprint in rows
+        ]
+
+    def add(self, run: str, record: Record, environment: dict[str, Any]) -> None:
+        """Store a record and commit it, with the environment it ran in.
+
+        It takes the place of an earlier record of the same cell and repeat in the run, unless that one is `ok` and
+        this one is not.
+        """
+        content = record.model_dump(mode="json")
+        curves = {}
+        for part, field in CURVES:
+            if content[part] is not None and content[part][field]:
+                curves[f"{part}.{field}"] = content[part].pop(field)
+        test = record.metrics.last.test if record.metrics and record.metrics.last else None
+        columns = {
+            **{name: content[name] for name in (*_KEY, "profile", "measure", "status", "reason", "started", "seconds")},
+            "data_sha256": record.data and record.data.sha256,
+            "stand_in": record.data and record.data.stand_in,
+            "parameters": record.parameters and record.parameters.total,
+            "epochs": record.metrics and len(record.metrics.epochs),
+            "test_loss": test and test.loss,
+            "test_accuracy": test and test.accuracy,
+            **_figures(record),
+            "record": json.dumps(content),
+        }
+        with self._transaction():
+            columns["run"] = self._run_id(run)
+            columns["environment"] = self._environment(environment)
+            same = " AND ".join(f'"{name}" = :{name}' for name in ("run", *_KEY))
+            earlier = self._db.execute(f"SELECT id, status FROM cell WHERE {same}", columns).fetchone()
+            if earlier:
+                if earlier[1] == "ok" and record.status != "ok":
+                    return
+                self._db.execute("DELETE FROM cell WHERE id = ?", (earlier[0],))
+            names = ", ".join(f'"{name}"' for name in columns)
+            inserted = self._db.execute(
+                f"INSERT INTO cell ({names}) VALUES ({', '.join(f':{name}' for name in columns)})", columns
+            )
+            self._db.executemany(
+                'INSERT INTO sample (cell, name, "values") VALUES (?, ?, ?)',
+                [(inserted.lastrowid, name, json.dumps(values)) for name, values in curves.items()],
+            )
+
+    def records(self, run: str | None = None) -> Iterator[Record]:
+        """Yield the records of a run, or of all runs, in the order they were stored.
+
+        Raises `UsageError` for an unknown run.
+        """
+        return (record for _, _, record in self.entries(run))
+
+    def entries(
+        self, run: str | None = None, wanted: Callable[[Cell], bool] | None = None
+    ) -> Iterator[tuple[str, dict[str, Any], Record]]:
+        """Yield (name of the run, fingerprint, record) of a run, or of all runs, in the order they were stored.
+
+        The fingerprint is the record's own: a run may have been gone on with elsewhere. Only `wanted` cells are
+        decoded. Raises `UsageError` for an unknown run.
+        """
+        environments: dict[int, dict[str, Any]] = {
+            key: json.loads(text) for key, text in self._db.execute("SELECT id, fingerprint FROM environment")
+        }
+        where, values = ("", ()) if run is None else ("WHERE cell.run = ?", (self._run_id(run),))
+        rows = self._db.execute(
+            'SELECT run.name, cell.environment, suite, "case", backend, kernel, device, numerics, seed, '
+            f"{_CONTENT} JOIN run ON run.id = cell.run {where} ORDER BY cell.id",
+            values,
+        )
+        for name, environment, *rest in rows:
+            parts, (content, *samples) = rest[:7], rest[7:]
+            if wanted is None or wanted(Cell(*parts)):
+                yield name, environments[environment], _decoded(content, samples)
+
+    def read(self, run: str) -> Iterator[Record]:
+        """Yield the records of a run like `records`, but only decoded (`bench.records.reading`), for reports."""
+        read = reader()
+        # Only the ids are put in order: sorting whole rows takes as long as reading them.
+        ids = "WHERE cell.id IN (SELECT id FROM cell WHERE run = ?) ORDER BY cell.id"
+        rows = self._db.execute(f"SELECT {_CONTENT} {ids}", (self._run_id(run),))
+        return (read(content, samples) for content, *samples in rows)
+
+    def figures(self, run: str) -> Iterator[tuple[Any, ...]]:
+        """Yield a row for every cell and repeat of a run, without decoding its record: what comparisons are made of.
+
+        Columns: cell (its name without the seed), seed, repeat, status, reason (None where the status is ok), sha256 of
+        the data, then `QUANTITIES` in their order; times are None where the process measured something else, too.
+        Raises `UsageError` for an unknown run.
+        """
+        where = {name: "headline" if known.kind == "time" else "status = 'ok'" for name, known in QUANTITIES.items()}
+        quantities = [f'CASE WHEN {condition} THEN "{name}" END' for name, condition in where.items()]
+        yield from self._db.execute(
+            """SELECT suite || '/' || "case" || '@' || backend || ',' || kernel || ',' || device || ',' || numerics, """
+            f"seed, repeat, status, reason, data_sha256, {', '.join(quantities)} FROM cell WHERE run = ? ORDER BY id",
+            (self._run_id(run),),
+        )
+
+    def environments(self, run: str) -> list[dict[str, Any]]:
+        """Return the different environments in which cells of a run were measured, in the order they came."""
+        rows = self._db.execute(
+            "SELECT fingerprint FROM cell JOIN environment ON environment.id = cell.environment "
+            "WHERE run = ? GROUP BY environment.id ORDER BY min(cell.id)",
+            (self._run_id(run),),
+        )
+        return [json.loads(fingerprint) for (fingerprint,) in rows]
+
+    def finished(self, run: str) -> list[Record]:
+        """Return the records of a run that ended `ok`: what `--resume` need not run again."""
+        return [record for record in self.records(run) if record.status == "ok"]
+
+    def seconds(self, cell: Cell, profile: Profile, measure: Measure, *, brief: bool = False) -> float | None:
+        """Return the mean seconds that such a cell took, over all seeds and runs; None when none has been measured.
+
+        `brief` as in a `Request`: processes that timed in full are one kind, brief ones another.
+        """
+        # A record does not say that it was brief, but only what times in full proves its kernel.
+        row = self._db.execute(
+            'SELECT avg(seconds) FROM cell WHERE suite = ? AND "case" = ? AND backend = ? AND kernel = ? '
+            "AND device = ? AND numerics = ? AND profile = ? AND measure = ? AND status = 'ok' "
+            "AND (measure = 'accuracy' OR (json_extract(record, '$.kernel_proof') IS NULL) = ?)",
+            (cell.suite, cell.case, cell.backend, cell.kernel, cell.device, cell.numerics, profile, measure, brief),
+        ).fetchone()
+        seconds: float | None = row[0]
+        return seconds
+
+    def _run_id(self, name: str) -> int:
+        row = self._db.execute("SELECT id FROM run WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise unknown("run", name, (run.name for run in self.runs()))
+        found: int = row[0]
+        return found
+
+    def _environment(self, fingerprint: dict[str, Any]) -> int:
+        text = json.dumps(fingerprint, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self._db.execute("INSERT OR IGNORE INTO environment (sha256, fingerprint) VALUES (?, ?)", (digest, text))
+        found: int = self._db.execute("SELECT id FROM environment WHERE sha256 = ?", (digest,)).fetchone()[0]
+        return found
+
+
+def _figures(record: Record) -> dict[str, float | None]:
+    return {"headline": is_headline(record), **{name: value(record, name) for name in _FIGURES}}
+
+
+def _decoded(content: str, samples: Sequence[str | None]) -> Record:
+    return Record.model_validate_json(joined(content, samples))

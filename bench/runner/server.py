@@ -1,0 +1,70 @@
+"""A process that holds networks of one backend and does with them what its parent asks.
+
+Started by `bench.runner.client` as `python -m bench.runner.server DESCRIPTOR`, with its environment already set. The
+descriptor is a socket to the parent, over which both send pickled objects (`multiprocessing.connection`): the ends
+are this program's own and nobody else can reach them. A request is (key, method, arguments); `build` makes the
+network of a key, everything else is a method of `bench.backends.base.Network`. An answer is (status, value). The end
+of the connection ends this process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bench.backends.base import Arrays, Network
+from bench.backends.registry import backend
+from bench.errors import Unavailable
+from bench.machine import gpu
+from bench.training.conformance import Violation, verify
+
+
+def main() -> None:
+    """Answer requests until the parent closes the connection, then leave without the frameworks' own teardown."""
+    connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
+    networks: dict[str, Network] = {}
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            os._exit(0)
+        try:
+            answer = "ok", perform(networks, *request)
+        except Unavailable as error:
+            answer = "unavailable", gpu.reason(error)
+        except Violation as error:
+            answer = "violation", str(error)
+        except Exception:
+            answer = "failed", traceback.format_exc()
+        connection.send(answer)
+
+
+def perform(networks: dict[str, Network], key: str, method: str, arguments: tuple[Any, ...]) -> Any:
+    """Do one request: `build` takes the backend's name first, `train_epoch` drawn masks; `forget` drops networks.
+
+    `verify` takes what `bench.training.conformance.verify` does, and its lines are the answer.
+    """
+    if method == "forget":
+        networks.clear()
+        return None
+    if method == "verify":
+        return list(verify(*arguments))
+    if method == "build":
+        name, *rest = arguments
+        networks[key] = backend(name).load()(*rest)
+        return None
+    if method == "train_epoch":
+        x, y, order, drawn = arguments
+        return networks[key].train_epoch(x, y, order, _source(drawn))
+    return getattr(networks[key], method)(*arguments)
+
+
+def _source(drawn: list[Arrays] | None) -> Any:
+    return None if drawn is None else lambda step, rows: drawn[step]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One training protocol for every backend."""

@@ -1,0 +1,78 @@
+"""A record's quantities are what was measured, and nothing where it was not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.cases.cell import Status
+from bench.errors import UsageError
+from bench.records.metrics import QUANTITIES, is_headline, value
+from bench.records.record import LayerParameters, Metrics, Parameters, Record, Score, Timing, Weights
+from tests.making import make_record
+
+
+def record(status: Status = "ok", **parts: Any) -> Record:
+    return make_record("s/c@torch,none,cpu,documented#0", **{"status": status, "profile": "quick", **parts})
+
+
+TIMING = Timing(build=0.1, first_epoch=9.0, epochs=[3.0, 1.0, 2.0], steps=4, total=15.0, alone=True)
+LAST = Weights(
+    epoch=4,
+    validation=Score(loss=0.6, accuracy=0.7, rows=8),
+    test=Score(loss=0.5, accuracy=0.75, rows=16),
+)
+PARAMETERS = Parameters(
+    total=10,
+    trainable=8,
+    frozen=2,
+    stored=12,
+    layers=[LayerParameters(name="dense", total=10, trainable=8, stored=12)],
+)
+
+
+def test_every_quantity_has_its_figure() -> None:
+    full = record(
+        timing=TIMING,
+        metrics=Metrics(epochs=[], last=LAST),
+        parameters=PARAMETERS,
+        memory={"host_peak_bytes": 2e9, "device_peak_bytes": 1e9},
+    )
+    found = {name: value(full, name) for name in QUANTITIES}
+    expected = {
+        "epoch": 2.0,
+        "step": 0.5,
+        "accuracy": 0.75,
+        "loss": 0.5,
+        "parameters": 10,
+        "host_memory": 2e9,
+        "device_memory": 1e9,
+    }
+    assert {name: figure for name, figure in found.items() if figure is not None} == expected
+
+
+def test_without_a_test_set_the_validation_set_counts() -> None:
+    last = LAST.model_copy(update={"test": None})
+    validated = record(metrics=Metrics(epochs=[], last=last))
+    assert (value(validated, "accuracy"), value(validated, "loss")) == (0.7, 0.6)
+
+
+def test_what_was_not_measured_or_did_not_end_ok_has_no_figure() -> None:
+    assert all(value(record(), name) is None for name in QUANTITIES)
+    one_epoch = record(timing=TIMING.model_copy(update={"epochs": []}))
+    assert value(one_epoch, "epoch") is None
+    assert value(one_epoch, "step") is None
+    assert value(record("failed", parameters=PARAMETERS), "parameters") is None
+
+
+def test_only_times_of_a_process_that_measured_nothing_else_are_compared() -> None:
+    assert is_headline(record(timing=TIMING))
+    assert not is_headline(record(timing=TIMING, measure="accuracy"))
+    assert not is_headline(record(timing=TIMING.model_copy(update={"alone": False})))
+    assert not is_headline(record())
+
+
+def test_an_unknown_metric_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"unknown metric 'acuracy'; nearest: accuracy"):
+        value(record(), "acuracy")

@@ -1,0 +1,246 @@
+"""What is stored comes back, survives, and is never mixed up."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.cases.cell import Cell, Status
+from bench.errors import UsageError
+from bench.records.metrics import QUANTITIES, value
+from bench.records.record import DataUsed, EpochScore, Failure, KernelProof, Metrics, Record, Score, Timing, Weights
+from bench.records.store import Store
+from tests.conftest import ROOT
+
+ENVIRONMENT = {"cpu": "Example CPU", "threads": 2}
+TIMING = Timing(
+    build=0.1,
+    first_epoch=2.5,
+    epochs=[1 / 3, 0.3],
+    steps=4,
+    total=3.2,
+    alone=True,
+    windows=[(1, 0.1), (2, 1 / 7)],
+    latency=[0.01, 1 / 9],
+)
+PROOF = KernelProof(claimed="fused", how="made up", seen=[], met=True)
+
+
+def make_record(case: str = "lstm", seed: int = 0, status: Status = "ok", seconds: float = 12.5) -> Record:
+    epochs = [
+        EpochScore(loss=0.1 + i, accuracy=0.7, val_loss=1 / 3, val_accuracy=0.6, seconds=0.1, steps=4) for i in range(3)
+    ]
+    last = Weights(epoch=3, test=Score(loss=0.1 + 0.2, accuracy=0.8125, rows=16))
+    ok = status == "ok"
+    return Record(
+        suite="imdb-rnn",
+        case=case,
+        backend="torch",
+        kernel="fused",
+        device="cpu",
+        numerics="documented",
+        seed=seed,
+        profile="quick",
+        measure="all",
+        status=status,
+        reason=None if ok else "because",
+        metrics=Metrics(epochs=epochs, last=last) if ok else None,
+        timing=TIMING if ok else None,
+        kernel_proof=PROOF if ok else None,
+        data=DataUsed(name="embedded", sha256="ab" * 32, rows={"train": 16}, stand_in="one for another"),
+        failure=None if ok else Failure(error="ValueError", traceback="a\nb"),
+        started="2026-01-01T00:00:00+00:00",
+        seconds=seconds,
+        details={"free": [1, {"form": None}]},
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path):  # type: ignore[no-untyped-def]
+    with Store(tmp_path / "folder" / "results.sqlite", create=True) as opened:
+        opened.create_run("r", "quick", ENVIRONMENT, ["bench", "run"], {"seeds": 2})
+        yield opened
+
+
+def test_a_record_comes_back_as_it_was(store: Store) -> None:
+    for record in (make_record(), make_record("gru", status="failed")):
+        store.add("r", record, ENVIRONMENT)
+        with Store(store.path) as other:
+            assert list(other.records("r"))[-1] == record
+    assert list(store.records()) == list(store.records("r"))
+
+
+def test_a_run_comes_back_with_its_environment_command_and_options(store: Store) -> None:
+    (run,) = store.runs()
+    assert (run.name, run.profile, run.command, run.options) == ("r", "quick", ["bench", "run"], {"seeds": 2})
+    assert run.environment == ENVIRONMENT
+
+
+def test_a_later_record_replaces_one_that_failed_but_no_failure_replaces_a_result(store: Store) -> None:
+    failed, good = make_record(status="timeout"), make_record()
+    store.add("r", failed, ENVIRONMENT)
+    assert store.finished("r") == []
+    store.add("r", good, ENVIRONMENT)
+    store.add("r", failed, ENVIRONMENT)
+    assert list(store.records("r")) == [good]
+    assert store.finished("r") == [good]
+
+
+def test_seeds_repeats_and_runs_are_kept_apart(store: Store) -> None:
+    store.create_run("s", "quick", ENVIRONMENT, [], {})
+    records = [make_record(), make_record(seed=1), make_record().model_copy(update={"repeat": 1})]
+    for record in records:
+        store.add("r", record, ENVIRONMENT)
+    store.add("s", make_record(seconds=1.0), ENVIRONMENT)
+    assert list(store.records("r")) == records
+    assert [record.seconds for record in store.records("s")] == [1.0]
+
+
+def test_scalars_are_columns_for_plain_sql(store: Store) -> None:
+    store.add("r", make_record(), ENVIRONMENT)
+    query = 'SELECT "case", status, epochs, test_loss, test_accuracy, data_sha256, stand_in FROM cell'
+    with sqlite3.connect(store.path) as plain:
+        assert plain.execute(query).fetchall() == [("lstm", "ok", 3, 0.1 + 0.2, 0.8125, "ab" * 32, "one for another")]
+        samples = dict(plain.execute('SELECT name, "values" FROM sample').fetchall())
+    plain.close()
+    assert samples["timing.epochs"] == f"[{1 / 3}, 0.3]"
+    assert samples["timing.windows"] == f"[[1, 0.1], [2, {1 / 7}]]"
+
+
+def test_seconds_are_the_mean_over_what_ended_ok(store: Store) -> None:
+    for seed, (status, seconds) in enumerate([("ok", 10.0), ("ok", 14.0), ("timeout", 99.0)]):
+        store.add("r", make_record(seed=seed, status=status, seconds=seconds), ENVIRONMENT)  # type: ignore[arg-type]
+    cell = Cell("imdb-rnn", "lstm", "torch", "fused", "cpu", "documented", 7)
+    assert store.seconds(cell, "quick", "all") == 12.0
+    assert store.seconds(cell, "quick", "accuracy") is None
+    assert store.seconds(cell, "documented", "all") is None
+
+
+def test_seconds_are_those_of_the_same_numerics_and_of_a_measurement_as_full(store: Store) -> None:
+    full = make_record(seconds=40.0)
+    for changes in (
+        {"numerics": "native", "seconds": 7.0},
+        {"seed": 1, "kernel_proof": None, "seconds": 4.0},
+        {"seed": 2, "kernel_proof": None, "measure": "accuracy", "seconds": 3.0},
+        {},
+    ):
+        store.add("r", full.model_copy(update=changes), ENVIRONMENT)
+    cell = full.cell
+    assert store.seconds(cell, "quick", "all") == 40.0
+    assert store.seconds(cell, "quick", "all", brief=True) == 4.0
+    assert store.seconds(cell, "quick", "accuracy") == 3.0
+    assert store.seconds(replace(cell, numerics="native"), "quick", "all") == 7.0
+    assert store.seconds(replace(cell, numerics="native"), "quick", "all", brief=True) is None
+    assert store.seconds(replace(cell, numerics="matched"), "quick", "all") is None
+
+
+def test_two_processes_write_one_store_and_nothing_is_lost(store: Store) -> None:
+    script = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from bench.records.store import Store
+from tests.records.test_store import ENVIRONMENT, make_record
+with Store(Path(sys.argv[1])) as store:
+    for seed in range(100):
+        store.add("r", make_record(sys.argv[2], seed), ENVIRONMENT)
+"""
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, str(store.path), case], cwd=ROOT) for case in ("lstm", "gru")
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert len({(record.case, record.seed) for record in store.records("r")}) == 200
+
+
+def test_a_taken_name_is_refused_with_the_remedy(store: Store) -> None:
+    with pytest.raises(UsageError, match="--resume r"):
+        store.create_run("r", "quick", ENVIRONMENT, [], {})
+
+
+def test_an_unknown_run_is_named_with_its_neighbours(store: Store) -> None:
+    store.create_run("nightly", "quick", ENVIRONMENT, [], {})
+    with pytest.raises(UsageError, match="unknown run 'nihgtly'; nearest: nightly"):
+        store.run("nihgtly")
+    with pytest.raises(UsageError, match="unknown run"):
+        list(store.records("nihgtly"))
+
+
+def test_a_store_of_another_version_is_refused_with_both_versions(store: Store) -> None:
+    store._db.execute("PRAGMA user_version = 9")
+    with pytest.raises(UsageError, match="schema version 9, this twinbench reads 2 and earlier"):
+        Store(store.path)
+
+
+def test_a_store_of_version_1_is_brought_up_to_date_once(store: Store) -> None:
+    store.add("r", make_record(), ENVIRONMENT)
+    old = make_record().model_dump(mode="json", exclude={"cost", "kernel_proof"})
+    old["memory"] = {"host_peak_bytes": 3e9}
+    del old["metrics"]["epochs"], old["timing"]["epochs"]
+    for name in ("first_step", "compile", "windows", "step", "input", "latency", "throughput", "noise"):
+        del old["timing"][name]
+    store._db.execute("UPDATE cell SET record = ?", (json.dumps(old),))
+    store._db.execute("DELETE FROM sample WHERE name IN ('timing.windows', 'timing.latency')")
+    store._db.execute("PRAGMA user_version = 1")
+    for _ in range(2):
+        with Store(store.path) as opened:
+            (record,) = opened.records()
+        assert record.memory == {"process_peak_bytes": 3e9}
+        assert record.timing == TIMING.model_copy(update={"windows": [], "latency": []})
+    assert store._db.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_missing_store_is_no_empty_store(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no store at"):
+        Store(tmp_path / "none.sqlite")
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_files_that_are_no_store_are_left_as_they_are(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("not a database, but long enough to be taken for a damaged one" * 20)
+    foreign = tmp_path / "foreign"
+    connection = sqlite3.connect(foreign)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = foreign.read_bytes()
+    for path in (text, foreign):
+        with pytest.raises(UsageError, match="store"):
+            Store(path, create=True)
+    assert text.read_text().startswith("not a database")
+    assert foreign.read_bytes() == before
+
+
+def test_figures_are_there_without_decoding_records(store: Store) -> None:
+    for record in (make_record(), make_record("gru", status="failed")):
+        store.add("r", record, ENVIRONMENT)
+    (ok, failed) = store.figures("r")
+    assert ok[:6] == ("imdb-rnn/lstm@torch,fused,cpu,documented", 0, 0, "ok", None, "ab" * 32)
+    assert list(ok[6:]) == [value(make_record(), name) for name in QUANTITIES]
+    assert failed[3:5] == ("failed", "because")
+    assert set(failed[6:]) == {None}
+    assert store.environments("r") == [ENVIRONMENT]
+
+
+def test_times_of_a_shared_process_are_no_figures(store: Store) -> None:
+    shared = make_record()
+    assert shared.timing is not None
+    shared.timing.alone = False
+    store.add("r", shared, ENVIRONMENT)
+    (row,) = store.figures("r")
+    assert [row[6:][list(QUANTITIES).index(name)] for name in ("step", "epoch", "accuracy")] == [None, None, 0.8125]
+
+
+def test_a_store_without_columns_of_figures_gains_them(store: Store) -> None:
+    store.add("r", make_record(), ENVIRONMENT)
+    (before,) = store.figures("r")
+    with sqlite3.connect(store.path) as database:
+        for name in ("headline", "step", "accuracy"):
+            database.execute(f'ALTER TABLE cell DROP COLUMN "{name}"')
+    with Store(store.path) as upgraded:
+        assert list(upgraded.figures("r")) == [before]
