@@ -132,8 +132,8 @@ def results(*runs: str, store: str | Path = DEFAULT_STORE) -> pd.DataFrame:
     import pandas as pd
 
     from bench.commands.report import chosen
+    from bench.records.flat import cells
     from bench.records.store import Store
-    from bench.report.tables import cells
 
     with Store(Path(store)) as opened:
         frames = [(run.name, cells(opened.records(run.name))) for run in chosen(opened, runs)]

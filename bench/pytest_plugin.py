@@ -61,7 +61,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     """Say beside pytest-benchmark's own facts which frameworks and how many threads were measured."""
     if config.getoption("bench_cells"):
         from bench.machine.fingerprint import fingerprint
-        from bench.report.pytest_benchmark import more_of_machine
+        from bench.records.pytest_benchmark import more_of_machine
 
         machine_info |= more_of_machine(fingerprint(_threads()))
 
@@ -84,7 +84,7 @@ class Cells(pytest.Collector):
 def _cells(session: pytest.Session, patterns: Sequence[str], profile: Profile) -> Cells:
     from bench.cases.catalog import load
     from bench.errors import BenchError
-    from bench.report.pytest_benchmark import group_name
+    from bench.records.pytest_benchmark import group_name
     from bench.runner.plan import Matrix, plan
 
     try:
@@ -148,7 +148,7 @@ def _measure(planned: PlannedCell, profile: Profile, benchmark: Any) -> None:
     from bench.cases.catalog import load
     from bench.errors import Unavailable
     from bench.measure.kernels import observe
-    from bench.report.pytest_benchmark import identity
+    from bench.records.pytest_benchmark import identity
     from bench.training.experiment import loaded, start, subject
 
     cell = planned.cell

@@ -18,7 +18,7 @@ from bench.records.record import (
     Timing,
     Weights,
 )
-from bench.report.tables import Results, Source
+from bench.report.results import Results, Source
 from bench.spec import KERAS_2_3, Case, Dense, Embedding, Flatten, Imdb, Suite, Training
 
 Maker = Callable[..., Record]

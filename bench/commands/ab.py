@@ -41,7 +41,7 @@ from bench.machine.fingerprint import available_memory, cores, differences
 from bench.records.metrics import QUANTITIES, value
 from bench.records.record import Record
 from bench.records.store import DEFAULT_PATH, Run, Store
-from bench.report.history import shown
+from bench.report.topics import history
 from bench.runner.handshake import Question
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration
@@ -427,7 +427,7 @@ def _figure(record: Record, name: str) -> str:
     figure = value(record, name)
     if record.status != "ok":
         return f"{record.status}: {(record.reason or '').partition(chr(10))[0]}"
-    return "ok" if figure is None else shown(figure, QUANTITIES[name])
+    return "ok" if figure is None else history.shown(figure, QUANTITIES[name])
 
 
 # --- after -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from bench.compare.sides import Measured, measured
 from bench.compare.stored import PARTS, Part, compare
 from bench.errors import SuiteError, unknown
 from bench.records.store import DEFAULT_PATH, Store
-from bench.report import verdicts
+from bench.report.topics import comparison as comparison_page
 
 MOST_SHOWN = 40
 """Verdicts that a terminal is shown; the files have all."""
@@ -92,24 +92,24 @@ def noise_of(side: Measured, store_path: Path) -> dict[str, float]:
 def tell(comparison: Comparison, out: Path | None, *, as_json: bool, strict: bool) -> int:
     """Print a comparison, write it into `out` and into a GitHub job's summary and annotations; return the exit code."""
     if as_json:
-        click.echo(verdicts.as_json(comparison), nl=False)
+        click.echo(comparison_page.as_json(comparison), nl=False)
     else:
         ordered = comparison.worst_first()
         for verdict in ordered[:MOST_SHOWN]:
-            click.echo(verdicts.line(verdict))
+            click.echo(comparison_page.line(verdict))
         if len(ordered) > MOST_SHOWN:
             click.echo(f"and {len(ordered) - MOST_SHOWN:,} more, none worse; --out DIR writes them all")
-        click.echo(verdicts.summary(comparison))
+        click.echo(comparison_page.summary(comparison))
     for text in (*comparison.changed, *comparison.caveats):
         click.echo(f"bench: {text}", err=True)
     if out:
-        for path in verdicts.write(comparison, out):
+        for path in comparison_page.write(comparison, out):
             click.echo(f"wrote {path}", err=True)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(verdicts.markdown(comparison))
+            file.write(comparison_page.markdown(comparison))
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for annotation in verdicts.error_commands(comparison):
+        for annotation in comparison_page.error_commands(comparison):
             click.echo(annotation, err=True)
     return comparison.exit_code(strict)

@@ -18,8 +18,8 @@ from bench.commands import run
 from bench.explain.effects import REFERENCE, effects, missing_differences, numerics_of
 from bench.records.record import SCHEMA_VERSION, json_text
 from bench.records.store import DEFAULT_PATH, Run, Store
-from bench.report import explain as report
-from bench.report.tables import figures
+from bench.report.figures import figures
+from bench.report.topics import explain as report
 from bench.runner.plan import default_backends
 from bench.spec import Documented
 

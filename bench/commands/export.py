@@ -10,10 +10,10 @@ import click
 
 from bench.commands.report import chosen
 from bench.errors import UsageError
+from bench.records import pytest_benchmark
+from bench.records.flat import cells
 from bench.records.record import SCHEMA_VERSION, Record, json_text
 from bench.records.store import DEFAULT_PATH, Run, Store
-from bench.report import pytest_benchmark
-from bench.report.tables import cells
 
 
 @click.command("export", short_help="Write stored results as JSON, CSV, Parquet or pytest-benchmark's JSON.")

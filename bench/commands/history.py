@@ -11,7 +11,7 @@ from bench.compare.history import series
 from bench.records.metrics import QUANTITIES, quantity
 from bench.records.record import SCHEMA_VERSION, json_text
 from bench.records.store import DEFAULT_PATH, Store
-from bench.report.history import as_json, text
+from bench.report.topics import history
 
 
 @click.command("history", short_help="A quantity over the stored runs.")
@@ -40,11 +40,11 @@ def command(patterns: tuple[str, ...], metric: str, out: Path | None, store_path
         click.echo(f"bench: no stored record of {' '.join(patterns) or 'any cell'} holds {metric}", err=True)
         return 3
     if out:
-        from bench.report.history_plot import draw  # loads matplotlib, which nothing else here needs
+        from bench.report.plots.history import draw  # loads matplotlib, which nothing else here needs
 
         click.echo(f"drew {', '.join(map(str, draw(found, chosen, out)))}", err=True)
     if as_json_:
-        click.echo(json_text({"schema_version": SCHEMA_VERSION, **as_json(found, chosen)}, indent=1))
+        click.echo(json_text({"schema_version": SCHEMA_VERSION, **history.as_json(found, chosen)}, indent=1))
     else:
-        click.echo(text(found, chosen))
+        click.echo(history.text(found, chosen))
     return 0

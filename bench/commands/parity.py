@@ -15,7 +15,7 @@ from bench.machine.fingerprint import cores, fingerprint
 from bench.parity.lanes import proofs
 from bench.parity.proof import SCHEMA_VERSION, Proof, store
 from bench.records.record import json_text
-from bench.report import parity as report
+from bench.report.topics import parity as report
 from bench.spec import Kernel
 
 NOT_PROVEN = 3

@@ -15,17 +15,17 @@ from bench.cases.catalog import load
 from bench.errors import UsageError, unknown
 from bench.records.record import SCHEMA_VERSION, json_text
 from bench.records.store import DEFAULT_PATH, Run, Store
-from bench.report import markdown
 from bench.report.answers import answers
+from bench.report.pages import write
+from bench.report.results import Results, Source
 from bench.report.sentences import Answer
 from bench.report.sources import from_run, gather
-from bench.report.tables import Results, Source
 
 
 def _plots(results: Results, folder: Path) -> list[Path]:
-    from bench.report import plots  # loads matplotlib, which tables alone need not
+    from bench.report.plots.registry import write  # loads matplotlib, which tables alone need not
 
-    return plots.write(results, folder)
+    return write(results, folder)
 
 
 def _page(results: Results, folder: Path) -> list[Path]:
@@ -36,7 +36,7 @@ def _page(results: Results, folder: Path) -> list[Path]:
 
 WRITERS: dict[str, Callable[[Results, Path], list[Path]]] = {
     "plots": _plots,
-    "md": markdown.write,
+    "md": write,
     "html": _page,
 }
 """Formats by name: each writes its files into a folder and returns their paths; Markdown shows plots made before it."""
@@ -151,9 +151,9 @@ def _plain(answer: Answer) -> dict[str, Any]:
 
 def _index(folder: Path, paths: tuple[Path, ...], *, check: bool, as_json: bool) -> int:
     """Write the committed reports, or say which of their files are stale; return the exit code."""
-    from bench.report import committed  # loads matplotlib, which tables alone need not
+    from bench.report import site  # loads matplotlib, which tables alone need not
 
-    reports = committed.gather(folder, load(paths).suites)
+    reports = site.gather(folder, load(paths).suites)
     if not check:
         reports.write()
     stale = [str(path) for path in reports.stale]

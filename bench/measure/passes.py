@@ -19,6 +19,7 @@ from bench.cases.model import Model
 from bench.data.dataset import Dataset, Part, Rows
 from bench.measure import memory, steps
 from bench.measure.clock import Clock, no_garbage_collection
+from bench.records.metrics import step_seconds
 from bench.spec import Case
 from bench.training.loop import mask_source, order, split
 
@@ -72,7 +73,7 @@ def timing_passes(
         "first_step": cold.first_step,
         "compile": cold.compile,
         "windows": windows,
-        "step": median(steps.step_seconds(windows)),
+        "step": median(step_seconds(windows)),
         "input": feeding,
         "latency": single,
         "throughput": full / batch,

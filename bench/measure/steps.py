@@ -13,9 +13,7 @@ from functools import partial
 from statistics import median
 
 from bench.measure.clock import Clock
-
-Windows = list[tuple[int, float]]
-"""(steps, seconds) in the order of measurement; each two that follow one another are a pair of w and 2w steps."""
+from bench.records.metrics import Windows
 
 
 @dataclass(frozen=True)
@@ -93,13 +91,6 @@ def windows(train: Callable[[int], object], clock: Clock, effort: Effort = STEPS
             found.append((steps, clock.seconds(partial(train, steps))))
             taken += found[-1][1]
     return found
-
-
-def step_seconds(measured: Windows) -> list[float]:
-    """Return the seconds of a step by each pair of windows: the slope between its two, without any cost per call."""
-    each = iter(measured)
-    pairs = zip(each, each, strict=True)
-    return [(two - one) / (steps_two - steps_one) for (steps_one, one), (steps_two, two) in pairs]
 
 
 def samples(action: Callable[[], object], clock: Clock, effort: Effort) -> list[float]:

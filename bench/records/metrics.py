@@ -121,3 +121,14 @@ The margins: half a point of accuracy, and about as much of a loss: over the see
 
 CALL = Quantity("call", "benchmarked call", "s", "lower", "time", lambda _: None)
 """What pytest-benchmark timed, in a file of its own; no record holds it."""
+
+
+Windows = list[tuple[int, float]]
+"""(steps, seconds) in the order of measurement; each two that follow one another are a pair of w and 2w steps."""
+
+
+def step_seconds(measured: Windows) -> list[float]:
+    """Return the seconds of a step by each pair of windows: the slope between its two, without any cost per call."""
+    each = iter(measured)
+    pairs = zip(each, each, strict=True)
+    return [(two - one) / (steps_two - steps_one) for (steps_one, one), (steps_two, two) in pairs]

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from bench.cases.cell import Cell, Measure, Profile, Status
 from bench.spec import Device, Kernel
 
+CASE = ["suite", "case"]
+VARIANT = ["backend", "kernel", "device", "numerics"]
 SCHEMA_VERSION = 2
 
 

@@ -25,10 +25,12 @@ from bench.backends.registry import backends
 from bench.cases import describe
 from bench.records.metrics import QUANTITIES, Quantity, is_headline, value
 from bench.records.reading import plain
-from bench.records.record import Record
-from bench.report import tables
+from bench.records.record import CASE, VARIANT, Record
 from bench.report.answers import answers
-from bench.report.tables import CASE, VARIANT, Results
+from bench.report.notes import one_line
+from bench.report.results import Results
+from bench.report.topics import accuracy as accuracy_topic
+from bench.report.topics import timing as timing_topic
 
 FILE = "page.html"
 FACETS = (*CASE, *VARIANT, "status")
@@ -217,7 +219,7 @@ def cells(results: Results) -> list[dict[str, Any]]:
             "comparable": _yes(is_headline(record)) if record.timing else None,
             "stand_in": record.data.stand_in if record.data else None,
             "run": results.run_of[id(record)],
-            "reason": None if record.status == "ok" else tables.one_line(record),
+            "reason": None if record.status == "ok" else one_line(record),
         }
         rows.append(row)
     return rows
@@ -248,11 +250,11 @@ def configurations(results: Results) -> list[dict[str, Any]]:
     accuracy and timing, both ended ok at least once.
     """
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for timing in tables.timing(results).to_dict("records"):
+    for timing in timing_topic.frame(results).to_dict("records"):
         row = {name: timing[name] for name in (*FACETS, "epoch", "ratio", "n")}
         row["comparable"] = None if timing["headline"] is None else _yes(timing["headline"])
         found[tuple(row[name] for name in (*CASE, *VARIANT))] = row
-    for accuracy in tables.accuracy(results).to_dict("records"):
+    for accuracy in accuracy_topic.frame(results).to_dict("records"):
         row = found.get(tuple(accuracy[name] for name in (*CASE, *VARIANT)), {})
         if row and accuracy["main"] and "half" not in row:
             row |= {name: accuracy[name] for name in ("half", "documented", "verdict", "n", "stand_in")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.report.tables import Link
+from bench.report.results import Link
 
 FILE = "deviations.md"
 

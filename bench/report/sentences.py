@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.tables import Link
+from bench.report.results import Link
 
 MOST_NAMED = 6
 """How many cases a sentence names before it says how many more there are."""

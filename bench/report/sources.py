@@ -16,7 +16,7 @@ from bench.records import exports
 from bench.records.record import Record
 from bench.records.store import Run
 from bench.report import reasons
-from bench.report.tables import Measurement, Results, Source
+from bench.report.results import Measurement, Results, Source
 from bench.spec import Suite
 
 PROOFS = "parity.json"

@@ -6,9 +6,6 @@ Pictures are made without pyplot, and so without a display or global state: insi
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,16 +21,13 @@ Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = get_args(Theme)
 Format = Literal["svg", "png", "pdf"]
 FORMATS: tuple[Format, ...] = ("svg", "png")
-
 WIDTH = 8.3
 """Inches; at 100 points an inch the width that GitHub gives a page."""
 DPI = 200
-
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 """The palette of Okabe and Ito, "Color Universal Design" (2008)."""
-
 _MORE = ((SKY, "P"), (YELLOW, "X"))
 _GROUND = {"light": ("#ffffff", "#1f2328", "#d1d9e0"), "dark": ("#0d1117", "#e6edf3", "#3d444d")}
 """Background, text and lines of GitHub's two themes."""
@@ -130,21 +124,6 @@ def metadata(suffix: str, drawn: str = "") -> dict[str, Any]:
     """Return what a picture file of that ending says of itself: no date, so that the same drawing is the same file."""
     silent = {".svg": "Date", ".png": "Software", ".pdf": "CreationDate"}[suffix]
     return {silent: None} | ({"Description": drawn} if drawn else {})
-
-
-def digest(content: Any) -> str:
-    """Return the sha256 of what is drawn: JSON values, floats to eight digits, as later bits depend on the machine."""
-    return hashlib.sha256(json.dumps(_rounded(content), sort_keys=True).encode()).hexdigest()
-
-
-def _rounded(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {str(key): _rounded(one) for key, one in content.items()}
-    if isinstance(content, list | tuple):
-        return [_rounded(one) for one in content]
-    if isinstance(content, float):
-        return f"{content:.8g}" if math.isfinite(content) else str(content)
-    return content
 
 
 def drawn_in(svg: Path) -> str | None:

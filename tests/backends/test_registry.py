@@ -11,7 +11,7 @@ from bench.backends.registry import BACKENDS, BackendInfo
 from bench.cases.model import resolve
 from bench.machine.fingerprint import packages
 from bench.machine.processes import thread_environment
-from bench.report import tables
+from bench.report.frames import reference_order
 from bench.report.style import colour, marker
 from bench.runner.plan import rough_seconds
 from bench.runner.worker import classify
@@ -54,7 +54,7 @@ def test_the_runner_and_the_reports_know_a_backend_by_its_entry(info: BackendInf
     assert (thread_environment(3).get("TOLD_THREADS") == "3") is told
     assert classify(RuntimeError("the cupboard is bare"))[0] == ("out-of-memory" if told else "failed")
     assert ("pytest" in packages()) is told
-    assert tables.reference_order(info.name) == (7 if told else None)
+    assert reference_order(info.name) == (7 if told else None)
     if told:
         assert (colour("told @ cuda", "light"), marker("told @ cuda")) == ("#123456", "*")
     else:
@@ -74,7 +74,7 @@ def test_its_start_and_its_loop_are_in_the_seconds_that_are_foretold() -> None:
 def test_a_name_that_no_installed_distribution_has_is_drawn_and_never_set_against() -> None:
     assert colour("gone", "light").startswith("#")
     assert marker("gone")
-    assert tables.reference_order("gone") is None
+    assert reference_order("gone") is None
 
 
 def test_backends_are_told_apart_and_have_one_place_each() -> None:

@@ -44,6 +44,7 @@ from bench.cases.model import Model, resolve  # noqa: E402
 from bench.compare.statistics import hodges_lehmann  # noqa: E402
 from bench.measure import steps  # noqa: E402
 from bench.measure.clock import Clock, no_garbage_collection  # noqa: E402
+from bench.records.metrics import step_seconds  # noqa: E402
 from bench.spec import Case, Dense, Embedding, Flatten, SimpleRNN  # noqa: E402
 from bench.training.experiment import loaded, start, subject  # noqa: E402
 from bench.training.loop import mask_source, order, split  # noqa: E402
@@ -208,7 +209,7 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, 
 
     with no_garbage_collection():
         windows = steps.windows(train, Clock(network.synchronize))
-    step = statistics.median(steps.step_seconds(windows))
+    step = statistics.median(step_seconds(windows))
     call = statistics.median(seconds - count * step for count, seconds in windows)
     made = call + len(x) / model.batch_size * step
     found = {side: np.median(values) for side, values in epochs.items()}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bench.cases import describe
-from bench.report.tables import figures
+from bench.report.figures import figures
 from bench.spec import (
     GRU,
     KERAS_2_3,

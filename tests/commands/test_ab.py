@@ -18,9 +18,9 @@ from bench.commands.ab import command
 from bench.compare.pairs import known_noise
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report import tables
+from bench.report.results import Results
 from bench.report.sources import from_run, gather
-from bench.report.tables import Results
+from bench.report.topics import accuracy, gaps
 from bench.runner.progress import duration
 from bench.runner.worker import PROTOCOL
 from tests.conftest import ROOT, call
@@ -353,13 +353,13 @@ def test_a_report_of_a_side_is_held_against_what_was_compared(comparison: Compar
         return gather([from_run(run, records)], load([]).suites, comparison.folder)
 
     complete = reported(records)
-    assert tables.not_run(complete).empty
-    test = tables.accuracy(complete).query("figure == 'test'")
+    assert gaps.frame(complete).empty
+    test = accuracy.frame(complete).query("figure == 'test'")
     assert test[["n", "of"]].to_numpy().tolist() == [[5, 5], [5, 5]]
-    (lacking,) = tables.not_run(reported(records[1:])).to_dict("records")
+    (lacking,) = gaps.frame(reported(records[1:])).to_dict("records")
     assert (lacking["missing"], lacking["planned"]) == (1, 13)
     trained = [record for record in records if record.measure == "accuracy"]
-    assert set(tables.not_run(reported(trained))["missing"]) == {8}
+    assert set(gaps.frame(reported(trained))["missing"]) == {8}
 
 
 def test_a_report_of_the_telling_cells_asks_for_no_others(comparison: Comparison) -> None:

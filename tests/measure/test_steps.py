@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from bench.measure.clock import Clock, no_garbage_collection
-from bench.measure.steps import STEPS, Effort, cold, samples, step_seconds, windows
+from bench.measure.steps import STEPS, Effort, cold, samples, windows
+from bench.records.metrics import step_seconds
 
 
 class World:

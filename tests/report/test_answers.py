@@ -13,8 +13,9 @@ from scipy import stats
 from bench.cases.model import DIFFERENCES
 from bench.records.record import Cost
 from bench.report import reasons
-from bench.report.answers import IN_WORDS, answers
-from bench.report.tables import Results
+from bench.report.answers import answers
+from bench.report.results import Results
+from bench.report.topics import explain
 from bench.spec import (
     KERAS_2_0,
     LSTM,
@@ -401,7 +402,7 @@ def test_native_differences_are_told_apart_from_those_that_the_seeds_do_not_show
 
 
 def test_every_native_difference_has_words() -> None:
-    assert {f"native:{one}" for one in DIFFERENCES} | {"native"} == set(IN_WORDS)
+    assert {f"native:{one}" for one in DIFFERENCES} | {"native"} == set(explain.IN_WORDS)
 
 
 def test_the_share_of_the_machine_is_that_of_the_roof(record: Maker, results: Gather) -> None:

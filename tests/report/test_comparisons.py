@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from bench.records.record import Record
-from bench.report import comparisons
+from bench.report.topics import architectures, curves, kernels, low_data, numerics, speed
 from bench.spec import (
     LSTM,
     Case,
@@ -37,7 +37,7 @@ def test_the_frontier_holds_what_is_neither_dearer_nor_worse_than_another(record
         for one, (accuracy, seconds) in measured.items()
     ]
     records.append(record(name("sampled"), test=0.99, epoch_seconds=[1, 0.1]))
-    frame = comparisons.architectures(results([declared], records)).set_index("case")
+    frame = architectures.frame(results([declared], records)).set_index("case")
     assert list(frame.index) == list(measured), "a sample of the rows is no architecture"
     assert frame.index[frame["frontier"].astype(bool)].tolist() == ["cheap", "middle", "best"]
     assert frame.index[frame["best"].astype(bool)].tolist() == ["best"]
@@ -56,7 +56,7 @@ def test_processes_give_an_interval_and_a_single_one_the_range_of_its_epochs(rec
     records = [timed(record, name("many", "keras-tensorflow"), [t, t], r) for r, t in enumerate(keras)]
     records += [timed(record, name("many"), [t, t], r) for r, t in enumerate(torch)]
     records += [timed(record, name("one", "keras-tensorflow"), [3, 4, 5]), timed(record, name("one"), [1, 2, 3])]
-    frame = comparisons.speed(results([suite(case("many"), case("one"))], records)).set_index("case")
+    frame = speed.frame(results([suite(case("many"), case("one"))], records)).set_index("case")
     welch = stats.ttest_ind(np.log(keras), np.log(torch), equal_var=False).confidence_interval(0.95)
     many, one = frame.loc["many"], frame.loc["one"]
     assert (many["low"], many["high"]) == pytest.approx((np.exp(welch.low), np.exp(welch.high)))
@@ -72,7 +72,7 @@ def test_the_reference_has_the_same_numerics_and_no_reference_means_no_row(recor
         timed(record, name("a", numerics="native"), [1]),
         timed(record, name("b"), [1]),
     ]
-    assert comparisons.speed(results([suite(case("a"), case("b"))], records)).empty
+    assert speed.frame(results([suite(case("a"), case("b"))], records)).empty
 
 
 def test_a_fused_kernel_is_set_against_the_generic_one_of_its_backend(record: Maker, results: Gather) -> None:
@@ -83,9 +83,9 @@ def test_a_fused_kernel_is_set_against_the_generic_one_of_its_backend(record: Ma
         timed(record, name("lstm", "keras-tensorflow", "generic"), [9, 9]),
     ]
     gathered = results([suite(net)], records)
-    row = comparisons.kernels(gathered).iloc[0]
+    row = kernels.frame(gathered).iloc[0]
     assert (row["backend"], row["layers"], row["speedup"]) == ("torch", "LSTM", 3)
-    assert comparisons.speed(gathered)[["kernel", "speedup"]].to_numpy().tolist() == [["fused", 9]], "the best kernel"
+    assert speed.frame(gathered)[["kernel", "speedup"]].to_numpy().tolist() == [["fused", 9]], "the best kernel"
 
 
 # --- numerics ----------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_other_numerics_are_paired_with_the_documented_ones_by_seed(record: Make
     records += [record(name("a", seed=s, numerics="matched"), test=value) for s, value in enumerate(matched)]
     records.append(record(name("a", seed=9, numerics="matched"), test=0.1))
     declared = suite(case("a", documented=Documented(test=Score(accuracy=0.8044))))
-    row = comparisons.numerics(results([declared], records)).iloc[0]
+    row = numerics.frame(results([declared], records)).iloc[0]
     differences = np.subtract(matched, documented)
     interval = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
     assert (row["numerics"], row["n"], row["documented"]) == ("matched", 3, 0.8044)
@@ -108,10 +108,10 @@ def test_other_numerics_are_paired_with_the_documented_ones_by_seed(record: Make
 def test_numerics_without_a_kernel_in_common_are_paired_all_the_same(record: Maker, results: Gather) -> None:
     records = [record(name("a", kernel="generic", seed=s), test=0.80) for s in range(3)]
     records += [record(name("a", kernel="fused", seed=s, numerics="matched"), test=0.77) for s in range(3)]
-    (row,) = comparisons.numerics(results([suite(case("a"))], records)).to_dict("records")
+    (row,) = numerics.frame(results([suite(case("a"))], records)).to_dict("records")
     assert (row["kernel"], row["n"], round(row["difference"], 4)) == ("fused", 3, -0.03)
     records += [record(name("a", kernel="generic", numerics="matched"), test=0.70)]
-    (row,) = comparisons.numerics(results([suite(case("a"))], records)).to_dict("records")
+    (row,) = numerics.frame(results([suite(case("a"))], records)).to_dict("records")
     assert (row["kernel"], row["n"], round(row["difference"], 4)) == ("generic", 1, -0.1)
 
 
@@ -129,7 +129,7 @@ def test_low_data_pairs_are_found_by_declaration_and_differences_are_paired(reco
     records = [record(name("p20", seed=s), test=value) for s, value in enumerate(ours)]
     records += [record(name("q20", seed=s), test=value) for s, value in enumerate(theirs)]
     records += [record(name("p40", seed=7), test=0.7), record(name("q40", seed=8), test=0.8)]
-    frame = comparisons.low_data(results([declared], records))
+    frame = low_data.frame(results([declared], records))
     assert frame[["rows", "pretrained", "learned", "n"]].to_numpy().tolist() == [[20, "p20", "q20", 3]]
     difference = np.subtract(ours, theirs)
     assert frame["difference"].item() == pytest.approx(difference.mean())
@@ -148,7 +148,7 @@ def test_curves_hold_the_document_and_the_spread_over_seeds_that_trained_that_lo
     declared = suite(case("a", documented=printed, training=training), case("silent"))
     records = [record(name("a", seed=s), val=val) for s, val in enumerate([[0.6, 0.7, 0.74], [0.5, 0.8]])]
     records.append(record(name("silent"), test=0.7))
-    frame = comparisons.curves(results([declared], records))
+    frame = curves.frame(results([declared], records))
     assert set(frame["case"]) == {"a"}, "no printed epochs, nothing to compare"
     document = frame[frame["column"].isna()]
     assert document[["epoch", "mean"]].to_numpy().tolist() == [[1, 0.71], [2, 0.72]]
@@ -162,7 +162,7 @@ def test_a_case_without_validation_is_compared_by_what_fit_prints(record: Maker,
     both, only = Epoch(0.6, 0.7, 0.5, 0.71), Epoch(val_loss=0.5, val_accuracy=0.71)
     declared = suite(*(case(who, documented=Documented(epochs=(line,))) for who, line in (("a", both), ("b", only))))
     records = [record(name(who), test=0.7) for who in "ab"]
-    frame = comparisons.curves(results([declared], records))
+    frame = curves.frame(results([declared], records))
     assert frame[["case", "curve", "column", "mean"]].to_numpy().tolist() == [
         ["a", "fit", None, 0.7], ["a", "fit", "torch", 0.8],
     ]  # fmt: skip

@@ -12,9 +12,13 @@ import pytest
 from markdown_it import MarkdownIt
 from scipy import stats
 
-from bench.report import markdown
-from bench.report.answers import answers, crossover
-from bench.report.tables import Results
+from bench.report import markdown, pages
+from bench.report.answers import answers
+from bench.report.markdown import code, markdown_table, prose
+from bench.report.pages import PAGES
+from bench.report.results import Results
+from bench.report.topics import accuracy as accuracy_topic
+from bench.report.topics import low_data, parameters, timing
 from bench.spec import (
     KERAS_2_3,
     LSTM,
@@ -172,7 +176,7 @@ def marks(cell: str) -> list[int]:
 
 
 def test_the_accuracy_table_holds_the_figures_of_the_records(full: Results) -> None:
-    row = only(parsed(markdown.accuracy(full))[0], case="flat")
+    row = only(parsed(accuracy_topic.table(full))[0], case="flat")
     for backend, judged in ("keras-tensorflow", "judged"), ("torch", "judged 2"):
         values = np.array(ACCURACIES[backend])
         interval = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
@@ -189,7 +193,7 @@ def test_the_accuracy_table_holds_the_figures_of_the_records(full: Results) -> N
 
 
 def test_all_figures_stand_below_those_of_the_document(full: Results) -> None:
-    rows = parsed(markdown.accuracy(full))[1]
+    rows = parsed(accuracy_topic.table(full))[1]
     printed = only(rows, case="flat", source="documented")
     assert [printed[f] for f in ("test %", "test loss", "val %", "val loss", "fit %", "epochs")] == [
         "73.21", "0.5100", "72.00", "0.4000", "80.00", "2",
@@ -202,7 +206,7 @@ def test_all_figures_stand_below_those_of_the_document(full: Results) -> None:
 
 
 def test_unjudged_unavailable_failed_and_not_run_cells_say_so_with_a_footnote(full: Results) -> None:
-    text = markdown.accuracy(full)
+    text = accuracy_topic.table(full)
     rows, found = parsed(text)[0], notes(text)
     lstm = only(rows, case="lstm")
     assert lstm["judged 2"].startswith("not judged, 1 of 5 [")
@@ -218,7 +222,7 @@ def test_unjudged_unavailable_failed_and_not_run_cells_say_so_with_a_footnote(fu
 
 
 def test_footnotes_are_numbered_once_and_read_as_they_were_written(full: Results) -> None:
-    text = markdown.accuracy(full)
+    text = accuracy_topic.table(full)
     found = notes(text)
     assert len(set(found.values())) == len(found)
     rows = parsed(text)[0]
@@ -235,7 +239,7 @@ def test_the_quick_profile_says_what_it_measured_on_and_shows_no_documented_accu
 ) -> None:
     records = [record(name("flat", "torch", seed), test=0.8 + seed / 100, profile="quick") for seed in range(5)]
     quick = results([SUITE], records, seeds=5)
-    text = markdown.accuracy(quick)
+    text = accuracy_topic.table(quick)
     assert text.startswith(
         "# Accuracy on the embedded corpus (quick profile)\n\nThese figures were measured on the embedded"
     )
@@ -244,7 +248,7 @@ def test_the_quick_profile_says_what_it_measured_on_and_shows_no_documented_accu
     for figure in ("73.21", "72.00", "0.5100", "inside", "outside"):
         assert figure not in text
     assert "These accuracies were measured on the embedded corpus" in said(quick)
-    assert "3–5" not in markdown.timing(quick), "nor documented seconds"
+    assert "3–5" not in timing.table(quick), "nor documented seconds"
 
 
 def test_low_data_pairs_get_their_table_and_the_crossover(record: Maker, results: Gather) -> None:
@@ -261,7 +265,7 @@ def test_low_data_pairs_get_their_table_and_the_crossover(record: Maker, results
     values = {"ready-20": 0.7, "own-20": 0.6, "ready-400": 0.72, "own-400": 0.75, "ready-1400": 0.74, "own-1400": 0.8}
     records = [record(name(case, "torch", 0), test=value) for case, value in values.items()]
     gathered = results([suite], records)
-    text = markdown.accuracy(gathered)
+    text = accuracy_topic.table(gathered)
     assert "torch: learned at least as good from 400 rows on." in text
     rows = parsed(text)[-1]
     assert [(row["rows"], row["torch pre-trained %"], row["learned %"], row["difference"]) for row in rows] == [
@@ -284,14 +288,14 @@ def test_low_data_pairs_get_their_table_and_the_crossover(record: Maker, results
     ],
 )
 def test_the_crossover_is_where_the_learned_embedding_stays_ahead(differences: list[float], expected: str) -> None:
-    assert crossover([{"rows": n, "difference": value} for n, value in enumerate(differences, 1)]) == expected
+    assert low_data.crossover([{"rows": n, "difference": value} for n, value in enumerate(differences, 1)]) == expected
 
 
 # --- timing.md and parameters.md ---------------------------------------------------------------------------------
 
 
 def test_the_timing_table_holds_documented_and_measured_times_and_their_ratio(full: Results) -> None:
-    text = markdown.timing(full)
+    text = timing.table(full)
     rows = parsed(text)[0]
     printed = only(rows, case="flat", source="documented")
     assert (printed["s/epoch"], printed["ms/step"]) == ("3–5", "4–6")
@@ -308,21 +312,21 @@ def test_the_timing_table_holds_documented_and_measured_times_and_their_ratio(fu
 def test_a_stand_in_is_named_below_every_table(record: Maker, results: Gather) -> None:
     fields = {"test": 0.7, "epoch_seconds": [3, 2], "counts": [400, 0, 81], "stand_in": "50d for 100d"}
     gathered = results([SUITE], [record(name("flat", "torch", 0), **fields)])
-    for write in markdown.accuracy, markdown.timing, markdown.parameters:
+    for write in accuracy_topic.table, timing.table, parameters.table:
         assert "Ran on a stand-in: 50d for 100d." in notes(write(gathered)).values()
-    assert "50d for 100d" in markdown.index(gathered)
+    assert "50d for 100d" in pages.index(gathered)
 
 
 def test_times_of_accuracy_runs_are_marked(record: Maker, results: Gather) -> None:
     records = [record(name("flat", "torch", 0), test=0.7, measure="accuracy", epoch_seconds=[3, 2])]
     gathered = results([SUITE], records)
-    text = markdown.timing(gathered)
+    text = timing.table(gathered)
     source = only(parsed(text)[0], case="flat", source="torch")["source"]
     assert [notes(text)[number][:19] for number in marks(source)] == ["From accuracy runs:"]
 
 
 def test_the_parameter_table_sets_every_count_below_the_documented_one(full: Results) -> None:
-    rows = parsed(markdown.parameters(full))[0]
+    rows = parsed(parameters.table(full))[0]
     printed = only(rows, case="flat", source="documented")
     assert (printed["layers"], printed["total"]) == ("400 + 0 + 81", "481")
     assert only(rows, case="flat", source="torch")["verdict"] == "equal"
@@ -337,7 +341,7 @@ def test_the_parameter_table_sets_every_count_below_the_documented_one(full: Res
 
 
 def test_the_index_answers_first_with_the_figures_of_the_tables(full: Results) -> None:
-    text = markdown.index(full)
+    text = pages.index(full)
     first = answers(full)[0]
     assert text.index(f"**{first.question}**") < text.index("|"), "the answers stand before any table"
     for answer in answers(full):
@@ -357,14 +361,14 @@ def test_a_report_without_any_ok_record_still_says_what_happened(
 ) -> None:
     records = [record(name("flat", "torch", 0), status="timeout", reason="took longer than 600 s", data=None)]
     gathered = results([SUITE], records)
-    written = markdown.write(gathered, tmp_path / "new" / "folder")
-    assert [path.name for path in written] == list(markdown.PAGES)
+    written = pages.write(gathered, tmp_path / "new" / "folder")
+    assert [path.name for path in written] == list(PAGES)
     for path in written:
         text = path.read_text(encoding="utf-8")
         parsed(text)
         assert "nan" not in text
         assert "None" not in text.replace("None recorded", "")
-    row = only(parsed(markdown.accuracy(gathered))[0], case="flat")
+    row = only(parsed(accuracy_topic.table(gathered))[0], case="flat")
     assert row["judged"].startswith("timeout, 0 of 1 [")
     index = (tmp_path / "new/folder/README.md").read_text(encoding="utf-8")
     assert "**1 of 1 cell has no result**: 1 timeout, took longer than 600 s." in index
@@ -372,7 +376,7 @@ def test_a_report_without_any_ok_record_still_says_what_happened(
 
 def test_one_backend_alone_is_reported_without_a_ratio(record: Maker, results: Gather) -> None:
     gathered = results([SUITE], [record(name("flat", "torch", 0), test=0.7, epoch_seconds=[3, 2])])
-    assert not any(header.startswith("/") for header in parsed(markdown.timing(gathered))[0][0])
+    assert not any(header.startswith("/") for header in parsed(timing.table(gathered))[0][0])
     assert "faster" not in said(gathered)
 
 
@@ -394,7 +398,7 @@ def inline(source: str) -> tuple[set[str], str]:
 
 @pytest.mark.parametrize("text", HOSTILES)
 def test_text_in_a_footnote_or_a_table_is_shown_as_it_is(text: str) -> None:
-    for source in f"1. {markdown.prose(text)}", markdown.table(["case"], [[markdown.plain(text)]]):
+    for source in f"1. {prose(text)}", markdown_table(["case"], [[markdown.plain(text)]]):
         kinds, shown = inline(source)
         assert kinds <= {"text", "text_special"}
         assert shown == " ".join(text.split())
@@ -402,20 +406,20 @@ def test_text_in_a_footnote_or_a_table_is_shown_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["run `bench list` first", "`<i>` and *", "``<b>`` | `<i>`"])
 def test_a_footnote_keeps_its_code_and_nothing_else(text: str) -> None:
-    kinds, shown = inline(f"1. {markdown.prose(text)}")
+    kinds, shown = inline(f"1. {prose(text)}")
     assert kinds == {"text", "text_special", "code_inline"} or kinds == {"text", "code_inline"}
     assert shown.replace("`", "") == text.replace("`", "")
 
 
 def test_code_survives_backticks_and_pipes() -> None:
     for text in "a `b` c", "`", "x | y":
-        for token in PARSER.parse(f"1. {markdown.code(text)}"):
+        for token in PARSER.parse(f"1. {code(text)}"):
             if token.type == "inline":
                 assert [(child.type, child.content) for child in token.children or []] == [("code_inline", text)]
 
 
 def test_tables_are_aligned_in_a_terminal_and_number_columns_to_the_right_when_rendered() -> None:
-    text = markdown.table(["case", "n"], [["ä–b", "1"], ["c", "1,000"]])
+    text = markdown_table(["case", "n"], [["ä–b", "1"], ["c", "1,000"]])
     lines = text.splitlines()
     assert len({len(line) for line in lines}) == 1
     assert re.fullmatch(r"\|-+\|-+:\|", lines[1])
@@ -437,16 +441,16 @@ def test_the_tables_say_which_twins_are_proven(record: Maker, results: Gather) -
         ("demo/lstm", "keras-tensorflow", "generic"): "not applicable",
     }
     marked = replace(plain, twins=twins)
-    shown = [row["twins"] for table in parsed(markdown.accuracy(marked)) for row in table if "twins" in row]
+    shown = [row["twins"] for table in parsed(accuracy_topic.table(marked)) for row in table if "twins" in row]
     assert shown[:2] == ["proven", "not proven"]
     shown = [
         row["twins"]
-        for table in parsed(markdown.timing(marked))
+        for table in parsed(timing.table(marked))
         for row in table
         if "twins" in row and row["source"][:5] != "docum"
     ]
     assert shown[:4] == ["–", "proven", "–", "not proven"]
-    assert "**1 of 1 variants are proven to**" in markdown.index(marked)
+    assert "**1 of 1 variants are proven to**" in pages.index(marked)
 
 
 def test_native_numerics_are_no_twins_on_purpose(record: Maker, results: Gather) -> None:
@@ -457,7 +461,7 @@ def test_native_numerics_are_no_twins_on_purpose(record: Maker, results: Gather)
     def marks(cells: list[str]) -> list[list[str]]:
         made = [record(cell, test=0.7, measure="all", epoch_seconds=[5, 2, 4]) for cell in cells]
         marked = results([SUITE], made, twins=proven)
-        pages = [markdown.accuracy(marked), markdown.timing(marked)]
+        pages = [accuracy_topic.table(marked), timing.table(marked)]
         tables = [[table for table in parsed(page) if "twins" in table[0]] for page in pages]
         return [
             [row["twins"] for table in found for row in table if row["case"].startswith("flat")] for found in tables
@@ -469,7 +473,7 @@ def test_native_numerics_are_no_twins_on_purpose(record: Maker, results: Gather)
 
 def test_without_proofs_no_table_speaks_of_twins(record: Maker, results: Gather) -> None:
     plain = results([SUITE], [record(name("flat", "torch", 0), test=0.7, measure="all", epoch_seconds=[5, 2, 4])])
-    assert "twins" not in markdown.accuracy(plain) + markdown.timing(plain)
+    assert "twins" not in accuracy_topic.table(plain) + timing.table(plain)
 
 
 def test_other_numerics_get_a_table_of_their_own_and_no_column(record: Maker, results: Gather) -> None:
@@ -479,7 +483,7 @@ def test_other_numerics_get_a_table_of_their_own_and_no_column(record: Maker, re
         for numerics, own in values.items()
         for seed, value in enumerate(own)
     ]
-    tables = parsed(markdown.accuracy(results([SUITE], records)))
+    tables = parsed(accuracy_topic.table(results([SUITE], records)))
     judged = only(tables[0], case="flat")
     assert judged["torch %"].startswith("81.00")
     assert not any("matched" in header for header in judged)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from bench.report import page
-from bench.report.tables import Results
+from bench.report.results import Results
 from bench.spec import (
     KERAS_2_3,
     LSTM,

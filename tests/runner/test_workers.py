@@ -13,10 +13,10 @@ from importlib.util import find_spec
 
 import psutil
 import pytest
-from tests.runner.fake_bench import FINE, HANGS, SLOW
 
 from bench.machine.processes import thread_environment
 from tests.conftest import Bench
+from tests.runner.fake_bench import FINE, HANGS, SLOW
 
 
 def test_each_way_to_fail_has_its_status_and_resume_runs_only_those(fake_bench: Bench) -> None:

@@ -1,0 +1,122 @@
+"""The files of a report: a page for each topic that has one, and `README.md` with the answers first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.report.answers import answers
+from bench.report.markdown import (
+    NOTHING,
+    as_link,
+    as_text,
+    code,
+    document,
+    frame_table,
+    markdown_table,
+    plain,
+    plain_but_code,
+    prose,
+)
+from bench.report.plots.base import FOLDER, Plot, picture
+from bench.report.results import Results, Source
+from bench.report.sentences import Answer, Finding, count
+from bench.report.topics import accuracy as accuracy_topic
+from bench.report.topics import gaps, parameters, timing
+from bench.report.topics import kernels as kernels_topic
+
+PAGES = ("README.md", "accuracy.md", "timing.md", "kernels.md", "parameters.md")
+
+
+def write(results: Results, folder: Path) -> list[Path]:
+    """Write the files into `folder`, which is made, and return their paths, `README.md` first.
+
+    Plots that lie in the folder and show these results are shown in the `README.md`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in pages(results, _plots_in(folder, results)).items():
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def pages(results: Results, plots: Iterable[Plot] = ()) -> dict[str, str]:
+    """Return the text of every file by its name, `README.md` first; it shows `plots`, which lie beside it."""
+    tables = zip(PAGES[1:], (accuracy_topic.table, timing.table, kernels_topic.table, parameters.table), strict=True)
+    return {PAGES[0]: index(results, plots), **{name: page(results) for name, page in tables}}
+
+
+def _plots_in(folder: Path, results: Results) -> list[Plot]:
+    if not (folder / FOLDER).is_dir():
+        return []
+    from bench.report.plots.registry import is_fresh, pictures  # loads matplotlib, which tables alone need not
+
+    return [plot for plot in pictures(results) if is_fresh(plot, results, folder)]
+
+
+def index(results: Results, plots: Iterable[Plot] = ()) -> str:
+    """Return `README.md`: the answers first, then plots, files, runs, what is missing, environment and data."""
+    names = ", ".join(source.name for source in results.sources)
+    parts = [f"# Report of {'run' if len(results.sources) == 1 else 'runs'} {plain(names)} ({results.profile} profile)"]
+    parts += answered(answers(results))
+    for plot in plots:
+        parts += [f"## {plain(plot.title)}", picture(plot)]
+    parts += [
+        "Tables: [accuracy](accuracy.md), [timing](timing.md), [kernels](kernels.md), [parameters](parameters.md)"
+        + (", [parity](parity.md)." if results.twins else "."),
+        "## Runs",
+        "\n".join(map(_run, results.sources)),
+        "## Cells by status",
+        frame_table(gaps.statuses(results), left=(0, 1)),
+        "## Not run",
+        *gaps.section(results),
+        "## Environment",
+        markdown_table(
+            ["what", "value"],
+            [[plain(name), plain(as_text(value))] for name, value in _environment(results)],
+            left=(0, 1),
+        ),
+        "## Data",
+        frame_table(gaps.data_used(results), left=(0, 1, 2, 3)),
+    ]
+    return document(parts)
+
+
+def _run(source: Source) -> str:
+    threads = source.environment.get("threads")
+    facts = [f"started {plain(source.started)}", f"commit {_commit(source.environment)}"]
+    facts += [count(threads, "thread")] if threads else []
+    return f"- {plain(source.name)}, {', '.join(facts)}: {code(source.command)}"
+
+
+def _commit(environment: Mapping[str, Any]) -> str:
+    git = environment.get("git")
+    return plain(f"{git['commit'][:12]}{' (changed)' if git['dirty'] else ''}") if git else NOTHING
+
+
+def _environment(results: Results) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in results.timing_environment.items() if name not in ("git", "threads")]
+
+
+def answered(found: Iterable[Answer], folder: str = "") -> list[str]:
+    """Return questions, each followed by its findings; `folder` is where the pages are that they point to."""
+    parts = []
+    for answer in found:
+        parts.append(f"**{plain(answer.question)}**")
+        parts.append(findings(answer.findings, folder))
+    return parts
+
+
+def findings(found: Iterable[Finding], folder: str = "") -> str:
+    """Return findings as a list; `folder` is where the pages are that they point to."""
+    return "\n".join(f"- {_finding(finding, folder)}" for finding in found)
+
+
+def _finding(finding: Finding, folder: str) -> str:
+    links = ", ".join(as_link(link, folder) for link in finding.see)
+    text = f": {plain_but_code(finding.text)}" if finding.text else "."
+    items = "".join(f"\n  - {prose(item)}" for item in finding.items)
+    return f"**{plain(finding.lead)}**{text}" + (f" ({links})" if links else "") + items

@@ -1,0 +1,114 @@
+"""What plots draw alike: legends, markers, logarithmic axes, names beside points."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import Bbox
+
+from bench.report.style import WIDTH, Theme, colour, marker
+
+PANELS = 3
+"""Panels beside each other in a figure of small ones."""
+
+
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put a legend above the panels, in as many rows as the width asks for."""
+    widths = [0.55 + 0.075 * len(str(handle.get_label())) for handle in handles]
+    fitting = (count for count in range(len(handles), 1, -1) if _width(widths, count) <= WIDTH)
+    figure.legend(handles=handles, loc="outside upper left", ncols=next(fitting, 1))
+
+
+def _width(widths: Sequence[float], columns: int) -> float:
+    """Return the width of a legend in which entries of these widths fill `columns` columns one after the other."""
+    rows = math.ceil(len(widths) / columns)
+    return sum(max(widths[start : start + rows]) for start in range(0, len(widths), rows))
+
+
+def handle(column: str, theme: Theme) -> Line2D:
+    shade = colour(column, theme)
+    return Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=printable_label(column))
+
+
+def printable_label(text: str) -> str:
+    """Return `text` without control characters, which no SVG may hold; a backend's name may come from any file."""
+    return "".join(mark if mark.isprintable() else "?" for mark in text)
+
+
+def logarithmic(ruler: Axis, least: float, most: float) -> None:
+    """Label a logarithmic axis in plain numbers: 1, 2 and 5 where it spans little, else powers of ten."""
+    ruler.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 200 * least else (1,)))
+    ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ruler.set_minor_locator(NullLocator())
+
+
+def label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write names beside points, each where it covers least of what is drawn and of other names, and stays inside."""
+    figure = axis.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    FigureCanvasAgg(figure)
+    frame, taken = axis.get_window_extent(), _drawn_at(axis)
+    boxes: list[Bbox] = []
+    for x, y, name in points:
+        own = axis.transData.transform((x, y))
+        others = [point for weight, point in taken if weight == _MARKER and math.dist(point, own) > 1]
+        tried: list[tuple[float, int, Annotation, Bbox]] = []
+        for dx, dy, across, upward in _PLACES:
+            text = axis.annotate(
+                name, (x, y), (dx, dy), textcoords="offset points", ha=across, va=upward, fontsize=7.5, zorder=4,
+                bbox={"facecolor": axis.get_facecolor(), "edgecolor": "none", "alpha": 0.7, "pad": 0.4},
+            )  # fmt: skip
+            box = text.get_window_extent()
+            text.remove()
+            covered = 60.0 * sum(box.overlaps(other) for other in boxes)
+            covered += sum(weight for weight, point in taken if box.contains(*point))
+            covered += sum(_NEAR for other in others if box.padded(8).contains(*other))
+            outside = max(0.0, frame.x0 - box.x0, box.x1 - frame.x1, frame.y0 - box.y0, box.y1 - frame.y1)
+            tried.append((covered + 30 * outside + math.hypot(dx, dy), len(tried), text, box))
+        _, _, text, box = min(tried, key=lambda one: one[:2])
+        axis.add_artist(text)
+        boxes.append(box)
+
+
+_PLACES = [
+    (dx, dy, "left" if dx > 0 else "right", "bottom" if dy > 0 else "top")
+    for dx, dy in itertools.product((6, -6), (4, -4, 10, -10, 16, -16))
+] + [(0, dy, "center", "bottom" if dy > 0 else "top") for dy in (8, -8, 16, -16)]
+"""Where a name may stand beside its point: offset in points, alignment."""
+_MARKER, _BAR, _LINE, _NEAR = 20.0, 1.0, 0.2, 8.0
+"""How bad it is to write over a marker, a pixel of an error bar, of a line, or beside somebody else's marker."""
+
+
+def _drawn_at(axis: Axes) -> list[tuple[float, tuple[float, float]]]:
+    """Return pixels that markers, error bars and lines cover, and how bad it would be to write over each."""
+    found: list[tuple[float, tuple[float, float]]] = []
+    for line in axis.get_lines():
+        corners = line.get_transform().transform(line.get_path().vertices)
+        if line.get_marker() not in ("None", "none", "", None):
+            found += [(_MARKER, (x, y)) for x, y in corners]
+        else:
+            found += [(_LINE, point) for point in _along(corners)]
+    for lines in axis.collections:
+        if isinstance(lines, LineCollection):
+            for path in lines.get_paths():
+                found += [(_BAR, point) for point in _along(lines.get_transform().transform(path.vertices))]
+    return found
+
+
+def _along(corners: Any) -> Iterator[tuple[float, float]]:
+    """Yield points of a line, four pixels apart."""
+    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
+        steps = max(1, int(math.hypot(x1 - x0, y1 - y0) / 4))
+        yield from ((x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps) for i in range(steps + 1))

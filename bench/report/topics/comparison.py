@@ -1,0 +1,250 @@
+"""A comparison as files: Markdown for people, JSON for programs, JUnit for CI, figures for dashboards."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from bench.compare.paired import Comparison, Outcome, Verdict
+from bench.records.metrics import quantity
+from bench.records.record import SCHEMA_VERSION
+from bench.report.markdown import plain, prose
+from bench.report.topics import history
+
+CAP = 900_000
+"""Bytes of `compare.md`: a job summary of GitHub holds a mebibyte."""
+
+
+def write(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write the files of a comparison into `folder`, which is made, and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "compare.md": markdown(comparison),
+        "compare.json": as_json(comparison),
+        "junit.xml": junit(comparison),
+        "smaller-is-better.json": dashboard(comparison, "lower"),
+        "bigger-is-better.json": dashboard(comparison, "higher"),
+    }
+    written = []
+    for name, text in contents.items():
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+# --- for people --------------------------------------------------------------------------------------------------
+
+
+def summary(comparison: Comparison) -> str:
+    """Return one sentence: how many verdicts there are of each kind, worst first."""
+    counted = ", ".join(f"{count:,} {outcome}" for outcome, count in comparison.counts().items())
+    return f"{comparison.candidate} against {comparison.base}: {counted or 'nothing to judge'}."
+
+
+def line(verdict: Verdict) -> str:
+    """Return a verdict as one line of a terminal."""
+    parts = [f"{verdict.verdict:<13} {verdict.cell}"]
+    if verdict.quantity:
+        parts.append(f"{_title(verdict)}: {_figures(verdict, ' → ')}")
+    parts += [part for part in (_change(verdict), _of(verdict), verdict.reason) if part]
+    return history.printable("  ".join(parts))
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return `compare.md`: the answer first, then a table, worst first, as long as `CAP` allows."""
+    kind = "measured in turn" if comparison.paired else "two stored runs: advice on times"
+    head = [f"# {plain(comparison.base)} → {plain(comparison.candidate)}", f"{prose(summary(comparison))} ({kind})"]
+    head += [prose(caveat) for caveat in comparison.caveats]
+    if comparison.changed:
+        head.append("What differs between the environments:")
+        head.append("\n".join(f"- {prose(change)}" for change in comparison.changed))
+    head.append(
+        "A change is in per cent of the base, of scores a difference, with its 95 % interval. Family-wise error rate "
+        f"of all that is called regressed: {comparison.policy.level:.0%}. `k of n` counts pairs, seeds or processes "
+        "with a figure on both sides."
+    )
+    rows = [
+        "| verdict | cell | figure | base | candidate | change | margin | n | why |",
+        "|---|---|---|--:|--:|--:|--:|--:|---|",
+    ]
+    text = "\n\n".join(head) + "\n\n" + "\n".join(rows) + "\n"
+    size, parts = len(text.encode()), [text]
+    verdicts = comparison.worst_first()
+    for place, verdict in enumerate(verdicts):
+        row = _row(verdict)
+        size += len(row.encode())
+        if size > CAP - 200:
+            parts.append(f"\nAnd {len(verdicts) - place:,} more, none worse than these; compare.json has them all.\n")
+            break
+        parts.append(row)
+    return "".join(parts)
+
+
+def _row(verdict: Verdict) -> str:
+    margin = _relative(verdict.margin, verdict, sign="±")
+    cells = [verdict.verdict, plain(verdict.cell), _title(verdict), *_sides(verdict), _change(verdict), margin]
+    return f"| {' | '.join([*cells, _of(verdict), plain(verdict.reason)])} |\n"
+
+
+def _title(verdict: Verdict) -> str:
+    return quantity(verdict.quantity).title if verdict.quantity else "whole cell"
+
+
+def _sides(verdict: Verdict) -> list[str]:
+    figures = (verdict.base, verdict.candidate)
+    return [history.shown(figure, quantity(verdict.quantity)) if math.isfinite(figure) else "" for figure in figures]
+
+
+def _figures(verdict: Verdict, between: str) -> str:
+    return between.join(side or "–" for side in _sides(verdict))
+
+
+def _of(verdict: Verdict) -> str:
+    return f"{verdict.n} of {verdict.of}" if verdict.of else ""
+
+
+def _change(verdict: Verdict) -> str:
+    """Return the effect and its interval, in the way that people read the quantity."""
+    if not math.isfinite(verdict.effect):
+        return ""
+    effect = _relative(verdict.effect, verdict)
+    if not (math.isfinite(verdict.low) and math.isfinite(verdict.high)):
+        return effect
+    return f"{effect} ({_relative(verdict.low, verdict)} to {_relative(verdict.high, verdict)})"
+
+
+def _relative(effect: float, verdict: Verdict, sign: str = "") -> str:
+    """Return an effect or a margin: per cent of times and memory, points of accuracy, else the plain difference."""
+    if not math.isfinite(effect):
+        return ""
+    form = "" if sign else "+"
+    judged = quantity(verdict.quantity)
+    if judged.kind in ("time", "memory"):
+        return f"{sign}{math.expm1(effect):{form}.1%}"
+    if judged.name == "accuracy":
+        return f"{sign}{100 * effect:{form}.2f} points"
+    return f"{sign}{effect:{form},.4g}"
+
+
+# --- for programs ------------------------------------------------------------------------------------------------
+
+
+def as_json(comparison: Comparison) -> str:
+    """Return the whole comparison; missing figures are null, effects are as in `bench.compare.paired.Verdict`."""
+    names = [field.name for field in fields(Verdict)]
+    policy = comparison.policy
+    head = {
+        "schema_version": SCHEMA_VERSION,
+        "base": comparison.base,
+        "candidate": comparison.candidate,
+        "paired": comparison.paired,
+        "policy": {field.name: getattr(policy, field.name) for field in fields(policy)},
+        "changed": comparison.changed,
+        "caveats": comparison.caveats,
+        "counts": comparison.counts(),
+    }
+    verdicts = ",\n".join(
+        "  " + json.dumps({name: _finite(getattr(verdict, name)) for name in names})
+        for verdict in comparison.worst_first()
+    )
+    return json.dumps(head, indent=1).removesuffix("\n}") + ',\n "verdicts": [\n' + verdicts + "\n ]\n}\n"
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def dashboard(comparison: Comparison, better: str) -> str:
+    """Return the candidate's figures of which `better` are better, lower or higher, for a dashboard to draw.
+
+    The form is that of github-action-benchmark's custom tools (benchmark-action/github-action-benchmark, README.md:
+    `customSmallerIsBetter`, `customBiggerIsBetter`): a list of name, unit, value, range and extra.
+    """
+    found = []
+    for verdict in sorted(comparison.verdicts, key=lambda one: (one.cell, one.quantity)):
+        if not verdict.quantity or not math.isfinite(verdict.candidate):
+            continue
+        judged = quantity(verdict.quantity)
+        if judged.better != better:
+            continue
+        found.append(
+            {
+                "name": f"{verdict.cell} {judged.title}",
+                "unit": judged.unit or "1",
+                "value": verdict.candidate,
+                "range": _change(verdict),
+                "extra": f"{verdict.verdict}, {_of(verdict)}, base {verdict.base:g}",
+            }
+        )
+    return json.dumps(found, indent=1) + "\n"
+
+
+# --- for CI ------------------------------------------------------------------------------------------------------
+
+
+def junit(comparison: Comparison) -> str:
+    """Return JUnit's XML: a cell is a test case, which fails where it regressed and is skipped where it is open.
+
+    A cell that crashed or is missing is an error. Source of the form: testmoapp/junitxml (the common subset).
+    """
+    suite = ET.Element("testsuite", name=_xml(f"{comparison.base} → {comparison.candidate}"))
+    counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
+    ordered = sorted(comparison.verdicts, key=lambda one: one.cell)
+    for cell, group in groupby(ordered, key=lambda one: one.cell):
+        verdicts = list(group)
+        case = ET.SubElement(suite, "testcase", classname="twinbench", name=_xml(cell))
+        counts["tests"] += 1
+        for element, kind, outcomes in _RESULTS:
+            told = [verdict for verdict in verdicts if verdict.verdict in outcomes]
+            if told:
+                counts[kind] += 1
+                text = _xml("\n".join(line(verdict) for verdict in told))
+                first = f"{told[0].verdict}: {_title(told[0])} {_change(told[0]) or told[0].reason}"
+                ET.SubElement(case, element, message=_xml(first)).text = text
+                break
+        else:
+            ET.SubElement(case, "system-out").text = _xml("\n".join(line(verdict) for verdict in verdicts))
+    for name, count in counts.items():
+        suite.set(name, str(count))
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+_RESULTS: Sequence[tuple[str, str, tuple[Outcome, ...]]] = (
+    ("error", "errors", ("failed",)),
+    ("failure", "failures", ("regressed",)),
+    ("skipped", "skipped", ("inconclusive", "not judged")),
+)
+
+
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _xml(text: str) -> str:
+    """Return `text` without the characters that no XML may hold (https://www.w3.org/TR/xml/#charsets)."""
+    return _NOT_XML.sub("?", text)
+
+
+def error_commands(comparison: Comparison, most: int = 10) -> Iterable[str]:
+    """Yield GitHub's workflow commands for what failed or regressed, at most `most` (GitHub shows ten a step).
+
+    Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions, with its escapes.
+    """
+    bad = [verdict for verdict in comparison.worst_first() if verdict.verdict in ("failed", "regressed")]
+    for verdict in bad[:most]:
+        yield f"::error title={_property(f'{verdict.verdict}: {verdict.cell}')}::{_data(line(verdict))}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

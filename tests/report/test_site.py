@@ -1,0 +1,263 @@
+"""The committed reports are made from the exported results alone, and one that is stale is found."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.cases.catalog import load
+from bench.commands.export import as_json
+from bench.errors import UsageError
+from bench.records.record import Record
+from bench.records.store import Run
+from bench.report import site
+from bench.report.plots import registry
+from bench.report.plots.registry import PLOTS
+from bench.report.sources import committed as results_of
+from bench.report.topics import explain
+from tests.conftest import call
+from tests.making import ENVIRONMENT, make_record
+
+BACKENDS = {"keras-tensorflow": 0.0, "torch": 0.001}
+"""How much more accurate each backend is made."""
+DENSE, LSTM = "text-networks/multi-hot-dense", "text-networks/lstm-16"
+MATCHED = [0.86, 0.87, 0.85, 0.865, 0.855]
+INIT = [-0.030, -0.034, -0.026, -0.031, -0.028]
+"""What initial weights of torch's own change, seed by seed."""
+
+
+def write(machine: Path, name: str, records: Sequence[Record], *patterns: str) -> Path:
+    """Write an exported run into the results of a machine's folder."""
+    measure, profile = records[0].measure, records[0].profile
+    options = {"patterns": list(patterns), "seeds": 3, "repeats": 1, "measure": measure, "threads": 2}
+    run = Run(name, profile, "2026-01-01T00:00:00+00:00", ["bench", "run", "--name", name], options, ENVIRONMENT)
+    file = machine / "results" / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(as_json(run, [(record, ENVIRONMENT) for record in records]))
+    return file
+
+
+def accurate(case: str, accuracy: float, kernel: str = "none") -> list[Record]:
+    return [
+        make_record(
+            f"{case}@{backend},{kernel},cpu,documented#{seed}",
+            test=accuracy + better + (seed - 1) / 1000,
+            measure="accuracy",
+        )
+        for backend, better in BACKENDS.items()
+        for seed in range(3)
+    ]
+
+
+def timed(case: str, keras: float, torch: float, kernels: Sequence[str], **changes: Any) -> list[Record]:
+    return [
+        make_record(
+            f"{case}@{backend},{kernel},cpu,documented#0",
+            epoch_seconds=[9, step, 1.1 * step, step],
+            measure="timing",
+            **changes,
+        )
+        for (backend, step), kernel in zip({"keras-tensorflow": keras, "torch": torch}.items(), kernels, strict=True)
+    ]
+
+
+def explanation() -> list[Record]:
+    """Return records of every numerics of one case: what is torch's own costs accuracy, Keras's changes little."""
+    numerics = ("matched", "documented", "native", "native:init")
+    return [
+        make_record(
+            f"{LSTM}@{backend},{kernel},cpu,{name}#{seed}",
+            test=accuracy + (INIT[seed] if backend == "torch" and name in ("native", "native:init") else 0),
+            measure="accuracy",
+        )
+        for backend, kernel, own in (("keras-tensorflow", "generic", ()), ("torch", "fused", ("native:bias",)))
+        for name in (*numerics, *own)
+        for seed, accuracy in enumerate(MATCHED)
+    ]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project with one machine's committed results of a few cases, and a README with both blocks.
+
+    Of the plots only one is drawn.
+    """
+    monkeypatch.setattr(registry, "PLOTS", [plot for plot in PLOTS if plot.name == "speed"])
+    box = tmp_path / "reports" / "box"
+    absent = [
+        make_record(f"text-networks/word2vec-300@{backend},none,cpu,documented#0", measure="accuracy").model_copy(
+            update={"status": "unavailable", "reason": "the vectors are missing", "details": {"obstacle": "case"}}
+        )
+        for backend in BACKENDS
+    ]
+    glove, learned = (
+        accurate(f"word-embeddings/{name}", accuracy) for name, accuracy in (("glove-200", 0.57), ("learned-200", 0.52))
+    )
+    documents = [*accurate(DENSE, 0.8806), *accurate(LSTM, 0.86, "generic"), *absent, *glove, *learned]
+    write(box, "documents", documents, "text-networks/*", "word-embeddings/*")
+    write(box, "reviews", accurate("movie-reviews/lstm", 0.6, "generic"), "movie-reviews/lstm")
+    times = [*timed(DENSE, 1.5, 1.0, ("none", "none")), *timed(LSTM, 9.0, 3.0, ("generic", "fused"))]
+    write(box, "timing", times, "text-networks/*")
+    blocks = [
+        f"<!-- twinbench:box/{one} begin -->\n<!-- twinbench:box/{one} end -->\n" for one in ("accuracy", "speed")
+    ]
+    (tmp_path / "README.md").write_text(f"# Mine\n\n{''.join(blocks)}\nThe end.\n")
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    return call("report", *arguments)
+
+
+def test_what_was_written_is_up_to_date_and_a_change_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = project / "reports"
+    assert run("--index", str(reports), "--check") == 1
+    assert not (reports / "README.md").exists(), "--check writes nothing"
+    assert run("--index", str(reports)) == 0
+    capsys.readouterr()
+    assert run("--index", str(reports), "--check") == 0
+    readme = project / "README.md"
+    changed = [readme, reports / "README.md", reports / "box" / "accuracy.md"]
+    picture = reports / "box" / "plots" / "speed-dark.svg"
+    picture.write_text(picture.read_text().replace("data sha256 ", "data sha256 0"))
+    (other := picture.with_name("gone-light.svg")).touch()
+    for path in changed:
+        good = path.read_text()
+        path.write_text(good.replace("88.06", "98.06"))
+        assert good != path.read_text()
+    capsys.readouterr()
+    assert run("--index", str(reports), "--check") == 1
+    remedy = f"write it again by `nox -s report`, or `bench report --index {reports}`"
+    # A picture's other theme goes with it: both show the same results or neither does.
+    pictures = [picture, picture.with_name("speed-light.svg"), other]
+    expected = [f"stale: {path}; {remedy}" for path in (*changed, *pictures)]
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
+    assert readme.read_text().endswith("The end.\n")
+
+
+def test_links_of_the_index_lead_somewhere(project: Path) -> None:
+    """Write reports where there is no documentation beside them."""
+    assert run("--index", str(project / "reports")) == 0
+    for page in (project / "reports").rglob("*.md"):
+        links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+        assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: Path) -> None:
+    run("--index", str(project / "reports"))
+    before = (project / "README.md").read_text()
+    file = project / "reports" / "box" / "results" / "documents.json"
+    export = json.loads(file.read_text())
+    for record in export["records"]:
+        if record["case"] == "multi-hot-dense":
+            record["metrics"]["last"]["test"]["accuracy"] += 0.05
+    file.write_text(json.dumps(export))
+    assert run("--index", str(project / "reports"), "--check") == 1
+    run("--index", str(project / "reports"))
+    assert "| text-networks/multi-hot-dense " in before
+    for path in "README.md", "reports/README.md", "reports/box/accuracy.md":
+        assert "93.06" in (project / path).read_text()
+
+
+def test_the_cost_of_each_difference_stands_in_points_by_backend(project: Path) -> None:
+    box = project / "reports" / "box"
+    suites = load([]).suites
+    assert explain.block(results_of(box, suites)) == "Not run: `bench explain CASE` measures it."
+    write(box, "explain-lstm-16", explanation(), f"{LSTM}@*")
+    table = explain.block(results_of(box, suites))
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    mean = 100 * np.mean(INIT)
+    half = 100 * stats.sem(INIT) * stats.t.ppf(0.975, len(INIT) - 1)
+    expected = f"{mean:+.1f} ±{half:.1f} ({len(INIT)})"
+    assert lines[0] == ["case", "difference", "keras-tensorflow", "torch"]
+    assert next(line for line in lines if line[1] == "init")[3] == expected
+    assert next(line for line in lines if line[1] == "bias")[2] == "–", "Keras has one bias"
+    assert [line[1] for line in lines[2:4]] == ["documents' formulas", "all together"]
+    told = site.contents({"box": results_of(box, suites)}, "reports/")["box/explained"]
+    assert f"initial weights {mean:+.2f} ± {half:.2f} points" in told
+    assert [line.partition(":")[0] for line in told.splitlines()] == [
+        "- **text-networks/lstm-16 with Keras 3's formulas**",
+        "- **text-networks/lstm-16 under keras-tensorflow**",
+        "- **text-networks/lstm-16 under torch**",
+    ]
+
+
+def test_the_index_answers_what_people_ask(project: Path) -> None:
+    """Hold the four questions that a reader has to find answered in `reports/README.md` alone."""
+    (project / "docs").mkdir()
+    (project / "docs" / "findings.md").touch()
+    run("--index", str(project / "reports"))
+    text = (project / "reports" / "README.md").read_text()
+    assert "**LSTM on a CPU: torch" in text
+    assert "text-networks/word2vec-300, document 002" in text
+    assert "At 200 training rows" in text
+    assert "**What did Keras 3 change?**" in text
+    assert "](box/accuracy.md)" in text, "links lead into the machine's folder"
+    assert "](../docs/findings.md)" in text, "a page of the documentation is found from the index"
+
+
+def test_the_index_tells_folders_of_one_machine_apart_and_gives_commands_for_each(project: Path) -> None:
+    times = timed(DENSE, 0.5, 0.2, ("none", "none"), profile="quick")
+    times.append(times[0].model_copy(update={"backend": "keras-jax"}))
+    write(project / "reports" / "short", "architectures", times, DENSE)
+    suites = load([]).suites
+    machines = {name: results_of(project / "reports" / name, suites) for name in ("box", "short")}
+    text = site.index(machines)
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings[0].startswith("## box: full trainings, ")
+    assert headings[1].startswith("## short: short trainings on generated text, ")
+    full, quick, _ = text.split("\n## ")[1:]
+    assert "the documents' data" in full
+    assert "no time or accuracy is that of a full training" in quick
+    assert "](short/timing.md)" in full, "where more backends were timed"
+    assert "](box/timing.md)" not in quick
+    for name, results in machines.items():
+        assert f"bench import reports/{name}/results/*.json" in text
+        assert f"for run in {' '.join(source.name for source in results.sources)}; do" in text
+
+
+def test_several_runs_are_held_against_all_cases_and_one_against_its_own(project: Path) -> None:
+    suites = load([]).suites
+    box = project / "reports" / "box"
+    assert results_of(box, suites).suites == suites
+    for file in (box / "results").glob("*.json"):
+        if file.stem != "reviews":
+            file.unlink()
+    assert list(results_of(box, suites).suites) == ["movie-reviews"]
+
+
+def test_a_folder_without_results_and_runs_of_one_name_are_refused(project: Path, tmp_path: Path) -> None:
+    suites = load([]).suites
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no report"):
+        site.gather(tmp_path / "empty", suites)
+    box = project / "reports" / "box"
+    shutil.copy(box / "results" / "timing.json", box / "results" / "twice.json")
+    with pytest.raises(UsageError, match=r"twice\.json: run 'timing' is in another file"):
+        results_of(box, suites)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--check"], "name it by --index"),
+        (["--index", "reports", "--format", "md"], "--index reports the results below its folder"),
+        (["--index", "reports", "documents"], "--index reports the results below its folder"),
+    ],
+)
+def test_index_and_check_go_together_and_with_nothing_else(
+    arguments: list[str], message: str, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(project)
+    assert run(*arguments) == 2
+    assert message in capsys.readouterr().err

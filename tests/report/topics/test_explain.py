@@ -1,0 +1,68 @@
+"""The page of `bench explain`: what it shows of the effects, and that no text breaks it."""
+
+from __future__ import annotations
+
+from bench.explain.effects import effects
+from bench.records.store import Run
+from bench.report.topics import explain
+from tests.explain.test_effects import MATCHED, SAME, WORSE, record, records
+
+RUN = Run("a|b", "documented", "2026-01-01", ["bench"], {}, {"packages": {"torch": "2.13.0"}, "threads": 1})
+
+
+def explained(*groups, missing=()):
+    held = [one for group in groups for one in group]
+    found = effects(held, lambda metrics: metrics.last.test)
+    return explain.Explained("s/c", "test", RUN, "bench explain s/c --resume r", 6, found, {"torch": missing}, held)
+
+
+def rows(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+
+
+def test_the_table_holds_levels_changes_verdicts_and_how_many_pairs():
+    head, _, matched, worse, same = rows(
+        explain.page(
+            explained(records("matched", MATCHED), records("native:order", SAME), records("native:init", WORSE))
+        )
+    )
+    assert head == [
+        "numerics",
+        "test accuracy %",
+        "change, points",
+        "verdict",
+        "loss",
+        "change of loss",
+        "s an epoch",
+        "change, s",
+        "pairs",
+    ]
+    assert matched == ["matched", "71.40", "", "", "0.2860", "", "1.00", "", "5 of 6"]
+    assert worse == [
+        "native:init", "68.00", "-3.40 ±1.42", "costs", "0.3200", "+0.0340 ±0.0142", "1.00", "+0.00 ±0.00", "5 of 6"
+    ]  # fmt: skip
+    assert same[2:4] == ["+0.00 ±1.24", "not told from 0"]
+
+
+def test_another_kernel_is_named_in_its_row():
+    fused = records("matched", MATCHED, kernel="fused")
+    _, _, matched, documented = rows(explain.page(explained(fused, records("documented", WORSE, kernel="generic"))))
+    assert (matched[0], documented[0], documented[7]) == ("matched", "documented, generic", "–")
+
+
+def test_what_did_not_end_ok_is_listed_and_escaped():
+    broken = record("native:bias", 0, 0.5, status="failed").model_copy(update={"reason": "a | <b> `c`\nmore"})
+    text = explain.page(explained(records("matched", MATCHED), records("native:init", WORSE), [broken]))
+    assert "- s/c@torch,none,cpu,native:bias#0: failed: a \\| \\<b> \\`c\\`\n" in text
+    assert "Run a\\|b, profile documented" in text
+
+
+def test_a_difference_that_cannot_exist_is_said_to_cost_nothing_to_compare():
+    text = explain.page(explained(records("matched", MATCHED), records("native:init", WORSE), missing=["bias"]))
+    assert "- torch: `bias` cannot differ in this case; its own is what matched numerics run." in text
+
+
+def test_every_numerics_has_a_meaning():
+    from bench.cases.model import DIFFERENCES
+
+    assert set(explain.MEANINGS) == {"documented", "matched", "native", *(f"native:{name}" for name in DIFFERENCES)}

@@ -1,0 +1,126 @@
+"""What the timing passes measured, and which numerics stand for a variant, from records made by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.records.record import Cost, Record, Timing
+from bench.report.results import Results
+from bench.report.topics import timing
+from tests.making import Gather, Maker, case, name, suite
+from tests.report.test_markdown import Row, only, parsed
+
+COST = Cost(flops=6e9, bytes=2e9, peak_flops=100e9, bandwidth=10e9)
+
+
+def timed(record: Maker, cell: str, step: float = 0.1, latencies: int = 100, **more: Any) -> Record:
+    """Return a record whose steps take `step` s but for one pair of windows, and 5 ms each call."""
+    steps = [step, step, 1.2 * step, step]
+    windows = [
+        (count, 0.005 + count * each) for pair, each in enumerate(steps) for count in ((1, 2) if pair % 2 else (2, 1))
+    ]
+    measured = Timing(
+        build=0.1,
+        first_epoch=9.0,
+        epochs=[4.0, 5.0],
+        steps=40,
+        total=30.0,
+        alone=True,
+        first_step=0.9,
+        compile=1.5,
+        windows=windows,
+        step=step,
+        input=0.002,
+        latency=[0.001 * number for number in range(1, latencies + 1)],
+        throughput=320.0,
+        noise=0.02,
+    )
+    memory = {"host_peak_bytes": 2e9, "process_peak_bytes": 3e9}
+    changes = {"timing": measured, "memory": memory, "cost": COST, "measure": "timing", "status": "ok"}
+    return record(cell, **(changes | more))
+
+
+def tables_of(gathered: Results) -> list[list[Row]]:
+    return parsed(timing.table(gathered))
+
+
+def test_every_figure_is_the_median_over_processes_and_samples_are_put_together(record: Maker, results: Gather) -> None:
+    records = [timed(record, name("a"), step, repeat=repeat) for repeat, step in enumerate((0.1, 0.2, 0.4))]
+    (row,) = timing.passes(results([suite(case("a"))], records)).to_dict("records")
+    slopes = [factor * step for step in (0.1, 0.2, 0.4) for factor in (1, 1, 1.2, 1)]
+    assert (row["step"], row["samples"]) == (0.2, 12)
+    assert (row["step_low"], row["step_high"]) == pytest.approx(tuple(np.quantile(slopes, [0.25, 0.75])))
+    assert (row["first_step"], row["compile"], row["throughput"]) == (0.9, 1.5, 320.0)
+    assert row["input"] == pytest.approx(0.01)
+    assert row["p50"] == pytest.approx(0.0505)
+    assert (row["host_memory"], row["device_memory"]) == (2e9, None)
+    # 6 GFLOP in 0.2 s of 100 GFLOP/s, 2 GB in 0.2 s of 10 GB/s.
+    assert (row["flops_rate"], row["flops_share"]) == pytest.approx((30e9, 0.3))
+    assert (row["bytes_rate"], row["bytes_share"]) == pytest.approx((10e9, 1.0))
+
+
+@pytest.mark.parametrize(("latencies", "known"), [(10, {"p50"}), (20, {"p50", "p95"}), (100, {"p50", "p95", "p99"})])
+def test_a_percentile_needs_enough_samples(record: Maker, results: Gather, latencies: int, known: set[str]) -> None:
+    (row,) = timing.passes(results([suite(case("a"))], [timed(record, name("a"), latencies=latencies)])).to_dict(
+        "records"
+    )
+    assert {percentile for percentile in ("p50", "p95", "p99") if row[percentile] is not None} == known
+
+
+def test_the_page_shows_steps_first_then_what_comes_once_then_the_limits(record: Maker, results: Gather) -> None:
+    main, start, cost = tables_of(results([suite(case("a"))], [timed(record, name("a"))]))
+    step = only(main, case="a")
+    assert (step["ms/step"], step["quartiles"], step["samples"]) == ("100", "100–105", "4")
+    once = only(start, case="a")
+    assert (once["compile"], once["first step"], once["first epoch"], once["cell"]) == ("1.50", "0.900", "9.00", "30.0")
+    assert (once["latency ms"], once["95 %"], once["99 %"], once["rows/s"]) == ("50.5", "95.0", "99.0", "320")
+    near = only(cost, case="a")
+    assert (near["host MB"], near["input"], near["MFLOP/step"]) == ("2,000", "2.00 %", "6,000")
+    assert (near["GFLOP/s"], near["% of peak"], near["GB/s"], near["% of copy"]) == ("60.0", "60.0", "20.0", "200")
+    assert "device MB" not in near, "no column without a figure"
+
+
+def test_records_without_passes_have_the_times_that_they_have(record: Maker, results: Gather) -> None:
+    old = record(name("a"), measure="timing", epoch_seconds=[9, 4, 6], steps=40)
+    text = timing.table(results([suite(case("a"))], [old]))
+    main, start = parsed(text)
+    assert (main[0]["ms/step"], main[0]["quartiles"], main[0]["samples"]) == ("125", "–", "–")
+    assert start == [{"case": "a", "source": "torch", "first epoch": "9.00", "cell": "19.0"}]
+    assert "% of peak" not in text
+
+
+def test_the_noise_before_the_runs_is_judged(record: Maker, results: Gather) -> None:
+    def said(noise: float) -> str:
+        one = timed(record, name("a"))
+        assert one.timing
+        loud = one.model_copy(update={"timing": one.timing.model_copy(update={"noise": noise})})
+        return timing.table(results([suite(case("a"))], [one, loud.model_copy(update={"repeat": 1})]))
+
+    assert "took up to 2.0 % longer than usual (quiet)" in said(0.01)
+    assert "took up to 9.0 % longer than usual (noisy: times are worth less)" in said(0.09)
+
+
+def sources(record: Maker, results: Gather, **steps: float) -> list[str]:
+    records = [timed(record, name("a", numerics=numerics), step) for numerics, step in steps.items()]
+    return [row["source"] for row in tables_of(results([suite(case("a"))], records))[0]]
+
+
+def test_native_times_stand_for_matched_ones_that_are_within_five_per_cent(record: Maker, results: Gather) -> None:
+    assert sources(record, results, matched=0.104, native=0.1) == ["torch native"]
+    assert sources(record, results, matched=0.106, native=0.1) == ["torch native", "torch matched"]
+    assert sources(record, results, matched=0.094, native=0.1) == ["torch native", "torch matched"]
+    assert sources(record, results, documented=0.1, matched=0.101) == ["torch matched"]
+    assert sources(record, results, documented=0.2, matched=0.101, native=0.1) == ["torch native", "torch"]
+    assert sources(record, results, documented=0.1) == ["torch"]
+
+
+def test_times_of_accuracy_runs_and_failures_do_not_stand_for_others(record: Maker, results: Gather) -> None:
+    beside = timed(record, name("a"), step=0.3, measure="accuracy")
+    failed = record(name("a", numerics="matched"), measure="timing", status="failed", reason="it broke")
+    native = timed(record, name("a", numerics="native"))
+    rows = tables_of(results([suite(case("a"))], [beside, native, failed]))[0]
+    assert [row["ms/step"] for row in rows] == ["100", "failed"]
+    assert rows[0]["source"] == "torch native"
