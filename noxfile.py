@@ -51,11 +51,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=False, tags=["check"])
 def lint(session: nox.Session) -> None:
-    """Check style, format and types."""
+    """Check style, format, types, and that no package imports against the order of the data."""
     python = environment(session)
     session.run(python, "-m", "ruff", "check")
     session.run(python, "-m", "ruff", "format", "--check")
     session.run(python, "-m", "mypy", "--strict", "bench")
+    session.run(str(Path(python).with_name("lint-imports")), "--no-cache")
 
 
 @nox.session(python=False, tags=["check"])
