@@ -371,9 +371,9 @@ class Requires:
 class Case:
     """One documented configuration: data, architecture, training protocol, documented figures, notes.
 
-    `ours` says which parts the document leaves open and this project chose. `telling` names the backends under which
-    this case is what a pull request is compared on (`bench ab` without patterns). `margin` is the relative slowdown
-    that comparisons let pass for this case (0.05: 5 %), where the machine's own is not right for it.
+    `assumptions` says which parts the document leaves open and this project chose. `representative` names the backends
+    under which this case is what a pull request is compared on (`bench ab` without patterns). `margin` is the relative
+    slowdown that comparisons let pass for this case (0.05: 5 %), where the machine's is not right for it.
     """
 
     name: Name
@@ -382,9 +382,9 @@ class Case:
     training: Training
     documented: Documented = Documented()
     notes: tuple[str, ...] = ()
-    ours: str | None = None
+    assumptions: str | None = None
     requires: Requires | None = None
-    telling: tuple[str, ...] = ()
+    representative: tuple[str, ...] = ()
     margin: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
