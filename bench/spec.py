@@ -30,7 +30,8 @@ Activation = Literal["linear", "relu", "tanh", "sigmoid"]
 Gates = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
 """Gate functions: 1/(1+exp(-x)); Keras 3's relu6(x+3)/6; Keras 2's clip(0.2x+0.5, 0, 1) (semantics of each Keras)."""
 
-Side = Literal["pre", "post"]
+End = Literal["pre", "post"]
+"""The end of a row at which it is filled up or cut, in Keras's words."""
 Encoding = Literal["ids", "multi-hot"]
 Kernel = Literal["fused", "generic", "none"]
 Device = Literal["cpu", "cuda"]
@@ -182,9 +183,7 @@ Layer = (
     | Dense
     | ActivationLayer
     | Dropout
-    | SimpleRNN
-    | LSTM
-    | GRU
+    | Recurrent
     | Bidirectional
 )
 
@@ -201,8 +200,8 @@ class Imdb:
 
     num_words: Count
     maxlen: Count | None = None
-    padding: Side = "pre"
-    truncating: Side = "pre"
+    padding: End = "pre"
+    truncating: End = "pre"
     train: Count | None = None
     test: Count | None = None
     encoding: Encoding = "ids"
@@ -214,8 +213,8 @@ class ReviewTexts:
 
     num_words: Count
     maxlen: Count | None = None
-    padding: Side = "pre"
-    truncating: Side = "pre"
+    padding: End = "pre"
+    truncating: End = "pre"
     encoding: Encoding = "ids"
 
 
@@ -233,8 +232,8 @@ class LabelledCsv:
     remove: str = ""
     validation: Fraction = 0.1
     split_seed: int = 42
-    padding: Side = "pre"
-    truncating: Side = "pre"
+    padding: End = "pre"
+    truncating: End = "pre"
     encoding: Literal["ids"] = "ids"
 
 
@@ -244,8 +243,8 @@ class Embedded:
 
     num_words: Count
     maxlen: Count | None = None
-    padding: Side = "pre"
-    truncating: Side = "pre"
+    padding: End = "pre"
+    truncating: End = "pre"
     train: Count = 2000
     validation: Annotated[int, Field(ge=0)] = 0
     test: Annotated[int, Field(ge=0)] = 1000
@@ -391,11 +390,8 @@ class Case:
     def _is_binary_classifier(self) -> Case:
         if not self.layers:
             raise ValueError("layers must not be empty; end with Dense(1, 'sigmoid')")
-        last = self.layers[-1]
-        before = self.layers[-2] if len(self.layers) > 1 else None
-        ends_in_dense = last == Dense(1, "sigmoid")
-        ends_in_activation = last == ActivationLayer("sigmoid") and before == Dense(1)
-        if not (ends_in_dense or ends_in_activation):
+        *_, last = self.layers
+        if last != Dense(1, "sigmoid") and self.layers[-2:] != (Dense(1), ActivationLayer("sigmoid")):
             raise ValueError(
                 "layers must end with Dense(1, 'sigmoid') or with Dense(1), ActivationLayer('sigmoid'); "
                 f"they end with {last}"
