@@ -192,29 +192,29 @@ Layer = (
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Imdb:
+class _Rows:
+    num_words: Count
+    maxlen: Count | None = None
+    padding: End = "pre"
+    truncating: End = "pre"
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Imdb(_Rows):
     """Keras's IMDB (`imdb.npz`): the `num_words` most frequent words, padded to `maxlen`, the first rows of each half.
 
     `encoding="multi-hot"` gives rows of `num_words` zeros and ones, and no padding.
     """
 
-    num_words: Count
-    maxlen: Count | None = None
-    padding: End = "pre"
-    truncating: End = "pre"
     train: Count | None = None
     test: Count | None = None
     encoding: Encoding = "ids"
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class ReviewTexts:
+class ReviewTexts(_Rows):
     """The aclImdb review texts through a Keras `Tokenizer(num_words)` fitted on the 25,000 train texts."""
 
-    num_words: Count
-    maxlen: Count | None = None
-    padding: End = "pre"
-    truncating: End = "pre"
     encoding: Encoding = "ids"
 
 
@@ -238,13 +238,9 @@ class LabelledCsv:
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Embedded:
+class Embedded(_Rows):
     """The generated corpus of the quick profile: no network, its results never stand beside documented figures."""
 
-    num_words: Count
-    maxlen: Count | None = None
-    padding: End = "pre"
-    truncating: End = "pre"
     train: Count = 2000
     validation: Annotated[int, Field(ge=0)] = 0
     test: Annotated[int, Field(ge=0)] = 1000

@@ -264,13 +264,7 @@ def _kernel_and_bias(*shape: int) -> tuple[WeightSpec, ...]:
 
 def gates_of(layer: Recurrent) -> int:
     """Return how many gates a recurrent layer has (the candidate counts as one)."""
-    match layer:
-        case SimpleRNN():
-            return 1
-        case LSTM():
-            return 4
-        case GRU():
-            return 3
+    return {SimpleRNN: 1, LSTM: 4, GRU: 3}[type(layer)]
 
 
 def _recurrent_weights(layer: Recurrent, features: int) -> tuple[WeightSpec, ...]:

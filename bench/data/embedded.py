@@ -29,8 +29,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Labelled, Ragged, offsets_of
-from bench.data.imdb import INDEX_FROM, OUT_OF_VOCABULARY, START
+from bench.data.dataset import Labelled
+from bench.data.imdb import INDEX_FROM, OUT_OF_VOCABULARY, with_start
 from bench.data.randomness import stream
 from bench.spec import Embedded
 
@@ -44,25 +44,8 @@ VOCABULARY = 88_584
 
 # Measured on the 25,000 training reviews of imdb.npz (`tests/data/test_embedded.py` compares again). Lengths count the
 # start id; shares are those of the running words, the start id not among them.
-_LENGTH_QUANTILES = {
-    0.0: 11,
-    0.001: 26,
-    0.01: 44,
-    0.05: 66,
-    0.1: 93,
-    0.2: 123,
-    0.3: 137,
-    0.4: 155,
-    0.5: 178,
-    0.6: 210,
-    0.7: 257,
-    0.8: 331,
-    0.9: 467,
-    0.95: 610,
-    0.99: 926,
-    0.999: 1084,
-    1.0: 2494,
-}
+_QUANTILES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
+_LENGTHS = (11, 26, 44, 66, 93, 123, 137, 155, 178, 210, 257, 331, 467, 610, 926, 1084, 2494)
 _SHARE_OF_RANK = {
     1: 5.656e-2,
     2: 2.761e-2,
@@ -152,12 +135,10 @@ def roles(num_words: int) -> NDArray[np.int8]:
 def _write(part: str, rows: int, num_words: int) -> Labelled:
     random = stream("embedded", VERSION, part)
     labels = random.permutation(np.arange(rows) % 2)
-    quantiles, lengths_there = list(_LENGTH_QUANTILES), list(_LENGTH_QUANTILES.values())
-    words = np.rint(np.interp(random.random_sample(rows), quantiles, lengths_there)).astype(np.int64) - 1
+    words = np.rint(np.interp(random.random_sample(rows), _QUANTILES, _LENGTHS)).astype(np.int64) - 1
     ids = _ranks(random, _role_sequence(random, labels, words)) + INDEX_FROM
     ids[ids >= num_words] = OUT_OF_VOCABULARY
-    ids = np.insert(ids, offsets_of(words)[:-1], START)
-    return Labelled(Ragged(ids.astype(np.int32), offsets_of(words + 1)), labels.astype(np.float32))
+    return Labelled(with_start(ids, words), labels.astype(np.float32))
 
 
 def _role_sequence(

@@ -44,25 +44,25 @@ def load(path: Path, num_words: int) -> tuple[Labelled, Labelled]:
     for half in ("train", "test"):
         order = np.arange(len(arrays[f"x_{half}"]))
         random.shuffle(order)
-        reviews = _with_start(path, arrays[f"x_{half}"]).take(order)
+        reviews = _encoded(path, arrays[f"x_{half}"]).take(order)
         ids = np.where(reviews.ids < num_words, reviews.ids, np.int32(OUT_OF_VOCABULARY))
         halves.append(Labelled(Ragged(ids, reviews.offsets), arrays[f"y_{half}"][order]))
     return halves[0], halves[1]
 
 
-def _with_start(path: Path, reviews: NDArray[Any]) -> Ragged:
+def _encoded(path: Path, reviews: NDArray[Any]) -> Ragged:
     try:
         lengths = np.fromiter(map(len, reviews), np.int64, len(reviews))
         ranks = np.fromiter(chain.from_iterable(reviews), np.int64, lengths.sum())
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: reviews must be lists of word ranks: {error}") from error
-    offsets = offsets_of(lengths + 1)
-    ids = np.empty(offsets[-1], np.int32)
-    starts = np.zeros(len(ids), bool)
-    starts[offsets[:-1]] = True
-    ids[starts] = START
-    ids[~starts] = ranks + INDEX_FROM
-    return Ragged(ids, offsets)
+    return with_start(ranks + INDEX_FROM, lengths)
+
+
+def with_start(ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> Ragged:
+    """Return the reviews of these `lengths`, which `ids` holds one after the other, each behind a start id."""
+    begun = np.insert(ids, offsets_of(lengths)[:-1], START)
+    return Ragged(begun.astype(np.int32), offsets_of(lengths + 1))
 
 
 def word_ranks(path: Path) -> dict[str, int]:

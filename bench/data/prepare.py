@@ -12,7 +12,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -101,13 +100,9 @@ def _is_csv(name: str) -> bool:
 
 
 def _rows_source(data: Imdb | ReviewTexts | LabelledCsv) -> str:
-    match data:
-        case Imdb():
-            return "imdb.npz"
-        case ReviewTexts():
-            return "aclImdb"
-        case LabelledCsv():
-            return data.file
+    if isinstance(data, LabelledCsv):
+        return data.file
+    return "imdb.npz" if isinstance(data, Imdb) else "aclImdb"
 
 
 def _vectors_source(spec: Vectors) -> str:
@@ -322,18 +317,14 @@ def _store(folder: Path, arrays: Arrays, meta: dict[str, Any]) -> None:
     """Write a folder of the cache under another name and move it into place, so that nobody ever sees half of it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-        try:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             for name, array in arrays.items():
-                np.save(temporary / f"{name}.npy", array, allow_pickle=False)
-            (temporary / "meta.json").write_text(json.dumps({**meta, "sha256": _content_hash(arrays)}))
+                np.save(Path(temporary, f"{name}.npy"), array, allow_pickle=False)
+            Path(temporary, "meta.json").write_text(json.dumps({**meta, "sha256": _content_hash(arrays)}))
             os.rename(temporary, folder)
-        except OSError:
-            shutil.rmtree(temporary)
-            if not folder.is_dir():  # else another process was faster, with the same content
-                raise
     except OSError as error:
-        raise sources.unwritable(error) from error
+        if not folder.is_dir():  # else another process was faster, with the same content
+            raise sources.unwritable(error) from error
 
 
 def _content_hash(arrays: Arrays) -> str:

@@ -52,9 +52,9 @@ class Source:
     licence: str
 
     @property
-    def url(self) -> str | None:
-        """Return where the source can be downloaded, None when it has no stable address."""
-        return next((file.url for file in self.files if file.url), None)
+    def remote(self) -> File | None:
+        """Return the file that can be downloaded, None where none has a stable address."""
+        return next((file for file in self.files if file.url), None)
 
 
 _IMDB_TERMS = "research use; cite Maas et al., Learning Word Vectors for Sentiment Analysis, ACL 2011"
@@ -188,7 +188,7 @@ def locate(name: str) -> Path | None:
 
 def fetchable(name: str) -> bool:
     """Return whether a missing source `name` would be downloaded when a cell needs it."""
-    return source(name).url is not None and not os.environ.get(DATA_DIR)
+    return source(name).remote is not None and not os.environ.get(DATA_DIR)
 
 
 def obtain(name: str, download: bool | None = None) -> tuple[Path, str]:
@@ -198,9 +198,8 @@ def obtain(name: str, download: bool | None = None) -> tuple[Path, str]:
     """
     found = _find(source(name))
     if found is None:
-        wanted = fetchable(name) if download is None else download
-        file = next((file for file in source(name).files if file.url), None)
-        if file is None or not wanted:
+        file = source(name).remote
+        if file is None or not (fetchable(name) if download is None else download):
             raise missing(name)
         found = _download(name, file), file
     return found[0], _verified(*found)
@@ -218,7 +217,7 @@ def verify(name: str) -> tuple[Path, str] | None:
 def missing(name: str) -> Unavailable:
     """Return the error for a source that is not present: which file, where it was looked for, how to get it."""
     wanted = source(name)
-    hint = f"; or run: bench data fetch {name}" if wanted.url else ""
+    hint = f"; or run: bench data fetch {name}" if wanted.remote else ""
     return Unavailable(
         f"{name} is missing: no {' or '.join(file.name for file in wanted.files)} in {' or '.join(_places())}; "
         f"{wanted.remedy}; put it in the folder that {DATA_DIR} names{hint}"

@@ -19,7 +19,7 @@ from bench.spec import Embedded
 if TYPE_CHECKING:
     import torch
 
-EVERY_WORD = embedded.INDEX_FROM + 1 + embedded.VOCABULARY
+EVERY_WORD = imdb.INDEX_FROM + 1 + embedded.VOCABULARY
 
 
 def made(num_words: int = EVERY_WORD, train: int = 2000, validation: int = 0, test: int = 1000) -> dict[str, Labelled]:
@@ -49,10 +49,10 @@ def test_ids_and_labels_are_shaped_as_keras_has_them() -> None:
     every, clipped = made()["train"], made(num_words=1000)["train"]
     ids, starts = every.sequences.ids, every.sequences.offsets[:-1]
     assert ids.dtype == np.int32
-    assert (np.flatnonzero(ids == embedded.START) == starts).all()
-    assert ids[ids != embedded.START].min() == embedded.INDEX_FROM + 1
+    assert (np.flatnonzero(ids == imdb.START) == starts).all()
+    assert ids[ids != imdb.START].min() == imdb.INDEX_FROM + 1
     assert ids.max() < EVERY_WORD
-    np.testing.assert_array_equal(clipped.sequences.ids, np.where(ids < 1000, ids, embedded.OUT_OF_VOCABULARY))
+    np.testing.assert_array_equal(clipped.sequences.ids, np.where(ids < 1000, ids, imdb.OUT_OF_VOCABULARY))
     assert every.labels.dtype == np.float32
     assert every.labels.sum() == 1000
     assert abs(every.labels[:200].mean() - 0.5) < 0.1
@@ -75,7 +75,7 @@ def test_lengths_and_frequencies_are_those_of_imdb() -> None:
 
 
 def _coverage(ids: NDArray[np.int32]) -> NDArray[np.float64]:
-    counts = np.bincount(ids, minlength=EVERY_WORD)[embedded.INDEX_FROM + 1 :]
+    counts = np.bincount(ids, minlength=EVERY_WORD)[imdb.INDEX_FROM + 1 :]
     covered: NDArray[np.float64] = np.cumsum(counts) / counts.sum()
     return covered
 
@@ -123,7 +123,7 @@ def _padded(part: Labelled, maxlen: int, side: str = "pre") -> NDArray[np.int32]
 def _bags(rows: NDArray[np.int32], width: int) -> NDArray[np.float32]:
     bags = np.zeros((len(rows), width), np.float32)
     np.add.at(bags, (np.arange(len(rows))[:, None], rows), 1)
-    return bags[:, embedded.INDEX_FROM + 1 :]
+    return bags[:, imdb.INDEX_FROM + 1 :]
 
 
 # --- what networks make of it ------------------------------------------------------------------------------------
@@ -208,8 +208,8 @@ def test_vectors_leave_the_ids_that_are_no_words_at_zero_and_do_not_depend_on_th
     table = embedded.vectors(1000, 50)
     assert table.shape == (1000, 50)
     assert table.dtype == np.float32
-    assert not table[: embedded.INDEX_FROM + 1].any()
-    assert table[embedded.INDEX_FROM + 1 :].any(axis=1).all()
+    assert not table[: imdb.INDEX_FROM + 1].any()
+    assert table[imdb.INDEX_FROM + 1 :].any(axis=1).all()
     np.testing.assert_array_equal(embedded.vectors(300, 50), table[:300])
 
 
