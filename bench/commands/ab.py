@@ -31,7 +31,7 @@ from bench.compare.pairs import (
     odd_figures,
     one_sided_figures,
     pair_sets,
-    telling,
+    representative,
     times,
     trains,
 )
@@ -104,7 +104,7 @@ def command(context: click.Context, /, **_: Any) -> int:
     """Measure two environments in alternation on this machine, then judge the difference.
 
     Each side is a Python in whose environment twinbench is installed, or that runs the checkout named by --base-path
-    or --candidate-path. Without a PATTERN the cases are compared that the suites mark as telling.
+    or --candidate-path. Without a PATTERN the cases are compared that the suites mark as representative.
     """
     params = context.params
     with ExitStack() as opened:
@@ -112,7 +112,7 @@ def command(context: click.Context, /, **_: Any) -> int:
         catalog = load([Path(path) for path in params["suites"]])
         if catalog.errors:
             raise SuiteError("\n".join(str(error) for error in catalog.errors))
-        params["patterns"] = params["patterns"] or telling(catalog)
+        params["patterns"] = params["patterns"] or representative(catalog)
         sides = _sides(params)
         if runs:
             _check_unchanged(runs, sides)

@@ -63,7 +63,7 @@ def fetch(names: tuple[str, ...], as_json: bool) -> None:
     """Download the named sources into the cache, unless they are present; verify them."""
     records = []
     for name in _known(names):
-        path, sha256 = sources.fetch(name)
+        path, sha256 = sources.obtain(name, download=True)
         records.append({"name": name, "path": str(path), "sha256": sha256})
         click.echo(f"{name}: {path}  sha256 {sha256}", err=as_json)
     if as_json:

@@ -99,7 +99,7 @@ def _folded(start: str, text: str) -> list[str]:
 
 def _row(suite: Suite, case: Case, footnotes: dict[str, str]) -> tuple[str, ...]:
     counts = parameters(resolve(suite, case, "documented"))
-    notes = [*case.notes, *([f"Chosen here: {case.ours}."] if case.ours else [])]
+    notes = [*case.notes, *([f"Chosen here: {case.assumptions}."] if case.assumptions else [])]
     marks = [footnotes.setdefault(note, _letter(len(footnotes))) for note in notes]
     accuracy = describe.documented_accuracy(case)
     shown = f"{accuracy[1]:.4f} {accuracy[0]}{' ?' if case.documented.unjudged else ''}" if accuracy else "-"

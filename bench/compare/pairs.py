@@ -58,9 +58,9 @@ def common(base: Side, candidate: Side) -> tuple[list[PlannedCell], list[LeftOut
     return cells, left_out
 
 
-def telling(catalog: Catalog) -> list[str]:
-    """Return the cells, as patterns, that the suites mark as telling: what a pull request is compared on."""
-    return [f"{suite.name}/{case.name}@{name}" for suite, case in catalog.cases() for name in case.telling]
+def representative(catalog: Catalog) -> list[str]:
+    """Return the cells, as patterns, that the suites mark as representative: what a pull request is compared on."""
+    return [f"{suite.name}/{case.name}@{name}" for suite, case in catalog.cases() for name in case.representative]
 
 
 def times(options: Mapping[str, Any]) -> bool:

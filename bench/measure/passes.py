@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.backends.base import MaskSource, Network, TrainsSteps
 from bench.cases.model import Model
-from bench.data.dataset import Dataset, Part, Rows
+from bench.data.dataset import Dataset, Examples, Rows
 from bench.measure import memory, steps
 from bench.measure.clock import Clock, no_garbage_collection
 from bench.records.metrics import step_seconds
@@ -81,7 +81,7 @@ def timing_passes(
     return Passes(timing, peaks)
 
 
-def _input(part: Part, rows: Rows, masks: MaskSource | None, size: int) -> float:
+def _input(part: Examples, rows: Rows, masks: MaskSource | None, size: int) -> float:
     """Return the seconds per step of making batches alone: rows gathered, multi-hot rows and dropout masks made."""
     rows = np.resize(rows, INPUT_STEPS * size)
 
@@ -95,7 +95,7 @@ def _input(part: Part, rows: Rows, masks: MaskSource | None, size: int) -> float
     return median(steps.samples(make, Clock(lambda: None), steps.INPUT)) / INPUT_STEPS
 
 
-def _latency(network: Network, part: Part, clock: Clock, effort: steps.Effort) -> list[float]:
+def _latency(network: Network, part: Examples, clock: Clock, effort: steps.Effort) -> list[float]:
     """Return raw seconds of inferences of one row, one after another, once that shape is warmed up."""
     rows = itertools.cycle([part.x[np.array([row])] for row in range(min(len(part), effort.most))])
 
@@ -106,7 +106,7 @@ def _latency(network: Network, part: Part, clock: Clock, effort: steps.Effort) -
     return steps.samples(infer, clock, effort)
 
 
-def _batch_seconds(network: Network, part: Part, rows: Rows, clock: Clock, effort: steps.Effort) -> float:
+def _batch_seconds(network: Network, part: Examples, rows: Rows, clock: Clock, effort: steps.Effort) -> float:
     """Return the median seconds of the inference of a batch."""
     infer = partial(network.logits, part.x[rows])
     steps.samples(infer, clock, steps.STEADY)

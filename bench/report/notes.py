@@ -47,8 +47,8 @@ class Notes:
 
 
 def notes_on_case(case: Case) -> list[str]:
-    ours = [f"Chosen here, not documented: {case.ours}."] if case.ours else []
-    return [prose(note) for note in (*case.notes, *ours)]
+    assumed = [f"Chosen here, not documented: {case.assumptions}."] if case.assumptions else []
+    return [prose(note) for note in (*case.notes, *assumed)]
 
 
 def _stand_ins(results: Results) -> dict[tuple[str, str], list[str]]:

@@ -314,7 +314,7 @@ def details(results: Results) -> dict[str, Any]:
             "document": f"{suite.document}, {suite.title}",
             "layers": describe.layers(case),
             "notes": list(case.notes),
-            "chosen here": case.ours,
+            "chosen here": case.assumptions,
         }
         for suite in results.reported_suites()
         for case in suite.cases

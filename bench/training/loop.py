@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bench.backends.base import Arrays, MaskSource, Network
 from bench.cases.cell import Measure
 from bench.cases.model import Model
-from bench.data.dataset import Dataset, Part, Rows, take
+from bench.data.dataset import Dataset, Examples, Rows, take
 from bench.data.randomness import stream
 from bench.errors import TrainingDiverged, UsageError
 from bench.records.record import EpochScore, Metrics, Score, Weights
@@ -63,7 +63,7 @@ class Split:
 
     rows: Rows
     fitted: Rows
-    validation: tuple[Part, Rows] | None
+    validation: tuple[Examples, Rows] | None
 
 
 def split(case: Case, dataset: Dataset, seed: int) -> Split:
@@ -235,7 +235,7 @@ def _timed_enough(steady: list[float]) -> bool:
     return len(steady) >= TIMED_EPOCHS and sum(steady) >= TIMED_SECONDS
 
 
-def _score(network: Network, part: Part, rows: Rows) -> Score:
+def _score(network: Network, part: Examples, rows: Rows) -> Score:
     if len(rows) == len(part):
         return scores(network.logits(part.x), part.y)
     return scores(network.logits(take(part.x, rows)), part.y[rows])

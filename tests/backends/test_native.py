@@ -12,7 +12,7 @@ import pytest
 from bench.backends.base import Network
 from bench.backends.registry import BACKENDS, best_kernel, native
 from bench.cases.model import DIFFERENCES, Model, resolve
-from bench.data.dataset import Dataset, MultiHot, Part
+from bench.data.dataset import Dataset, Examples, MultiHot
 from bench.errors import Unavailable
 from bench.spec import (
     GRU,
@@ -65,7 +65,7 @@ def trained(backend: str, numerics: str, case: Case) -> Network:
     """Train as a cell is trained."""
     model = model_of(backend, numerics, case)
     network = network_of(backend, model)
-    data = Dataset("made", "0", Part(X, Y))
+    data = Dataset("made", "0", Examples(X, Y))
     train(network, case, model, data, "suite/case", SEED, measure="accuracy", on_epoch=lambda _: None)
     return network
 
@@ -127,7 +127,7 @@ def test_the_harness_shuffles_unless_the_framework_does() -> None:
         ("native:order", [np.arange(ROWS)] * 2),
     ):
         spy: Any = Spy()
-        data = Dataset("made", "0", Part(X, Y))
+        data = Dataset("made", "0", Examples(X, Y))
         model = model_of("torch", numerics, case)
         train(spy, case, model, data, "suite/case", SEED, measure="accuracy", on_epoch=lambda _: None)
         np.testing.assert_array_equal(spy.orders, expected)
@@ -313,7 +313,7 @@ def test_a_native_keras_cell_is_what_a_sequential_model_trains(optimizer: str) -
         network_of("keras-tensorflow", model),
         case,
         model,
-        Dataset("made", "0", Part(X, Y)),
+        Dataset("made", "0", Examples(X, Y)),
         "suite/case",
         SEED,
         measure="accuracy",

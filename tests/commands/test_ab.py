@@ -319,7 +319,7 @@ def test_the_workflow_calls_the_command_by_options_that_it_has() -> None:
     assert f"path: {params['out']}" in workflow  # what is kept as the artifact
 
 
-def test_a_dry_run_lists_the_telling_cells_and_measures_nothing(comparison: Comparison) -> None:
+def test_a_dry_run_lists_the_representative_cells_and_measures_nothing(comparison: Comparison) -> None:
     ended = comparison("--noise", "--dry-run", sides=False)
     assert ended.code == 0
     *cells, total = ended.out.splitlines()
@@ -362,11 +362,11 @@ def test_a_report_of_a_side_is_held_against_what_was_compared(comparison: Compar
     assert set(gaps.frame(reported(trained))["missing"]) == {8}
 
 
-def test_a_report_of_the_telling_cells_asks_for_no_others(comparison: Comparison) -> None:
+def test_a_report_of_the_representative_cells_asks_for_no_others(comparison: Comparison) -> None:
     comparison.sides()
     comparison("--measure", "timing", "--repeats", "2", "--name", "c")
     suites = load([]).suites
     with Store(comparison.store) as store:
         results = gather([from_run(store.run("c-base"), store.records("c-base"))], suites, comparison.folder)
-    marked = {(suite.name, case.name) for suite in suites.values() for case in suite.cases if case.telling}
+    marked = {(suite.name, case.name) for suite in suites.values() for case in suite.cases if case.representative}
     assert {(suite.name, case.name) for suite in results.suites.values() for case in suite.cases} == marked

@@ -13,7 +13,7 @@ import pytest
 
 from bench.backends.base import Executed, Trace
 from bench.cases.model import Model
-from bench.data.dataset import Dataset, Part
+from bench.data.dataset import Dataset, Examples
 from bench.measure import kernels
 from bench.spec import GRU, LSTM, Bidirectional, Dropout, Embedding, Flatten, Kernel, Layer, SimpleRNN
 from bench.training.loop import mask_source
@@ -180,7 +180,7 @@ def test_observing_takes_a_full_batch_of_the_case_and_its_masks() -> None:
             given.append((len(x), len(y), [len(mask) for mask in masks], steps))
             return super().trace(x, y, masks, steps)
 
-    dataset = Dataset("made", "none", Part(*rows()))
+    dataset = Dataset("made", "none", Examples(*rows()))
     proof = kernels.observe(
         Spy(resolved, "generic", "cpu"), declared, resolved, dataset, "s/c", 0, kernel="fused", device="cpu"
     )

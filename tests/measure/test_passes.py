@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench.backends.base import EpochResult
-from bench.data.dataset import Dataset, Part
+from bench.data.dataset import Dataset, Examples
 from bench.measure import passes, steps
 from bench.measure.clock import Clock
 from bench.spec import Dense, Embedding, Flatten
@@ -67,7 +67,7 @@ def test_every_pass_finds_what_the_network_takes(monkeypatch: pytest.MonkeyPatch
     x, y = rows(120)
     gathered = x.view(SlowRows)
     gathered.network = network
-    data = Dataset("made", "none", Part(gathered, y))
+    data = Dataset("made", "none", Examples(gathered, y))
     found = passes.timing_passes(network, CASE, MODEL, data, "suite/case", 0, steps.FULL)  # type: ignore[arg-type]
     timing = found.timing
     assert timing["first_step"] == pytest.approx(FIRST + CALL + STEP)

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from bench.backends.base import EpochResult
 from bench.cases.model import resolve
-from bench.data.dataset import Dataset, MultiHot, Part
+from bench.data.dataset import Dataset, Examples, MultiHot
 from bench.errors import TrainingDiverged, UsageError
 from bench.spec import (
     KERAS_3,
@@ -44,7 +44,7 @@ def model_of(case):
 
 def part(rows):
     random = np.random.RandomState(rows)
-    return Part(random.randint(1, 50, (rows, 6)).astype(np.int32), random.randint(0, 2, rows).astype(np.float32))
+    return Examples(random.randint(1, 50, (rows, 6)).astype(np.int32), random.randint(0, 2, rows).astype(np.float32))
 
 
 def dataset_of(train=40, validation=None, test=None):
@@ -242,7 +242,7 @@ def test_scoring_some_multi_hot_rows_does_not_make_them_all(monkeypatch):
     case = Case("case", Imdb(50, encoding="multi-hot"), LAYERS[-1:], Training("adam", 1, validation=FirstRows(10)))
     network = Scripted([(0.5, 1.0)])
     network.labels_of = {10: y[:10], 30: y[10:]}
-    data = Dataset("data", "0", Part(rows, y))
+    data = Dataset("data", "0", Examples(rows, y))
     found = train(network, case, model_of(case), data, "s/c", 0, measure="accuracy", on_epoch=lambda _: None)
     assert (found.metrics.last.validation.rows, found.metrics.last.train.rows) == (10, 30)
     assert made == []
