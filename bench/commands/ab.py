@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
+from msgspec import structs
 
 from bench.cases.catalog import load
 from bench.cases.cell import Cell, Measure, Profile
@@ -394,7 +395,7 @@ class _Session:
     def _keep(self, name: SideName, record: Record) -> None:
         details = {**record.details, "side": name}
         run = self._runs[name]
-        self._store.add(run.name, record.model_copy(update={"details": details}), self.sides[name].environment)
+        self._store.add(run.name, structs.replace(record, details=details), self.sides[name].environment)
 
 
 class _Progress:

@@ -43,7 +43,7 @@ def _flat(record: Record) -> dict[str, Any]:
     for name in _TIMES:
         row[f"timing_{name}"] = getattr(timing, name) if timing else None
     row["timing_latency"] = median(timing.latency) if timing and timing.latency else None
-    row |= {f"cost_{name}": getattr(record.cost, name) if record.cost else None for name in Cost.model_fields}
+    row |= {f"cost_{name}": getattr(record.cost, name) if record.cost else None for name in Cost.__struct_fields__}
     row |= {f"memory_{name}": value for name, value in (record.memory or {}).items()}
     data = record.data
     row["data"], row["data_sha256"] = (data.name, data.sha256) if data else (None, None)

@@ -24,8 +24,7 @@ from markupsafe import Markup
 from bench.backends.registry import backends
 from bench.cases import describe
 from bench.records.metrics import QUANTITIES, Quantity, is_headline, value
-from bench.records.reading import plain
-from bench.records.record import CASE, VARIANT, Record
+from bench.records.record import CASE, VARIANT, Record, plain
 from bench.report.answers import answers
 from bench.report.notes import one_line
 from bench.report.results import Results

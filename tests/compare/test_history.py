@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from bench.compare.history import change_points, machine, series
 from bench.machine.fingerprint import commit, differences
@@ -86,7 +87,7 @@ def test_what_is_no_measurement_of_time_is_passed_over() -> None:
     assert timing is not None
     entries = [
         ("a", ENVIRONMENT, record(1.0, 1, status="failed")),
-        ("b", ENVIRONMENT, record(1.0, 1, timing=timing.model_copy(update={"alone": False}))),
+        ("b", ENVIRONMENT, record(1.0, 1, timing=structs.replace(timing, alone=False))),
         ("c", ENVIRONMENT, record(1.0, 1, timing=None)),
         ("d", ENVIRONMENT, record(float("nan"), 1)),
     ]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bench.cases.cell import Status
+from bench.cases.parameters import LayerParameters, Parameters
 from bench.errors import UsageError
 from bench.records.metrics import QUANTITIES, is_headline, value
-from bench.records.record import LayerParameters, Metrics, Parameters, Record, Score, Timing, Weights
+from bench.records.record import Metrics, Record, Score, Timing, Weights
 from tests.making import make_record
 
 
@@ -53,14 +55,14 @@ def test_every_quantity_has_its_figure() -> None:
 
 
 def test_without_a_test_set_the_validation_set_counts() -> None:
-    last = LAST.model_copy(update={"test": None})
+    last = structs.replace(LAST, test=None)
     validated = record(metrics=Metrics(epochs=[], last=last))
     assert (value(validated, "accuracy"), value(validated, "loss")) == (0.7, 0.6)
 
 
 def test_what_was_not_measured_or_did_not_end_ok_has_no_figure() -> None:
     assert all(value(record(), name) is None for name in QUANTITIES)
-    one_epoch = record(timing=TIMING.model_copy(update={"epochs": []}))
+    one_epoch = record(timing=structs.replace(TIMING, epochs=[]))
     assert value(one_epoch, "epoch") is None
     assert value(one_epoch, "step") is None
     assert value(record("failed", parameters=PARAMETERS), "parameters") is None
@@ -69,7 +71,7 @@ def test_what_was_not_measured_or_did_not_end_ok_has_no_figure() -> None:
 def test_only_times_of_a_process_that_measured_nothing_else_are_compared() -> None:
     assert is_headline(record(timing=TIMING))
     assert not is_headline(record(timing=TIMING, measure="accuracy"))
-    assert not is_headline(record(timing=TIMING.model_copy(update={"alone": False})))
+    assert not is_headline(record(timing=structs.replace(TIMING, alone=False)))
     assert not is_headline(record())
 
 
