@@ -27,7 +27,7 @@ from bench import spec
 from bench.cli import VERBS, cli
 from bench.machine.fingerprint import fingerprint
 from bench.records import record
-from bench.records.metrics import QUANTITIES
+from bench.records.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -147,7 +147,7 @@ def records_page() -> str:
     )
     quantities = table(
         ("quantity", "title", "unit", "better"),
-        ([f"`{one.name}`", one.title, one.unit, one.better] for one in QUANTITIES.values()),
+        ([f"`{one.name}`", one.title, one.unit, one.better] for one in METRICS.values()),
     )
     environment = ", ".join(f"`{name}`" for name in fingerprint(1))
     return "\n\n".join(

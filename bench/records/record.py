@@ -257,6 +257,15 @@ def _named(content: Any) -> Any:
     return json.dumps(content) if isinstance(content, float) and not math.isfinite(content) else content
 
 
+def at(value: Any, path: str) -> Any:
+    """Return what stands at a dotted path of a record or a part; None where something on the way is not there."""
+    for name in path.split("."):
+        if value is None:
+            break
+        value = value.get(name) if isinstance(value, dict) else getattr(value, name)
+    return value
+
+
 def upgrade(content: dict[str, Any], version: int) -> dict[str, Any]:
     """Return the JSON content of a record of an earlier schema version as this version has it.
 

@@ -20,7 +20,7 @@ import msgspec
 
 from bench.cases.cell import Cell, Measure, Profile
 from bench.errors import UsageError, unknown
-from bench.records.metrics import QUANTITIES, is_headline, value
+from bench.records.metrics import METRICS, is_comparable, value
 from bench.records.record import SCHEMA_VERSION, Record, from_json, json_text, now, plain, read, upgrade
 
 DEFAULT_PATH = Path(".twinbench") / "results.sqlite"
@@ -47,8 +47,8 @@ CREATE TABLE sample (
 ) WITHOUT ROWID;
 """
 
-_FIGURES = tuple(name for name in QUANTITIES if name != "parameters")
-"""Columns of a cell that hold its quantities, beside `parameters`, which is older; `headline` says whether its times
+_FIGURES = tuple(name for name in METRICS if name != "parameters")
+"""Columns of a cell that hold its quantities, beside `parameters`, which is older; `comparable` says whether its times
 may be compared. They are added, and filled, where a store lacks them.
 """
 _SHARED = ("suite", "case", "backend", "numerics", "parameters", "data", "details")
@@ -132,15 +132,20 @@ class Store:
 
     def _lacking(self) -> list[str]:
         """Return the columns of figures that the store does not have yet."""
-        known = {row[1] for row in self._db.execute("PRAGMA table_info(cell)")}
-        return [name for name in ("headline", *_FIGURES) if name not in known]
+        return [name for name in ("comparable", *_FIGURES) if not self._has(name)]
+
+    def _has(self, column: str) -> bool:
+        return column in {row[1] for row in self._db.execute("PRAGMA table_info(cell)")}
 
     def _add_figures(self) -> None:
         lacking = self._lacking()
+        if "comparable" in lacking and self._has("headline"):  # as earlier versions called it
+            self._db.execute('ALTER TABLE cell RENAME COLUMN "headline" TO "comparable"')
+            lacking.remove("comparable")
         for name in lacking:
-            self._db.execute(f'ALTER TABLE cell ADD COLUMN "{name}" {"INTEGER" if name == "headline" else "REAL"}')
+            self._db.execute(f'ALTER TABLE cell ADD COLUMN "{name}" {"INTEGER" if name == "comparable" else "REAL"}')
         if lacking:
-            columns = ", ".join(f'"{name}" = :{name}' for name in ("headline", *_FIGURES))
+            columns = ", ".join(f'"{name}" = :{name}' for name in ("comparable", *_FIGURES))
             for cell, content, *samples in self._db.execute(f"SELECT cell.id, {_CONTENT}").fetchall():
                 figures = _figures(_decoded(content, samples, {}))
                 self._db.execute(f"UPDATE cell SET {columns} WHERE id = :id", {**figures, "id": cell})
@@ -281,10 +286,10 @@ class Store:
         """Yield a row for every cell and repeat of a run, without decoding its record: what comparisons are made of.
 
         Columns: cell (its name without the seed), seed, repeat, status, reason (None where the status is ok), sha256 of
-        the data, then `QUANTITIES` in their order; times are None where the process measured something else, too.
+        the data, then `METRICS` in their order; times are None where the process measured something else, too.
         Raises `UsageError` for an unknown run.
         """
-        where = {name: "headline" if known.kind == "time" else "status = 'ok'" for name, known in QUANTITIES.items()}
+        where = {name: "comparable" if known.kind == "time" else "status = 'ok'" for name, known in METRICS.items()}
         quantities = [f'CASE WHEN {condition} THEN "{name}" END' for name, condition in where.items()]
         yield from self._db.execute(
             """SELECT suite || '/' || "case" || '@' || backend || ',' || kernel || ',' || device || ',' || numerics, """
@@ -336,7 +341,7 @@ class Store:
 
 
 def _figures(record: Record) -> dict[str, float | None]:
-    return {"headline": is_headline(record), **{name: value(record, name) for name in _FIGURES}}
+    return {"comparable": is_comparable(record), **{name: value(record, name) for name in _FIGURES}}
 
 
 def _decoded(content: str, samples: Sequence[str | None], known: dict[bytes, Any]) -> Record:

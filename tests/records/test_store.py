@@ -18,7 +18,7 @@ from msgspec import structs
 from bench.cases.cell import Cell, Status
 from bench.cases.parameters import Parameters
 from bench.errors import UsageError
-from bench.records.metrics import QUANTITIES, value
+from bench.records.metrics import METRICS, value
 from bench.records.record import (
     DataUsed,
     EpochScore,
@@ -303,7 +303,7 @@ def test_figures_are_there_without_decoding_records(store: Store) -> None:
         store.add("r", record, ENVIRONMENT)
     (ok, failed) = store.figures("r")
     assert ok[:6] == ("imdb-rnn/lstm@torch,fused,cpu,documented", 0, 0, "ok", None, "ab" * 32)
-    assert list(ok[6:]) == [value(make_record(), name) for name in QUANTITIES]
+    assert list(ok[6:]) == [value(make_record(), name) for name in METRICS]
     assert failed[3:5] == ("failed", "because")
     assert set(failed[6:]) == {None}
     assert store.environments("r") == [ENVIRONMENT]
@@ -313,14 +313,28 @@ def test_times_of_a_shared_process_are_no_figures(store: Store) -> None:
     timing = structs.replace(TIMING, alone=False)
     store.add("r", structs.replace(make_record(), timing=timing), ENVIRONMENT)
     (row,) = store.figures("r")
-    assert [row[6:][list(QUANTITIES).index(name)] for name in ("step", "epoch", "accuracy")] == [None, None, 0.8125]
+    assert [row[6:][list(METRICS).index(name)] for name in ("step", "epoch", "accuracy")] == [None, None, 0.8125]
 
 
 def test_a_store_without_columns_of_figures_gains_them(store: Store) -> None:
     store.add("r", make_record(), ENVIRONMENT)
     (before,) = store.figures("r")
     with sqlite3.connect(store.path) as database:
-        for name in ("headline", "step", "accuracy"):
+        for name in ("comparable", "step", "accuracy"):
             database.execute(f'ALTER TABLE cell DROP COLUMN "{name}"')
     with Store(store.path) as upgraded:
         assert list(upgraded.figures("r")) == [before]
+
+
+def test_a_store_that_calls_comparable_times_headline_is_read_and_renamed(store: Store) -> None:
+    shared = structs.replace(make_record(seed=1), timing=structs.replace(TIMING, alone=False))
+    for record in (make_record(), shared):
+        store.add("r", record, ENVIRONMENT)
+    before = list(store.figures("r"))
+    with sqlite3.connect(store.path) as database:
+        database.execute('ALTER TABLE cell RENAME COLUMN "comparable" TO "headline"')
+    for _ in range(2):
+        with Store(store.path) as upgraded:
+            assert list(upgraded.figures("r")) == before
+    columns = {row[1] for row in store._db.execute("PRAGMA table_info(cell)")}
+    assert ("comparable" in columns, "headline" in columns) == (True, False)
