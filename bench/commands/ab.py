@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
+from msgspec import structs
 
 from bench.cases.catalog import load
 from bench.cases.cell import Cell, Measure, Profile
@@ -38,10 +39,9 @@ from bench.compare.pairs import (
 from bench.compare.schedule import is_brief, measure, schedule
 from bench.errors import Incomparable, SuiteError, UsageError
 from bench.machine.fingerprint import available_memory, cores, differences
-from bench.records.metrics import QUANTITIES, value
+from bench.records.metrics import METRICS, value
 from bench.records.record import Record
 from bench.records.store import DEFAULT_PATH, Run, Store
-from bench.report.topics import history
 from bench.runner.handshake import Question
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration
@@ -330,8 +330,8 @@ class _Session:
                 check_data(*records)
                 verdicts = judge_pairs(pair_sets(*records), policy, look)
                 open_ = [verdict for verdict in verdicts if verdict.verdict == "inconclusive"]
-                scores = {verdict.cell for verdict in open_ if QUANTITIES[verdict.quantity].kind == "score"}
-                others = {verdict.cell for verdict in open_ if QUANTITIES[verdict.quantity].kind != "score"}
+                scores = {verdict.cell for verdict in open_ if METRICS[verdict.quantity].kind == "score"}
+                others = {verdict.cell for verdict in open_ if METRICS[verdict.quantity].kind != "score"}
                 timed = [one for one in self._cells if one.cell.configuration in others]
                 trained = [one for one in self._cells if one.cell.configuration in scores]
                 if not open_:
@@ -394,7 +394,7 @@ class _Session:
     def _keep(self, name: SideName, record: Record) -> None:
         details = {**record.details, "side": name}
         run = self._runs[name]
-        self._store.add(run.name, record.model_copy(update={"details": details}), self.sides[name].environment)
+        self._store.add(run.name, structs.replace(record, details=details), self.sides[name].environment)
 
 
 class _Progress:
@@ -427,7 +427,7 @@ def _figure(record: Record, name: str) -> str:
     figure = value(record, name)
     if record.status != "ok":
         return f"{record.status}: {(record.reason or '').partition(chr(10))[0]}"
-    return "ok" if figure is None else history.shown(figure, QUANTITIES[name])
+    return "ok" if figure is None else METRICS[name].text(figure)
 
 
 # --- after -------------------------------------------------------------------------------------------------------
@@ -447,7 +447,7 @@ def _comparison(
     caveats += [*odd_figures("base", base), *odd_figures("candidate", candidate)]
     if noise:
         floors = noise_floors(pairs)
-        caveats += [f"noise floor of {QUANTITIES[name].title}: {floor:.2%}" for name, floor in floors.items()]
+        caveats += [f"noise floor of {METRICS[name].title}: {floor:.2%}" for name, floor in floors.items()]
     elif not policy.noise:
         caveats.append("this machine's noise floor is not known; `bench ab --noise` measures it")
     environments = [session.sides[name].environment for name in SIDES]

@@ -12,7 +12,7 @@ from bench.commands.report import chosen
 from bench.errors import UsageError
 from bench.records import pytest_benchmark
 from bench.records.flat import cells
-from bench.records.record import SCHEMA_VERSION, Record, json_text
+from bench.records.record import SCHEMA_VERSION, Record, json_text, plain
 from bench.records.store import DEFAULT_PATH, Run, Store
 
 
@@ -77,7 +77,7 @@ def as_json(run: Run, records: Sequence[tuple[Record, dict[str, Any]]]) -> str:
         if key is None:
             key = f"{run.name} ({len(environments) + 1})"
             environments[key] = environment
-        lines.append(json_text({"run": run.name, "environment": key, **record.model_dump(mode="json")}))
+        lines.append(json_text({"run": run.name, "environment": key, **plain(record)}))
     head = {
         "schema_version": SCHEMA_VERSION,
         "runs": [

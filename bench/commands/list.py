@@ -19,7 +19,7 @@ from bench.cases.catalog import Catalog, load
 from bench.cases.model import resolve
 from bench.cases.parameters import parameters
 from bench.errors import SuiteError
-from bench.records.record import SCHEMA_VERSION
+from bench.records.record import SCHEMA_VERSION, plain
 from bench.spec import Case, Data, Layer, Suite, Validation, Vectors
 
 _HEADER = ("case", "parameters", "trainable", "documented", "notes", "layers")
@@ -145,7 +145,7 @@ def _case_record(suite: Suite, case: Case) -> dict[str, Any]:
     """Return the case as declared, with the names of a record (docs/design.md) where both have them."""
     declared = _plain(case)
     name = declared.pop("name")
-    counts = parameters(resolve(suite, case, "documented")).model_dump()
+    counts = plain(parameters(resolve(suite, case, "documented")))
     return {"suite": suite.name, "case": name, "summary": describe.layers(case), "parameters": counts, **declared}
 
 

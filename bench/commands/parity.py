@@ -14,7 +14,7 @@ from bench.errors import SuiteError, Unavailable
 from bench.machine.fingerprint import cores, fingerprint
 from bench.parity.lanes import proofs
 from bench.parity.proof import SCHEMA_VERSION, Proof, store
-from bench.records.record import json_text
+from bench.records.record import json_text, plain
 from bench.report.topics import parity as report
 from bench.spec import Kernel
 
@@ -74,7 +74,7 @@ def command(
     store(out / "parity.json", made, environment)
     report.write(made, environment, out / "parity.md")
     if as_json:
-        records = [proof.model_dump(mode="json") for proof in made]
+        records = [plain(proof) for proof in made]
         click.echo(json_text({"schema_version": SCHEMA_VERSION, "records": records}, indent=1))
     click.echo(f"{report.answer(made)} ({time.perf_counter() - started:.0f} s)", err=as_json)
     click.echo(f"wrote {out / 'parity.md'}\nwrote {out / 'parity.json'}", err=as_json)

@@ -181,4 +181,4 @@ def chosen(store: Store, names: tuple[str, ...]) -> list[Run]:
 
 def source(store: Store, run: Run) -> Source:
     """Return a run of a store with its records, as reports take it."""
-    return from_run(run, store.read(run.name))
+    return from_run(run, store.records(run.name))

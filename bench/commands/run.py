@@ -20,6 +20,7 @@ from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
+from msgspec import structs
 
 from bench.backends.base import TF32
 from bench.backends.registry import DEFAULT_BACKENDS, backend
@@ -36,7 +37,7 @@ from bench.machine.fingerprint import available_memory, cores, fingerprint
 from bench.machine.noise import noise
 from bench.machine.peaks import limits as measure_limits
 from bench.machine.processes import thread_environment
-from bench.records.record import SCHEMA_VERSION, Record, json_text
+from bench.records.record import SCHEMA_VERSION, Record, json_text, plain
 from bench.records.store import DEFAULT_PATH, Run, Store
 from bench.runner.capabilities import examine
 from bench.runner.plan import Matrix, Obstacle, PlannedCell, plan
@@ -115,7 +116,7 @@ def command(context: click.Context, /, **_: Any) -> int:
         store = store or opened.enter_context(Store(params["store_path"], create=True))
         ended = execute(["bench", *context.obj], params, store, stored, matrix, cells)
         if params["as_json"]:
-            content = [record.model_dump(mode="json") for record in ended.records]
+            content = [plain(record) for record in ended.records]
             click.echo(json_text({"schema_version": SCHEMA_VERSION, "records": content}))
         for line in ended.summary(already):
             click.echo(line, err=params["as_json"])
@@ -399,11 +400,11 @@ def _survey(devices: set[Device], measure: Measure, threads: int) -> Callable[[R
     def add(record: Record) -> Record:
         changes: dict[str, Any] = {}
         if record.timing:
-            changes["timing"] = record.timing.model_copy(update={"noise": found.spread})
+            changes["timing"] = structs.replace(record.timing, noise=found.spread)
         limit = most.get(record.device)
         if record.cost and limit:
-            changes["cost"] = record.cost.model_copy(update={"peak_flops": limit.flops, "bandwidth": limit.bandwidth})
-        return record.model_copy(update=changes)
+            changes["cost"] = structs.replace(record.cost, peak_flops=limit.flops, bandwidth=limit.bandwidth)
+        return structs.replace(record, **changes)
 
     return add
 

@@ -89,16 +89,14 @@ def prove(claimed: Kernel, device: Device, model: Model, trace: Trace) -> Kernel
         )
         for entry in _telling(trace, device, model)
     ]
-    proof = KernelProof(claimed=claimed, how=trace.how, seen=seen, share=recurrent_share(trace, model), met=None)
-    if not trace.ran:
-        proof.reason = "the profiler saw nothing"
-        return proof
-    found = classify(trace, device, model)
-    proof.met = found == claimed
-    if not proof.met:
-        names = ", ".join(kernel.name for kernel in seen)
-        proof.reason = f"kernel claim not met: claimed {claimed}, seen {found} ({names})"
-    return proof
+    met: bool | None = None
+    reason = "the profiler saw nothing"
+    if trace.ran:
+        found = classify(trace, device, model)
+        met, names = found == claimed, ", ".join(kernel.name for kernel in seen)
+        reason = f"kernel claim not met: claimed {claimed}, seen {found} ({names})"
+    share = recurrent_share(trace, model)
+    return KernelProof(claimed=claimed, how=trace.how, seen=seen, share=share, met=met, reason=None if met else reason)
 
 
 def classify(trace: Trace, device: Device, model: Model) -> Seen:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
+from msgspec.structs import replace
+
 from bench.backends.registry import DEFAULT_BACKENDS, BackendInfo, backend, check_kernel
 from bench.cases.cell import Profile
 from bench.cases.model import Model, embedding_of, resolve
@@ -117,7 +119,7 @@ class _Lanes:
         if first is subject:
             return found.result
         names = {"suite": subject.suite.name, "case": subject.case.name, "same_as": first.name, "seconds": 0.0}
-        return lambda: [proof.model_copy(update=names) for proof in found.result()]
+        return lambda: [replace(proof, **names) for proof in found.result()]
 
     def _prove(self, subject: _Subject, dataset: Dataset, candidates: Candidates) -> list[Proof]:
         """Prove one case; what breaks in a backend is a case not proven, and the processes are started anew."""

@@ -23,9 +23,8 @@ from markupsafe import Markup
 
 from bench.backends.registry import backends
 from bench.cases import describe
-from bench.records.metrics import QUANTITIES, Quantity, is_headline, value
-from bench.records.reading import plain
-from bench.records.record import CASE, VARIANT, Record
+from bench.records.metrics import METRICS, Metric, is_comparable, value
+from bench.records.record import CASE, VARIANT, Record, plain
 from bench.report.answers import answers
 from bench.report.notes import one_line
 from bench.report.results import Results
@@ -156,17 +155,10 @@ def _filled(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[d
     ]
 
 
-def _kind(quantity: Quantity) -> Kind:
-    if quantity.name == "accuracy":
-        return "percent"
-    kinds: dict[str, Kind] = {"s": "seconds", "bytes": "bytes"}
-    return "count" if quantity.kind == "count" else kinds.get(quantity.unit, "number")
-
-
 def _quantities(shown: Iterable[str], left_out: Iterable[str] = ()) -> list[Column]:
     return [
-        Column(one.name, one.title, _kind(one), one.name in shown)
-        for one in QUANTITIES.values()
+        Column(one.name, one.title, one.format, one.name in shown)
+        for one in METRICS.values()
         if one.name not in left_out
     ]
 
@@ -212,11 +204,11 @@ def cells(results: Results) -> list[dict[str, Any]]:
     rows = []
     for record in _in_order(results):
         row = {name: getattr(record, name) for name in (*FACETS, "seed", "repeat", "measure", "seconds")}
-        row |= {name: value(record, name) for name in QUANTITIES}
+        row |= {name: value(record, name) for name in METRICS}
         row |= {
             "id": identity(record),
             "epochs_run": len(record.metrics.epochs) if record.metrics else None,
-            "comparable": _yes(is_headline(record)) if record.timing else None,
+            "comparable": _yes(is_comparable(record)) if record.timing else None,
             "stand_in": record.data.stand_in if record.data else None,
             "run": results.run_of[id(record)],
             "reason": None if record.status == "ok" else one_line(record),
@@ -267,7 +259,7 @@ def configurations(results: Results) -> list[dict[str, Any]]:
     for key, row in found.items():
         row["id"] = _configuration(key)
         if key in members:
-            row |= {name: _typical(members[key], one) for name, one in QUANTITIES.items() if name not in row}
+            row |= {name: _typical(members[key], one) for name, one in METRICS.items() if name not in row}
             row["twins"] = results.twin_mark([row]) if results.twins else None
     return list(found.values())
 
@@ -277,9 +269,9 @@ def _configuration(key: Sequence[Any]) -> str:
     return f"{suite}/{case}" + (f"@{','.join(variant)}" if all(variant) else "")
 
 
-def _typical(records: Sequence[Record], quantity: Quantity) -> float | None:
+def _typical(records: Sequence[Record], quantity: Metric) -> float | None:
     """Return the median over records; of times only those that may be compared, unless there are none."""
-    headline = [record for record in records if is_headline(record)]
+    headline = [record for record in records if is_comparable(record)]
     counted = headline if quantity.kind == "time" and headline else records
     found = [figure for record in counted if (figure := value(record, quantity.name)) is not None]
     return median(found) if found else None

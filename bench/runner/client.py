@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
 from bench.backends.registry import BackendInfo
 from bench.cases.model import Model
+from bench.cases.parameters import Parameters
 from bench.data.dataset import Features, Rows
 from bench.errors import BenchError, Unavailable
 from bench.machine.processes import GPU_ORDER, LOG_BYTES, command, thread_environment
-from bench.records.record import Parameters
 from bench.spec import Device, Kernel
 from bench.training.conformance import Violation
 

@@ -20,10 +20,11 @@ from itertools import groupby
 from typing import Any, Protocol
 
 import psutil
+from msgspec.structs import replace
 
 from bench.cases.cell import Measure, Profile, Status
 from bench.machine.processes import GPU_ORDER, LOG_BYTES, command, thread_environment
-from bench.records.record import Failure, Record, now, upgrade
+from bench.records.record import Failure, Record, now, read, upgrade
 from bench.runner.plan import PlannedCell, shares_processes
 from bench.runner.worker import PROTOCOL, Request, RequestedCell
 
@@ -198,11 +199,9 @@ class _Worker:
                 if message.pop("event") == "epoch":
                     observer.epoch(planned, message)
                     continue
-                record = Record.model_validate(upgrade(message["record"], message["schema_version"]))
+                record = read(upgrade(message["record"], message["schema_version"]))
                 self._clock, self._started = time.monotonic(), now()
-                return record.model_copy(
-                    update={"seconds": self._clock - clock, "failure": self._with_log(record.failure)}
-                )
+                return replace(record, seconds=self._clock - clock, failure=self._with_log(record.failure))
             verdict: tuple[Status, str] | None = None
             if self.ended:
                 verdict = "failed", _ending(self._process.wait())
@@ -253,7 +252,7 @@ class _Worker:
         if failure is None or not log:
             return failure
         text = f"{failure.traceback}\n--- last output of the process ---\n{log}"
-        return failure.model_copy(update={"traceback": text.lstrip()})
+        return replace(failure, traceback=text.lstrip())
 
     def _kill(self) -> None:
         """End the process and all that it started."""

@@ -222,13 +222,12 @@ def train(
             break
         if only_timing and _timed_enough([epoch.seconds for epoch in epochs[1:]]):
             break
-    metrics = Metrics(epochs=epochs)
-    if not only_timing:
-        metrics.last = _scores_of(network, dataset, rows, len(epochs))
-        if checkpoint:
-            network.set_weights(checkpoint.weights)
-            metrics.best = _scores_of(network, dataset, rows, checkpoint.epoch)
-    return Trained(metrics, [epoch.seconds for epoch in epochs], steps)
+    last = None if only_timing else _scores_of(network, dataset, rows, len(epochs))
+    best = None
+    if checkpoint:
+        network.set_weights(checkpoint.weights)
+        best = _scores_of(network, dataset, rows, checkpoint.epoch)
+    return Trained(Metrics(epochs=epochs, last=last, best=best), [epoch.seconds for epoch in epochs], steps)
 
 
 def _timed_enough(steady: list[float]) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import structs
 
 from bench.cases.catalog import load
 from bench.commands.ab import command
@@ -331,11 +332,11 @@ def test_a_dry_run_lists_the_representative_cells_and_measures_nothing(compariso
 @pytest.mark.parametrize(("protocol", "seconds"), [(PROTOCOL, 2 * (300 + 4 * 30)), (2, 2 * 5 * 300)])
 def test_estimates_tell_full_from_brief_processes(comparison: Comparison, protocol: int, seconds: float) -> None:
     comparison.sides(base={"protocol": protocol})
-    record = make_record(seconds=300.0).model_copy(update={"kernel": "generic", "measure": "timing"})
+    record = structs.replace(make_record(seconds=300.0), kernel="generic", measure="timing")
     with Store(comparison.store, create=True) as store:
         store.create_run("r", "quick", {}, [], {})
         store.add("r", record, {})
-        store.add("r", record.model_copy(update={"repeat": 1, "seconds": 30.0, "kernel_proof": None}), {})
+        store.add("r", structs.replace(record, repeat=1, seconds=30.0, kernel_proof=None), {})
     told = comparison(CELL, "--measure", "timing", "--repeats", "5", "--dry-run").out
     assert told.splitlines()[0] == f"{CELL}  about {duration(seconds)}"
 

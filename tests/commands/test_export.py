@@ -159,10 +159,19 @@ def refuse(constant: str) -> float:
 
 def diverged() -> Record:
     """Return a record with a figure that is no number in every kind of place: required, optional, listed, keyed."""
-    timing = Timing(build=math.inf, first_epoch=2.0, epochs=[math.nan], steps=4, total=3.0, alone=True, step=math.nan)
+    timing = Timing(
+        build=math.inf,
+        first_epoch=2.0,
+        epochs=[math.nan],
+        steps=4,
+        total=3.0,
+        alone=True,
+        step=math.nan,
+        windows=[(4, 0.54), (8, 0.58)],
+        latency=[math.nan],
+    )
     lines = [EpochScore(loss=math.nan, accuracy=0.5, val_loss=math.inf, seconds=1.0, steps=4)]
     last = Weights(epoch=1, test=Score(loss=-math.inf, accuracy=0.5, rows=9))
-    timing.windows, timing.latency = [(4, 0.54), (8, 0.58)], [math.nan]
     return record(timing=timing, metrics=Metrics(epochs=lines, last=last), memory={"host_peak_bytes": math.nan})
 
 

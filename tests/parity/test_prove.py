@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from bench.backends.base import Arrays, EpochResult
 from bench.cases.model import Model
@@ -184,12 +185,12 @@ class TwoTrainedBiases(TorchNetwork):
         counted = super().parameters()
         extra = self.second.numel()
         layers = [
-            layer.model_copy(update={"total": layer.total + extra, "trainable": layer.trainable + extra})
+            structs.replace(layer, total=layer.total + extra, trainable=layer.trainable + extra)
             if layer.name == "lstm"
             else layer
             for layer in counted.layers
         ]
-        return counted.model_copy(update={"layers": layers})
+        return structs.replace(counted, layers=layers)
 
 
 def loads(change: Callable[[Arrays, Model], Arrays]) -> type[TorchNetwork]:

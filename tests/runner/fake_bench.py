@@ -20,8 +20,8 @@ from bench.backends import registry
 from bench.backends.base import EpochResult, Executed, Trace
 from bench.backends.registry import BackendInfo
 from bench.cases.model import Model
+from bench.cases.parameters import LayerParameters, Parameters
 from bench.errors import Unavailable
-from bench.records.record import LayerParameters, Parameters
 from bench.runner import workers
 
 FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS = range(2, 13)

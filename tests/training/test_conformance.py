@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from bench.backends.registry import backend
 from bench.errors import Unavailable
@@ -65,8 +66,8 @@ print([each for each in ("tensorflow", "jax", "torch") if sys.modules.get(each)]
 class WrongCounts(TorchNetwork):
     def parameters(self) -> Any:
         counted = super().parameters()
-        first = counted.layers[0].model_copy(update={"total": counted.layers[0].total + 1})
-        return counted.model_copy(update={"layers": [first, *counted.layers[1:]]})
+        first = structs.replace(counted.layers[0], total=counted.layers[0].total + 1)
+        return structs.replace(counted, layers=[first, *counted.layers[1:]])
 
 
 class LosesState(TorchNetwork):

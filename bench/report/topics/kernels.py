@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.cases.describe import recurrence
-from bench.records.metrics import is_headline, value
+from bench.records.metrics import is_comparable, value
 from bench.records.record import CASE, VARIANT, Record
 from bench.report.frames import frame_of, main_rows, once, rows_of
 from bench.report.markdown import NOTHING, as_seconds, document, given, markdown_table, plain, suite_heading
@@ -53,7 +53,7 @@ def _gain(row: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _found(records: Sequence[Record]) -> dict[str, Any]:
-    steps = [step for record in records if is_headline(record) and (step := value(record, "step")) is not None]
+    steps = [step for record in records if is_comparable(record) and (step := value(record, "step")) is not None]
     known: dict[str, Any] = {"step": median(steps) if steps else None}
     seen = [record.kernel_proof for record in records if record.kernel_proof]
     if not seen:

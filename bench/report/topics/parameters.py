@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from bench.cases.model import numerics_differences, resolve
-from bench.cases.parameters import counts, printed_counts
+from bench.cases.parameters import Parameters, counts, printed_counts
 from bench.cases.parameters import parameters as declared_parameters
-from bench.records import record as stored
 from bench.records.record import CASE, VARIANT
 from bench.report.frames import frame_of, once, rows_of
 from bench.report.markdown import as_integer, as_sum, document, given, markdown_table, plain, source_of, suite_heading
@@ -51,7 +50,7 @@ def frame(results: Results) -> pd.DataFrame:
                 "kernel": variant.kernel,
             }
             place |= {"device": variant.device, "numerics": variant.numerics, "status": status_of(members)}
-            counts: list[stored.Parameters] = []
+            counts: list[Parameters] = []
             for record in members:
                 if record.parameters and record.parameters not in counts:
                     counts.append(record.parameters)
@@ -77,7 +76,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _verdict(suite: Suite, case: Case, numerics: str, built: stored.Parameters) -> str | None:
+def _verdict(suite: Suite, case: Case, numerics: str, built: Parameters) -> str | None:
     printed, found = printed_counts(case.documented), counts(built)
     # torch's own recurrent layers train a second bias, which is not the document's model.
     if not printed or "bias" in numerics_differences(numerics):

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.cases.describe import recurrence
-from bench.records.metrics import is_headline, value
+from bench.records.metrics import is_comparable, value
 from bench.records.record import CASE, VARIANT
 from bench.report.frames import frame_of, main_rows, once, rows_of
 from bench.report.results import Results, by_case
@@ -26,7 +26,7 @@ def frame(results: Results) -> pd.DataFrame:
     bytes/s), roof (FLOP/s that the two allow at this intensity, the smaller of peak and intensity times bandwidth),
     share (rate over roof), n (cells). Source: Williams, Waterman, Patterson, "Roofline" (2009).
     """
-    groups = by_case(filter(is_headline, results.timing_records))
+    groups = by_case(filter(is_comparable, results.timing_records))
     rows: list[dict[str, Any]] = []
     for suite, case in results.cases():
         for variant, members in sorted(groups.get((suite.name, case.name), {}).items()):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.cases.describe import recurrence
 from bench.compare.statistics import ratio_interval
-from bench.records.metrics import is_headline
+from bench.records.metrics import is_comparable
 from bench.records.record import CASE, VARIANT, Record
 from bench.report.frames import frame_of, main_rows, once, reference_order, rows_of
 from bench.report.markdown import markdown_table, plain
@@ -47,7 +47,7 @@ def times_of_cases(results: Results) -> Iterator[tuple[Suite, Case, list[Times]]
             members = _steady(timed, suite, case, variant) or _steady(rest, suite, case, variant)
             if members:
                 processes = tuple(tuple(record.timing.epochs) for record in members if record.timing)
-                found.append(Times(variant, all(map(is_headline, members)), processes))
+                found.append(Times(variant, all(map(is_comparable, members)), processes))
         yield suite, case, found
 
 

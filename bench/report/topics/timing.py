@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.backends.registry import backends
 from bench.machine.noise import QUIET
-from bench.records.metrics import is_headline, step_seconds
+from bench.records.metrics import is_comparable, step_seconds
 from bench.records.record import CASE, VARIANT, Record, Timing
 from bench.report.frames import NATIVE, frame_of, once, reference_order, rows_of
 from bench.report.markdown import (
@@ -156,7 +156,7 @@ def passes(results: Results) -> pd.DataFrame:
     timed = results.timing_groups
     for suite, case in results.cases():
         for variant, records in sorted(timed.get((suite.name, case.name), {}).items()):
-            ok = [record for record in records if record.status == "ok" and is_headline(record)]
+            ok = [record for record in records if record.status == "ok" and is_comparable(record)]
             place = {"suite": suite.name, "case": case.name, "column": results.columns[suite.name, case.name, variant]}
             rows.append({**place, **vars(variant), **_timed(ok), **_costs(ok)})
     return frame_of(rows, _PASS_COLUMNS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from bench.explain.effects import effects
 from bench.records.store import Run
 from bench.report.topics import explain
@@ -51,7 +53,7 @@ def test_another_kernel_is_named_in_its_row():
 
 
 def test_what_did_not_end_ok_is_listed_and_escaped():
-    broken = record("native:bias", 0, 0.5, status="failed").model_copy(update={"reason": "a | <b> `c`\nmore"})
+    broken = structs.replace(record("native:bias", 0, 0.5, status="failed"), reason="a | <b> `c`\nmore")
     text = explain.page(explained(records("matched", MATCHED), records("native:init", WORSE), [broken]))
     assert "- s/c@torch,none,cpu,native:bias#0: failed: a \\| \\<b> \\`c\\`\n" in text
     assert "Run a\\|b, profile documented" in text
