@@ -42,9 +42,10 @@ from bench.machine.fingerprint import available_memory, cores, differences
 from bench.records.metrics import METRICS, value
 from bench.records.record import Record
 from bench.records.store import DEFAULT_PATH, Run, Store
-from bench.runner.handshake import Question
+from bench.runner.estimates import TimeLeft
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration
+from bench.runner.protocol import Question
 from bench.runner.workers import Limits, Settings, run
 from bench.spec import Device
 
@@ -401,12 +402,10 @@ class _Progress:
     """A line on stderr for every process that ended, with the time that is left; nothing while one measures."""
 
     def __init__(self, planned: Sequence[PlannedCell], what: str) -> None:
-        self._estimates = {(one.cell, one.repeat): one.estimate for one in planned}
-        self._left = sum(one.estimate for one in planned)
-        self._estimated = self._taken = 0.0
+        self._time_left = TimeLeft(planned)
         self._done, self._all = 0, len(planned)
         if planned:
-            click.echo(f"bench: {len(planned)} {what}, about {duration(self._left)}", err=True)
+            click.echo(f"bench: {len(planned)} {what}, about {duration(self._time_left.seconds())}", err=True)
 
     def started(self, planned: PlannedCell) -> None:
         """Say nothing."""
@@ -416,10 +415,9 @@ class _Progress:
 
     def ended(self, text: str, record: Record) -> None:
         """Print the line of a process; the time left is estimated by what those before took."""
-        estimate = self._estimates[record.cell, record.repeat]
-        self._estimated, self._taken = self._estimated + estimate, self._taken + record.seconds
-        self._left, self._done = max(0.0, self._left - estimate), self._done + 1
-        left = duration(self._left * self._taken / self._estimated) if self._estimated else "unknown"
+        self._time_left.ended(record)
+        self._done += 1
+        left = duration(self._time_left.seconds())
         click.echo(f"[{self._done:>{len(str(self._all))}}/{self._all}] {text}  (left: {left})", err=True)
 
 

@@ -35,8 +35,7 @@ from bench.errors import BenchError, SuiteError, UsageError
 from bench.machine import gpu
 from bench.machine.fingerprint import available_memory, cores, fingerprint
 from bench.machine.noise import noise
-from bench.machine.peaks import limits as measure_limits
-from bench.machine.processes import thread_environment
+from bench.machine.peaks import measure_peaks
 from bench.records.record import SCHEMA_VERSION, Record, json_text, plain
 from bench.records.store import DEFAULT_PATH, Run, Store
 from bench.runner.capabilities import examine
@@ -395,7 +394,7 @@ def _survey(devices: set[Device], measure: Measure, threads: int) -> Callable[[R
     found = noise(threads)
     if found.high:
         click.echo(f"bench: {found.sentence}", err=True)
-    most = {device: measure_limits(device, threads, thread_environment(threads)) for device in devices}
+    most = {device: measure_peaks(device, threads) for device in devices}
 
     def add(record: Record) -> Record:
         changes: dict[str, Any] = {}

@@ -23,7 +23,7 @@ from bench.report.results import Results
 from bench.report.sources import from_run, gather
 from bench.report.topics import accuracy, gaps
 from bench.runner.progress import duration
-from bench.runner.worker import PROTOCOL
+from bench.runner.protocol import PROTOCOL
 from tests.conftest import ROOT, call
 from tests.records.test_store import make_record
 from tests.runner.synthetic_side import CELLS, make
