@@ -74,8 +74,9 @@ class Cells(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield an item for every cell."""
-        for one in self.planned:
-            item = pytest.Function.from_parent(self, name=str(one.cell), callobj=_benchmark_of(one, self.profile))
+        for planned in self.planned:
+            benchmark = _benchmark_of(planned, self.profile)
+            item = pytest.Function.from_parent(self, name=str(planned.cell), callobj=benchmark)
             # A framework's warnings are no failures of its cell, whatever the project at hand makes of warnings.
             item.add_marker(pytest.mark.filterwarnings("default"))
             yield item
@@ -85,10 +86,11 @@ def _cells(session: pytest.Session, patterns: Sequence[str], profile: Profile) -
     from bench.cases.catalog import load
     from bench.errors import BenchError
     from bench.records.pytest_benchmark import group_name
-    from bench.runner.plan import Matrix, plan
+    from bench.runner.options import RunOptions
+    from bench.runner.plan import plan
 
     try:
-        planned = plan(load(), Matrix(patterns=tuple(patterns), profile=profile, measure="timing"))
+        planned = plan(load(), RunOptions(patterns=tuple(patterns), profile=profile, measure="timing"))
         _prepare_process(planned)
     except BenchError as error:
         raise pytest.UsageError(str(error)) from error
@@ -104,7 +106,7 @@ def _prepare_process(planned: Sequence[PlannedCell]) -> None:
     from bench.errors import UsageError
     from bench.machine.processes import thread_environment
 
-    names = sorted({one.cell.backend for one in planned})
+    names = sorted({cell.cell.backend for cell in planned})
     settings = {name: dict(backend(name).environment) for name in names}
     engines = {name: setting["KERAS_BACKEND"] for name, setting in settings.items() if "KERAS_BACKEND" in setting}
     if len(set(engines.values())) > 1:

@@ -101,10 +101,10 @@ def test_what_is_wrong_is_raised(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_before_anything_runs_is_one_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.commands.run.matrix_of", interrupted)
+    monkeypatch.setattr("bench.runner.run.plan", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench.run("imdb-rnn/lstm", store=tmp_path / "s.sqlite")
 

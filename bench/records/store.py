@@ -18,11 +18,10 @@ from typing import Any
 
 from bench.cases.cell import Cell, Measure, Profile
 from bench.errors import UsageError, unknown
+from bench.records import DEFAULT_PATH as DEFAULT_PATH
 from bench.records.metrics import QUANTITIES, is_headline, value
 from bench.records.reading import CURVES, joined, reader
 from bench.records.record import SCHEMA_VERSION, Record, now, upgrade
-
-DEFAULT_PATH = Path(".twinbench") / "results.sqlite"
 
 _SCHEMA = """
 CREATE TABLE environment (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL);

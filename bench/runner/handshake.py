@@ -20,7 +20,8 @@ from bench.cases.cell import Profile
 from bench.errors import SuiteError, UsageError
 from bench.machine.fingerprint import fingerprint
 from bench.records.record import SCHEMA_VERSION
-from bench.runner.plan import Matrix, Part, plan
+from bench.runner.options import RunOptions
+from bench.runner.plan import Part, plan
 from bench.spec import Device
 
 
@@ -64,12 +65,14 @@ def introduce(question: Question, protocol: int) -> Introduction:
     catalog = load([Path(path) for path in question.suites])
     if catalog.errors:
         raise SuiteError("\n".join(str(error) for error in catalog.errors))
-    matrix = Matrix(profile=question.profile, measure="timing", device=question.device, suites=tuple(question.suites))
+    options = RunOptions(
+        profile=question.profile, measure="timing", device=question.device, suites=tuple(question.suites)
+    )
     known: dict[str, KnownCell] = {}
     unmatched = {}
     for pattern in question.patterns:
         try:
-            planned = plan(catalog, replace(matrix, patterns=(pattern,)))
+            planned = plan(catalog, replace(options, patterns=(pattern,)))
         except UsageError as error:
             unmatched[pattern] = str(error)
             continue
