@@ -67,9 +67,8 @@ def _list_options() -> None:
     """Give `run` the signature and the docstring that it would have with its options one by one."""
     signature = inspect.signature(run)
     patterns, store, name, _ = signature.parameters.values()
-    each = [option.replace(kind=option.KEYWORD_ONLY) for option in inspect.signature(RunOptions).parameters.values()][
-        1:
-    ]
+    _, *options = inspect.signature(RunOptions).parameters.values()
+    each = [option.replace(kind=option.KEYWORD_ONLY) for option in options]
     run.__signature__ = signature.replace(parameters=[patterns, *each, store, name])  # type: ignore[attr-defined]
     lines = [f"- `{option.name}`: {DECLARATIONS[option.name].help}" for option in each]
     run.__doc__ = "\n".join([inspect.cleandoc(run.__doc__ or ""), "", *lines])

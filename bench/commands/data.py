@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
 
 from bench.commands import options
+from bench.commands.terminal import print_json
 from bench.data import sources
 from bench.errors import BenchError, DataError, unknown
-from bench.records.record import SCHEMA_VERSION
 
 log = logging.getLogger("bench")
 _json = options.as_json("one document")
@@ -30,7 +28,7 @@ def list_(as_json: bool) -> None:
     """List the data sources; what is present is not verified (bench data verify does that)."""
     records = [described(source) for source in sources.SOURCES.values()]
     if as_json:
-        _print(records)
+        print_json(records=records)
         return
     click.echo(f"looked for in: {', '.join(str(folder) for folder in sources.folders())}")
     for record in records:
@@ -73,7 +71,7 @@ def fetch(names: tuple[str, ...], as_json: bool) -> None:
         records.append({"name": name, "path": str(path), "sha256": sha256})
         click.echo(f"{name}: {path}  sha256 {sha256}", err=as_json)
     if as_json:
-        _print(records)
+        print_json(records=records)
 
 
 @command.command("verify")
@@ -108,12 +106,8 @@ def verify(names: tuple[str, ...], as_json: bool) -> int:
         else:
             click.echo(f"{name}: missing", err=as_json)
     if as_json:
-        _print(records)
+        print_json(records=records)
     return min((error.exit_code for error in errors), default=0)
-
-
-def _print(records: Sequence[Mapping[str, Any]]) -> None:
-    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": records}, indent=2))
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,13 +15,12 @@ from bench.backends.registry import BackendInfo, backend, backends
 from bench.cases.catalog import load
 from bench.commands import options
 from bench.commands.data import described
-from bench.commands.terminal import aligned, indented, show
+from bench.commands.terminal import aligned, indented, print_json, show
 from bench.data import sources
 from bench.errors import BenchError
 from bench.machine import gpu
 from bench.machine.fingerprint import available_memory, container_limits, cores, fingerprint
 from bench.machine.noise import noise
-from bench.records.record import SCHEMA_VERSION
 from bench.records.store import DEFAULT_PATH
 from bench.runner.capabilities import Examined, conform, examine
 from bench.training.conformance import Violation
@@ -58,7 +56,7 @@ def command(name: str | None, as_json: bool) -> int:
         return _conformance(backend(name), as_json=as_json)
     found = _look(quiet=as_json)
     if as_json:
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **found}, indent=2))
+        print_json(**found)
     return 0 if all(check["ok"] for check in found["checks"]) else FAILED
 
 
@@ -68,15 +66,12 @@ def _conformance(info: BackendInfo, *, as_json: bool) -> int:
     try:
         for line in conform(info, cores()):
             lines.append(line)
-            if not as_json:
-                click.echo(f"ok: {line}")
+            click.echo(f"ok: {line}", err=as_json)
     except Violation as error:
         problem = str(error)
-        if not as_json:
-            click.echo(f"failed: {problem}")
+        click.echo(f"failed: {problem}", err=as_json)
     if as_json:
-        document = {"schema_version": SCHEMA_VERSION, "backend": info.name, "held": lines, "violation": problem}
-        click.echo(json.dumps(document, indent=2))
+        print_json(backend=info.name, held=lines, violation=problem)
     elif problem is None:
         click.echo(f"{info.name} keeps the rules; what it computes is for `bench parity --backend ...` to prove")
     return FAILED if problem else 0

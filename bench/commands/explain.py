@@ -15,8 +15,8 @@ from bench.cases.model import Model, resolve
 from bench.cases.profiles import apply
 from bench.commands import options
 from bench.commands.run import dry_run, resumed, wanted_of
+from bench.commands.terminal import print_json
 from bench.explain.effects import REFERENCE, effects, missing_differences, numerics_of
-from bench.records.record import SCHEMA_VERSION, json_text
 from bench.records.store import DEFAULT_PATH, Run, Store
 from bench.report.figures import figures
 from bench.report.topics import explain as report
@@ -65,7 +65,7 @@ def command(context: click.Context, /, case: str, out: Path, as_json: bool, stor
         explained = _explained(catalog, case, wanted, models, store, store.run(ended.run))
     path = _write(explained, out)
     if as_json:
-        click.echo(json_text(_as_json(explained), indent=2))
+        print_json(**_as_json(explained))
     else:
         click.echo(report.page(explained), nl=False)
     left = len(cells) - len(ended.records)
@@ -115,7 +115,6 @@ def _write(explained: report.Explained, folder: Path) -> Path:
 def _as_json(explained: report.Explained) -> dict[str, Any]:
     found = [asdict(effect) | {"verdict": effect.verdict} for effect in explained.effects]
     return {
-        "schema_version": SCHEMA_VERSION,
         "case": explained.case,
         "figure": explained.figure,
         "profile": explained.run.profile,

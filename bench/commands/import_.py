@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from itertools import chain, count
 from pathlib import Path
 
 import click
 
 from bench.commands import options
+from bench.commands.terminal import print_json
 from bench.records.exports import read
-from bench.records.record import SCHEMA_VERSION
 from bench.records.store import Run, Store
 
 
@@ -41,7 +40,7 @@ def command(files: tuple[Path, ...], store_path: Path, as_json: bool) -> None:
             number = sum(len(export.records) for export in exported)
             click.echo(f"{number} records of {file} are in {store_path}", err=True)
     if as_json:
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": imported}, indent=2))
+        print_json(records=imported)
 
 
 def _taken_in(store: Store, run: Run) -> str:

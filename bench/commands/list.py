@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from itertools import groupby
@@ -16,9 +15,8 @@ from bench.cases.catalog import Catalog, load
 from bench.cases.model import resolve
 from bench.cases.parameters import parameters
 from bench.commands import options
-from bench.commands.terminal import aligned, bold, indented, lines, show
+from bench.commands.terminal import aligned, bold, indented, lines, print_json, show
 from bench.errors import SuiteError
-from bench.records.record import SCHEMA_VERSION
 from bench.spec import Case, Data, Layer, Suite, Validation, Vectors
 
 _HEADER = ("case", "parameters", "trainable", "documented")
@@ -44,7 +42,7 @@ def command(patterns: tuple[str, ...], cells: bool, as_json: bool, suites: tuple
     if as_json:
         listed = {record["suite"] for record in records}
         described = [_suite_record(catalog, suite) for suite in catalog.suites.values() if suite.name in listed]
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "suites": described, "records": records}, indent=2))
+        print_json(suites=described, records=records)
     elif cells:
         click.echo("\n".join(map(_cell_line, records)))
     else:

@@ -44,23 +44,15 @@ def of_run(*names: str, **changes: dict[str, Any]) -> Callable[[_Command], _Comm
 
     def declare(function: _Command) -> _Command:
         for name in reversed(names or tuple(DECLARATIONS)):
-            function = patterns(function) if name == "patterns" else _option(name, changes.get(name, {}))(function)
+            declared, default = DECLARATIONS[name], DEFAULTS[name]
+            several = default == ()
+            made = {"type": declared.type, "help": declared.help, "metavar": declared.metavar, "multiple": several}
+            made |= {"is_flag": default is False, "default": None if several else default}
+            option = click.option(declared.flag, name, **made | changes.get(name, {}))
+            function = (patterns if name == "patterns" else option)(function)
         return function
 
     return declare
-
-
-def _option(name: str, changes: dict[str, Any]) -> Callable[[_Command], _Command]:
-    declared, default = DECLARATIONS[name], DEFAULTS[name]
-    made = {
-        "type": declared.type,
-        "help": declared.help,
-        "metavar": declared.metavar,
-        "multiple": default == (),
-        "is_flag": default is False,
-        "default": None if default == () else default,
-    }
-    return click.option(declared.flag, name, **made | changes)
 
 
 suites = of_run("suites")

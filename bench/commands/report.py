@@ -14,8 +14,8 @@ from click.core import ParameterSource
 
 from bench.cases.catalog import load
 from bench.commands import options
+from bench.commands.terminal import print_json
 from bench.errors import UsageError, unknown
-from bench.records.record import SCHEMA_VERSION, json_text
 from bench.records.store import DEFAULT_PATH, Store
 from bench.report.answers import answers
 from bench.report.pages import write
@@ -106,8 +106,7 @@ def _report_runs(
     files = [str(path) for name in WRITERS if name in wanted for path in WRITERS[name](results, out)]
     found = answers(results)
     if as_json:
-        content = {"schema_version": SCHEMA_VERSION, "answers": [_plain(answer) for answer in found], "files": files}
-        click.echo(json_text(content, indent=2))
+        print_json(answers=[_plain(answer) for answer in found], files=files)
         return 0
     for answer in found:
         click.echo(answer.question)
@@ -149,8 +148,7 @@ def _write_index(folder: Path, suites: tuple[str, ...], *, check: bool, as_json:
         reports.write()
     stale = [str(path) for path in reports.stale]
     if as_json:
-        content = {"schema_version": SCHEMA_VERSION, "files": [str(path) for path in reports.pages], "stale": stale}
-        click.echo(json_text(content, indent=2))
+        print_json(files=[str(path) for path in reports.pages], stale=stale)
     elif check:
         for path in stale:
             click.echo(f"stale: {path}; write it again by `nox -s report`, or `bench report --index {folder}`")

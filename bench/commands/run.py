@@ -8,8 +8,8 @@ import click
 from click.core import ParameterSource
 
 from bench.commands import options
+from bench.commands.terminal import print_json
 from bench.errors import UsageError
-from bench.records.record import SCHEMA_VERSION, json_text
 from bench.records.store import Run, Store
 from bench.runner.options import DECLARATIONS, RunOptions
 from bench.runner.plan import PlannedCell
@@ -41,7 +41,7 @@ def command(context: click.Context, /, **_: Any) -> int:
     ended = run_cells(cells, wanted, path, words, name=params["name"], stored=stored, already=already)
     if as_json:
         content = [record.model_dump(mode="json") for record in ended.records]
-        click.echo(json_text({"schema_version": SCHEMA_VERSION, "records": content}))
+        print_json(records=content, indent=None)
     for line in ended.summary():
         click.echo(line, err=as_json)
     return ended.exit_code
@@ -84,7 +84,7 @@ def dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
             }
             for planned in cells
         ]
-        click.echo(json_text({"schema_version": SCHEMA_VERSION, "cells": listed, "estimated_seconds": total}, indent=2))
+        print_json(cells=listed, estimated_seconds=total)
         return 0
     for planned in cells:
         what = f"unavailable: {planned.obstacle.reason}" if planned.obstacle else f"about {duration(planned.estimate)}"

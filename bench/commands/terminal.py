@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from bench.records.record import SCHEMA_VERSION, json_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -23,6 +25,11 @@ def _console(width: int | None) -> Console:
     from rich.console import Console
 
     return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+def print_json(*, indent: int | None = 2, **content: Any) -> None:
+    """Print one JSON document of these names, the version of what is stored before them."""
+    click.echo(json_text({"schema_version": SCHEMA_VERSION, **content}, indent))
 
 
 def show(*parts: RenderableType) -> None:
