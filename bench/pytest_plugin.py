@@ -84,10 +84,11 @@ def _cells(session: pytest.Session, patterns: Sequence[str], profile: Profile) -
     from bench.cases.catalog import load
     from bench.errors import BenchError
     from bench.records.pytest_benchmark import group_name
-    from bench.runner.plan import Matrix, plan
+    from bench.runner.options import RunOptions
+    from bench.runner.plan import plan
 
     try:
-        planned = plan(load(), Matrix(patterns=tuple(patterns), profile=profile, measure="timing"))
+        planned = plan(load(), RunOptions(patterns=tuple(patterns), profile=profile, measure="timing"))
         _prepare_process(planned)
     except BenchError as error:
         raise pytest.UsageError(str(error)) from error

@@ -25,7 +25,8 @@ import nox.registry
 import pytest
 from markdown_it import MarkdownIt
 
-import bench.commands.run
+import bench.runner.run
+import bench.runner.workers
 from bench.cases.cell import Status
 from bench.cli import VERBS, cli, main
 from bench.errors import DataError
@@ -134,9 +135,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(bench.commands.run, "run", ended)
-    monkeypatch.setattr(bench.commands.run, "_survey", lambda *_: lambda record: record)
-    monkeypatch.setattr(bench.commands.run, "prepare", no_data)
+    monkeypatch.setattr(bench.runner.workers, "run", ended)
+    monkeypatch.setattr(bench.runner.run, "survey", lambda *_: lambda record: record)
+    monkeypatch.setattr(bench.runner.run, "prepare", no_data)
     return tmp_path
 
 

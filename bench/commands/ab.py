@@ -18,7 +18,6 @@ from msgspec import structs
 from bench.cases.catalog import load
 from bench.cases.cell import Cell, Measure, Profile
 from bench.commands.compare import tell
-from bench.commands.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
 from bench.compare.installations import Side, SideName, concessions, same_installation, side
 from bench.compare.paired import DEFAULT_PAIRS, LOOKS, Comparison, Policy, Verdict, judge_pairs
 from bench.compare.pairs import (
@@ -46,6 +45,7 @@ from bench.runner.estimates import TimeLeft
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration
 from bench.runner.protocol import Question
+from bench.runner.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
 from bench.runner.workers import Limits, Settings, run
 from bench.spec import Device
 
@@ -56,7 +56,7 @@ SHARED_MARGIN = 0.10
 SIDES: tuple[SideName, SideName] = ("base", "candidate")
 
 
-@click.command("ab", short_help="Measure two environments in alternation, then judge.")
+@click.command("ab")
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--base", metavar="PYTHON", help="The Python of the base. Default, with --base-path: this one.")
 @click.option("--candidate", metavar="PYTHON", help="The Python of the candidate. Default: this one.")

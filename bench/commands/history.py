@@ -14,7 +14,7 @@ from bench.records.store import DEFAULT_PATH, Store
 from bench.report.topics import history
 
 
-@click.command("history", short_help="A metric over the stored runs.")
+@click.command("history")
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--metric", "name", default="step", show_default=True, metavar="M", help=f"Of {', '.join(METRICS)}.")
 @click.option(

@@ -20,10 +20,9 @@ import msgspec
 
 from bench.cases.cell import Cell, Measure, Profile
 from bench.errors import UsageError, unknown
+from bench.records import DEFAULT_PATH as DEFAULT_PATH
 from bench.records.metrics import METRICS, is_comparable, value
 from bench.records.record import SCHEMA_VERSION, Record, from_json, json_text, now, plain, read, upgrade
-
-DEFAULT_PATH = Path(".twinbench") / "results.sqlite"
 
 _SCHEMA = """
 CREATE TABLE environment (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL);

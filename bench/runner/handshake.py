@@ -13,7 +13,8 @@ from bench.cases.catalog import load
 from bench.errors import SuiteError, UsageError
 from bench.machine.fingerprint import fingerprint
 from bench.records.record import SCHEMA_VERSION
-from bench.runner.plan import Matrix, plan
+from bench.runner.options import RunOptions
+from bench.runner.plan import plan
 from bench.runner.protocol import PROTOCOL, Introduction, KnownCell, Question
 
 
@@ -22,7 +23,9 @@ def introduce(question: Question) -> Introduction:
     catalog = load([Path(path) for path in question.suites])
     if catalog.errors:
         raise SuiteError("\n".join(str(error) for error in catalog.errors))
-    matrix = Matrix(profile=question.profile, measure="timing", device=question.device, suites=tuple(question.suites))
+    matrix = RunOptions(
+        profile=question.profile, measure="timing", device=question.device, suites=tuple(question.suites)
+    )
     introduction = Introduction(
         protocol=PROTOCOL,
         schema_version=SCHEMA_VERSION,

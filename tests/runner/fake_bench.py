@@ -140,9 +140,9 @@ if __name__ == "__main__":
         worker.main()
     else:
         from bench.cli import main
-        from bench.commands import run
         from bench.machine.noise import Noise
         from bench.machine.peaks import Peaks
+        from bench.runner import run
         from bench.runner.capabilities import Examined
 
         run.noise = lambda threads: Noise(0.01, 100, ())
