@@ -97,7 +97,7 @@ class Child:
             self.kill()
             return f"the process closed its channel, lived on for {END_SECONDS:g} s and was killed"
         if code >= 0:
-            return f"the process ended with exit code {code}"
+            return f"the process ended with exit code {code} before it had a result"
         hint = "; the system may have run out of memory" if -code == signal.SIGKILL else ""
         return f"the process was killed by signal {-code} ({signal.Signals(-code).name}){hint}"
 

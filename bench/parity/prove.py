@@ -22,6 +22,7 @@ from bench.cases.model import Model
 from bench.data.randomness import stream
 from bench.parity.inputs import Probe
 from bench.parity.proof import Difference, Kind, Verdict
+from bench.training.conformance import epoch_by_steps
 from bench.training.experiment import Batch
 
 FLOAT64 = 1e-9
@@ -318,12 +319,13 @@ class _Proving:
     def epoch(self) -> None:
         """Check an epoch of every network, the reference's too, against its own single steps."""
         inputs, start = self._inputs, self._start
+        rows = inputs.epoch_x, inputs.epoch_y, inputs.epoch_order, inputs.masks
 
         def both_ways(network: Network) -> list[tuple[EpochResult, Arrays]]:
             start.load(network)
-            by_steps = _epoch_by_steps(network, inputs, self._model.batch_size), network.get_weights()
+            by_steps = epoch_by_steps(network, self._model.batch_size, *rows), network.get_weights()
             start.load(network)
-            found = network.train_epoch(inputs.epoch_x, inputs.epoch_y, inputs.epoch_order, inputs.masks)
+            found = network.train_epoch(*rows)
             return [by_steps, (found, network.get_weights())]
 
         for judge, made in zip(self._judges, self._everywhere(both_ways), strict=True):
@@ -392,16 +394,3 @@ def _gradients(batch: Batch, network: Network) -> Arrays:
     """Return logits, loss and gradients of a batch."""
     found = network.gradients(*batch)
     return [found.logits, np.array(found.loss), *found.gradients]
-
-
-def _epoch_by_steps(network: Network, inputs: Probe, batch_size: int) -> EpochResult:
-    """Return what an epoch must give: means weighted by batch size, predictions made before each update."""
-    losses, correct, sizes = [], 0, []
-    for step, start in enumerate(range(0, len(inputs.epoch_order), batch_size)):
-        rows = inputs.epoch_order[start : start + batch_size]
-        x, y = inputs.epoch_x[rows], inputs.epoch_y[rows]
-        masks = inputs.masks(step, len(rows)) if inputs.masks else None
-        correct += int(np.sum((network.gradients(x, y, masks).logits > 0) == (y > 0.5)))
-        losses.append(network.train_step(x, y, masks))
-        sizes.append(len(rows))
-    return EpochResult(float(np.average(losses, weights=sizes)), correct / sum(sizes))

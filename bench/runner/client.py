@@ -52,8 +52,8 @@ class Server:
                 self._connection.send((key, method, arguments))
                 status, value = self._connection.recv()
             except (EOFError, OSError) as error:
-                end = f"{self.child.ending()} in {method}\n{self.child.last_output()}"
-                raise ServerDied(f"{self.info.name}: {end}") from error
+                end = f"{self.child.ending()}\n{self.child.last_output()}"
+                raise ServerDied(f"{self.info.name}, {method}: {end}") from error
         if status == "unavailable":
             raise Unavailable(value)
         if status == "violation":

@@ -175,7 +175,7 @@ class _Worker:
     def _verdict(self, limits: Limits, clock: float, interrupted: threading.Event) -> tuple[Status, str] | None:
         """Return why there will be no record of a cell that began at `clock`; None while there may be."""
         if self.ended:
-            return "failed", f"{self._child.ending()} before it had a result"
+            return "failed", self._child.ending()
         if interrupted.is_set():
             return "interrupted", "stopped by the user"
         if limits.timeout is not None and time.monotonic() > clock + limits.timeout:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.backends.base import Arrays, Build, Dtype, Network
+from bench.backends.base import Arrays, Build, Dtype, EpochResult, Floats, MaskSource, Network
 from bench.backends.registry import backend, best_kernel, differences, native
 from bench.cases.model import Model, resolve
-from bench.data.dataset import Dataset, Examples
+from bench.data.dataset import Dataset, Examples, Features, Rows
 from bench.data.randomness import stream
 from bench.errors import BenchError, Unavailable
 from bench.spec import (
@@ -342,22 +342,31 @@ def an_epoch_is_its_steps(checked: Checked) -> None:
     network, experiment = checked.network, checked.experiment
     x, y = np.asarray(experiment.dataset.train.x), experiment.dataset.train.y
     order, masks = experiment.order(1), experiment.masks(1)
-    losses, sizes, correct = [], [], 0
     checked.restart()
-    for step in range(experiment.steps):
-        rows = order[step * BATCH : (step + 1) * BATCH]
-        batch = Batch(x[rows], y[rows], masks(step, len(rows)) if masks else None)
-        correct += int(np.sum((network.gradients(*batch).logits > 0) == (batch.y > 0.5)))
-        losses.append(network.train_step(*batch))
-        sizes.append(len(rows))
+    expected = epoch_by_steps(network, BATCH, x, y, order, masks)
     by_steps = network.get_weights()
     checked.restart()
     found = network.train_epoch(x, y, order, masks)
-    checked.close("mean loss of an epoch", np.average(losses, weights=sizes), found.loss, 1e-5)
-    checked.close("accuracy of an epoch", correct / sum(sizes), found.accuracy, 1e-5)
+    checked.close("mean loss of an epoch", expected.loss, found.loss, 1e-5)
+    checked.close("accuracy of an epoch", expected.accuracy, found.accuracy, 1e-5)
     checked.require(found.first_bad_step is None, "first bad step of a finite epoch", None, found.first_bad_step)
     checked.all_close("weight {} after an epoch", by_steps, network.get_weights(), 1e-5)
     checked.restart()
+
+
+def epoch_by_steps(
+    network: Network, batch_size: int, x: Features, y: Floats, order: Rows, masks: MaskSource | None
+) -> EpochResult:
+    """Train an epoch step by step, and return what the whole must give: means weighted by batch size."""
+    losses, correct, sizes = [], 0, []
+    for step, start in enumerate(range(0, len(order), batch_size)):
+        rows = order[start : start + batch_size]
+        batch = Batch(x[rows], y[rows], masks(step, len(rows)) if masks else None)
+        # Predictions are made before each update.
+        correct += int(np.sum((network.gradients(*batch).logits > 0) == (batch.y > 0.5)))
+        losses.append(network.train_step(*batch))
+        sizes.append(len(rows))
+    return EpochResult(float(np.average(losses, weights=sizes)), correct / sum(sizes))
 
 
 def logits_do_not_depend_on_their_neighbours(checked: Checked) -> None:

@@ -139,5 +139,5 @@ def test_a_backend_that_breaks_leaves_the_other_cases_proven(
     (tmp_path / "suite.py").write_text(SUITE.replace('"same-rnn", SimpleRNN(4)', '"other-rnn", SimpleRNN(3)'))
     code, out, _ = bench("small", "--short", "--backend", "torch")
     assert code == 3
-    assert "small/rnn torch,fused: not proven (torch: the process was killed by signal 9 (SIGKILL)" in out
+    assert "small/rnn torch,fused: not proven (torch, build: the process was killed by signal 9 (SIGKILL)" in out
     assert "small/other-rnn torch,fused: proven" in out

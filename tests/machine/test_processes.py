@@ -48,7 +48,7 @@ def test_a_child_has_its_threads_and_its_channel_and_its_ending_is_told_in_words
     with Child((sys.executable, "-c", code), threads=7) as child:
         assert child.ready(None)
         assert os.read(child.channel, 9) == b"7"
-        assert child.ending() == "the process ended with exit code 3"
+        assert child.ending() == "the process ended with exit code 3 before it had a result"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="descriptors are listed in /proc")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cases.cell import Status
+from bench.cases.catalog import Catalog
+from bench.cases.cell import Cell, Status
 from bench.errors import DataError, TrainingDiverged, Unavailable
-from bench.runner.worker import classify
+from bench.runner.protocol import Request
+from bench.runner.worker import Measurement, classify
 
 
 class ResourceExhaustedError(Exception):
@@ -53,3 +55,24 @@ def test_torch_tells_of_missing_memory_in_words_that_are_known() -> None:
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**60, dtype=torch.uint8)
     assert classify(refused.value)[0] == "out-of-memory"
+
+
+def test_where_memory_runs_out_a_larger_peak_of_the_passes_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Network:
+        def device_peak_bytes(self) -> int:
+            return 3_000_000_000
+
+    def runs_out(measurement: Measurement, on_epoch: object) -> None:
+        measurement.known["memory"] = {"device_peak_bytes": 5e9, "host_peak_bytes": 1e6, "process_peak_bytes": 1e6}
+        measurement._network = Network()  # type: ignore[assignment]
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Measurement, "_measure", runs_out)
+    asked = {"protocol": 3, "cells": [], "profile": "quick", "measure": "all", "suites": [], "stand_ins": {}}
+    cell = Cell.parse("demo/case@torch,none,cpu,documented#0")
+    request = Request.model_validate(asked | {"brief": False})
+    record = Measurement(Catalog(), cell, request).record(0, lambda progress: None)
+    assert record.status == "out-of-memory"
+    assert record.memory is not None
+    assert (record.memory["device_peak_bytes"], record.memory["host_peak_bytes"]) == (5e9, 1e6)
+    assert record.memory["process_peak_bytes"] > 1e7
