@@ -8,6 +8,7 @@ harness.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -163,12 +164,8 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
             return keras.layers.Embedding(
                 layer.input_dim, layer.output_dim, mask_zero=layer.mask_zero, trainable=layer.trainable
             )
-        case Flatten():
-            return keras.layers.Flatten()
-        case GlobalAveragePooling1D():
-            return keras.layers.GlobalAveragePooling1D()
-        case GlobalMaxPooling1D():
-            return keras.layers.GlobalMaxPooling1D()
+        case Flatten() | GlobalAveragePooling1D() | GlobalMaxPooling1D():
+            return getattr(keras.layers, type(layer).__name__)()
         case Conv1D():
             return keras.layers.Conv1D(layer.filters, layer.kernel_size, activation=layer.activation)
         case Dense():
@@ -197,17 +194,10 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
 
 
 def _recurrent(layer: Recurrent, use_cudnn: UseCudnn) -> Any:
-    common: dict[str, Any] = {
-        "return_sequences": layer.return_sequences,
-        "dropout": layer.dropout,
-        "recurrent_dropout": layer.recurrent_dropout,
-    }
-    if isinstance(layer, SimpleRNN):
-        return keras.layers.SimpleRNN(layer.units, **common)
-    common |= {"recurrent_activation": GATES[layer.recurrent_activation or "sigmoid"], "use_cudnn": use_cudnn}
-    if isinstance(layer, LSTM):
-        return keras.layers.LSTM(layer.units, **common)
-    return keras.layers.GRU(layer.units, reset_after=layer.reset_after, **common)
+    options = dataclasses.asdict(layer)
+    if not isinstance(layer, SimpleRNN):
+        options |= {"recurrent_activation": GATES[layer.recurrent_activation or "sigmoid"], "use_cudnn": use_cudnn}
+    return getattr(keras.layers, type(layer).__name__)(**options)
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]

@@ -264,14 +264,16 @@ class GenericRecurrent(RecurrentLayer):
 
     def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
         """Return the states (time, rows, units), or the last (rows, units)."""
-        kernel, recurrent_kernel, bias = self.tensors
+        kernel, recurrent_kernel, stored_bias = self.tensors
         by_gate = (mask.transpose(0, 1) for mask in masks)  # (gates or 1, rows, features)
         if isinstance(self.spec, LSTM):
             by_gate = (mask if len(mask) == 1 else _swap_last(mask, 1, 0) for mask in by_gate)
         drop_input = next(by_gate) if self.spec.dropout and masks else None
         drop_state = next(by_gate).contiguous() if self.spec.recurrent_dropout and masks else None
-        z = _project(x, kernel, self._input_bias(bias), drop_input)
-        state_bias = bias[1] if isinstance(self.spec, GRU) and self.spec.reset_after else None
+        bias, state_bias = stored_bias if self.two_biases else (stored_bias, None)
+        if state_bias is not None and not isinstance(self.spec, GRU):  # which resets it
+            bias, state_bias = stored_bias.sum(0), None
+        z = _project(x, kernel, bias, drop_input)
         return self.recurrence(z, recurrent_kernel, state_bias, drop_state, valid)
 
     def recurrence(
@@ -292,12 +294,6 @@ class GenericRecurrent(RecurrentLayer):
         """Return the gate function of an LSTM or a GRU."""
         assert not isinstance(self.spec, SimpleRNN)
         return self.spec.recurrent_activation or "sigmoid"
-
-    def _input_bias(self, bias: Tensor) -> Tensor:
-        """Return what is added to the projected input: of a GRU the first bias, as its second one is reset."""
-        if not self.two_biases:
-            return bias
-        return bias[0] if isinstance(self.spec, GRU) else bias.sum(0)
 
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return the values with the columns of an LSTM in the order i f c o, or from that in i f o c."""

@@ -141,15 +141,18 @@ class TorchNetwork:
             chosen = slice(start, start + self._model.batch_size)
             yield self._tensor(x[order[chosen]]) if gathered is None else gathered[chosen], labels[chosen]
 
+    def _batch(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> tuple[Tensor, Tensor, list[Tensor]]:
+        return self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()]
+
     def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
         """Make one optimizer step; return the loss before it."""
-        loss, _ = self._step(self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()])
-        return float(loss)
+        return float(self._step(*self._batch(x, y, masks))[0])
 
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
-        logits = self._forward(self._tensor(x), [self._tensor(mask) for mask in masks or ()])
-        loss = self._loss(logits, self._tensor(y))
+        batch, target, drawn = self._batch(x, y, masks)
+        logits = self._forward(batch, drawn)
+        loss = self._loss(logits, target)
         found = torch.autograd.grad(loss, self._trained)
         return Gradients(_numpy(logits), float(loss.detach()), self._to_keras(found))
 
@@ -173,8 +176,8 @@ class TorchNetwork:
 
     def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
         """Make `steps` optimizer steps under torch.profiler."""
-        batch, target, drawn = self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()]
-        return trace_steps(lambda: self._step(batch, target, drawn), steps, self._device)
+        batch = self._batch(x, y, masks)
+        return trace_steps(lambda: self._step(*batch), steps, self._device)
 
 
 def _optimizer(model: Model, trained: list[nn.Parameter]) -> KerasAdam | KerasRMSprop | TorchOptimizer:
