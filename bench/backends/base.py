@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.cases.model import Model
-from bench.cases.parameters import Parameters
+from bench.cases.parameters import LayerParameters, Parameters
 from bench.data.dataset import Features, Rows
 from bench.errors import NoGpu
 from bench.spec import Device, Kernel
@@ -29,6 +31,7 @@ Dtype = Literal["float32", "float64"]
 """The precision of weights and arithmetic; cells run in float32, parity is proven in both."""
 MaskSource = Callable[[int, int], Arrays]
 """(step, rows) to the dropout masks of that step, in the order of `Model.masks`, each (rows, *shape) float32."""
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,25 @@ class Trace:
     steps: int
     seconds: float
     ran: tuple[Executed, ...]
+
+
+class Tally:
+    """Calls and seconds of the entries of a trace, by (entry, detail within it, or None for the entry itself)."""
+
+    def __init__(self) -> None:
+        self._calls: Counter[tuple[str, str | None]] = Counter()
+        self._seconds: dict[tuple[str, str | None], float] = defaultdict(float)
+
+    def add(self, entry: str, detail: str | None, calls: int, seconds: float) -> None:
+        """Count calls and seconds."""
+        self._calls[entry, detail] += calls
+        self._seconds[entry, detail] += seconds
+
+    def entries(self) -> Iterator[Executed]:
+        """Return everything counted, the longest first."""
+        for (entry, detail), seconds in sorted(self._seconds.items(), key=lambda item: -item[1]):
+            calls = self._calls[entry, detail]
+            yield Executed(entry, calls, seconds) if detail is None else Executed(detail, calls, seconds, entry)
 
 
 class Network(Protocol):
@@ -140,6 +162,20 @@ class Build(Protocol):
 
     def __call__(self, model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32", /) -> Network:
         """Return a network; raise `Unavailable`, naming layer or option, for what the backend cannot run."""
+
+
+def counted(layers: Sequence[LayerParameters]) -> Parameters:
+    """Return the parameter counts of a network with these layers."""
+    total, trainable, stored = (
+        sum(counts) for counts in zip(*((layer.total, layer.trainable, layer.stored) for layer in layers), strict=True)
+    )
+    return Parameters(total=total, trainable=trainable, frozen=total - trainable, stored=stored, layers=list(layers))
+
+
+def portions(values: Iterable[Value], sizes: Iterable[int]) -> Iterator[list[Value]]:
+    """Return the first values, the next ones, and so on: as many as each size says, or as there are."""
+    rest = iter(values)
+    return (list(islice(rest, size)) for size in sizes)
 
 
 def tf32() -> bool:

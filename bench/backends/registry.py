@@ -95,6 +95,22 @@ _TORCH_MEMORY = (
     "CUDA error: out of memory",  # where the driver refuses before torch's allocator does
 )
 
+_TORCH = BackendInfo(
+    "torch",
+    "bench.backends.torch.network",
+    ("torch",),
+    "torch",
+    fused_cpu=RECURRENT,
+    fused_cuda=RECURRENT,
+    fused_masked=True,
+    native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
+    default=True,
+    start=(3.0, 0.2),
+    out_of_memory=_TORCH_MEMORY,
+    colour="#0072B2",
+    marker="s",
+)
+
 BACKENDS = {
     info.name: info
     for info in (
@@ -153,34 +169,15 @@ BACKENDS = {
             marker="D",
             reference=2,
         ),
-        BackendInfo(
-            "torch",
-            "bench.backends.torch.network",
-            ("torch",),
-            "torch",
-            fused_cpu=RECURRENT,
-            fused_cuda=RECURRENT,
-            fused_masked=True,
-            native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
-            default=True,
-            start=(3.0, 0.2),
-            out_of_memory=_TORCH_MEMORY,
-            colour="#0072B2",
-            marker="s",
-        ),
-        BackendInfo(
-            "torch-compile",
-            "bench.backends.torch.compiled",
-            ("torch",),
-            "torch",
-            fused_cpu=RECURRENT,
-            fused_cuda=RECURRENT,
-            fused_masked=True,
+        _TORCH,
+        replace(
+            _TORCH,
+            name="torch-compile",
+            module="bench.backends.torch.compiled",
+            default=False,
             # A pool of compiling processes costs more than it saves here, and every one of them imports torch.
             environment=(("TORCHINDUCTOR_COMPILE_THREADS", "1"),),
-            native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
             start=(20.0, 15.0),
-            out_of_memory=_TORCH_MEMORY,
             colour="#D55E00",
             marker="v",
         ),

@@ -192,12 +192,12 @@ def test_a_native_torch_cell_is_what_ten_lines_of_torch_train(name: str) -> None
 
 def test_both_biases_are_counted_and_trained_only_where_native_says_so() -> None:
     case = case_of(*RNN)
-    one, two = (trained("torch", numerics, case) for numerics in ("matched", "native:bias"))
-    assert (one.parameters().total, one.parameters().stored) == (160 + 96 + 4, 160 + 108 + 4)
-    assert (two.parameters().total, two.parameters().stored) == (160 + 108 + 4, 160 + 108 + 4)
+    matched, two_biases = (trained("torch", numerics, case) for numerics in ("matched", "native:bias"))
+    assert (matched.parameters().total, matched.parameters().stored) == (160 + 96 + 4, 160 + 108 + 4)
+    assert (two_biases.parameters().total, two_biases.parameters().stored) == (160 + 108 + 4, 160 + 108 + 4)
     start = network_of("torch", model_of("torch", "native:bias", case)).get_weights()[3]
     np.testing.assert_array_equal(start, [[0, 0, 0, 1, 1, 1, *[0] * 6], [0] * 12])
-    moved = two.get_weights()[3] - start
+    moved = two_biases.get_weights()[3] - start
     assert np.abs(moved).min() > 0
     np.testing.assert_allclose(moved[0], moved[1], atol=1e-6)  # one gradient for both
 
@@ -207,12 +207,12 @@ def test_two_biases_of_the_generic_recurrence_are_those_of_the_fused_one(layer: 
     case = case_of(Embedding(WORDS, 4), *((layer, LSTM(2)) if isinstance(layer, Bidirectional) else (layer,)))
     model = model_of("torch", "native:init,bias", case)
     fused, generic = (network_of("torch", model, kernel=kernel) for kernel in ("fused", "generic"))
-    for one, other in zip(fused.get_weights(), generic.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for fast, stepped in zip(fused.get_weights(), generic.get_weights(), strict=True):
+        np.testing.assert_array_equal(fast, stepped)
     assert fused.parameters() == generic.parameters()
-    one, other = (network.gradients(X, Y, None) for network in (fused, generic))
-    np.testing.assert_allclose(one.logits, other.logits, rtol=1e-4, atol=1e-6)
-    for expected, found in zip(one.gradients, other.gradients, strict=True):
+    fast, stepped = (network.gradients(X, Y, None) for network in (fused, generic))
+    np.testing.assert_allclose(fast.logits, stepped.logits, rtol=1e-4, atol=1e-6)
+    for expected, found in zip(fast.gradients, stepped.gradients, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-7)
 
 

@@ -156,16 +156,16 @@ def test_the_oracle_equals_torchs_own_layer(layer: Any) -> None:
         parts = np.split(array, len(order), axis=-1)
         return torch.from_numpy(np.concatenate([parts[i] for i in order], -1).T.copy())
 
-    own = {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU, "SimpleRNN": torch.nn.RNN}[type(layer).__name__](
+    frameworks_layer = {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU, "SimpleRNN": torch.nn.RNN}[type(layer).__name__](
         5, 4, batch_first=True, dtype=torch.float64
     )
     biases = bias if bias.ndim == 2 else np.stack((bias, 0 * bias))
     with torch.no_grad():
-        for parameter, value in zip(own.parameters(), (kernel, recurrent, *biases), strict=True):
+        for parameter, value in zip(frameworks_layer.parameters(), (kernel, recurrent, *biases), strict=True):
             parameter.copy_(rows_of(value))
     x = np.random.RandomState(1).randn(3, LENGTH, 5)
     expected, _ = RecurrentOracle(layer, [kernel, recurrent, bias], []).forward(x, None)
-    np.testing.assert_allclose(own(torch.from_numpy(x))[0].detach().numpy(), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(frameworks_layer(torch.from_numpy(x))[0].detach().numpy(), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.slow
@@ -176,12 +176,12 @@ def test_the_oracle_equals_kerass_own_layer(keras_backend: Any, layer: Any) -> N
 
     more = {"reset_after": layer.reset_after} if isinstance(layer, GRU) else {}
     kind = getattr(keras.layers, type(layer).__name__)
-    own = kind(4, return_sequences=True, dtype="float64", **more)
+    frameworks_layer = kind(4, return_sequences=True, dtype="float64", **more)
     x = np.random.RandomState(1).randn(3, 4, 5)
     valid = np.array([[True] * 4, [False, True, False, True], [False] * 4])
-    own.build(x.shape)
+    frameworks_layer.build(x.shape)
     found = recurrent_weights(layer)
-    own.set_weights(found)
+    frameworks_layer.set_weights(found)
     declared = layer if isinstance(layer, SimpleRNN) else type(layer)(4, True, 0.0, 0.0, "sigmoid", **more)
     expected, _ = RecurrentOracle(declared, found, []).forward(x, valid)
-    np.testing.assert_allclose(np.array(own(x, mask=valid)), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(np.array(frameworks_layer(x, mask=valid)), expected, rtol=0, atol=1e-12)

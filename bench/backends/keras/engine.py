@@ -20,6 +20,16 @@ Differentiate = Callable[[Any, Sequence[Any]], tuple[Any, Any, list[Any]]]
 UseCudnn = bool | Literal["auto"]
 
 
+def plain_optimizer(kind: type, learning_rate: float) -> Any:
+    """Return a Keras optimizer, for an engine whose gradients are dense."""
+    return kind(learning_rate)
+
+
+def never_cudnn(device: Device) -> UseCudnn:
+    """Return False: a layer that may choose looks whether the machine has a GPU, not whether it runs on one."""
+    return False
+
+
 def given_shuffled(x: Any, y: Any, batch_size: int) -> dict[str, Any]:
     """Return the arguments of `fit` for arrays that it is to shuffle."""
     return {"x": x, "y": y, "batch_size": batch_size}

@@ -10,7 +10,15 @@ from typing import Any
 import jax
 
 from bench.backends.base import Dtype, Trace, no_gpu, tf32
-from bench.backends.keras.engine import Differentiate, Loss, UseCudnn, given_batches, given_in_order, given_shuffled
+from bench.backends.keras.engine import (
+    Differentiate,
+    Loss,
+    given_batches,
+    given_in_order,
+    given_shuffled,
+    never_cudnn,
+    plain_optimizer,
+)
 from bench.backends.keras.jax_trace import trace_steps
 from bench.spec import Device
 
@@ -38,16 +46,6 @@ def scope(device: Device, dtype: Dtype) -> Iterator[None]:
         yield
 
 
-def step_by_step(device: Device) -> UseCudnn:
-    """Return False: a layer that may choose looks whether the machine has a GPU, not whether it runs on one."""
-    return False
-
-
-def optimizer(kind: type, learning_rate: float) -> Any:
-    """Return a Keras optimizer; gradients are dense on this engine."""
-    return kind(learning_rate)
-
-
 def differentiator(model: Any, loss: Loss) -> Differentiate:
     """Return the function, compiled anew for every number of rows."""
 
@@ -71,6 +69,7 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
     return differentiate
 
 
+optimizer, step_by_step = plain_optimizer, never_cudnn
 batches, in_order, shuffled = given_batches, given_in_order, given_shuffled
 
 

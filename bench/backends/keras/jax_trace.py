@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from bench.backends.base import Executed, Trace
+from bench.backends.base import Executed, Tally, Trace
 from bench.spec import Device
 
 COMPUTATION = re.compile(r"(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) \(.*\{")
@@ -126,19 +126,14 @@ def grouped(program: Program, ran: Iterable[tuple[str, float]], steps: int) -> I
     parts: dict[str, list[str]] = defaultdict(list)
     for name in calls:
         parts[program.outermost(name)].append(name)
-    numbers: Counter[tuple[str, str | None]] = Counter()
-    times: dict[tuple[str, str | None], float] = defaultdict(float)
+    tally = Tally()
     for name, instruction in program.instructions.items():
         telling = instruction.label.startswith(("while ", "custom-call "))
         if program.outermost(name) != name or not (telling or parts[name]):
             continue
-        numbers[instruction.label, None] += (calls[name] or steps) * instruction.trips
-        times[instruction.label, None] += sum(seconds[part] for part in parts[name])
+        took = sum(seconds[part] for part in parts[name])
+        tally.add(instruction.label, None, (calls[name] or steps) * instruction.trips, took)
         for part in parts[name]:
             if part != name:
-                detail = program.instructions[part].label
-                numbers[instruction.label, detail] += calls[part]
-                times[instruction.label, detail] += seconds[part]
-    for (entry, within), took in sorted(times.items(), key=lambda item: -item[1]):
-        number = numbers[entry, within]
-        yield Executed(entry, number, took) if within is None else Executed(within, number, took, entry)
+                tally.add(instruction.label, program.instructions[part].label, calls[part], seconds[part])
+    return tally.entries()

@@ -8,6 +8,7 @@ harness.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from keras import ops
 from keras.src.backend.common import dtypes as promotion
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, counted, portions
 from bench.backends.keras.engine import Engine, UseCudnn
 from bench.backends.registry import backend, check_kernel
 from bench.cases.model import BuiltLayer, Model
@@ -113,18 +114,18 @@ class TwinModel(keras.Model):  # type: ignore[misc]
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return logits (rows, 1)."""
         x, *masks = inputs if isinstance(inputs, tuple | list) else (inputs,)
-        for built, layer in zip(self.spec.layers, self.stack, strict=True):
-            own, masks = masks[: len(built.masks)], masks[len(built.masks) :]
+        taken = portions(masks, [len(built.masks) for built in self.spec.layers])
+        for built, layer, given in zip(self.spec.layers, self.stack, taken, strict=True):
             if isinstance(layer, MaskedDropout):
-                x = layer(x, own[0] if own else None)
+                x = layer(x, *given)
             elif isinstance(built.layer, Bidirectional):
-                half = len(own) // 2
-                _hand_masks(layer.forward_layer, built.layer.layer, own[:half])
-                _hand_masks(layer.backward_layer, built.layer.layer, own[half:])
-                x = layer(x, training=bool(own))
+                half = len(given) // 2
+                _hand_masks(layer.forward_layer, built.layer.layer, given[:half])
+                _hand_masks(layer.backward_layer, built.layer.layer, given[half:])
+                x = layer(x, training=bool(given))
             elif isinstance(built.layer, SimpleRNN | LSTM | GRU):
-                _hand_masks(layer, built.layer, own)
-                x = layer(x, training=bool(own))
+                _hand_masks(layer, built.layer, given)
+                x = layer(x, training=bool(given))
             else:
                 x = layer(x)
         return x
@@ -156,10 +157,6 @@ def _hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
             setattr(layer.cell, attribute, ops.unstack(mask, axis=1) if per_gate else mask[:, 0])
 
 
-def _layers(model: Model, use_cudnn: UseCudnn) -> list[Any]:
-    return [_layer(built, use_cudnn) for built in model.layers]
-
-
 def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
     layer = built.layer
     match layer:
@@ -167,12 +164,8 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
             return keras.layers.Embedding(
                 layer.input_dim, layer.output_dim, mask_zero=layer.mask_zero, trainable=layer.trainable
             )
-        case Flatten():
-            return keras.layers.Flatten()
-        case GlobalAveragePooling1D():
-            return keras.layers.GlobalAveragePooling1D()
-        case GlobalMaxPooling1D():
-            return keras.layers.GlobalMaxPooling1D()
+        case Flatten() | GlobalAveragePooling1D() | GlobalMaxPooling1D():
+            return getattr(keras.layers, type(layer).__name__)()
         case Conv1D():
             return keras.layers.Conv1D(layer.filters, layer.kernel_size, activation=layer.activation)
         case Dense():
@@ -201,17 +194,10 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
 
 
 def _recurrent(layer: Recurrent, use_cudnn: UseCudnn) -> Any:
-    common: dict[str, Any] = {
-        "return_sequences": layer.return_sequences,
-        "dropout": layer.dropout,
-        "recurrent_dropout": layer.recurrent_dropout,
-    }
-    if isinstance(layer, SimpleRNN):
-        return keras.layers.SimpleRNN(layer.units, **common)
-    common |= {"recurrent_activation": GATES[layer.recurrent_activation or "sigmoid"], "use_cudnn": use_cudnn}
-    if isinstance(layer, LSTM):
-        return keras.layers.LSTM(layer.units, **common)
-    return keras.layers.GRU(layer.units, reset_after=layer.reset_after, **common)
+    options = dataclasses.asdict(layer)
+    if not isinstance(layer, SimpleRNN):
+        options |= {"recurrent_activation": GATES[layer.recurrent_activation or "sigmoid"], "use_cudnn": use_cudnn}
+    return getattr(keras.layers, type(layer).__name__)(**options)
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -283,7 +269,7 @@ class KerasNetwork:
     def _build(self) -> None:
         model = self._model
         on_logits = "loss" not in model.differences
-        self._keras = TwinModel(model, _layers(model, self._use_cudnn))
+        self._keras = TwinModel(model, self._layers())
         self._trained = self._keras if on_logits else Probabilities(model, self._keras.stack)
         self._trained.compile(
             optimizer=_optimizer(model),
@@ -307,16 +293,14 @@ class KerasNetwork:
         keras.utils.set_random_seed(seed)
         if "init" not in self._model.differences:
             return
-        fresh = TwinModel(self._model, _layers(self._model, self._use_cudnn))
+        fresh = TwinModel(self._model, self._layers())
         fresh(_inputs(self._model))
-        drawn = [np.array(weight) for layer in fresh.stack for weight in layer.weights if _is_weight(weight)]
-        specs = self._model.weights
-        self.set_weights(
-            [
-                own if spec.initializer == "vectors" else new
-                for spec, own, new in zip(specs, self.get_weights(), drawn, strict=True)
-            ]
-        )
+        for spec, weight, drawn in zip(self._model.weights, _weights(self._keras), _weights(fresh), strict=True):
+            if spec.initializer != "vectors":
+                weight.assign(np.array(drawn))
+
+    def _layers(self) -> list[Any]:
+        return [_layer(built, self._use_cudnn) for built in self._model.layers]
 
     def parameters(self) -> Parameters:
         """Return the parameter counts of what was really built."""
@@ -325,21 +309,18 @@ class KerasNetwork:
             total = layer.count_params()
             trainable = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
             layers.append(LayerParameters(name=built.name, total=total, trainable=trainable, stored=total))
-        total = sum(layer.total for layer in layers)
-        trainable = sum(layer.trainable for layer in layers)
-        return Parameters(total=total, trainable=trainable, frozen=total - trainable, stored=total, layers=layers)
+        return counted(layers)
 
     @_in_own_scope
     def get_weights(self) -> Arrays:
         """Return all weights in the order of `Model.weights`."""
-        return [np.array(weight) for layer in self._keras.stack for weight in layer.weights if _is_weight(weight)]
+        return [np.array(weight) for weight in _weights(self._keras)]
 
     @_in_own_scope
     def set_weights(self, weights: Arrays) -> None:
         """Load all weights in the order of `Model.weights`."""
-        own = [weight for layer in self._keras.stack for weight in layer.weights if _is_weight(weight)]
-        for variable, value in zip(own, weights, strict=True):
-            variable.assign(value)
+        for weight, value in zip(_weights(self._keras), weights, strict=True):
+            weight.assign(value)
 
     @_in_own_scope
     def get_optimizer_state(self) -> Arrays:
@@ -398,9 +379,8 @@ class KerasNetwork:
     @_in_own_scope
     def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
         """Make one optimizer step; return the loss before it."""
-        inputs = (x, *masks) if masks else x
         self._trained.reset_metrics()
-        logs = self._trained.train_on_batch(inputs, y[:, None], return_dict=True)
+        logs = self._trained.train_on_batch((x, *masks) if masks else x, y[:, None], return_dict=True)
         return float(logs["loss"])
 
     @_in_own_scope
@@ -413,10 +393,11 @@ class KerasNetwork:
     @_in_own_scope
     def logits(self, x: Features) -> NDArray[Any]:
         """Return the logits (rows,) of all rows; one batch goes without what `predict` sets up for many."""
+        everything = np.arange(len(x), dtype=np.intp)
         if len(x) <= EVALUATION_ROWS:
-            found = self._keras.predict_on_batch(x[np.arange(len(x), dtype=np.intp)])
+            found = self._keras.predict_on_batch(x[everything])
         else:
-            batches = _Batches(x, None, np.arange(len(x), dtype=np.intp), EVALUATION_ROWS, None)
+            batches = _Batches(x, None, everything, EVALUATION_ROWS, None)
             found = self._keras.predict(ENGINE.batches(batches), verbose=0)
         return np.asarray(found)[:, 0]
 
@@ -440,18 +421,17 @@ def _inputs(model: Model) -> Any:
     return keras.Input((model.length,), dtype="int32") if model.width is None else keras.Input((model.width,))
 
 
-def _is_weight(variable: Any) -> bool:
-    """Tell model weights from the seed states that Keras's recurrent cells keep among theirs."""
-    return "seed_generator" not in variable.path
+def _weights(model: TwinModel) -> list[Any]:
+    """Return a model's weights, without the seed states that Keras's recurrent cells keep among theirs."""
+    return [weight for layer in model.stack for weight in layer.weights if "seed_generator" not in weight.path]
 
 
 def _optimizer(model: Model) -> Any:
+    kind = keras.optimizers.Adam if model.optimizer == "adam" else keras.optimizers.RMSprop
     if "embedding-gradient" in model.differences:
-        own = keras.optimizers.Adam if model.optimizer == "adam" else keras.optimizers.RMSprop
-        return own(learning_rate=model.learning_rate)
-    if model.optimizer == "adam":
-        return ENGINE.optimizer(keras.optimizers.Adam, model.learning_rate)
-    kind = RMSpropKeras2 if model.rmsprop_epsilon == "outside" else keras.optimizers.RMSprop
+        return kind(model.learning_rate)
+    if model.optimizer == "rmsprop" and model.rmsprop_epsilon == "outside":
+        kind = RMSpropKeras2
     return ENGINE.optimizer(kind, model.learning_rate)
 
 

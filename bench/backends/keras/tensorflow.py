@@ -15,7 +15,7 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.utils import PyDataset
 
 from bench.backends.base import Dtype, Trace, no_gpu, tf32
-from bench.backends.keras.engine import Differentiate, Loss, UseCudnn
+from bench.backends.keras.engine import Differentiate, Loss, never_cudnn
 from bench.backends.keras.tensorflow_trace import trace_steps
 from bench.spec import Device
 
@@ -49,9 +49,7 @@ def scope(device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
     return cast("AbstractContextManager[Any]", tf.device("cpu:0")) if device == "cpu" else nullcontext()
 
 
-def step_by_step(device: Device) -> UseCudnn:
-    """Return False: a layer that may choose looks whether the machine has a GPU, not whether it runs on one."""
-    return False
+step_by_step = never_cudnn
 
 
 def optimizer(kind: type, learning_rate: float) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from bench.backends.base import Executed, Trace
+from bench.backends.base import Executed, Tally, Trace
 from bench.spec import Device
 
 PATH_AND_TYPE = re.compile(r"(?P<path>[\w.\-/]+):(?P<type>[A-Za-z_]\w*)")
@@ -82,25 +82,20 @@ def _operation(plane: Any, event: Any) -> str:
 
 def grouped(ran: Iterable[Ran]) -> Iterator[Executed]:
     """Return the entries of a trace: loops with what ran in them, and everything else by type; the longest first."""
-    calls: Counter[tuple[str, str | None]] = Counter()
-    seconds: dict[tuple[str, str | None], float] = defaultdict(float)
+    tally = Tally()
     by_path: dict[str, Counter[str]] = defaultdict(Counter)
-    for path, kind, took, times in ran:
+    for path, kind, seconds, calls in ran:
         inside = LOOP.match(path)
         if inside is None:
-            calls[kind, None] += times
-            seconds[kind, None] += took
+            tally.add(kind, None, calls, seconds)
             continue
         loop = f"While {inside['forward']}" if inside["forward"] else f"While {inside['backward']}, backward"
-        by_path[loop][path] += times
-        seconds[loop, None] += took
-        calls[loop, kind] += times
-        seconds[loop, kind] += took
+        by_path[loop][path] += calls
+        tally.add(loop, None, 0, seconds)
+        tally.add(loop, kind, calls, seconds)
     for loop, paths in by_path.items():
-        calls[loop, None] = max((number for path, number in paths.items() if "/body/" in path), default=0)
-    for (entry, detail), took in sorted(seconds.items(), key=lambda item: -item[1]):
-        number = calls[entry, detail]
-        yield Executed(entry, number, took) if detail is None else Executed(detail, number, took, entry)
+        tally.add(loop, None, max((calls for path, calls in paths.items() if "/body/" in path), default=0), 0.0)
+    return tally.entries()
 
 
 def operations(graph: Any) -> Counter[str]:

@@ -10,15 +10,18 @@ import keras
 import torch
 
 from bench.backends.base import Dtype, Trace
-from bench.backends.keras.engine import Differentiate, Loss, UseCudnn, given_batches, given_in_order, given_shuffled
+from bench.backends.keras.engine import (
+    Differentiate,
+    Loss,
+    UseCudnn,
+    given_batches,
+    given_in_order,
+    given_shuffled,
+    plain_optimizer,
+)
 from bench.backends.torch import device as torch_device
 from bench.backends.torch.trace import trace_steps
 from bench.spec import Device
-
-
-def prepare(device: Device, differences: frozenset[str]) -> None:
-    """Keep TF32 off unless it was asked for, and flush denormals; raise `Unavailable` when there is no GPU to use."""
-    torch_device.prepare(device, differences)
 
 
 def scope(device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
@@ -38,11 +41,6 @@ def step_by_step(device: Device) -> UseCudnn:
     return "auto" if device == "cpu" else False
 
 
-def optimizer(kind: type, learning_rate: float) -> Any:
-    """Return a Keras optimizer; gradients are dense on this engine."""
-    return kind(learning_rate)
-
-
 def differentiator(model: Any, loss: Loss) -> Differentiate:
     """Return the function."""
 
@@ -56,20 +54,9 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
     return differentiate
 
 
+prepare, synchronize, peak_bytes = torch_device.prepare, torch_device.synchronize, torch_device.peak_bytes
+optimizer = plain_optimizer
 batches, in_order, shuffled = given_batches, given_in_order, given_shuffled
-
-
-def synchronize() -> None:
-    """Wait for the device."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def peak_bytes() -> int:
-    """Return the most bytes of tensors on the GPU since the last call."""
-    peak = torch.cuda.max_memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    return peak
 
 
 def trace(step: Callable[[], object], steps: int, device: Device, model: Any) -> Trace:

@@ -19,12 +19,12 @@ from typing import Any
 
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.backends.base import Dtype
+from bench.backends.base import Dtype, portions
 from bench.backends.registry import backend, check_kernel
 from bench.backends.torch.device import prepare
-from bench.backends.torch.layers import BidirectionalLayer, GenericRecurrent, Layer, Output, RecurrentLayer
+from bench.backends.torch.layers import BidirectionalLayer, GenericRecurrent, Output, RecurrentLayer, Stack
 from bench.backends.torch.network import TorchNetwork
 from bench.backends.torch.steps import gru, lstm, simple_rnn
 from bench.cases.model import BuiltLayer, Model
@@ -74,23 +74,6 @@ class SteppedRecurrent(GenericRecurrent):
         return torch.stack(states) if self.spec.return_sequences else h
 
 
-class Segment(nn.Module):
-    """Layers that follow each other without a recurrent one among them; compiled as one."""
-
-    def __init__(self, layers: Sequence[Layer], masks: Sequence[int]) -> None:
-        super().__init__()
-        self.layers, self.masks = nn.ModuleList(layers), masks
-
-    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
-        """Return the activations and the validity of their steps."""
-        taken = 0
-        for layer, count in zip(self.layers, self.masks, strict=True):
-            own = masks[taken : taken + count] if masks else ()
-            taken += count
-            x, valid = layer(x, valid, own)
-        return x, valid
-
-
 class CompiledNetwork(TorchNetwork):
     """A torch model whose parts are compiled, each when it is first called."""
 
@@ -98,24 +81,21 @@ class CompiledNetwork(TorchNetwork):
 
     def __init__(self, model: Model, kernel: Kernel, device: Device, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(model, kernel, device, dtype)
-        counts = [len(built.masks) for built in model.layers]
         self._parts: list[tuple[Callable[..., Output], int]] = []
-        pairs = zip(self._layers, counts, strict=True)
+        pairs = zip(self._layers, self._stack.masks, strict=True)
         for loops, group in groupby(pairs, lambda pair: isinstance(pair[0], RecurrentLayer | BidirectionalLayer)):
-            layers, own = zip(*group, strict=True)
+            layers, counts = zip(*group, strict=True)
             if loops:
-                self._parts += zip(layers, own, strict=True)
+                self._parts += zip(layers, counts, strict=True)
             else:
-                self._parts.append((torch.compile(Segment(layers, own)), sum(own)))
+                self._parts.append((torch.compile(Stack(layers, counts)), sum(counts)))
 
     def _forward(self, x: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
         valid: Tensor | None = None
-        taken = 0
-        for part, count in self._parts:
-            own = masks[taken : taken + count]
-            taken += count
-            for_any_rows((x, valid, *own))
-            x, valid = part(x, valid, own)
+        taken = portions(masks, [count for _, count in self._parts])
+        for (part, _), given in zip(self._parts, taken, strict=True):
+            for_any_rows((x, valid, *given))
+            x, valid = part(x, valid, given)
         return x[:, 0]
 
 

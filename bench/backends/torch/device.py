@@ -22,3 +22,16 @@ def prepare(device: Device, differences: frozenset[str]) -> None:
             raise no_gpu("torch", torch.__version__, torch.version.cuda, error) from None
     torch.backends.cuda.matmul.allow_tf32 = tf32()
     torch.backends.cudnn.allow_tf32 = tf32()
+
+
+def synchronize() -> None:
+    """Wait for the GPU, if it is in use."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def peak_bytes() -> int:
+    """Return the most bytes of tensors on the GPU since the last call."""
+    peak = torch.cuda.max_memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    return peak

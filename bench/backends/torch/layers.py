@@ -9,11 +9,13 @@ carries it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from bench.backends.base import portions
 from bench.backends.torch import recurrence
 from bench.cases.model import BuiltLayer
 from bench.spec import (
@@ -37,15 +39,25 @@ from bench.spec import (
 
 Output = tuple[Tensor, Tensor | None]
 
-ACTIVATIONS = {"linear": lambda x: x, "relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
 
 
 class Layer(nn.Module):
-    """A layer without weights; the others override the translation."""
+    """A layer without weights; the others name theirs and override the translation.
 
-    def __init__(self) -> None:
+    `arrays` is the number of Keras's arrays that its `tensors` correspond to.
+    """
+
+    def __init__(self, tensors: Sequence[nn.Parameter] = ()) -> None:
         super().__init__()
-        self.tensors: list[nn.Parameter] = []
+        self.tensors, self.arrays = list(tensors), len(tensors)
+        for number, tensor in enumerate(tensors):
+            self.register_parameter(f"tensor_{number}", tensor)
 
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
         """Return the activations and the validity of their steps."""
@@ -56,96 +68,140 @@ class Layer(nn.Module):
         return list(values)
 
     def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return values in Keras's layout as they belong to `tensors`."""
-        return list(values)
+        """Return values in Keras's layout as they belong to `tensors`: most translations are their own inverses."""
+        return self.to_keras(values)
 
     @property
     def trainable(self) -> bool:
         """Return whether the layer's tensors are trained."""
-        return True
+        return all(tensor.requires_grad for tensor in self.tensors)
 
     @property
     def stored(self) -> int:
         """Return the number of values that the layer keeps, whether they belong to the model or not."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def own_module(self) -> nn.Module | None:
-        """Return the layer as torch's users make it, freshly drawn; None for a layer without weights."""
-        return None
+    def torchs_module(self) -> nn.Module:
+        """Return the layer as torch's users make it, freshly drawn."""
+        return nn.Module()
 
     @torch.no_grad()
     def draw(self) -> None:
         """Draw the tensors as torch's own module does when it is made (on the CPU, from the global generator)."""
-        module = self.own_module()
-        if module is not None:
-            for tensor, value in zip(self.tensors, module.parameters(), strict=True):
-                tensor.copy_(value)
+        for tensor, value in zip(self.tensors, self.torchs_module().parameters(), strict=True):
+            tensor.copy_(value)
 
-    def _add(self, *shapes: tuple[int, ...], trainable: bool = True) -> None:
-        for number, shape in enumerate(shapes):
-            parameter = nn.Parameter(torch.zeros(shape), requires_grad=trainable)
-            self.register_parameter(f"tensor_{number}", parameter)
-            self.tensors.append(parameter)
+
+class Stack(Layer):
+    """Layers one after the other; `masks` are the numbers of dropout masks that they take."""
+
+    def __init__(self, layers: Sequence[Layer], masks: Sequence[int]) -> None:
+        super().__init__()
+        self.layers, self.masks = nn.ModuleList(layers), masks
+        self._layers = list(layers)  # nn.ModuleList forgets their type
+        self.tensors = [tensor for layer in layers for tensor in layer.tensors]
+        self.arrays = sum(layer.arrays for layer in layers)
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the activations of the last layer and the validity of their steps."""
+        for layer, given in zip(self.layers, portions(masks, self.masks), strict=True):
+            x, valid = layer(x, valid, given)
+        return x, valid
+
+    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return the arrays of every layer."""
+        parts = portions(values, [len(layer.tensors) for layer in self._layers])
+        return [array for layer, part in zip(self._layers, parts, strict=True) for array in layer.to_keras(part)]
+
+    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return the tensors of every layer."""
+        parts = portions(values, [layer.arrays for layer in self._layers])
+        return [value for layer, part in zip(self._layers, parts, strict=True) for value in layer.from_keras(part)]
+
+    def draw(self) -> None:
+        """Draw every layer's tensors, in their order."""
+        for layer in self._layers:
+            layer.draw()
+
+
+class Function(Layer):
+    """A layer without weights: a function of activations, validity and masks."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor | None, Sequence[Tensor]], Output]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the function's results."""
+        return self._function(x, valid, masks)
+
+
+def _flatten(x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+    """Make all axes but the first one; Keras drops the mask here."""
+    return x.flatten(1), None
+
+
+def _mean(x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+    """Return the mean over valid steps (keras/src/layers/pooling/global_average_pooling1d.py)."""
+    if valid is None:
+        return x.mean(1), None
+    weight = valid.unsqueeze(-1).to(x.dtype)
+    return (x * weight).sum(1) / weight.sum(1), None
+
+
+def _maximum(x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+    """Return the maximum over time; Keras ignores the mask here."""
+    return x.amax(1), None
+
+
+def _dropout(x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+    """Return x times the harness's mask (rows, *shape) while training."""
+    return (x * masks[0] if masks else x), valid
 
 
 class EmbeddingLayer(Layer):
     """Rows of a table, ids 0 masked where the case says so."""
 
     def __init__(self, layer: Embedding) -> None:
-        super().__init__()
-        self._add((layer.input_dim, layer.output_dim), trainable=layer.trainable)
-        self._mask_zero, self._trainable = layer.mask_zero, layer.trainable
+        super().__init__([nn.Parameter(torch.zeros(layer.input_dim, layer.output_dim), layer.trainable)])
+        self._mask_zero = layer.mask_zero
 
-    def own_module(self) -> nn.Module:
+    def torchs_module(self) -> nn.Module:
         """Return a table drawn from N(0, 1)."""
         return nn.Embedding(*self.tensors[0].shape)
-
-    @property
-    def trainable(self) -> bool:
-        """Return whether the table is trained."""
-        return self._trainable
 
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
         """Return the rows of the ids."""
         return nn.functional.embedding(x, self.tensors[0]), (x != 0) if self._mask_zero else None
 
 
-class FlattenLayer(Layer):
-    """All axes but the first become one; Keras drops the mask here."""
+class DenseLayer(Layer):
+    """torch.nn.functional.linear; torch's kernels have the axes of Keras's the other way round."""
+
+    def __init__(self, built: BuiltLayer, activation: Activation) -> None:
+        kernel, bias = (weight.shape for weight in built.weights)
+        super().__init__([nn.Parameter(torch.zeros(kernel[::-1])), nn.Parameter(torch.zeros(bias))])
+        self._activate = ACTIVATIONS[activation]
+
+    def torchs_module(self) -> nn.Module:
+        """Return a linear layer drawn from U(±1/√inputs), bias too."""
+        units, inputs = self.tensors[0].shape
+        return nn.Linear(inputs, units)
 
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
-        """Return the flat rows."""
-        return x.flatten(1), None
+        """Return the activations."""
+        return self._activate(nn.functional.linear(x, *self.tensors)), valid
+
+    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return kernel and bias; both ways this reverses the kernel's axes."""
+        kernel, bias = values
+        return [kernel.permute(*reversed(range(kernel.dim()))), bias]
 
 
-class AveragePoolingLayer(Layer):
-    """The mean over valid steps (keras/src/layers/pooling/global_average_pooling1d.py)."""
+class Conv1DLayer(DenseLayer):
+    """torch.nn.functional.conv1d, its kernel (out, in, width); Keras drops the mask here."""
 
-    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
-        """Return the means."""
-        if valid is None:
-            return x.mean(1), None
-        weight = valid.unsqueeze(-1).to(x.dtype)
-        return (x * weight).sum(1) / weight.sum(1), None
-
-
-class MaxPoolingLayer(Layer):
-    """The maximum over time; Keras ignores the mask here."""
-
-    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
-        """Return the maxima."""
-        return x.amax(1), None
-
-
-class Conv1DLayer(Layer):
-    """torch.nn.functional.conv1d on Keras's kernel (width, in, out); Keras drops the mask here."""
-
-    def __init__(self, built: BuiltLayer, layer: Conv1D) -> None:
-        super().__init__()
-        self._add((layer.filters, built.input_shape[1], layer.kernel_size), (layer.filters,))
-        self._activation = layer.activation
-
-    def own_module(self) -> nn.Module:
+    def torchs_module(self) -> nn.Module:
         """Return a convolution drawn from kaiming_uniform(a=√5)."""
         filters, features, width = self.tensors[0].shape
         return nn.Conv1d(features, filters, width)
@@ -153,66 +209,7 @@ class Conv1DLayer(Layer):
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
         """Return the activations (rows, time, filters)."""
         kernel, bias = self.tensors
-        return _activate(nn.functional.conv1d(x.transpose(1, 2), kernel, bias).transpose(1, 2), self._activation), None
-
-    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return (width, in, out), bias."""
-        return [values[0].permute(2, 1, 0), values[1]]
-
-    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return (out, in, width), bias."""
-        return [values[0].permute(2, 1, 0), values[1]]
-
-
-class DenseLayer(Layer):
-    """torch.nn.functional.linear on Keras's kernel transposed."""
-
-    def __init__(self, built: BuiltLayer, layer: Dense) -> None:
-        super().__init__()
-        self._add((layer.units, built.input_shape[-1]), (layer.units,))
-        self._activation = layer.activation
-
-    def own_module(self) -> nn.Module:
-        """Return a linear layer drawn from U(±1/√inputs), bias too."""
-        units, inputs = self.tensors[0].shape
-        return nn.Linear(inputs, units)
-
-    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
-        """Return the activations."""
-        kernel, bias = self.tensors
-        return _activate(nn.functional.linear(x, kernel, bias), self._activation), valid
-
-    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return (in, out), bias."""
-        return [values[0].t(), values[1]]
-
-    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return (out, in), bias."""
-        return [values[0].t(), values[1]]
-
-
-class ActivationOnly(Layer):
-    """An activation as a layer."""
-
-    def __init__(self, layer: ActivationLayer) -> None:
-        super().__init__()
-        self._activation = layer.activation
-
-    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
-        """Return the activations."""
-        return _activate(x, self._activation), valid
-
-
-class DropoutLayer(Layer):
-    """Dropout with the harness's mask (rows, *shape)."""
-
-    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
-        """Return x times its mask while training."""
-        return (x * masks[0] if masks else x), valid
-
-
-def _activate(x: Tensor, activation: Activation) -> Tensor:
-    return cast("Tensor", ACTIVATIONS[activation](x))
+        return self._activate(nn.functional.conv1d(x.transpose(1, 2), kernel, bias).transpose(1, 2)), None
 
 
 _KINDS: dict[type, Callable[[int, int], nn.RNNBase]] = {SimpleRNN: nn.RNN, LSTM: nn.LSTM, GRU: nn.GRU}
@@ -227,18 +224,18 @@ class RecurrentLayer(Layer):
 
     def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
         super().__init__()
-        self.spec, self.backwards = layer, backwards
+        self.spec, self.backwards, self.arrays = layer, backwards, len(built.weights)
         self.two_biases = len(built.weights[2].shape) == 2
         self._features = built.input_shape[1]
 
-    def own_module(self) -> nn.RNNBase:
+    def torchs_module(self) -> nn.RNNBase:
         """Return torch's layer, drawn from U(±1/√units)."""
         return _KINDS[type(self.spec)](self._features, self.spec.units)
 
     @torch.no_grad()
     def draw(self) -> None:
         """Draw the tensors as torch does; where the model has one bias, it is the sum of torch's two."""
-        kernel, recurrent_kernel, *biases = self.own_module().parameters()
+        kernel, recurrent_kernel, *biases = self.torchs_module().parameters()
         drawn = [kernel, recurrent_kernel, *(biases if self.two_biases else [biases[0] + biases[1]])]
         for tensor, value in zip(self.tensors, self.from_keras(_to_keras(drawn, self.spec)), strict=True):
             tensor.copy_(value)
@@ -262,21 +259,21 @@ class GenericRecurrent(RecurrentLayer):
 
     def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
         super().__init__(layer, built, backwards)
-        self._add(*(weight.shape for weight in built.weights))
+        self.tensors = [nn.Parameter(torch.zeros(weight.shape)) for weight in built.weights]
+        self.kept = nn.ParameterList(self.tensors)
 
     def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
         """Return the states (time, rows, units), or the last (rows, units)."""
-        kernel, recurrent_kernel, bias = self.tensors
-        taken = iter(masks)
-        drop_input = (
-            next(taken).transpose(0, 1) if self.spec.dropout and masks else None
-        )  # (gates or 1, rows, features)
-        drop_state = next(taken).transpose(0, 1).contiguous() if self.spec.recurrent_dropout and masks else None
+        kernel, recurrent_kernel, stored_bias = self.tensors
+        by_gate = (mask.transpose(0, 1) for mask in masks)  # (gates or 1, rows, features)
         if isinstance(self.spec, LSTM):
-            drop_input = _swap_last_gates(drop_input)
-            drop_state = _swap_last_gates(drop_state)
-        z = _project(x, kernel, self._input_bias(bias), drop_input)
-        state_bias = bias[1] if isinstance(self.spec, GRU) and self.spec.reset_after else None
+            by_gate = (mask if len(mask) == 1 else _swap_last(mask, 1, 0) for mask in by_gate)
+        drop_input = next(by_gate) if self.spec.dropout and masks else None
+        drop_state = next(by_gate).contiguous() if self.spec.recurrent_dropout and masks else None
+        bias, state_bias = stored_bias if self.two_biases else (stored_bias, None)
+        if state_bias is not None and not isinstance(self.spec, GRU):  # which resets it
+            bias, state_bias = stored_bias.sum(0), None
+        z = _project(x, kernel, bias, drop_input)
         return self.recurrence(z, recurrent_kernel, state_bias, drop_state, valid)
 
     def recurrence(
@@ -298,30 +295,17 @@ class GenericRecurrent(RecurrentLayer):
         assert not isinstance(self.spec, SimpleRNN)
         return self.spec.recurrent_activation or "sigmoid"
 
-    def _input_bias(self, bias: Tensor) -> Tensor:
-        """Return what is added to the projected input: of a GRU the first bias, as its second one is reset."""
-        if not self.two_biases:
-            return bias
-        return bias[0] if isinstance(self.spec, GRU) else bias.sum(0)
-
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return kernel, recurrent kernel, bias with the columns of an LSTM in the order i f c o."""
-        return [_swap_last_columns(value, self.spec) for value in values]
-
-    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return the same with the columns of an LSTM in the order i f o c: the three gates side by side."""
-        return [_swap_last_columns(value, self.spec) for value in values]
+        """Return the values with the columns of an LSTM in the order i f c o, or from that in i f o c."""
+        if not isinstance(self.spec, LSTM):
+            return list(values)
+        return [_swap_last(value, value.shape[-1] // 4, -1) for value in values]
 
 
-def _swap_last_columns(value: Tensor, layer: Recurrent) -> Tensor:
-    if not isinstance(layer, LSTM):
-        return value
-    i, f, third, fourth = value.chunk(4, -1)
-    return torch.cat((i, f, fourth, third), -1)
-
-
-def _swap_last_gates(drop: Tensor | None) -> Tensor | None:
-    return drop if drop is None or len(drop) == 1 else drop[[0, 1, 3, 2]]
+def _swap_last(value: Tensor, size: int, axis: int) -> Tensor:
+    """Swap the last two blocks of an axis, of this size each."""
+    rest, third, fourth = value.split((value.shape[axis] - 2 * size, size, size), axis)
+    return torch.cat((rest, fourth, third), axis)
 
 
 def _project(x: Tensor, kernel: Tensor, bias: Tensor, drop: Tensor | None) -> Tensor:
@@ -340,14 +324,13 @@ class FusedRecurrent(RecurrentLayer):
 
     def __init__(self, layer: Recurrent, built: BuiltLayer, backwards: bool) -> None:
         super().__init__(layer, built, backwards)
-        self.layer = self.own_module()
+        self.layer = self.torchs_module()
         for parameter in self.layer.parameters():
             nn.init.zeros_(parameter)
-        # A plain attribute access on nn.RNNBase is typed as Tensor | Module.
-        own = dict(self.layer.named_parameters())
-        own["bias_hh_l0"].requires_grad_(self.two_biases)
-        names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", *(["bias_hh_l0"] if self.two_biases else [])]
-        self.tensors = [own[name] for name in names]
+        *self.tensors, second_bias = self.layer.parameters()
+        second_bias.requires_grad_(self.two_biases)
+        if self.two_biases:
+            self.tensors.append(second_bias)
 
     def states(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Tensor:
         """Return the states (time, rows, units), or the last (rows, units)."""
@@ -401,42 +384,26 @@ def _reorder(value: Tensor, layer: Recurrent) -> Tensor:
     return torch.cat((second, first, third), 0)
 
 
-class BidirectionalLayer(Layer):
+class BidirectionalLayer(Stack):
     """Two recurrent layers; the backward one's sequence is turned round again before both are concatenated.
 
     Sequences are zero at masked steps (keras/src/layers/rnn/bidirectional.py, `force_zero_output_for_mask`), whereas
     those of a layer alone repeat the state before.
     """
 
-    def __init__(self, forward_layer: RecurrentLayer, backward_layer: RecurrentLayer) -> None:
-        super().__init__()
+    def __init__(self, forward_layer: RecurrentLayer, backward_layer: RecurrentLayer, masks: int) -> None:
+        super().__init__((forward_layer, backward_layer), (masks // 2, masks // 2))
         self.forward_layer, self.backward_layer = forward_layer, backward_layer
-        self.tensors = [*forward_layer.tensors, *backward_layer.tensors]
-
-    def draw(self) -> None:
-        """Draw the forward layer's tensors, then the backward layer's, as torch's bidirectional layers do."""
-        self.forward_layer.draw()
-        self.backward_layer.draw()
 
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
         """Return forward and backward states side by side."""
-        half = len(masks) // 2
-        there, after = self.forward_layer(x, valid, masks[:half])
-        back, _ = self.backward_layer(x, valid, masks[half:])
+        forward_masks, backward_masks = portions(masks, self.masks)
+        there, after = self.forward_layer(x, valid, forward_masks)
+        back, _ = self.backward_layer(x, valid, backward_masks)
         if not self.backward_layer.spec.return_sequences:
             return torch.cat((there, back), -1), after
         both = torch.cat((there, back.flip(1)), -1)
         return both if valid is None else both * valid.unsqueeze(-1), after
-
-    def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return the forward layer's arrays, then the backward layer's."""
-        half = len(values) // 2
-        return [*self.forward_layer.to_keras(values[:half]), *self.backward_layer.to_keras(values[half:])]
-
-    def from_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return the forward layer's tensors, then the backward layer's."""
-        half = len(values) // 2
-        return [*self.forward_layer.from_keras(values[:half]), *self.backward_layer.from_keras(values[half:])]
 
 
 def make(built: BuiltLayer, kernel: Kernel, generic: type[RecurrentLayer] = GenericRecurrent) -> Layer:
@@ -447,25 +414,23 @@ def make(built: BuiltLayer, kernel: Kernel, generic: type[RecurrentLayer] = Gene
         case Embedding():
             return EmbeddingLayer(layer)
         case Flatten():
-            return FlattenLayer()
+            return Function(_flatten)
         case GlobalAveragePooling1D():
-            return AveragePoolingLayer()
+            return Function(_mean)
         case GlobalMaxPooling1D():
-            return MaxPoolingLayer()
+            return Function(_maximum)
         case Conv1D():
-            return Conv1DLayer(built, layer)
+            return Conv1DLayer(built, layer.activation)
         case Dense():
-            return DenseLayer(built, layer)
+            return DenseLayer(built, layer.activation)
         case ActivationLayer():
-            return ActivationOnly(layer)
+            activate = ACTIVATIONS[layer.activation]
+            return Function(lambda x, valid, masks: (activate(x), valid))
         case Dropout():
-            return DropoutLayer()
+            return Function(_dropout)
         case SimpleRNN() | LSTM() | GRU():
             return recurrent(layer, built, backwards=False)
         case Bidirectional():
-            half = BuiltLayer(
-                built.name, layer.layer, built.input_shape, built.output_shape, built.weights[: len(built.weights) // 2]
-            )
-            return BidirectionalLayer(
-                recurrent(layer.layer, half, backwards=False), recurrent(layer.layer, half, backwards=True)
-            )
+            half = replace(built, layer=layer.layer, weights=built.weights[: len(built.weights) // 2])
+            there, back = (recurrent(layer.layer, half, backwards) for backwards in (False, True))
+            return BidirectionalLayer(there, back, len(built.masks))

@@ -19,12 +19,9 @@ class TorchOptimizer:
 
     def __init__(self, weights: list[Tensor], kind: Literal["adam", "rmsprop"], learning_rate: float) -> None:
         self._weights = weights
-        if kind == "adam":
-            self._optimizer: torch.optim.Optimizer = torch.optim.Adam(weights, learning_rate)
-            self._names: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
-        else:
-            self._optimizer = torch.optim.RMSprop(weights, learning_rate)
-            self._names = ("square_avg",)
+        made = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[kind]
+        self._optimizer: torch.optim.Optimizer = made(weights, learning_rate)
+        self._names = ("exp_avg", "exp_avg_sq") if kind == "adam" else ("square_avg",)
         for weight in weights:
             # Made here and not by the first step, so that it can be read and loaded before.
             slots = {name: torch.zeros_like(weight) for name in self._names}

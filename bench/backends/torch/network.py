@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace
+from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, counted
 from bench.backends.registry import backend, check_kernel
-from bench.backends.torch.device import prepare
-from bench.backends.torch.layers import GenericRecurrent, RecurrentLayer, make
+from bench.backends.torch.device import peak_bytes, prepare, synchronize
+from bench.backends.torch.layers import GenericRecurrent, RecurrentLayer, Stack, make
 from bench.backends.torch.native import TorchOptimizer, probability_loss, shuffled
 from bench.backends.torch.optimizers import KerasAdam, KerasRMSprop
 from bench.backends.torch.trace import trace_steps
@@ -36,18 +36,14 @@ class TorchNetwork:
         self._model = model
         self._device, self._dtype = torch.device(device), dtype
         self._layers = [make(built, kernel, self.generic).to(self._device, dtype) for built in model.layers]
-        self._trained = [tensor for layer in self._layers if layer.trainable for tensor in layer.tensors]
+        self._stack = Stack(self._layers, [len(built.masks) for built in model.layers])
+        self._trainable = Stack([layer for layer in self._layers if layer.trainable], ())
+        self._trained = self._trainable.tensors
         self._optimizer = _optimizer(model, self._trained)
         self._loss = probability_loss if "loss" in model.differences else binary_cross_entropy_with_logits
 
     def _forward(self, x: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
-        valid: Tensor | None = None
-        taken = 0
-        for built, layer in zip(self._model.layers, self._layers, strict=True):
-            own = masks[taken : taken + len(built.masks)]
-            taken += len(own)
-            x, valid = layer(x, valid, own)
-        return x[:, 0]
+        return self._stack(x, None, masks)[0][:, 0]  # type: ignore[no-any-return]  # of a call of any nn.Module
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return self._on_device(torch.from_numpy(np.ascontiguousarray(values)))
@@ -65,28 +61,22 @@ class TorchNetwork:
             total = sum(tensor.numel() for tensor in layer.tensors)
             trainable = sum(tensor.numel() for tensor in layer.tensors if tensor.requires_grad)
             layers.append(LayerParameters(name=built.name, total=total, trainable=trainable, stored=layer.stored))
-        total, trainable = sum(layer.total for layer in layers), sum(layer.trainable for layer in layers)
-        return Parameters(
-            total=total,
-            trainable=trainable,
-            frozen=total - trainable,
-            stored=sum(layer.stored for layer in layers),
-            layers=layers,
-        )
+        return counted(layers)
 
     def get_weights(self) -> Arrays:
         """Return all weights in the order and layout of `Model.weights`."""
-        return [_numpy(value) for layer in self._layers for value in layer.to_keras(layer.tensors)]
+        return [_numpy(value) for value in self._stack.to_keras(self._stack.tensors)]
 
-    @torch.no_grad()
     def set_weights(self, weights: Arrays) -> None:
         """Load all weights in the order and layout of `Model.weights`."""
-        taken = 0
-        for built, layer in zip(self._model.layers, self._layers, strict=True):
-            own = [self._tensor(value) for value in weights[taken : taken + len(built.weights)]]
-            taken += len(own)
-            for tensor, value in zip(layer.tensors, layer.from_keras(own), strict=True):
-                tensor.copy_(value)
+        self._load(self._stack, self._stack.tensors, weights)
+
+    @torch.no_grad()
+    def _load(self, layers: Stack, targets: Sequence[Tensor], arrays: Arrays) -> None:
+        """Copy arrays in Keras's layout to what belongs to the tensors of these layers."""
+        values = layers.from_keras([self._tensor(array) for array in arrays])
+        for target, value in zip(targets, values, strict=True):
+            target.copy_(value)
 
     def initialize(self, seed: int) -> None:
         """Seed torch; under native `init` draw the weights as torch's own modules do when they are made."""
@@ -102,32 +92,16 @@ class TorchNetwork:
         slots = [value for values in zip(*by_slot, strict=True) for value in values]
         return [np.array(self._optimizer.iterations, dtype=np.int64), *slots]
 
-    @torch.no_grad()
     def set_optimizer_state(self, state: Arrays) -> None:
         """Load what `get_optimizer_state` of any backend returned."""
         self._optimizer.iterations = int(state[0])
         slots = self._optimizer.slots
         for number, slot in enumerate(slots):
-            values = [self._tensor(value) for value in state[1:][number :: len(slots)]]
-            taken = 0
-            own: list[Tensor] = []
-            for built, layer in zip(self._model.layers, self._layers, strict=True):
-                if layer.trainable:
-                    own += layer.from_keras(values[taken : taken + len(built.weights)])
-                    taken += len(built.weights)
-            for tensor, value in zip(slot, own, strict=True):
-                tensor.copy_(value)
+            self._load(self._trainable, slot, state[1:][number :: len(slots)])
 
     def _to_keras(self, values: Sequence[Tensor]) -> Arrays:
         """Return values that belong to the trained tensors in Keras's layout."""
-        arrays: Arrays = []
-        taken = 0
-        for layer in self._layers:
-            if layer.trainable:
-                own = values[taken : taken + len(layer.tensors)]
-                taken += len(own)
-                arrays += [_numpy(value) for value in layer.to_keras(own)]
-        return arrays
+        return [_numpy(value) for value in self._trainable.to_keras(values)]
 
     # --- training ----------------------------------------------------------------------------------------------
 
@@ -167,15 +141,18 @@ class TorchNetwork:
             chosen = slice(start, start + self._model.batch_size)
             yield self._tensor(x[order[chosen]]) if gathered is None else gathered[chosen], labels[chosen]
 
+    def _batch(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> tuple[Tensor, Tensor, list[Tensor]]:
+        return self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()]
+
     def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
         """Make one optimizer step; return the loss before it."""
-        loss, _ = self._step(self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()])
-        return float(loss)
+        return float(self._step(*self._batch(x, y, masks))[0])
 
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
-        logits = self._forward(self._tensor(x), [self._tensor(mask) for mask in masks or ()])
-        loss = self._loss(logits, self._tensor(y))
+        batch, target, drawn = self._batch(x, y, masks)
+        logits = self._forward(batch, drawn)
+        loss = self._loss(logits, target)
         found = torch.autograd.grad(loss, self._trained)
         return Gradients(_numpy(logits), float(loss.detach()), self._to_keras(found))
 
@@ -191,21 +168,16 @@ class TorchNetwork:
 
     def synchronize(self) -> None:
         """Wait for the device."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize()
+        synchronize()
 
     def device_peak_bytes(self) -> int | None:
         """Return the most bytes of tensors on the GPU since the last call; None on a CPU."""
-        if self._device.type != "cuda":
-            return None
-        peak = torch.cuda.max_memory_allocated(self._device)
-        torch.cuda.reset_peak_memory_stats(self._device)
-        return peak
+        return peak_bytes() if self._device.type == "cuda" else None
 
     def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
         """Make `steps` optimizer steps under torch.profiler."""
-        batch, target, drawn = self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()]
-        return trace_steps(lambda: self._step(batch, target, drawn), steps, self._device)
+        batch = self._batch(x, y, masks)
+        return trace_steps(lambda: self._step(*batch), steps, self._device)
 
 
 def _optimizer(model: Model, trained: list[nn.Parameter]) -> KerasAdam | KerasRMSprop | TorchOptimizer:

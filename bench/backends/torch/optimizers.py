@@ -15,19 +15,21 @@ from torch import Tensor
 BETA_1, BETA_2, RHO, EPSILON = 0.9, 0.999, 0.9, 1e-7
 
 
-class KerasAdam:
+class _Optimizer:
+    """Weights, their learning rate, the number of steps made, and the slots in the order Keras lists them."""
+
+    def __init__(self, weights: list[Tensor], learning_rate: float, slots: int) -> None:
+        self._weights, self._rate = weights, learning_rate
+        self.iterations = 0
+        self.slots = [[torch.zeros_like(weight) for weight in weights] for _ in range(slots)]
+
+
+class KerasAdam(_Optimizer):
     """w -= lr sqrt(1-b2^t)/(1-b1^t) m / (sqrt(v) + eps): epsilon is added before the bias correction."""
 
     def __init__(self, weights: list[Tensor], learning_rate: float) -> None:
-        self._weights, self._rate = weights, learning_rate
-        self.iterations = 0
-        self.moments = [torch.zeros_like(weight) for weight in weights]
-        self.velocities = [torch.zeros_like(weight) for weight in weights]
-
-    @property
-    def slots(self) -> list[list[Tensor]]:
-        """Return the slots in the order Keras lists them: m and v."""
-        return [self.moments, self.velocities]
+        super().__init__(weights, learning_rate, slots=2)
+        self.moments, self.velocities = self.slots
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor]) -> None:
@@ -43,18 +45,12 @@ class KerasAdam:
         torch._foreach_addcdiv_(self._weights, self.moments, divisors, -rate)
 
 
-class KerasRMSprop:
+class KerasRMSprop(_Optimizer):
     """w -= lr g / (sqrt(v) + eps), epsilon "outside" the root (Keras 2), or lr g / sqrt(v + eps), "inside" (3)."""
 
     def __init__(self, weights: list[Tensor], learning_rate: float, epsilon: Literal["outside", "inside"]) -> None:
-        self._weights, self._rate, self._epsilon = weights, learning_rate, epsilon
-        self.iterations = 0
-        self.velocities = [torch.zeros_like(weight) for weight in weights]
-
-    @property
-    def slots(self) -> list[list[Tensor]]:
-        """Return the slots in the order Keras lists them: v."""
-        return [self.velocities]
+        super().__init__(weights, learning_rate, slots=1)
+        self._epsilon, (self.velocities,) = epsilon, self.slots
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor]) -> None:
