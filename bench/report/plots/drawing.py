@@ -1,10 +1,10 @@
-"""What plots draw alike: legends, markers, logarithmic axes, names beside points."""
+"""What plots draw alike: legends, markers, factors by case, logarithmic axes, names beside points."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -18,7 +18,9 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from bench.report.style import WIDTH, Theme, colour, marker
+from bench.report.frames import Row, grouped
+from bench.report.speedups import SpeedUp
+from bench.report.style import WIDTH, Theme, colour, ink, marker
 
 PANELS = 3
 """Panels beside each other in a figure of small ones."""
@@ -37,14 +39,35 @@ def _width(widths: Sequence[float], columns: int) -> float:
     return sum(max(widths[start : start + rows]) for start in range(0, len(widths), rows))
 
 
-def handle(column: str, theme: Theme) -> Line2D:
+def handles_of(rows: Iterable[Row], theme: Theme) -> list[Line2D]:
+    """Return what a legend shows of the columns of `rows`."""
+    return [_handle(column, theme) for column in columns_of(rows)]
+
+
+def _handle(column: str, theme: Theme) -> Line2D:
     shade = colour(column, theme)
-    return Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=printable_label(column))
+    return Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=printable(column))
 
 
-def printable_label(text: str) -> str:
+def columns_of(rows: Iterable[Row]) -> list[str]:
+    """Return the columns that rows stand in, by name."""
+    return sorted({row.column for row in rows if row.column is not None})
+
+
+def offset(column: str, columns: Sequence[str], width: float) -> float:
+    """Return where a column's marker stands beside the middle of a line that all columns share."""
+    return width * (columns.index(column) - (len(columns) - 1) / 2) / max(len(columns) - 1, 1)
+
+
+def printable(text: str) -> str:
     """Return `text` without control characters, which no SVG may hold; a backend's name may come from any file."""
     return "".join(mark if mark.isprintable() else "?" for mark in text)
+
+
+def seeds(counts: Iterable[int]) -> str:
+    """Return `3–5`, the least and the most of how many seeds there are, one number where they are the same."""
+    found = sorted(counts)
+    return "–".join(map(str, dict.fromkeys((found[0], found[-1]))))
 
 
 def logarithmic(ruler: Axis, least: float, most: float) -> None:
@@ -52,6 +75,43 @@ def logarithmic(ruler: Axis, least: float, most: float) -> None:
     ruler.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 200 * least else (1,)))
     ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ruler.set_minor_locator(NullLocator())
+
+
+def factors(rows: Sequence[SpeedUp], theme: Theme, label: str) -> Figure:
+    """Draw a factor with its spread for every case, grouped by kind of layer, the largest first."""
+    columns = columns_of(rows)
+    kinds = grouped(sorted(rows, key=lambda row: (row.layers.startswith("no "), row.layers)), lambda row: row.layers)
+    cases = len({(row.layers, row.name) for row in rows})
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.2 * (cases + len(kinds))), layout="constrained")
+    axis = figure.subplots()
+    names: dict[str, float] = {}
+    place = 0.0
+    for kind, members in kinds.items():
+        heading = {"transform": axis.get_yaxis_transform(), "fontsize": 8.5, "fontweight": "bold", "va": "center"}
+        axis.text(0.0, place + 0.3, kind, **heading)
+        place += 1.3
+        by_case = grouped(members, lambda row: row.name)
+        for name in sorted(by_case, key=lambda name: -max(row.factor for row in by_case[name])):
+            names[name] = place
+            for row in by_case[name]:
+                y, shade = place + offset(row.column, columns, 0.28), colour(row.column, theme)
+                axis.plot([row.low, row.high], [y, y], color=shade, lw=2.2, alpha=0.45, solid_capstyle="butt")
+                axis.plot(row.factor, y, marker(row.column), color=shade)
+            place += 1
+    axis.axvline(1, color=ink(theme), lw=1)
+    axis.set_xscale("log", base=2)
+    narrow = max(row.high for row in rows) < 4 * min(row.low for row in rows)
+    axis.xaxis.set_major_locator(LogLocator(base=2, subs=(1, 1.25, 1.5, 1.75) if narrow else (1,)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_yticks(list(names.values()), list(names))
+    axis.set_ylim(place, -0.4)
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel(label)
+    spread = " or ".join(sorted({row.spread for row in rows}))
+    bar = Line2D([], [], color=ink(theme), lw=2.2, alpha=0.45, label=spread)
+    legend(figure, [*handles_of(rows, theme), bar])
+    return figure
 
 
 def label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:

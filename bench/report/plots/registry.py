@@ -1,17 +1,37 @@
-"""The plots: each is a frame, what it shows of it, and a picture in two themes; drawn only where the frame has rows."""
+"""The plots: each is rows, what it shows of them, and a picture in two themes; drawn only where there are rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from bench.report.plots import architectures, curves, differences, low_data, roofline, speed
+from bench.report.plots import (
+    accuracy_against_time,
+    differences,
+    kernels,
+    learning_curves,
+    pre_trained,
+    roofline,
+    speed,
+)
 from bench.report.plots.base import FOLDER, Plot
 from bench.report.results import Results
 from bench.report.style import FORMATS, THEMES, Format, drawn_in, save, style
 
+PLOTS: tuple[Plot[Any], ...] = (
+    accuracy_against_time.PLOT,
+    speed.PLOT,
+    kernels.PLOT,
+    learning_curves.PLOT,
+    pre_trained.PLOT,
+    differences.PLOT,
+    roofline.PLOT,
+)
+"""In the order in which they are shown."""
 
-def pictures(results: Results) -> list[Plot]:
+
+def pictures(results: Results) -> list[Plot[Any]]:
     """Return the plots that have anything to show."""
     return [plot for plot in PLOTS if len(plot.frame(results))]
 
@@ -21,7 +41,7 @@ def write(results: Results, folder: Path, formats: Sequence[Format] = FORMATS) -
     return [path for plot in pictures(results) for path in draw(plot, results, folder, formats)]
 
 
-def draw(plot: Plot, results: Results, folder: Path, formats: Sequence[Format] = FORMATS) -> list[Path]:
+def draw(plot: Plot[Any], results: Results, folder: Path, formats: Sequence[Format] = FORMATS) -> list[Path]:
     """Draw one plot into `folder/plots`, light and dark, and return the paths."""
     paths = []
     for theme in THEMES:
@@ -31,24 +51,12 @@ def draw(plot: Plot, results: Results, folder: Path, formats: Sequence[Format] =
     return paths
 
 
-def files(plot: Plot, folder: Path) -> list[Path]:
+def files(plot: Plot[Any], folder: Path) -> list[Path]:
     """Return the paths of a plot's SVGs in a report's folder."""
     return [folder / FOLDER / f"{plot.name}-{theme}.svg" for theme in THEMES]
 
 
-def is_fresh(plot: Plot, results: Results, folder: Path) -> bool:
+def is_fresh(plot: Plot[Any], results: Results, folder: Path) -> bool:
     """Return whether a plot lies in `folder/plots`, light and dark, and shows these results."""
     drawn = plot.drawn(results)
     return all(drawn_in(path) == drawn for path in files(plot, folder))
-
-
-PLOTS = (
-    architectures.PLOT,
-    speed.SPEED,
-    speed.KERNELS,
-    curves.PLOT,
-    low_data.PLOT,
-    differences.PLOT,
-    roofline.PLOT,
-)
-"""In the order in which they are shown."""
