@@ -13,9 +13,11 @@ from bench.cases.describe import recurrence
 from bench.records.metrics import is_headline, value
 from bench.records.record import CASE, VARIANT, Record
 from bench.report.frames import frame_of, main_rows, once, rows_of
-from bench.report.markdown import NOTHING, as_seconds, document, given, markdown_table, plain, suite_heading
+from bench.report.markdown import document, given, markdown_table, plain, suite_heading
+from bench.report.numbers import NOTHING, as_seconds, times
 from bench.report.results import Results
-from bench.report.sentences import Finding, count, device, joined, listed, name, times, upper
+from bench.report.sentences import Finding, count, device, joined, listed, name, upper
+from bench.report.topic import Topic
 from bench.report.topics import speed
 
 VERDICTS = {True: "holds", False: "not met", None: "not proven"}
@@ -195,3 +197,7 @@ def _kernel_table(rows: Sequence[Mapping[Any, Any]]) -> str:
         lines.append([*what, share, step, gain, ran or NOTHING])
     headers = [*left, "share", "ms/step", "speed-up", "ran"]
     return markdown_table(headers, lines, (*range(len(left)), len(headers) - 1))
+
+
+FUSED = Topic("fused", frame=frame, question="Do fused kernels pay?", answer=answer)
+TOPIC = Topic("kernels", frame=proofs, question="Did the kernels run that were claimed?", answer=claims, table=table)

@@ -14,6 +14,7 @@ from bench.records.record import CASE, VARIANT
 from bench.report.frames import frame_of, main_rows, once, rows_of
 from bench.report.results import Results, by_case
 from bench.report.sentences import Finding, count, device, joined, name, with_kernels
+from bench.report.topic import Topic
 from bench.report.topics import speed
 
 
@@ -88,3 +89,6 @@ def _which_limit(rows: Iterable[Mapping[Any, Any]]) -> str:
     if len(cases) == 1:
         return f"the {next(iter(cases))}"
     return joined([f"the {bound} ({count(len(names), 'case')})" for bound, names in sorted(cases.items())], "or")
+
+
+TOPIC = Topic("roofline", frame=frame, question="How much of the machine is used?", answer=answer)

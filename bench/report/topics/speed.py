@@ -16,8 +16,10 @@ from bench.records.metrics import is_headline
 from bench.records.record import CASE, VARIANT, Record
 from bench.report.frames import frame_of, main_rows, once, reference_order, rows_of
 from bench.report.markdown import markdown_table, plain
+from bench.report.numbers import seconds, span, times
 from bench.report.results import KERNELS, Groups, Link, Results, Variant
-from bench.report.sentences import Finding, count, device, joined, name, seconds, span, times, upper, with_kernels
+from bench.report.sentences import Finding, count, device, joined, name, upper, with_kernels
+from bench.report.topic import Topic
 from bench.spec import Case, Suite
 
 
@@ -321,3 +323,12 @@ def block(results: Results) -> str:
 
 def _span(low: float, high: float) -> str:
     return f"{low:.2f}–{high:.2f}"
+
+
+TOPIC = Topic(
+    "speed",
+    frame=frame,
+    question="Which backend is faster, and by how much?",
+    answer_beside=answer,
+    block=block,
+)

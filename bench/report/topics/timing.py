@@ -15,11 +15,7 @@ from bench.records.metrics import is_headline, step_seconds
 from bench.records.record import CASE, VARIANT, Record, Timing
 from bench.report.frames import NATIVE, frame_of, once, reference_order, rows_of
 from bench.report.markdown import (
-    NOTHING,
-    as_integer,
     as_link,
-    as_range,
-    as_seconds,
     as_text,
     document,
     filled_table,
@@ -32,7 +28,9 @@ from bench.report.markdown import (
     suite_heading,
 )
 from bench.report.notes import Notes
-from bench.report.results import _TIMING, KERNELS, NOT_RUN, Results, status_of
+from bench.report.numbers import NOTHING, as_integer, as_range, as_seconds
+from bench.report.results import _TIMING, KERNELS, NOT_RUN, Results, Variant, status_of
+from bench.report.topic import Topic
 from bench.spec import Documented
 
 
@@ -332,7 +330,7 @@ def _timing_tables(results: Results, data: pd.DataFrame, timed_passes: pd.DataFr
         for row in headlines(rows_of(group))[0]:
             found = measured.get(_key(row), {})
             one = _timing_row(row, found, references, notes)
-            rows.append(one | {"twins": (results.twin_mark([row]) if row["status"] == "ok" else None) or NOTHING})
+            rows.append(one | {"twins": (_twins(results, row) if row["status"] == "ok" else None) or NOTHING})
             if row["status"] == "ok":
                 named = {"case": plain(case), "source": plain(source_of(str(row["column"]), row["kernel"]))}
                 start.append(named | _start_row(row, found))
@@ -342,6 +340,10 @@ def _timing_tables(results: Results, data: pd.DataFrame, timed_passes: pd.DataFr
     texts += filled_table("What comes once, and inference:", start)
     texts += filled_table("Memory, and how near to the machine's limits:", cost)
     return texts
+
+
+def _twins(results: Results, row: Mapping[Any, Any]) -> str | None:
+    return results.twin_mark(row["suite"], row["case"], [Variant(*(row[name] for name in VARIANT))])
 
 
 def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
@@ -411,3 +413,6 @@ def _cost_row(timed_passes: Mapping[Any, Any]) -> dict[str, str]:
         "GB/s": of("bytes_rate", 1e-9),
         "% of copy": of("bytes_share", 100),
     }
+
+
+TOPIC = Topic("timing", frame=frame, table=table)
