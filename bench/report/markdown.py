@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from bench.report.numbers import NOTHING
 from bench.report.results import Link, Results
 from bench.spec import Suite
 
-NOTHING = "–"
 Cells = Sequence[str]
 _SPECIAL = re.compile(
     r"""(?P<always>[\\`*|$])            # code, emphasis, table cells, GitHub's formulas
@@ -79,41 +79,8 @@ def given(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and pd.isna(value))
 
 
-def as_percent(value: Any, half: Any = None) -> str:
-    if not given(value):
-        return NOTHING
-    return f"{100 * value:.2f}" + (f" ±{100 * half:.2f}" if given(half) else "")
-
-
-def as_loss(value: Any) -> str:
-    return f"{value:.4f}" if given(value) else NOTHING
-
-
-def as_integer(value: Any) -> str:
-    return f"{int(value):,}" if given(value) else ""
-
-
-def as_seconds(value: Any) -> str:
-    """Return three significant digits, never in scientific notation."""
-    if not given(value):
-        return NOTHING
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:.{digits}f}"
-
-
-def as_range(bounds: Any, factor: float = 1.0) -> str:
-    if not given(bounds):
-        return ""
-    least, most = (f"{factor * bound:g}" for bound in bounds)
-    return least if least == most else f"{least}–{most}"
-
-
 def n_of(row: Mapping[Any, Any]) -> str:
     return f"{int(row['n'])} of {int(row['of'])}"
-
-
-def as_sum(counts: Any) -> str:
-    return " + ".join(map(str, counts)) if given(counts) else ""
 
 
 def as_text(value: Any) -> str:

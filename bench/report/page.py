@@ -28,7 +28,7 @@ from bench.records.reading import plain
 from bench.records.record import CASE, VARIANT, Record
 from bench.report.answers import answers
 from bench.report.notes import one_line
-from bench.report.results import Results
+from bench.report.results import Results, Variant
 from bench.report.topics import accuracy as accuracy_topic
 from bench.report.topics import timing as timing_topic
 
@@ -268,7 +268,7 @@ def configurations(results: Results) -> list[dict[str, Any]]:
         row["id"] = _configuration(key)
         if key in members:
             row |= {name: _typical(members[key], one) for name, one in QUANTITIES.items() if name not in row}
-            row["twins"] = results.twin_mark([row]) if results.twins else None
+            row["twins"] = results.twin_mark(key[0], key[1], [Variant(*key[2:])]) if results.twins else None
     return list(found.values())
 
 

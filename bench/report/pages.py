@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.report.answers import answers
+from bench.report.answers import TOPICS, answers
 from bench.report.markdown import (
-    NOTHING,
     as_link,
     as_text,
     code,
@@ -19,14 +18,15 @@ from bench.report.markdown import (
     plain_but_code,
     prose,
 )
+from bench.report.numbers import NOTHING
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.results import Results, Source
 from bench.report.sentences import Answer, Finding, count
-from bench.report.topics import accuracy as accuracy_topic
-from bench.report.topics import gaps, parameters, timing
-from bench.report.topics import kernels as kernels_topic
+from bench.report.topics import gaps
 
-PAGES = ("README.md", "accuracy.md", "timing.md", "kernels.md", "parameters.md")
+INDEX = "README.md"
+TABLES = {f"{topic.name}.md": topic.table for topic in TOPICS if topic.table}
+PAGES = (INDEX, *TABLES)
 
 
 def write(results: Results, folder: Path) -> list[Path]:
@@ -45,8 +45,7 @@ def write(results: Results, folder: Path) -> list[Path]:
 
 def pages(results: Results, plots: Iterable[Plot] = ()) -> dict[str, str]:
     """Return the text of every file by its name, `README.md` first; it shows `plots`, which lie beside it."""
-    tables = zip(PAGES[1:], (accuracy_topic.table, timing.table, kernels_topic.table, parameters.table), strict=True)
-    return {PAGES[0]: index(results, plots), **{name: page(results) for name, page in tables}}
+    return {INDEX: index(results, plots), **{name: table(results) for name, table in TABLES.items()}}
 
 
 def _plots_in(folder: Path, results: Results) -> list[Plot]:
@@ -62,11 +61,11 @@ def index(results: Results, plots: Iterable[Plot] = ()) -> str:
     names = ", ".join(source.name for source in results.sources)
     parts = [f"# Report of {'run' if len(results.sources) == 1 else 'runs'} {plain(names)} ({results.profile} profile)"]
     parts += answered(answers(results))
+    tables = [*TABLES, *(["parity.md"] if results.twins else [])]
     for plot in plots:
         parts += [f"## {plain(plot.title)}", picture(plot)]
     parts += [
-        "Tables: [accuracy](accuracy.md), [timing](timing.md), [kernels](kernels.md), [parameters](parameters.md)"
-        + (", [parity](parity.md)." if results.twins else "."),
+        f"Tables: {', '.join(f'[{Path(name).stem}]({name})' for name in tables)}.",
         "## Runs",
         "\n".join(map(_run, results.sources)),
         "## Cells by status",

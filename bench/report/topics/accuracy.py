@@ -13,9 +13,6 @@ from bench.records.record import CASE, VARIANT, Record
 from bench.report.figures import Figure, figures
 from bench.report.frames import frame_of, main_rows, once, rows_of
 from bench.report.markdown import (
-    NOTHING,
-    as_loss,
-    as_percent,
     document,
     given,
     how_twins,
@@ -27,8 +24,10 @@ from bench.report.markdown import (
     suite_heading,
 )
 from bench.report.notes import Notes, notes_on_case, on_stand_in
-from bench.report.results import NOT_RUN, Link, Results, status_of
-from bench.report.sentences import Finding, count, name, percent, shared, under, upper
+from bench.report.numbers import NOTHING, as_loss, as_percent, percent
+from bench.report.results import NOT_RUN, Link, Results, Variant, status_of
+from bench.report.sentences import Finding, count, name, shared, under, upper
+from bench.report.topic import Topic
 from bench.report.topics import low_data, numerics
 from bench.report.topics import parameters as parameters_topic
 from bench.spec import Case, Documented, Suite
@@ -122,10 +121,15 @@ def _documented_epochs(case: Case, documented: Documented) -> int | None:
     return len(documented.epochs) if case.training.early_stopping else case.training.epochs
 
 
-def documented(results: Results) -> list[Finding]:
+def answer(results: Results) -> list[Finding]:
+    """Return what became of the documented figures; under the quick profile, how far the backends are apart."""
+    return _documented(results) if results.documented else _embedded(results)
+
+
+def _documented(results: Results) -> list[Finding]:
     data = main_rows(frame(results))
     main = data[data["main"].astype(bool) & data["mean"].notna()]
-    return [*_judged(main), *_deviations(main, results), *parameters_topic.answer(parameters_topic.frame(results))]
+    return [*_judged(main), *_deviations(main, results), *parameters_topic.findings(results)]
 
 
 def _judged(main: pd.DataFrame) -> list[Finding]:
@@ -215,7 +219,7 @@ def _least(judged: pd.DataFrame) -> Finding:
     )
 
 
-def embedded(results: Results) -> list[Finding]:
+def _embedded(results: Results) -> list[Finding]:
     data = frame(results)
     main = data[data["main"].astype(bool) & data["mean"].notna()]
     found = [
@@ -232,7 +236,7 @@ def embedded(results: Results) -> list[Finding]:
     if spreads:
         spread, name = max(spreads)
         found.append(Finding(f"The backends' means differ by at most {100 * spread:.2f} points", f"Most on {name}."))
-    return found + parameters_topic.answer(parameters_topic.frame(results))
+    return found + parameters_topic.findings(results)
 
 
 _HOW_ACCURACY = (
@@ -318,7 +322,14 @@ def _accuracy_table(results: Results, suite: Suite, data: pd.DataFrame, notes: N
         for column in columns:
             row += _accuracy_cells(members.get(column), column, data, notes)
         if results.twins:
-            row.append(results.twin_mark(one for one in members.values() if one["status"] == "ok") or NOTHING)
+            row.append(
+                results.twin_mark(
+                    suite.name,
+                    str(case_name),
+                    [Variant(*(one[name] for name in VARIANT)) for one in members.values() if one["status"] == "ok"],
+                )
+                or NOTHING
+            )
         rows.append(row)
     if results.twins:
         left.add(len(headers))
@@ -413,3 +424,8 @@ def _block_cell(row: Mapping[Any, Any] | None) -> str:
         return NOTHING
     half = f" ±{100 * row['half']:.2f}" if row["half"] is not None else ""
     return f"{100 * row['mean']:.2f}{half} ({int(row['n'])})"
+
+
+TOPIC = Topic(
+    "accuracy", frame=frame, question="Did the documented figures hold?", answer=answer, table=table, block=block
+)

@@ -11,8 +11,10 @@ import pandas as pd
 from bench.records.record import CASE, VARIANT
 from bench.report.frames import frame_of, key_of, main_rows, once, rows_of
 from bench.report.notes import gap_of, lacking, on_stand_in
+from bench.report.numbers import percent, seconds
 from bench.report.results import Results
-from bench.report.sentences import Finding, count, joined, percent, seconds, under, with_kernels
+from bench.report.sentences import Finding, count, joined, under, with_kernels
+from bench.report.topic import Topic
 from bench.report.topics import accuracy as accuracy_topic
 from bench.report.topics import timing
 from bench.spec import RandomRows
@@ -199,3 +201,6 @@ def _absent(results: Results, rows: Sequence[Mapping[Any, Any]], every: Mapping[
             why = gap_of(next((row for row in own if row["backend"] == backend), None))
             said.append(f"{backend}: {why}")
     return f" No figure under {'; '.join(said)}." if said else ""
+
+
+TOPIC = Topic("architectures", frame=frame, question="Which architecture is best, and at what cost?", answer=answer)

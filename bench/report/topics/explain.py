@@ -15,9 +15,11 @@ from bench.explain.effects import REFERENCE, Effect, Quantity, conclusions
 from bench.records.record import CASE, Record
 from bench.records.store import Run
 from bench.report.frames import MAIN, MATCHED, NATIVE, once, rows_of
-from bench.report.markdown import NOTHING, code, markdown_table, plain, plain_but_code
+from bench.report.markdown import code, markdown_table, plain, plain_but_code
+from bench.report.numbers import NOTHING, is_told, points
 from bench.report.results import Results
-from bench.report.sentences import Finding, count, is_told, name, points
+from bench.report.sentences import Finding, count, name
+from bench.report.topic import Topic
 from bench.report.topics.numerics import against, matched, with_keras_3
 
 
@@ -69,9 +71,11 @@ def _own_ways(results: Results) -> list[Finding]:
         rows.sort(key=lambda row: (row["numerics"] != NATIVE, -abs(row["difference"])))
         if not rows:
             continue
-        told = [row for row in rows if is_told(row)]
+        told = [row for row in rows if is_told(row["difference"], row["half"])]
         rest = [IN_WORDS.get(row["numerics"], row["numerics"]) for row in rows if row not in told]
-        parts = [f"{IN_WORDS.get(row['numerics'], row['numerics'])} {points(row)}" for row in told]
+        parts = [
+            f"{IN_WORDS.get(row['numerics'], row['numerics'])} {points(row['difference'], row['half'])}" for row in told
+        ]
         if rest:
             parts.append(f"not told from 0: {', '.join(rest)}")
         fewest, most = (pick(int(row["n"]) for row in rows) for pick in (min, max))
@@ -252,3 +256,9 @@ def _environment(environment: Mapping[str, Any]) -> str:
 def _problem(record: Record) -> str:
     reason = (record.reason or "").splitlines()
     return f"- {plain(record.cell)}: {plain(record.status)}: {plain(reason[0] if reason else '')}"
+
+
+TOPIC = Topic(
+    "differences", frame=frame, question="What do the frameworks' own defaults change?", answer=answer, block=block
+)
+EXPLAINED = Topic("explained", frame=frame, answer=explained)

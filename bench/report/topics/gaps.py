@@ -14,8 +14,10 @@ from bench.cases.describe import documented_accuracy
 from bench.report.frames import frame_of, main_rows, once, reference_order, rows_of
 from bench.report.markdown import given, plain
 from bench.report.notes import NOT_YET, clause, gap_of, lacking, problem_of
+from bench.report.numbers import percent
 from bench.report.results import KINDS, Measurement, Results, Variant
-from bench.report.sentences import MOST_NAMED, Finding, count, have, listed, name, percent, upper
+from bench.report.sentences import MOST_NAMED, Finding, count, have, listed, name, upper
+from bench.report.topic import Topic
 from bench.report.topics import accuracy, low_data
 from bench.spec import Case
 
@@ -175,3 +177,7 @@ def section(results: Results) -> list[str]:
     return (
         ["\n".join(lines)] if lines else ["Nothing: every case that was asked for has a record of every planned seed."]
     )
+
+
+TOPIC = Topic("gaps", frame=frame, question="What is missing?", answer=answer)
+UNMEASURED = Topic("unmeasured", question="Which documented figures could not be measured?", answer=unmeasured)

@@ -15,10 +15,12 @@ from bench.compare.statistics import mean_interval
 from bench.records.record import VARIANT, Metrics, Score
 from bench.report.figures import by_seed
 from bench.report.frames import frame_of, main_rows, once, rows_of
-from bench.report.markdown import NOTHING, as_percent, given, markdown_table, plain
+from bench.report.markdown import given, markdown_table, plain
 from bench.report.notes import Notes, on_stand_in
+from bench.report.numbers import NOTHING, as_percent, percent, points
 from bench.report.results import Results
-from bench.report.sentences import Finding, count, percent, points, shared, under
+from bench.report.sentences import Finding, count, shared, under
+from bench.report.topic import Topic
 from bench.spec import Case, Embedding, RandomRows, Suite
 
 
@@ -97,7 +99,13 @@ def answer(results: Results) -> list[Finding]:
         for (lead, text, place), who in said.items():
             text += f" {under(who, columns)}; {crossover(columns[who[0]])}"
             if place is not None:
-                at = shared(((column, points(columns[column][place])) for column in who), columns)
+                at = shared(
+                    (
+                        (column, points(columns[column][place]["difference"], columns[column][place]["half"]))
+                        for column in who
+                    ),
+                    columns,
+                )
                 text += f" ({', '.join(at)})"
             found.append(Finding(lead, f"{text}.", (("accuracy", "accuracy.md"),)))
     return found
@@ -114,7 +122,7 @@ def _smallest(results: Results, suite: str, pair: Mapping[Any, Any]) -> tuple[st
         f"Test accuracy: {pair['pretrained']} {percent(pair['pretrained_mean'])}, {pair['learned']} "
         f"{percent(pair['learned_mean'])} ({count(int(pair['n']), 'paired seed')})"
     )
-    return f"At {pair['rows']:,} training rows {points(pair)}", text
+    return f"At {pair['rows']:,} training rows {points(pair['difference'], pair['half'])}", text
 
 
 def crossover(ordered: Sequence[Mapping[Any, Any]]) -> str:
@@ -161,3 +169,6 @@ def section(suite: Suite, pairs: pd.DataFrame, notes: Notes) -> list[str]:
         "rows; the difference (in points, ± 95 % interval) is paired by seed. "
     )
     return [lead + " ".join(sentences), markdown_table(headers, rows, left=(1,))]
+
+
+TOPIC = Topic("low-data", frame=frame, question="What does a pre-trained embedding buy?", answer=answer)

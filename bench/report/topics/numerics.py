@@ -12,9 +12,11 @@ from bench.explain.effects import effects
 from bench.records.record import CASE, VARIANT
 from bench.report.figures import figures
 from bench.report.frames import MAIN, MATCHED, frame_of, once, rows_of
-from bench.report.markdown import as_percent, given, markdown_table, plain, source_of
+from bench.report.markdown import given, markdown_table, plain, source_of
+from bench.report.numbers import as_percent, percent, points
 from bench.report.results import Results, Variant
-from bench.report.sentences import MOST_NAMED, Finding, count, name, percent, points, shared, upper
+from bench.report.sentences import MOST_NAMED, Finding, count, name, shared, upper
+from bench.report.topic import Topic
 from bench.spec import GRU, KERAS_3, LSTM, Bidirectional, Case
 
 
@@ -81,7 +83,7 @@ def with_keras_3(rows: Sequence[Mapping[Any, Any]], results: Results) -> Finding
         (
             (
                 str(row["backend"]),
-                f"{percent(row['mean'])} where the documents' formulas give {percent(row['base'])} ({points(row)}, "
+                f"{percent(row['mean'])} where the documents' formulas give {percent(row['base'])} ({points(row['difference'], row['half'])}, "
                 f"{count(int(row['n']), 'paired seed')})",
             )
             for row in rows
@@ -139,3 +141,6 @@ def section(data: pd.DataFrame) -> list[str]:
     )
     headers = ["case", "set", "source", "numerics", "documented numerics %", "these %", "difference", "seeds"]
     return [lead, markdown_table(headers, rows, left=(0, 1, 2, 3))]
+
+
+TOPIC = Topic("numerics", frame=frame, question="What did Keras 3 change?", answer=answer)

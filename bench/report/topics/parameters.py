@@ -13,10 +13,12 @@ from bench.cases.parameters import parameters as declared_parameters
 from bench.records import record as stored
 from bench.records.record import CASE, VARIANT
 from bench.report.frames import frame_of, once, rows_of
-from bench.report.markdown import as_integer, as_sum, document, given, markdown_table, plain, source_of, suite_heading
+from bench.report.markdown import document, given, markdown_table, plain, source_of, suite_heading
 from bench.report.notes import Notes, notes_on_case
+from bench.report.numbers import as_integer, as_sum
 from bench.report.results import NOT_RUN, Results, status_of
 from bench.report.sentences import Finding, listed
+from bench.report.topic import Topic
 from bench.spec import Case, Suite
 
 
@@ -90,7 +92,9 @@ def _verdict(suite: Suite, case: Case, numerics: str, built: stored.Parameters) 
     return f"{'document misprint' if misprint else 'differs'}: {', '.join(differing)}"
 
 
-def answer(parameters: pd.DataFrame) -> list[Finding]:
+def findings(results: Results) -> list[Finding]:
+    """Return in how many cases the documented counts are exactly those of what was built, and which differ."""
+    parameters = frame(results)
     judged = parameters[parameters["verdict"].notna()]
     if judged.empty:
         return []
@@ -148,3 +152,6 @@ def _parameter_row(name: str, row: Mapping[Any, Any], notes: Notes) -> list[str]
         return [name, source, *[""] * 5, f"{row['status']}{marks}"]
     counts = [as_integer(row[part]) for part in ("total", "trainable", "frozen", "stored")]
     return [name, source, as_sum(row["layers"]), *counts, plain(row["verdict"]) if given(row["verdict"]) else ""]
+
+
+TOPIC = Topic("parameters", frame=frame, table=table)

@@ -12,6 +12,7 @@ from bench.parity.proof import KINDS, Proof
 from bench.report.markdown import plain
 from bench.report.results import Link, Results
 from bench.report.sentences import Finding
+from bench.report.topic import Topic
 
 
 def answer_twins(results: Results) -> list[Finding]:
@@ -107,3 +108,6 @@ def _unavailable(proofs: Sequence[Proof]) -> str:
         if proof.verdict == "unavailable":
             by_reason.setdefault(f"{proof.backend}, {proof.kernel}: {proof.reason}", []).append(proof.case_name)
     return "\n".join(f"- {plain(reason)}: {plain(', '.join(names))}" for reason, names in by_reason.items())
+
+
+TOPIC = Topic("parity", question="Do the backends train the same model?", answer=answer_twins)
