@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.results import Link
+from bench.report.results import Column, Link
 
 MOST_NAMED = 6
 """How many cases a sentence names before it says how many more there are."""
@@ -72,13 +72,10 @@ def name(row: Mapping[Any, Any]) -> str:
     return f"{row['suite']}/{row['case']}"
 
 
-def with_kernels(column: str, rows: Iterable[Mapping[Any, Any]]) -> str:
+def with_kernels(column: Column, kernels: Iterable[str]) -> str:
     """Return a column with the kernels of its rows, where recurrent layers have any."""
-    kernels = sorted({str(row["kernel"]) for row in rows} - {"none"})
-    bare = column
-    for kernel in kernels:
-        bare = bare.removesuffix(f" {kernel}")
-    return f"{bare} ({joined(kernels, 'or')})" if kernels else bare
+    named = sorted({*kernels} - {"none"})
+    return f"{column.setting} ({joined(named, 'or')})" if named else column
 
 
 def under(columns: Sequence[str], every: Iterable[str]) -> str:

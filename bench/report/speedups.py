@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal, TypeVar
+from typing import Literal
 
 from bench.cases.describe import recurrence
 from bench.compare.statistics import ratio_interval
 from bench.records.metrics import is_headline
 from bench.records.record import Record
-from bench.report.frames import Row, reference_order
+from bench.report.frames import VariantRow, reference_order
 from bench.report.numbers import times
-from bench.report.results import KERNELS, Link, Results, Variant
+from bench.report.results import KERNELS, Column, Link, Results, Variant
 from bench.spec import Kernel
 
 SAME_SPEED = 1.05
@@ -21,22 +21,12 @@ SAME_SPEED = 1.05
 TIMING: Link = ("timing", "timing.md")
 UNTIMED = "Timed only in accuracy runs, beside which other work may have run."
 Outcome = Literal["faster", "slower", "unclear"]
-R = TypeVar("R", bound="TimedRow")
 
 
 @dataclass(frozen=True)
-class TimedRow(Row):
-    """A row whose times are `comparable` where every process that measured them ran alone; None without times."""
+class Times(VariantRow):
+    """The steady epochs, in seconds, of each process that measured a variant; `comparable` where each ran alone."""
 
-    comparable: bool | None
-
-
-@dataclass(frozen=True)
-class Times(TimedRow):
-    """The steady epochs, in seconds, of each process that measured a variant."""
-
-    variant: Variant
-    column: str
     comparable: bool
     layers: str
     processes: tuple[tuple[float, ...], ...]
@@ -53,7 +43,7 @@ class Times(TimedRow):
 
 
 @dataclass(frozen=True)
-class SpeedUp(TimedRow):
+class SpeedUp(VariantRow):
     """How many times as fast as its reference a variant trains: `factor`, from epoch times in seconds.
 
     `layers` are the kinds of recurrent layer ("LSTM", ..., "no recurrent layer"), `reference` the column of the other
@@ -61,11 +51,9 @@ class SpeedUp(TimedRow):
     for two processes or more on both sides, else the ratio of the fastest and slowest steady epochs, a range only.
     """
 
-    variant: Variant
-    column: str
     comparable: bool
     layers: str
-    reference: str
+    reference: Column
     reference_kernel: Kernel
     reference_epoch: float
     epoch: float
@@ -123,21 +111,14 @@ def _steady(records: Iterable[Record]) -> list[Record]:
     return [record for record in records if record.status == "ok" and record.timing and record.timing.epochs]
 
 
-def reference_of(row: R, rows: Iterable[R]) -> R | None:
-    """Return which of the rows of a case a row is set against, itself perhaps; None where there is no reference.
+def reference_of(variant: Variant, candidates: Iterable[Variant]) -> Variant | None:
+    """Return which of the variants of a case a variant is set against, itself perhaps; None where there is none.
 
-    That is the backend that `reference_order` puts first, with its best kernel, of the same device, numerics and kind
-    of record.
+    That is the backend that `reference_order` puts first, with its best kernel, of the same device and numerics.
     """
     found = {}
-    for other in rows:
-        assert other.variant is not None
-        order = reference_order(other.variant.backend)
-        if order is not None and _setting(other) == _setting(row):
-            found[order, KERNELS.index(other.variant.kernel)] = other
+    for other in candidates:
+        order = reference_order(other.backend)
+        if order is not None and (other.device, other.numerics) == (variant.device, variant.numerics):
+            found[order, KERNELS.index(other.kernel)] = other
     return found[min(found)] if found else None
-
-
-def _setting(row: TimedRow) -> tuple[str, str, bool | None]:
-    assert row.variant is not None
-    return row.variant.device, row.variant.numerics, row.comparable

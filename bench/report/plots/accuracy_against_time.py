@@ -4,78 +4,73 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.frames import rows_of
+from bench.report.frames import grouped
 from bench.report.plots.base import Plot
-from bench.report.plots.drawing import handle, label, legend, logarithmic
+from bench.report.plots.drawing import handles_of, label, legend, logarithmic, panels
 from bench.report.results import Results
-from bench.report.style import WIDTH, Theme, colour, faint, ink, marker
+from bench.report.style import Theme, colour, faint, ink, marker
 from bench.report.topics import architectures
+from bench.report.topics.architectures import ArchitectureRow
 
 
-def _timed_architectures(results: Results) -> pd.DataFrame:
-    frame = architectures.frame(results)
-    return frame[frame["seconds"].notna()]
+def _timed(results: Results) -> list[ArchitectureRow]:
+    return [row for row in architectures.frame(results) if row.seconds is not None]
 
 
-def _accuracy_against_time(frame: pd.DataFrame, theme: Theme) -> Figure:
-    groups = list(frame.groupby("suite", sort=False))
-    rows = math.ceil(len(groups) / 2)
-    figure = Figure(figsize=(WIDTH, 0.5 + 3.1 * rows), layout="constrained")
-    axes = figure.subplots(rows, 2, squeeze=False)
-    columns = sorted(frame["column"].unique())
-    for axis, (suite, own) in zip(axes.flat, groups, strict=False):
-        _architectures_of(axis, str(suite), rows_of(own), theme)
-    for axis in list(axes.flat)[len(groups) :]:
-        axis.set_visible(False)
-    handles = [handle(column, theme) for column in columns]
-    if not frame["headline"].astype(bool).all():
+def _draw(rows: Sequence[ArchitectureRow], theme: Theme) -> Figure:
+    suites = grouped(rows, lambda row: row.suite)
+    figure, axes = panels(len(suites), across=2, height=3.1)
+    for axis, (suite, members) in zip(axes, suites.items(), strict=True):
+        _panel(axis, suite, members, theme)
+    handles = handles_of(rows, theme)
+    if not all(row.comparable for row in rows):
         handles.append(Line2D([], [], ls="", marker="o", mfc="none", mec=ink(theme), label="timed beside other work"))
     handles.append(Line2D([], [], color=ink(theme), lw=0.8, ls=":", label="nothing cheaper is better"))
     legend(figure, handles)
     figure.supxlabel("seconds of training", fontsize=9)
     figure.supylabel("accuracy, %", fontsize=9)
     figure.draw_without_rendering()
-    for axis, (_, own) in zip(axes.flat, groups, strict=False):
-        label(axis, [(row["seconds"], 100 * row["mean"], str(row["case"])) for row in _cheapest(rows_of(own))])
+    for axis, members in zip(axes, suites.values(), strict=True):
+        # The fastest variant of a case carries its name.
+        fastest = {row.case: row for row in sorted(members, key=lambda row: -row.cost)}
+        label(axis, [(row.cost, 100 * row.mean, row.case) for row in fastest.values()])
     return figure
 
 
-def _architectures_of(axis: Axes, suite: str, rows: Sequence[dict[str, Any]], theme: Theme) -> None:
+def _panel(axis: Axes, suite: str, rows: Sequence[ArchitectureRow], theme: Theme) -> None:
     axis.set_xscale("log")
-    for case in dict.fromkeys(row["case"] for row in rows):
-        own = sorted((row for row in rows if row["case"] == case), key=lambda row: row["seconds"])
-        axis.plot(
-            [row["seconds"] for row in own], [100 * row["mean"] for row in own], color=faint(theme), lw=1, zorder=1
-        )
-    frontier = sorted((row for row in rows if row["frontier"]), key=lambda row: row["seconds"])
-    steps = ([row["seconds"] for row in frontier], [100 * row["mean"] for row in frontier])
-    axis.plot(*steps, color=ink(theme), lw=0.8, ls=":", drawstyle="steps-post", zorder=1)
+    ordered = sorted(rows, key=lambda row: row.cost)
+    for members in grouped(ordered, lambda row: row.case).values():
+        axis.plot(*_points(members), color=faint(theme), lw=1, zorder=1)
+    frontier = [row for row in ordered if row.on_frontier]
+    axis.plot(*_points(frontier), color=ink(theme), lw=0.8, ls=":", drawstyle="steps-post", zorder=1)
     for row in rows:
-        shade = colour(row["column"], theme)
+        shade = colour(row.column, theme)
         axis.errorbar(
-            row["seconds"],
-            100 * row["mean"],
-            yerr=None if row["half"] is None else 100 * row["half"],
-            fmt=marker(row["column"]),
+            row.cost,
+            100 * row.mean,
+            yerr=None if row.ci_half_width is None else 100 * row.ci_half_width,
+            fmt=marker(row.column),
             color=shade,
-            mfc=shade if row["headline"] else "none",
+            mfc=shade if row.comparable else "none",
             elinewidth=1,
             capsize=2,
             zorder=3,
         )
-    kind = "test" if rows[0]["figure"] == "test" else "validation"
-    axis.set_title(f"{suite} ({kind}, {int(rows[0]['rows']):,} rows)")
+    kind = "test" if rows[0].figure == "test" else "validation"
+    axis.set_title(f"{suite} ({kind}, {rows[0].rows:,} rows)")
     axis.margins(x=0.3)  # room for names beside the outermost points
-    axis.set_ylim(*_reach([(100 * row["mean"], 100 * (row["half"] or 0.0)) for row in rows]))
-    seconds = [row["seconds"] for row in rows]
-    logarithmic(axis.xaxis, min(seconds), max(seconds))
+    axis.set_ylim(*_reach([(100 * row.mean, 100 * (row.ci_half_width or 0.0)) for row in rows]))
+    logarithmic(axis.xaxis, ordered[0].cost, ordered[-1].cost)
+
+
+def _points(rows: Sequence[ArchitectureRow]) -> tuple[list[float], list[float]]:
+    return [row.cost for row in rows], [100 * row.mean for row in rows]
 
 
 def _reach(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -90,16 +85,10 @@ def _reach(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _cheapest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return for each case the row of its fastest variant: the one that carries the name."""
-    ordered = sorted(rows, key=lambda row: -row["seconds"])
-    return list({row["case"]: row for row in ordered}.values())
-
-
 PLOT = Plot(
     "accuracy-against-time",
     "Accuracy against training time",
     "every architecture under every backend, a panel for each document",
-    _timed_architectures,
-    _accuracy_against_time,
+    _timed,
+    _draw,
 )

@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from bench.report.frames import CaseRow
 from bench.report.results import Results
 
 if TYPE_CHECKING:
@@ -22,18 +21,17 @@ if TYPE_CHECKING:
 
 FOLDER = "plots"
 """The folder beside a report in which its plots lie."""
-R = TypeVar("R", bound=CaseRow)
 
 
 @dataclass(frozen=True)
-class Plot(Generic[R]):
+class Plot:
     """A picture: what it shows in words, the rows that it shows, how it is drawn from them (inside `style(theme)`)."""
 
     name: str
     title: str
     shows: str
-    frame: Callable[[Results], Sequence[R]]
-    draw: Callable[[Sequence[R], Theme], Figure]
+    frame: Callable[[Results], Sequence[Any]]
+    draw: Callable[[Sequence[Any], Theme], Figure]
 
     def drawn(self, results: Results) -> str:
         """Return what is kept in the picture, by which it is known whether it would be drawn the same now."""
@@ -67,7 +65,7 @@ def _rounded(content: Any) -> Any:
     return content
 
 
-def picture(plot: Plot[Any], folder: str = "") -> str:
+def picture(plot: Plot, folder: str = "") -> str:
     """Return HTML that shows a plot as the reader's theme wants it; `folder` is that of the report, with a slash."""
     place = f"{folder}{FOLDER}/{plot.name}"
     return "\n".join(

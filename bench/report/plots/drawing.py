@@ -18,12 +18,19 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from bench.report.frames import Row, grouped
+from bench.report.frames import Row, columns_of, grouped
 from bench.report.speedups import SpeedUp
 from bench.report.style import WIDTH, Theme, colour, ink, marker
 
-PANELS = 3
-"""Panels beside each other in a figure of small ones."""
+
+def panels(number: int, across: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `number` panels, `across` of them beside each other, each `height` inches high."""
+    rows = math.ceil(number / across)
+    figure = Figure(figsize=(WIDTH, 0.5 + height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, across, squeeze=False).flat)
+    for axis in axes[number:]:
+        axis.set_visible(False)
+    return figure, axes[:number]
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:
@@ -47,11 +54,6 @@ def handles_of(rows: Iterable[Row], theme: Theme) -> list[Line2D]:
 def _handle(column: str, theme: Theme) -> Line2D:
     shade = colour(column, theme)
     return Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=printable(column))
-
-
-def columns_of(rows: Iterable[Row]) -> list[str]:
-    """Return the columns that rows stand in, by name."""
-    return sorted({row.column for row in rows if row.column is not None})
 
 
 def offset(column: str, columns: Sequence[str], width: float) -> float:
@@ -87,8 +89,8 @@ def factors(rows: Sequence[SpeedUp], theme: Theme, label: str) -> Figure:
     names: dict[str, float] = {}
     place = 0.0
     for kind, members in kinds.items():
-        heading = {"transform": axis.get_yaxis_transform(), "fontsize": 8.5, "fontweight": "bold", "va": "center"}
-        axis.text(0.0, place + 0.3, kind, **heading)
+        beside = axis.get_yaxis_transform()
+        axis.text(0.0, place + 0.3, kind, transform=beside, fontsize=8.5, fontweight="bold", va="center")
         place += 1.3
         by_case = grouped(members, lambda row: row.name)
         for name in sorted(by_case, key=lambda name: -max(row.factor for row in by_case[name])):
@@ -122,9 +124,9 @@ def label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
     frame, taken = axis.get_window_extent(), _drawn_at(axis)
     boxes: list[Bbox] = []
     for x, y, name in points:
-        own = axis.transData.transform((x, y))
-        others = [point for weight, point in taken if weight == _MARKER and math.dist(point, own) > 1]
-        tried: list[tuple[float, int, Annotation, Bbox]] = []
+        here = axis.transData.transform((x, y))
+        others = [point for weight, point in taken if weight == _MARKER and math.dist(point, here) > 1]
+        tried: dict[Annotation, tuple[float, Bbox]] = {}
         for dx, dy, across, upward in _PLACES:
             text = axis.annotate(
                 name, (x, y), (dx, dy), textcoords="offset points", ha=across, va=upward, fontsize=7.5, zorder=4,
@@ -136,10 +138,10 @@ def label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
             covered += sum(weight for weight, point in taken if box.contains(*point))
             covered += sum(_NEAR for other in others if box.padded(8).contains(*other))
             outside = max(0.0, frame.x0 - box.x0, box.x1 - frame.x1, frame.y0 - box.y0, box.y1 - frame.y1)
-            tried.append((covered + 30 * outside + math.hypot(dx, dy), len(tried), text, box))
-        _, _, text, box = min(tried, key=lambda one: one[:2])
-        axis.add_artist(text)
-        boxes.append(box)
+            tried[text] = covered + 30 * outside + math.hypot(dx, dy), box
+        best = min(tried, key=lambda text: tried[text][0])
+        axis.add_artist(best)
+        boxes.append(tried[best][1])
 
 
 _PLACES = [

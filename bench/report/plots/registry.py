@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bench.report.plots import (
     accuracy_against_time,
@@ -19,7 +18,7 @@ from bench.report.plots.base import FOLDER, Plot
 from bench.report.results import Results
 from bench.report.style import FORMATS, THEMES, Format, drawn_in, save, style
 
-PLOTS: tuple[Plot[Any], ...] = (
+PLOTS: tuple[Plot, ...] = (
     accuracy_against_time.PLOT,
     speed.PLOT,
     kernels.PLOT,
@@ -31,7 +30,7 @@ PLOTS: tuple[Plot[Any], ...] = (
 """In the order in which they are shown."""
 
 
-def pictures(results: Results) -> list[Plot[Any]]:
+def pictures(results: Results) -> list[Plot]:
     """Return the plots that have anything to show."""
     return [plot for plot in PLOTS if len(plot.frame(results))]
 
@@ -41,7 +40,7 @@ def write(results: Results, folder: Path, formats: Sequence[Format] = FORMATS) -
     return [path for plot in pictures(results) for path in draw(plot, results, folder, formats)]
 
 
-def draw(plot: Plot[Any], results: Results, folder: Path, formats: Sequence[Format] = FORMATS) -> list[Path]:
+def draw(plot: Plot, results: Results, folder: Path, formats: Sequence[Format] = FORMATS) -> list[Path]:
     """Draw one plot into `folder/plots`, light and dark, and return the paths."""
     paths = []
     for theme in THEMES:
@@ -51,12 +50,12 @@ def draw(plot: Plot[Any], results: Results, folder: Path, formats: Sequence[Form
     return paths
 
 
-def files(plot: Plot[Any], folder: Path) -> list[Path]:
+def files(plot: Plot, folder: Path) -> list[Path]:
     """Return the paths of a plot's SVGs in a report's folder."""
     return [folder / FOLDER / f"{plot.name}-{theme}.svg" for theme in THEMES]
 
 
-def is_fresh(plot: Plot[Any], results: Results, folder: Path) -> bool:
+def is_fresh(plot: Plot, results: Results, folder: Path) -> bool:
     """Return whether a plot lies in `folder/plots`, light and dark, and shows these results."""
     drawn = plot.drawn(results)
     return all(drawn_in(path) == drawn for path in files(plot, folder))

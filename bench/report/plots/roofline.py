@@ -19,7 +19,7 @@ from bench.report.topics.roofline import RooflineRow
 
 def _best_kernels(results: Results) -> list[RooflineRow]:
     """Return the rows of every backend's best kernel; another one's column ends with the kernel's name."""
-    return [row for row in main_rows(roofline.frame(results)) if not row.column.endswith(f" {row.variant.kernel}")]
+    return [row for row in main_rows(roofline.frame(results)) if not row.column.kernel]
 
 
 def _draw(rows: Sequence[RooflineRow], theme: Theme) -> Figure:

@@ -9,10 +9,10 @@ from statistics import median
 
 from bench.records.metrics import is_headline, value
 from bench.records.record import Record, SeenKernel
-from bench.report.frames import Row, grouped, main_rows, once
+from bench.report.frames import VariantRow, grouped, main_rows, once
 from bench.report.markdown import document, markdown_table, plain, suite_heading
 from bench.report.numbers import NOTHING, as_seconds, times
-from bench.report.results import Results, Variant
+from bench.report.results import Results
 from bench.report.sentences import Finding, count, device, joined, listed
 from bench.report.speedups import TIMING, UNTIMED, Outcome, SpeedUp, times_of_cases
 from bench.report.topic import Topic
@@ -35,7 +35,7 @@ def frame(results: Results) -> tuple[SpeedUp, ...]:
 
 
 @dataclass(frozen=True)
-class Proof(Row):
+class Proof(VariantRow):
     """Whether the kernel that a timed variant claims is the one that ran.
 
     `verdict` is one of `VERDICTS`, the worst of its records, or where none was traced their status (`not traced` for
@@ -43,8 +43,6 @@ class Proof(Row):
     time) and `step` (seconds) are medians. `gain` is a fused kernel's over the generic one, on comparable times.
     """
 
-    variant: Variant
-    column: str
     verdict: str
     reason: str | None
     how: str | None
@@ -62,11 +60,11 @@ def proofs(results: Results) -> tuple[Proof, ...]:
     for suite, case in results.cases():
         for variant, records in sorted(results.timing_groups.get((suite.name, case.name), {}).items()):
             key = (suite.name, case.name, variant)
-            rows.append(_proof(Row(*key, results.columns[key]), records, gains.get(key)))
+            rows.append(_proof(VariantRow(*key, results.columns[key]), records, gains.get(key)))
     return tuple(rows)
 
 
-def _proof(row: Row, records: Sequence[Record], gain: SpeedUp | None) -> Proof:
+def _proof(row: VariantRow, records: Sequence[Record], gain: SpeedUp | None) -> Proof:
     steps = [step for record in records if is_headline(record) and (step := value(record, "step")) is not None]
     traced = [record.kernel_proof for record in records if record.kernel_proof]
     shares = [proof.share for proof in traced if proof.share is not None]
@@ -156,10 +154,12 @@ def table(results: Results) -> str:
     for suite in results.reported_suites():
         rows = [row for row in data if row.suite == suite.name]
         parts += [suite_heading(suite), _kernel_table(rows)] if rows else []
-    reasons = grouped((row for row in data if row.reason is not None), lambda row: row.reason)
+    reasons: dict[str, list[str]] = {}
+    for row in data:
+        if row.reason is not None:
+            reasons.setdefault(row.reason, []).append(f"{row.name}@{','.join(vars(row.variant).values())}")
     if reasons:
-        cells = {reason: [f"{row.name}@{','.join(vars(row.variant).values())}" for row in reasons[reason]] for reason in reasons}
-        lines = [f"- {plain(reason)}: {plain(', '.join(names))}" for reason, names in cells.items()]
+        lines = [f"- {plain(reason)}: {plain(', '.join(cells))}" for reason, cells in reasons.items()]
         parts += ["## Why not", "\n".join(lines)]
     hows = sorted({row.how for row in data if row.how is not None})
     if hows:
@@ -184,4 +184,5 @@ def _kernel_table(rows: Sequence[Proof]) -> str:
     return markdown_table(headers, lines, (*range(len(left)), len(headers) - 1))
 
 
-TOPIC = Topic("kernels", frame=frame, question="Do fused kernels pay?", answer=answer, table=table)
+FUSED = Topic("fused", frame=frame, question="Do fused kernels pay?", answer=answer)
+TOPIC = Topic("kernels", frame=proofs, question="Did the kernels run that were claimed?", answer=claims, table=table)

@@ -8,23 +8,21 @@ from statistics import median
 
 from bench.cases.describe import recurrence
 from bench.records.metrics import is_headline, value
-from bench.report.frames import Row, grouped, main_rows, once
-from bench.report.results import Results, Variant, by_case
+from bench.report.frames import VariantRow, grouped, main_rows, once
+from bench.report.results import Results, by_case
 from bench.report.sentences import Finding, count, device, joined, with_kernels
 from bench.report.speedups import TIMING
 from bench.report.topic import Topic
 
 
 @dataclass(frozen=True)
-class RooflineRow(Row):
+class RooflineRow(VariantRow):
     """The rate of a training step, in FLOP/s, at an `intensity` (FLOPs per byte of traffic), and the machine's limits.
 
     `peak` (FLOP/s) and `bandwidth` (bytes/s) were measured; all are medians over `n` cells alone in their process.
     Source: Williams, Waterman, Patterson, "Roofline" (2009).
     """
 
-    variant: Variant
-    column: str
     layers: str
     intensity: float
     rate: float

@@ -10,7 +10,7 @@ from statistics import median
 from bench.report.frames import grouped, main_rows, once
 from bench.report.markdown import markdown_table, plain
 from bench.report.numbers import seconds, span, times
-from bench.report.results import KERNELS, Link, Results
+from bench.report.results import KERNELS, Column, Link, Results
 from bench.report.sentences import Finding, count, device, joined, upper, with_kernels
 from bench.report.speedups import SAME_SPEED, TIMING, UNTIMED, Outcome, SpeedUp, Times, reference_of, times_of_cases
 from bench.report.topic import Topic
@@ -23,9 +23,10 @@ def frame(results: Results) -> tuple[SpeedUp, ...]:
     for found in times_of_cases(results):
         best = _best_kernels(found)
         for timed in best:
-            base = reference_of(timed, best)
-            if base is not None and base is not timed:
-                rows.append(SpeedUp.of(base, timed))
+            peers = {peer.variant: peer for peer in best if peer.comparable == timed.comparable}
+            reference = reference_of(timed.variant, peers)
+            if reference and reference != timed.variant:
+                rows.append(SpeedUp.of(peers[reference], timed))
     return tuple(rows)
 
 
@@ -42,8 +43,8 @@ def _best_kernels(found: Iterable[Times]) -> list[Times]:
 class Contest:
     """How backends fare against a reference on one kind of layer: `columns` by name, the fastest median first."""
 
-    reference: str
-    columns: Mapping[str, Sequence[SpeedUp]]
+    reference: Column
+    columns: Mapping[Column, Sequence[SpeedUp]]
 
     @classmethod
     def of(cls, rows: Sequence[SpeedUp]) -> Contest:
@@ -62,7 +63,7 @@ class Contest:
         """Return the rows of every case."""
         return list(grouped(self.rows, lambda row: row.name).values())
 
-    def leaders(self, rows: Sequence[SpeedUp]) -> set[str]:
+    def leaders(self, rows: Sequence[SpeedUp]) -> set[Column]:
         """Return the backends as fast as the fastest of a case, the reference where none is clearly faster."""
         fastest = max(rows, key=lambda row: row.factor)
         if fastest.outcome == "slower":
@@ -70,7 +71,7 @@ class Contest:
         found = {row.column for row in rows if row.factor * SAME_SPEED >= fastest.factor}
         return found if fastest.outcome == "faster" else found | {self.reference}
 
-    def ahead(self) -> list[str]:
+    def ahead(self) -> list[Column]:
         """Return the backends that beat the reference in every case."""
         won = [{row.column for row in rows if row.outcome == "faster"} for rows in self.cases]
         return [column for column in self.columns if column in set.intersection(*won)]
@@ -221,5 +222,5 @@ def block(results: Results) -> str:
 
 
 TOPIC = Topic(
-    "speed", frame=frame, question="Which backend is faster, and by how much?", answer=answer, block=block
+    "speed", frame=frame, question="Which backend is faster, and by how much?", answer_beside=answer, block=block
 )

@@ -11,8 +11,8 @@ import numpy as np
 from bench.backends.registry import backends
 from bench.machine.noise import QUIET
 from bench.records.metrics import is_headline, step_seconds
-from bench.records.record import Record, Timing
-from bench.report.frames import NATIVE, grouped, once
+from bench.records.record import Record
+from bench.report.frames import NATIVE, Row, grouped, once
 from bench.report.markdown import (
     as_link,
     as_text,
@@ -20,15 +20,13 @@ from bench.report.markdown import (
     filled_table,
     how_twins,
     markdown_table,
-    n_of,
     plain,
-    source_of,
     suite_heading,
 )
 from bench.report.notes import Notes
 from bench.report.numbers import NOTHING, as_integer, as_range, as_seconds
-from bench.report.results import NOT_RUN, Results, Variant, status_of
-from bench.report.speedups import TimedRow, reference_of
+from bench.report.results import NOT_RUN, Results, status_of
+from bench.report.speedups import reference_of
 from bench.report.topic import Topic
 from bench.spec import Documented
 
@@ -67,7 +65,7 @@ class Passes:
 
 
 @dataclass(frozen=True)
-class TimingRow(TimedRow):
+class TimingRow(Row):
     """The times of a variant of a case, in seconds, beside those that its document prints (least and most).
 
     A process's epoch time is the median of its steady epochs (all but the first), `epoch` the median over the `n` that
@@ -77,6 +75,7 @@ class TimingRow(TimedRow):
     """
 
     status: str
+    comparable: bool | None
     documented_epoch: Bounds | None
     documented_step: Bounds | None
     n: int = 0
@@ -102,12 +101,12 @@ def frame(results: Results) -> tuple[TimingRow, ...]:
         timed, rest = results.timing_groups.get(key, {}), results.accuracy_groups.get(key, {})
         found = [
             _timed(
-                TimingRow(*key, variant, results.columns[*key, variant], None, "ok", *printed),
+                TimingRow(*key, variant, results.columns[*key, variant], "ok", None, *printed),
                 timed.get(variant) or rest[variant],
             )
             for variant in sorted({*timed, *rest})
         ]
-        rows += _with_ratios(found) or [TimingRow(*key, None, None, None, NOT_RUN, *printed)]
+        rows += _with_ratios(found) or [TimingRow(*key, None, None, NOT_RUN, None, *printed)]
     return tuple(rows)
 
 
@@ -147,12 +146,12 @@ def _timed(row: TimingRow, records: Sequence[Record]) -> TimingRow:
 
 def _with_ratios(rows: Sequence[TimingRow]) -> list[TimingRow]:
     """Return the rows of a case, those with comparable times set against their reference."""
-    comparable = [row for row in rows if row.comparable and row.epoch]
+    epochs = {row.variant: row.epoch for row in rows if row.variant and row.comparable and row.epoch}
     found = []
     for row in rows:
-        reference = reference_of(row, comparable) if row in comparable else None
-        if reference is not None and reference.variant and row.epoch and reference.epoch:
-            row = replace(row, reference=reference.variant.backend, ratio=row.epoch / reference.epoch)
+        reference = reference_of(row.variant, epochs) if row.variant and row.variant in epochs else None
+        if row.epoch and reference:
+            row = replace(row, reference=reference.backend, ratio=row.epoch / epochs[reference])
         found.append(row)
     return found
 
@@ -323,11 +322,10 @@ def _timing_tables(results: Results, data: Sequence[TimingRow], notes: Notes) ->
             times = {"ms/step": as_range(step, 1000), "s/epoch": as_range(epoch)}
             rows.append(named | {"source": "documented"} | times)
         for row in representatives(group):
-            shown = _timing_row(row, references, notes)
-            shown["twins"] = (results.twin_mark([row.variant]) if row.status == "ok" else None) or NOTHING
-            rows.append(named | shown)
-            if row.status == "ok":
-                source = named | {"source": _source(row)}
+            rows.append(named | _timing_row(row, references, notes) | {"twins": NOTHING})
+            if row.status == "ok" and row.variant:
+                rows[-1]["twins"] = results.twin_mark(row.suite, row.case, [row.variant]) or NOTHING
+                source = named | {"source": plain(row.source)}
                 start.append(source | _start_row(row))
                 cost.append(source | _cost_row(row.passes))
     left = (0, 1, len(headers))
@@ -336,11 +334,6 @@ def _timing_tables(results: Results, data: Sequence[TimingRow], notes: Notes) ->
     texts += filled_table("What comes once, and inference:", start)
     texts += filled_table("Memory, and how near to the machine's limits:", cost)
     return texts
-
-
-def _source(row: TimingRow) -> str:
-    assert row.variant is not None and row.column is not None
-    return plain(source_of(row.column, row.variant.kernel))
 
 
 def _timing_row(row: TimingRow, references: Sequence[str], notes: Notes) -> dict[str, str]:
@@ -352,7 +345,7 @@ def _timing_row(row: TimingRow, references: Sequence[str], notes: Notes) -> dict
         *([_BESIDE] if row.comparable is False else []),
         *notes.on_data(row.suite, row.case),
     ]
-    shown = dashes | {"source": _source(row) + notes.mark(texts), "k of n": n_of(row)}
+    shown = dashes | {"source": plain(row.source) + notes.mark(texts), "k of n": f"{row.n} of {row.planned}"}
     if row.status != "ok":
         return shown | {"ms/step": row.status}
     shown |= {"ms/step": _scaled(row.step, 1000) or NOTHING, "s/epoch": as_seconds(row.epoch)}
