@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.records.record import CASE, VARIANT
 from bench.report.frames import frame_of, key_of, main_rows, once, rows_of
-from bench.report.notes import gap_of, lacking, on_stand_in
+from bench.report.notes import NOT_YET, lacking, on_stand_in
 from bench.report.numbers import percent, seconds
 from bench.report.results import Results
 from bench.report.sentences import Finding, count, joined, under, with_kernels
@@ -30,27 +30,28 @@ def frame(results: Results) -> pd.DataFrame:
     seconds (of training: epoch time by epochs), frontier (no row of the suite is both cheaper and better), best
     (highest mean).
     """
-    accuracy = main_rows(accuracy_topic.frame(results))
+    accuracy = [row for row in main_rows(accuracy_topic.frame(results)) if isinstance(row, accuracy_topic.MeasuredRow)]
     times = main_rows(timing.frame(results))
     epochs = {key_of(row): row for row in rows_of(times)}
     rows: list[dict[str, Any]] = []
     for suite in results.reported_suites():
         sampled = {case.name for case in suite.cases if isinstance(case.training.validation, RandomRows)}
-        own = accuracy[(accuracy["suite"] == suite.name) & accuracy["mean"].notna() & ~accuracy["case"].isin(sampled)]
-        kind = next((kind for kind in ("test", "val") if (own["figure"] == kind).any()), None)
+        reached = [row for row in accuracy if row.suite == suite.name and row.case not in sampled]
+        kind = next((kind for kind in ("test", "val") if any(row.figure.name == kind for row in reached)), None)
         found = []
-        for row in rows_of(own[own["figure"] == kind]):
-            timed = epochs.get(key_of(row), {})
+        for row in (row for row in reached if row.figure.name == kind):
+            timed = epochs.get((row.suite, row.case, *vars(row.variant).values()), {})
             epoch = timed.get("epoch")
             found.append(
-                {name: row[name] for name in (*CASE, "figure", "column", *VARIANT, "mean", "half", "n", "rows")}
-                | {"stand_in": row["stand_in"], "epochs": row["epochs"]}
+                {"suite": row.suite, "case": row.case, "figure": row.figure.name, "column": row.column}
+                | {**vars(row.variant), "mean": row.mean, "half": row.ci_half_width, "n": row.n, "rows": row.rows}
+                | {"stand_in": row.stand_in, "epochs": row.epochs}
                 | {"epoch": epoch, "headline": timed.get("headline")}
-                | {"seconds": epoch * row["epochs"] if epoch and row["epochs"] else None}
+                | {"seconds": epoch * row.epochs if epoch and row.epochs else None}
             )
-        best = max((row["mean"] for row in found), default=None)
-        for row in found:
-            row |= {"best": row["mean"] == best, "frontier": _on_frontier(row, found)}
+        best = max((made["mean"] for made in found), default=None)
+        for made in found:
+            made |= {"best": made["mean"] == best, "frontier": _on_frontier(made, found)}
         rows += found
     return frame_of(rows, _COLUMNS)
 
@@ -197,8 +198,8 @@ def _absent(results: Results, rows: Sequence[Mapping[Any, Any]], every: Mapping[
     said = []
     for backend in every:
         if backend not in here:
-            own = [row for row in problems if (row["suite"], row["case"]) == (first["suite"], first["case"])]
-            why = gap_of(next((row for row in own if row["backend"] == backend), None))
+            own = [row for row in problems if (row.suite, row.case) == (first["suite"], first["case"])]
+            why = next((row.gap for row in own if row.variant.backend == backend), NOT_YET)
             said.append(f"{backend}: {why}")
     return f" No figure under {'; '.join(said)}." if said else ""
 

@@ -13,7 +13,7 @@ from bench.backends.registry import backends
 from bench.machine.noise import QUIET
 from bench.records.metrics import is_headline, step_seconds
 from bench.records.record import CASE, VARIANT, Record, Timing
-from bench.report.frames import NATIVE, frame_of, once, reference_order, rows_of
+from bench.report.frames import NATIVE, Row, frame_of, once, reference_order, rows_of
 from bench.report.markdown import (
     as_link,
     as_text,
@@ -342,6 +342,10 @@ def _timing_tables(results: Results, data: pd.DataFrame, timed_passes: pd.DataFr
     return texts
 
 
+def _typed(row: Mapping[Any, Any]) -> Row:
+    return Row(row["suite"], row["case"], Variant(*(row[name] for name in VARIANT)), row["column"])
+
+
 def _twins(results: Results, row: Mapping[Any, Any]) -> str | None:
     return results.twin_mark(row["suite"], row["case"], [Variant(*(row[name] for name in VARIANT))])
 
@@ -358,7 +362,7 @@ def _timing_row(
     dashes |= {f"/ {plain(reference)}": NOTHING for reference in references}
     if row["status"] == NOT_RUN:
         return one | dashes | {"ms/step": NOT_RUN}
-    texts = notes.on_cells(row, ("timing", "all", "accuracy"))
+    texts = notes.on_cells(_typed(row), ("timing", "all", "accuracy"))
     if row["headline"] is False:
         texts.append(_BESIDE)
     texts += notes.on_data(str(row["suite"]), str(row["case"]))
