@@ -76,14 +76,17 @@ def markdown_table(headers: Cells, rows: Sequence[Cells], left: Iterable[int] = 
 
 
 def given(value: Any) -> bool:
+    """Return whether a cell of a frame holds a value."""
     return value is not None and not (isinstance(value, float) and pd.isna(value))
 
 
 def n_of(row: Mapping[Any, Any]) -> str:
+    """Return how many of what was planned a row has."""
     return f"{int(row['n'])} of {int(row['of'])}"
 
 
 def as_text(value: Any) -> str:
+    """Return any value of a fingerprint or a frame in words."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {as_text(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
@@ -92,6 +95,7 @@ def as_text(value: Any) -> str:
 
 
 def document(parts: Sequence[str]) -> str:
+    """Return a file's text from its paragraphs."""
     return "\n\n".join(parts) + "\n"
 
 
@@ -108,6 +112,7 @@ def filled_table(lead: str, rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def frame_table(frame: pd.DataFrame, left: Iterable[int]) -> str:
+    """Return a frame as a table; columns not in `left` are right-aligned."""
     rows = [
         [plain(as_text(value)) if given(value) else "" for value in row]
         for row in frame.astype(object).to_numpy().tolist()
@@ -116,18 +121,22 @@ def frame_table(frame: pd.DataFrame, left: Iterable[int]) -> str:
 
 
 def source_of(column: str, kernel: str) -> str:
+    """Return a column with its kernel, as tables name a source."""
     return column if column.endswith(f" {kernel}") or kernel == "none" else f"{column} {kernel}"
 
 
 def suite_heading(suite: Suite) -> str:
+    """Return the heading of a suite's section."""
     return f"## {plain(suite.name)}: {plain(suite.title)}"
 
 
 def how_twins(results: Results) -> list[str]:
+    """Return what the column `twins` says, nothing where there is none."""
     said = "`twins` says whether [parity](parity.md) has proven that the variants train the same model."
     return [said] if results.twins else []
 
 
 def as_link(link: Link, folder: str = "") -> str:
+    """Return a link as Markdown; `folder` is where the page is that it points to."""
     name, place = link
     return f"[{plain(name)}]({posixpath.normpath(folder + place)})" if place else plain(name)

@@ -254,13 +254,16 @@ def configurations(results: Results) -> list[dict[str, Any]]:
         row = {name: timing[name] for name in (*FACETS, "epoch", "ratio", "n")}
         row["comparable"] = None if timing["headline"] is None else _yes(timing["headline"])
         found[tuple(row[name] for name in (*CASE, *VARIANT))] = row
-    for accuracy in accuracy_topic.frame(results).to_dict("records"):
-        row = found.get(tuple(accuracy[name] for name in (*CASE, *VARIANT)), {})
-        if row and accuracy["main"] and "half" not in row:
-            row |= {name: accuracy[name] for name in ("half", "documented", "verdict", "n", "stand_in")}
-            row["accuracy"] = accuracy["mean"]
-            if accuracy["status"] != "ok":
-                row["status"] = accuracy["status"]
+    for accuracy in accuracy_topic.frame(results):
+        variant = vars(accuracy.variant).values() if accuracy.variant else [None] * len(VARIANT)
+        row = found.get((accuracy.suite, accuracy.case, *variant), {})
+        if row and accuracy.figure.main and "half" not in row:
+            measured = accuracy if isinstance(accuracy, accuracy_topic.MeasuredRow) else None
+            row |= {name: getattr(measured, name, None) for name in ("verdict", "ci_half_width")}
+            row |= {name: getattr(accuracy, name) for name in ("documented", "n", "stand_in")}
+            row |= {"half": row.pop("ci_half_width"), "accuracy": measured.mean if measured else None}
+            if accuracy.status != "ok":
+                row["status"] = accuracy.status
     members: dict[tuple[Any, ...], list[Record]] = {}
     for record in results.records:
         members.setdefault(tuple(getattr(record, name) for name in (*CASE, *VARIANT)), []).append(record)

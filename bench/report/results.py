@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import product
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from bench.cases.catalog import matches
 from bench.cases.cell import Measure, Profile, Status
@@ -19,7 +19,7 @@ from bench.errors import UsageError
 from bench.records.record import VARIANT, Record
 from bench.spec import Case, Kernel, Suite
 
-NOT_RUN = "not run"
+NOT_RUN: Final = "not run"
 _ACCURACY: tuple[Measure, ...] = ("accuracy", "all")
 _TIMING: tuple[Measure, ...] = ("timing", "all")
 KERNELS = get_args(Kernel)
@@ -34,6 +34,11 @@ class Variant:
     kernel: Kernel
     device: str
     numerics: str
+
+    @property
+    def source(self) -> str:
+        """Return the backend with the kernel of its recurrent layers, if it has any."""
+        return self.backend if self.kernel == "none" else f"{self.backend} {self.kernel}"
 
 
 class Column(str):

@@ -6,11 +6,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.records.record import CASE
-from bench.report.frames import rows_of
+from bench.report.frames import as_frame, rows_of
 from bench.report.plots.base import Plot
 from bench.report.plots.drawing import handle, legend
+from bench.report.results import Results
 from bench.report.style import WIDTH, Theme, colour, ink, marker
 from bench.report.topics import explain
+from bench.report.topics.numerics import NumericsRow
+
+
+def _explained(results: Results) -> pd.DataFrame:
+    return as_frame(explain.frame(results), NumericsRow).assign(
+        figure=lambda found: [each.name for each in found["figure"]]
+    )
 
 
 def _differences(frame: pd.DataFrame, theme: Theme) -> Figure:
@@ -28,7 +36,7 @@ def _differences(frame: pd.DataFrame, theme: Theme) -> Figure:
             axis.errorbar(
                 100 * row["difference"],
                 names.index(row["numerics"]) + offset,
-                xerr=None if row["half"] is None else 100 * row["half"],
+                xerr=None if row["ci_half_width"] is None else 100 * row["ci_half_width"],
                 fmt=marker(row["backend"]),
                 color=colour(row["backend"], theme),
                 elinewidth=1.4,
@@ -52,6 +60,6 @@ PLOT = Plot(
     "differences",
     "What each difference between the frameworks costs",
     "for every explained case, the change of accuracy against matched numerics by backend",
-    explain.frame,
+    _explained,
     _differences,
 )

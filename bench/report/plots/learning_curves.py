@@ -13,10 +13,16 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from bench.records.record import CASE
+from bench.report.frames import as_frame
 from bench.report.plots.base import Plot
 from bench.report.plots.drawing import PANELS, legend, printable_label
+from bench.report.results import Results
 from bench.report.style import WIDTH, Theme, colour, ink
-from bench.report.topics.curves import frame
+from bench.report.topics import curves
+
+
+def _curves(results: Results) -> pd.DataFrame:
+    return as_frame(curves.frame(results), curves.CurveRow)
 
 
 def _learning_curves(frame: pd.DataFrame, theme: Theme) -> Figure:
@@ -65,6 +71,6 @@ PLOT = Plot(
     "learning-curves",
     "Documented and measured learning curves",
     "a panel for each case whose document prints its epochs",
-    frame,
+    _curves,
     _learning_curves,
 )

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from bench.report.frames import main_rows, rows_of
+from bench.report.frames import as_frame, main_rows
 from bench.report.plots.base import Plot
 from bench.report.plots.drawing import handle, legend
 from bench.report.results import Results
@@ -15,7 +15,7 @@ from bench.report.topics import low_data
 
 
 def _low_data(results: Results) -> pd.DataFrame:
-    return main_rows(low_data.frame(results))
+    return as_frame(main_rows(low_data.frame(results)), low_data.PairRow)
 
 
 def _pretrained(frame: pd.DataFrame, theme: Theme) -> Figure:
@@ -32,14 +32,16 @@ def _pretrained(frame: pd.DataFrame, theme: Theme) -> Figure:
         below.errorbar(
             own["rows"].astype(float) * (1 + 0.04 * place),
             100 * own["difference"].astype(float),
-            100 * own["half"].astype(float).fillna(0),
+            100 * own["ci_half_width"].astype(float).fillna(0),
             fmt=marker(column),
             color=colour(column, theme),
             capsize=3,
             elinewidth=1.2,
             label=column,
         )
-    crossed = low_data.crossing(rows_of(frame[frame["column"] == columns[0]].sort_values("rows")))
+    crossed = low_data.crossing(
+        [pair for _, pair in frame[frame["column"] == columns[0]].sort_values("rows").iterrows()]
+    )
     if crossed is not None:
         rows = sorted(frame["rows"].unique())[crossed]
         for axis in (above, below):

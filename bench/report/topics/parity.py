@@ -16,6 +16,7 @@ from bench.report.topic import Topic
 
 
 def answer_twins(results: Results) -> list[Finding]:
+    """Return how many variants are proven to train the same model."""
     marks = [mark for mark in results.twins.values() if mark != "not applicable"]
     if not marks:
         return []
