@@ -29,8 +29,9 @@ from bench.records.record import CASE, VARIANT, Record
 from bench.report.answers import answers
 from bench.report.notes import one_line
 from bench.report.results import Results, Variant
-from bench.report.topics import accuracy as accuracy_topic
-from bench.report.topics import timing as timing_topic
+from bench.report.topics import accuracy, timing
+from bench.report.topics.accuracy import AccuracyRow, MeasuredRow
+from bench.report.topics.timing import TimingRow
 
 FILE = "page.html"
 FACETS = (*CASE, *VARIANT, "status")
@@ -98,9 +99,9 @@ def _json(content: Any) -> Markup:
 def _plain(content: Any) -> Any:
     """Return values as JSON has them: broken numbers of `DIGITS` digits, the undefined by name, no nulls."""
     if isinstance(content, dict):
-        return {str(key): _plain(one) for key, one in content.items() if one is not None}
+        return {str(key): _plain(value) for key, value in content.items() if value is not None}
     if isinstance(content, list | tuple):
-        return [_plain(one) for one in content]
+        return [_plain(value) for value in content]
     if isinstance(content, float) and not content.is_integer():
         return float(f"{content:.{DIGITS}g}") if math.isfinite(content) else str(content)
     return content
@@ -148,9 +149,9 @@ def overview(results: Results) -> dict[str, Any]:
 def _filled(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the columns in which any row has a value, and those of the filter; shown, too, what tells rows apart."""
     filled = {name for row in rows for name, content in row.items() if content is not None}
-    telling = {name for name in _TELLING if len({row.get(name) for row in rows} - {None}) > 1}
+    differing = {name for name in _WHERE_DIFFERENT if len({row.get(name) for row in rows} - {None}) > 1}
     return [
-        asdict(replace(column, shown=column.shown or column.field in telling))
+        asdict(replace(column, shown=column.shown or column.field in differing))
         for column in columns
         if column.field in filled or column.field in FACETS
     ]
@@ -165,13 +166,13 @@ def _kind(quantity: Quantity) -> Kind:
 
 def _quantities(shown: Iterable[str], left_out: Iterable[str] = ()) -> list[Column]:
     return [
-        Column(one.name, one.title, _kind(one), one.name in shown)
-        for one in QUANTITIES.values()
-        if one.name not in left_out
+        Column(quantity.name, quantity.title, _kind(quantity), quantity.name in shown)
+        for quantity in QUANTITIES.values()
+        if quantity.name not in left_out
     ]
 
 
-_TELLING = ("device", "numerics", "repeat", "measure")
+_WHERE_DIFFERENT = ("device", "numerics", "repeat", "measure")
 """Columns that show at first only where rows differ in them."""
 _IDENTITY = [
     *(Column(name, name) for name in ("case", "suite", "backend", "kernel")),
@@ -182,7 +183,7 @@ _CONFIGURATION_COLUMNS = [
     *_IDENTITY,
     Column("n", "n", "count"),
     Column("accuracy", "accuracy", "percent"),
-    Column("half", "interval ±", "percent"),
+    Column("ci_half_width", "interval ±", "percent"),
     Column("documented", "documented", "percent"),
     Column("verdict", "verdict"),
     Column("epoch", "epoch", "seconds"),
@@ -216,7 +217,7 @@ def cells(results: Results) -> list[dict[str, Any]]:
         row |= {
             "id": identity(record),
             "epochs_run": len(record.metrics.epochs) if record.metrics else None,
-            "comparable": _yes(is_headline(record)) if record.timing else None,
+            "comparable": _yes(is_headline(record) if record.timing else None),
             "stand_in": record.data.stand_in if record.data else None,
             "run": results.run_of[id(record)],
             "reason": None if record.status == "ok" else one_line(record),
@@ -233,8 +234,8 @@ def _in_order(results: Results) -> list[Record]:
     )
 
 
-def _yes(fact: bool) -> str:
-    return "yes" if fact else "no"
+def _yes(fact: bool | None) -> str | None:
+    return None if fact is None else "yes" if fact else "no"
 
 
 def identity(record: Record) -> str:
@@ -244,46 +245,41 @@ def identity(record: Record) -> str:
 
 
 def configurations(results: Results) -> list[dict[str, Any]]:
-    """Return one row per case and variant: `tables.accuracy` and `tables.timing` beside medians of other quantities.
+    """Return one row per case and variant: its times and accuracy beside medians of other quantities.
 
     A case of a reported suite that has no record has one row, `not run`. One is `ok` where what was measured of it,
     accuracy and timing, both ended ok at least once.
     """
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for timing in timing_topic.frame(results).to_dict("records"):
-        row = {name: timing[name] for name in (*FACETS, "epoch", "ratio", "n")}
-        row["comparable"] = None if timing["headline"] is None else _yes(timing["headline"])
-        found[tuple(row[name] for name in (*CASE, *VARIANT))] = row
-    for accuracy in accuracy_topic.frame(results):
-        variant = vars(accuracy.variant).values() if accuracy.variant else [None] * len(VARIANT)
-        row = found.get((accuracy.suite, accuracy.case, *variant), {})
-        if row and accuracy.figure.main and "half" not in row:
-            measured = accuracy if isinstance(accuracy, accuracy_topic.MeasuredRow) else None
-            row |= {name: getattr(measured, name, None) for name in ("verdict", "ci_half_width")}
-            row |= {name: getattr(accuracy, name) for name in ("documented", "n", "stand_in")}
-            row |= {"half": row.pop("ci_half_width"), "accuracy": measured.mean if measured else None}
-            if accuracy.status != "ok":
-                row["status"] = accuracy.status
-    members: dict[tuple[Any, ...], list[Record]] = {}
-    for record in results.records:
-        members.setdefault(tuple(getattr(record, name) for name in (*CASE, *VARIANT)), []).append(record)
-    for key, row in found.items():
-        row["id"] = _configuration(key)
-        if key in members:
-            row |= {name: _typical(members[key], one) for name, one in QUANTITIES.items() if name not in row}
-            row["twins"] = results.twin_mark(key[0], key[1], [Variant(*key[2:])]) if results.twins else None
-    return list(found.values())
+    accuracies: dict[tuple[str, Variant | None], AccuracyRow] = {}
+    for row in accuracy.frame(results):
+        if row.figure.main:
+            accuracies.setdefault((row.name, row.variant), row)
+    return [_configuration(results, row, accuracies.get((row.name, row.variant))) for row in timing.frame(results)]
 
 
-def _configuration(key: Sequence[Any]) -> str:
-    suite, case, *variant = key
-    return f"{suite}/{case}" + (f"@{','.join(variant)}" if all(variant) else "")
+def _configuration(results: Results, timed: TimingRow, reached: AccuracyRow | None) -> dict[str, Any]:
+    variant = timed.variant
+    row: dict[str, Any] = {"id": timed.name, "suite": timed.suite, "case": timed.case, "status": timed.status}
+    if variant is None:
+        return row | {"documented": reached.documented if reached else None}
+    row |= vars(variant)
+    row |= {"id": f"{timed.name}@{','.join(vars(variant).values())}", "n": timed.n}
+    row |= {"epoch": timed.epoch, "ratio": timed.ratio, "comparable": _yes(timed.comparable)}
+    if reached is not None:
+        row |= {"n": reached.n, "documented": reached.documented, "stand_in": reached.stand_in, "accuracy": None}
+        row["status"] = timed.status if reached.status == "ok" else reached.status
+    if isinstance(reached, MeasuredRow):
+        row |= {name: getattr(reached, name) for name in ("ci_half_width", "verdict")} | {"accuracy": reached.mean}
+    records = results.groups[timed.suite, timed.case][variant]
+    row |= {name: _typical(records, quantity) for name, quantity in QUANTITIES.items() if name not in row}
+    row["twins"] = results.twin_mark(timed.suite, timed.case, [variant]) if results.twins else None
+    return row
 
 
 def _typical(records: Sequence[Record], quantity: Quantity) -> float | None:
     """Return the median over records; of times only those that may be compared, unless there are none."""
-    headline = [record for record in records if is_headline(record)]
-    counted = headline if quantity.kind == "time" and headline else records
+    comparable = [record for record in records if is_headline(record)]
+    counted = comparable if quantity.kind == "time" and comparable else records
     found = [figure for record in counted if (figure := value(record, quantity.name)) is not None]
     return median(found) if found else None
 

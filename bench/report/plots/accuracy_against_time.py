@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.frames import grouped
+from bench.report.frames import columns_of, grouped
 from bench.report.plots.base import Plot
 from bench.report.plots.drawing import handles_of, label, legend, logarithmic, panels
 from bench.report.results import Results
@@ -27,7 +26,7 @@ def _draw(rows: Sequence[ArchitectureRow], theme: Theme) -> Figure:
     figure, axes = panels(len(suites), across=2, height=3.1)
     for axis, (suite, members) in zip(axes, suites.items(), strict=True):
         _panel(axis, suite, members, theme)
-    handles = handles_of(rows, theme)
+    handles = handles_of(columns_of(rows), theme)
     if not all(row.comparable for row in rows):
         handles.append(Line2D([], [], ls="", marker="o", mfc="none", mec=ink(theme), label="timed beside other work"))
     handles.append(Line2D([], [], color=ink(theme), lw=0.8, ls=":", label="nothing cheaper is better"))

@@ -60,6 +60,8 @@ def _rounded(content: Any) -> Any:
         return {str(key): _rounded(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [_rounded(value) for value in content]
+    if callable(content):  # how a figure is found in a record is nothing that is drawn
+        return None
     if isinstance(content, float):
         return f"{content:.8g}" if math.isfinite(content) else str(content)
     return content

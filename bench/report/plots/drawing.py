@@ -18,7 +18,8 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from bench.report.frames import Row, columns_of, grouped
+from bench.report.frames import columns_of, grouped
+from bench.report.sentences import count
 from bench.report.speedups import SpeedUp
 from bench.report.style import WIDTH, Theme, colour, ink, marker
 
@@ -46,14 +47,13 @@ def _width(widths: Sequence[float], columns: int) -> float:
     return sum(max(widths[start : start + rows]) for start in range(0, len(widths), rows))
 
 
-def handles_of(rows: Iterable[Row], theme: Theme) -> list[Line2D]:
-    """Return what a legend shows of the columns of `rows`."""
-    return [_handle(column, theme) for column in columns_of(rows)]
-
-
-def _handle(column: str, theme: Theme) -> Line2D:
-    shade = colour(column, theme)
-    return Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=printable(column))
+def handles_of(columns: Iterable[str], theme: Theme) -> list[Line2D]:
+    """Return what a legend shows of columns or backends."""
+    shades = {column: colour(column, theme) for column in columns}
+    return [
+        Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=printable(column))
+        for column, shade in shades.items()
+    ]
 
 
 def offset(column: str, columns: Sequence[str], width: float) -> float:
@@ -66,10 +66,11 @@ def printable(text: str) -> str:
     return "".join(mark if mark.isprintable() else "?" for mark in text)
 
 
-def seeds(counts: Iterable[int]) -> str:
-    """Return `3–5`, the least and the most of how many seeds there are, one number where they are the same."""
+def seeds(counts: Iterable[int], noun: str = "seed") -> str:
+    """Return `3–5 seeds`, the least and the most of how many there are, one number where they are the same."""
     found = sorted(counts)
-    return "–".join(map(str, dict.fromkeys((found[0], found[-1]))))
+    least, most = found[0], found[-1]
+    return count(most, noun) if least == most else f"{least}–{count(most, noun)}"
 
 
 def logarithmic(ruler: Axis, least: float, most: float) -> None:
@@ -112,7 +113,7 @@ def factors(rows: Sequence[SpeedUp], theme: Theme, label: str) -> Figure:
     axis.set_xlabel(label)
     spread = " or ".join(sorted({row.spread for row in rows}))
     bar = Line2D([], [], color=ink(theme), lw=2.2, alpha=0.45, label=spread)
-    legend(figure, [*handles_of(rows, theme), bar])
+    legend(figure, [*handles_of(columns, theme), bar])
     return figure
 
 

@@ -8,7 +8,7 @@ from statistics import median
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.report.frames import grouped, main_rows
+from bench.report.frames import columns_of, grouped, main_rows
 from bench.report.plots.base import Plot
 from bench.report.plots.drawing import handles_of, label, legend, logarithmic
 from bench.report.results import Results
@@ -45,7 +45,7 @@ def _draw(rows: Sequence[RooflineRow], theme: Theme) -> Figure:
         axis.set_ylabel("GFLOP/s of a training step")
     axes[-1].set_xlabel("FLOPs per byte of traffic, counted")
     roof = Line2D([], [], color=ink(theme), lw=1.2, label="what the machine allows")
-    legend(figure, [*handles_of(rows, theme), roof])
+    legend(figure, [*handles_of(columns_of(rows), theme), roof])
     figure.draw_without_rendering()
     for axis, (_, members) in zip(axes, groups, strict=True):
         fastest = {row.case: row for row in sorted(members, key=lambda row: row.rate)}
