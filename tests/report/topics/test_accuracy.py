@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.report import reasons
+from bench.report import sources
 from bench.report.answers import answers
 from bench.report.results import Results
 from bench.report.topics import accuracy as accuracy_topic
@@ -120,7 +120,7 @@ def test_a_figure_outside_is_told_with_its_reason_and_without_one_as_unknown(
         f"{100 * (mean + further):.1f} %) under torch. Why is not known."
     ) in outside
     (tmp_path / "deviations.md").write_text("# Why\n\n## demo/a: the print is wrong, see `it`.\n\nBecause.\n")
-    explained = replace(gathered, reasons=reasons.load(tmp_path))
+    explained = replace(gathered, reasons=sources.reasons(tmp_path))
     (finding,) = (
         finding for answer in answers(explained) for finding in answer.findings if finding.lead.startswith("Outside")
     )
@@ -142,7 +142,7 @@ def test_figures_are_counted_once_for_all_backends_and_a_known_reason_stands_wit
         [asking.suite(asking.case("a", accuracy=0.735))], [one for one in records if one.backend == "torch"], seeds=5
     )
     (tmp_path / "deviations.md").write_text("## demo/a: it has two modes\n")
-    texts = asking.found(replace(held, reasons=reasons.load(tmp_path)), "Did the documented")
+    texts = asking.found(replace(held, reasons=sources.reasons(tmp_path)), "Did the documented")
     assert texts[0].startswith("Of 1 judged figure 1 holds under torch")
     assert texts[-1].startswith(
         "demo/a: Documented 73.50 % (test), measured 73.2 ± 0.4 % (5 seeds, inside the prediction"
