@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 from tabulate import tabulate
 
 from bench.report.numbers import NOTHING
@@ -75,16 +74,6 @@ def markdown_table(headers: Cells, rows: Sequence[Cells], left: Iterable[int] = 
     return "\n".join([head, f"|{'|'.join(dashes)}|", *body])
 
 
-def given(value: Any) -> bool:
-    """Return whether a cell of a frame holds a value."""
-    return value is not None and not (isinstance(value, float) and pd.isna(value))
-
-
-def n_of(row: Mapping[Any, Any]) -> str:
-    """Return how many of what was planned a row has."""
-    return f"{int(row['n'])} of {int(row['of'])}"
-
-
 def as_text(value: Any) -> str:
     """Return any value of a fingerprint or a frame in words."""
     if isinstance(value, Mapping):
@@ -111,18 +100,10 @@ def filled_table(lead: str, rows: Sequence[Mapping[str, str]]) -> list[str]:
     ]
 
 
-def frame_table(frame: pd.DataFrame, left: Iterable[int]) -> str:
-    """Return a frame as a table; columns not in `left` are right-aligned."""
-    rows = [
-        [plain(as_text(value)) if given(value) else "" for value in row]
-        for row in frame.astype(object).to_numpy().tolist()
-    ]
-    return markdown_table([plain(name) for name in frame.columns], rows, left) if rows else "None recorded."
-
-
-def source_of(column: str, kernel: str) -> str:
-    """Return a column with its kernel, as tables name a source."""
-    return column if column.endswith(f" {kernel}") or kernel == "none" else f"{column} {kernel}"
+def plain_table(headers: Sequence[str], rows: Iterable[Sequence[object]], left: Iterable[int]) -> str:
+    """Return a table of any values in words, an empty cell for None; columns not in `left` are right-aligned."""
+    texts = [["" if value is None else plain(as_text(value)) for value in row] for row in rows]
+    return markdown_table(list(map(plain, headers)), texts, left) if texts else "None recorded."
 
 
 def suite_heading(suite: Suite) -> str:

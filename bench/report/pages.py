@@ -7,17 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.answers import TOPICS, answers
-from bench.report.markdown import (
-    as_link,
-    as_text,
-    code,
-    document,
-    frame_table,
-    markdown_table,
-    plain,
-    plain_but_code,
-    prose,
-)
+from bench.report.markdown import as_link, code, document, plain, plain_but_code, plain_table, prose
 from bench.report.numbers import NOTHING
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.results import Results, Source
@@ -61,6 +51,7 @@ def index(results: Results, plots: Iterable[Plot] = ()) -> str:
     names = ", ".join(source.name for source in results.sources)
     parts = [f"# Report of {'run' if len(results.sources) == 1 else 'runs'} {plain(names)} ({results.profile} profile)"]
     parts += answered(answers(results))
+    facts = [(name, fact) for name, fact in results.timing_environment.items() if name not in ("git", "threads")]
     tables = [*TABLES, *(["parity.md"] if results.twins else [])]
     for plot in plots:
         parts += [f"## {plain(plot.title)}", picture(plot)]
@@ -69,17 +60,13 @@ def index(results: Results, plots: Iterable[Plot] = ()) -> str:
         "## Runs",
         "\n".join(map(_run, results.sources)),
         "## Cells by status",
-        frame_table(gaps.statuses(results), left=(0, 1)),
+        gaps.statuses(results),
         "## Not run",
         *gaps.section(results),
         "## Environment",
-        markdown_table(
-            ["what", "value"],
-            [[plain(name), plain(as_text(value))] for name, value in _environment(results)],
-            left=(0, 1),
-        ),
+        plain_table(("what", "value"), facts, left=(0, 1)),
         "## Data",
-        frame_table(gaps.data_used(results), left=(0, 1, 2, 3)),
+        gaps.data_used(results),
     ]
     return document(parts)
 
@@ -94,10 +81,6 @@ def _run(source: Source) -> str:
 def _commit(environment: Mapping[str, Any]) -> str:
     git = environment.get("git")
     return plain(f"{git['commit'][:12]}{' (changed)' if git['dirty'] else ''}") if git else NOTHING
-
-
-def _environment(results: Results) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in results.timing_environment.items() if name not in ("git", "threads")]
 
 
 def answered(found: Iterable[Answer], folder: str = "") -> list[str]:

@@ -94,7 +94,7 @@ class Results:
 
     `store` is the path by which commands find the runs again, None where that is the default one. `twins` is what
     `bench parity` found of every (`suite/case`, backend, kernel); empty where it was not run. `reasons` says in a
-    sentence why the figures of a case, `suite/case`, deviate, and where that is shown (`bench.report.reasons`).
+    sentence why the figures of a case, `suite/case`, deviate, and where that is shown (`bench.report.sources.reasons`).
     `explained` are the pages of `bench explain` that lie in the report's folder; `documentation` whether that is a
     folder of a checkout's reports, whose pages may link to those in `docs`. A record of the same cell, repeat and
     measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share a table, and for

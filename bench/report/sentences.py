@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bench.report.results import Column, Link
 
@@ -65,11 +64,6 @@ def upper(text: str) -> str:
 def device(name: str) -> str:
     """Return a device as sentences call it."""
     return {"cpu": "CPU", "cuda": "GPU"}.get(name, name)
-
-
-def name(row: Mapping[Any, Any]) -> str:
-    """Return a row's case with its suite."""
-    return f"{row['suite']}/{row['case']}"
 
 
 def with_kernels(column: Column, kernels: Iterable[str]) -> str:

@@ -2,62 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 
-from bench.cases.model import DIFFERENCES
 from bench.records.record import Cost
-from bench.report import reasons
 from bench.report.answers import answers
 from bench.report.results import Results
-from bench.report.topics import explain
 from bench.spec import (
-    KERAS_2_0,
     LSTM,
-    Case,
-    Dense,
-    Documented,
-    Embedding,
-    Flatten,
-    Imdb,
-    Score,
     SimpleRNN,
-    Suite,
-    Training,
-    Word2Vec,
 )
 from tests.making import Gather, Maker, name
-
-DATA = Imdb(num_words=50, maxlen=10)
-FLAT = (Embedding(50, 300), Flatten(), Dense(1, "sigmoid"))
-FROZEN = (Embedding(50, 300, vectors=Word2Vec(), trainable=False), *FLAT[1:])
-TRAINING = Training("rmsprop", epochs=2)
-
-
-def net(recurrent: Any) -> tuple[Any, ...]:
-    return (Embedding(50, 8), recurrent, Dense(1, "sigmoid"))
-
-
-def case(name: str, layers: Any = FLAT, accuracy: float | None = None, **changes: Any) -> Case:
-    documented = Documented(test=None if accuracy is None else Score(accuracy=accuracy), **changes)
-    return Case(name, data=DATA, layers=layers, training=TRAINING, documented=documented)
-
-
-def suite(*cases: Case) -> Suite:
-    return Suite("demo", document="7", title="A document", era=KERAS_2_0, cases=cases)
-
-
-def found(results: Results, question: str) -> list[str]:
-    """Return the findings on the question that begins so, each as one text."""
-    answer = [one for one in answers(results) if one.question.startswith(question)]
-    assert len(answer) <= 1
-    return [f"{finding.lead}: {finding.body}" for one in answer for finding in one.findings]
-
+from tests.report.asking import FLAT, case, found, net, suite
 
 # --- architectures -----------------------------------------------------------------------------------------------
 
@@ -270,139 +227,7 @@ def test_kernels_are_ordered_by_verdict(record: Maker, results: Gather) -> None:
     assert text.endswith("unclear for demo/open 1.01 (0.80 to 1.4) (the range includes 1).")
 
 
-# --- documented figures ------------------------------------------------------------------------------------------
-
-MEASURED = [0.7301, 0.7344, 0.7290, 0.7367, 0.7312]
-
-
-def test_a_figure_outside_is_told_with_its_reason_and_without_one_as_unknown(
-    record: Maker, results: Gather, tmp_path: Path
-) -> None:
-    records = [record(name("a", seed=seed), test=value) for seed, value in enumerate(MEASURED)]
-    gathered = results([suite(case("a", accuracy=0.75))], records, seeds=5)
-    counts, outside = found(gathered, "Did the documented")
-    assert counts.startswith("Of 1 judged figure 0 hold under torch: A figure holds where it lies inside the 95 %")
-    half = stats.t.ppf(0.975, 4) * np.std(MEASURED, ddof=1) / np.sqrt(5)
-    mean = np.mean(MEASURED)
-    further = stats.t.ppf(0.975, 4) * np.std(MEASURED, ddof=1) * np.sqrt(1 + 1 / 5)
-    assert (
-        f"Documented 75.00 % (test), measured {100 * mean:.1f} ± {100 * half:.1f} % (5 seeds; documented is" in outside
-    )
-    assert (
-        f" is {100 * (0.75 - mean - further):.2f} points above the prediction interval {100 * (mean - further):.1f} to "
-        f"{100 * (mean + further):.1f} %) under torch. Why is not known."
-    ) in outside
-    (tmp_path / "deviations.md").write_text("# Why\n\n## demo/a: the print is wrong, see `it`.\n\nBecause.\n")
-    explained = replace(gathered, reasons=reasons.load(tmp_path))
-    (finding,) = (
-        finding for answer in answers(explained) for finding in answer.findings if finding.lead.startswith("Outside")
-    )
-    assert finding.text.endswith("The print is wrong, see `it`.")
-    assert finding.see == (("why", "deviations.md#demoa-the-print-is-wrong-see-it"),)
-
-
-def test_figures_are_counted_once_for_all_backends_and_a_known_reason_stands_with_its_figures(
-    record: Maker, results: Gather, tmp_path: Path
-) -> None:
-    records = [
-        record(name("a", backend, seed=seed), test=value + shift)
-        for backend, shift in (("torch", 0), ("keras-tensorflow", 0.03))
-        for seed, value in enumerate(MEASURED)
-    ]
-    gathered = results([suite(case("a", accuracy=0.735))], records, seeds=5)
-    assert found(gathered, "Did the documented")[0].startswith("Of 1 judged figure 0 hold under both backends")
-    held = results([suite(case("a", accuracy=0.735))], [one for one in records if one.backend == "torch"], seeds=5)
-    (tmp_path / "deviations.md").write_text("## demo/a: it has two modes\n")
-    texts = found(replace(held, reasons=reasons.load(tmp_path)), "Did the documented")
-    assert texts[0].startswith("Of 1 judged figure 1 holds under torch")
-    assert texts[-1].startswith(
-        "demo/a: Documented 73.50 % (test), measured 73.2 ± 0.4 % (5 seeds, inside the prediction"
-    )
-    assert texts[-1].endswith("under torch. It has two modes.")
-
-
-def test_a_documented_figure_that_was_not_run_says_why_and_what_ran_instead(record: Maker, results: Gather) -> None:
-    declared = suite(case("frozen", FROZEN, 0.78), case("learned", FLAT, 0.80), case("idle", net(LSTM(4)), 0.9))
-    missing = "vectors.bin is missing: no vectors.bin in /somewhere; it has no stand-in"
-    records = [record(name("frozen"), status="unavailable", reason=missing, data=None)]
-    records += [record(name("learned", seed=seed), test=value) for seed, value in enumerate(MEASURED)]
-    frozen, idle = found(results([declared], records, seeds=5), "Which documented figures could not")
-    assert frozen.startswith(
-        "demo/frozen, document 7: unavailable: Whether 78.00 % (test) holds is not known: vectors.bin is missing."
-    )
-    assert f"Run instead: learned, the same net learning its embedding, {100 * np.mean(MEASURED):.2f} ±" in frozen
-    assert frozen.endswith("over 5 seeds under torch (documented 80.00 %).")
-    assert "/somewhere" not in frozen
-    assert idle == "demo/idle, document 7: not run yet: Whether 90.00 % (test) holds is not known."
-    cases, cells = found(results([declared], records, seeds=5), "What is missing")
-    assert cases == "2 of 3 cases have no result: Unavailable: demo/frozen; not run yet: demo/idle."
-    assert cells == "1 of 6 cells has no result: 1 unavailable, vectors.bin is missing."
-
-
-def test_a_case_that_only_lacks_a_fused_kernel_is_not_run_yet(record: Maker, results: Gather) -> None:
-    fused = record(name("a", kernel="fused"), status="unavailable", reason="no fused kernel: torch has none on the CPU")
-    interrupted = record(name("b"), status="interrupted", reason="stopped by the user")
-    gathered = results([suite(case("a", net(LSTM(4))), case("b"))], [fused, interrupted])
-    cases, cells = found(gathered, "What is missing")
-    assert cases == "2 of 2 cases have no result: Not run yet: demo/a; interrupted: demo/b."
-    assert cells == "2 of 2 cells have no result: 1 unavailable, no fused kernel; 1 interrupted, stopped by the user."
-
-
 # --- Keras 3 -----------------------------------------------------------------------------------------------------
-
-
-def test_changed_formulas_are_counted_and_their_effect_is_measured_or_not_run(record: Maker, results: Gather) -> None:
-    declared = suite(case("flat"), case("lstm", net(LSTM(4)), 0.80))
-    documented = [record(name("lstm", kernel="generic", seed=s), test=value) for s, value in enumerate([0.80, 0.82])]
-    formulas, effect = found(results([declared], documented), "What did Keras 3")
-    assert "RMSprop adds epsilon inside the square root, not after it (2 cases)" in formulas
-    assert "true sigmoids, not piecewise-linear ones (1 case)" in formulas
-    assert effect.startswith("What that does to accuracies: not run")
-    matched = [
-        record(name("lstm", kernel="generic", seed=s, numerics="matched"), test=value)
-        for s, value in enumerate([0.76, 0.79])
-    ]
-    gathered = results([declared], [*documented, *matched])
-    _, effect = found(gathered, "What did Keras 3")
-    assert effect.startswith(
-        "demo/lstm with Keras 3's formulas: 77.50 % where the documents' formulas give 81.00 % (-3.50 ±"
-    )
-    assert " points, not told from 0, 2 paired seeds)" in effect
-    assert effect.endswith("2 paired seeds) under torch. Documented: 80.00 %.")
-    assert not any("matched" in text or "77.50" in text for text in found(gathered, "Which architecture"))
-
-
-def test_native_differences_are_told_apart_from_those_that_the_seeds_do_not_show(
-    record: Maker, results: Gather
-) -> None:
-    values = {
-        "documented": [0.80, 0.82, 0.81],
-        "matched": [0.80, 0.82, 0.81],
-        "native": [0.70, 0.72, 0.71],
-        "native:init": [0.75, 0.77, 0.77],
-        "native:order": [0.81, 0.80, 0.82],
-    }
-    records = [
-        record(name("lstm", kernel="generic", seed=seed, numerics=numerics), test=value)
-        for numerics, own in values.items()
-        for seed, value in enumerate(own)
-    ]
-    gathered = results([suite(case("lstm", net(LSTM(4))))], records, explained=("explain/explain-demo-lstm.md",))
-    text, note = found(gathered, "What do the frameworks' own")
-    assert note.startswith("The effects do not add up")
-    (finding,) = (one for answer in answers(gathered) for one in answer.findings if "initial weights" in one.text)
-    assert finding.see == (("explained", "explain/explain-demo-lstm.md"),)
-    assert text.startswith("demo/lstm under torch: all together -10.00 ± ")
-    assert "; initial weights -4.67 ± " in text
-    assert text.endswith("; not told from 0: order of rows (3 paired seeds).")
-    fewer = [one for one in records if (one.numerics, one.seed) != ("native:order", 2)]
-    assert found(results([suite(case("lstm", net(LSTM(4))))], fewer), "What do the frameworks' own")[0].endswith(
-        "(2 to 3 paired seeds)."
-    )
-
-
-def test_every_native_difference_has_words() -> None:
-    assert {f"native:{one}" for one in DIFFERENCES} | {"native"} == set(explain.IN_WORDS)
 
 
 def test_the_share_of_the_machine_is_that_of_the_roof(record: Maker, results: Gather) -> None:

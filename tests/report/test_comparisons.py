@@ -9,21 +9,15 @@ import pytest
 from scipy import stats
 
 from bench.records.record import Record
-from bench.report.topics import architectures, curves, kernels, low_data, numerics, speed
+from bench.report.topics import architectures, kernels, speed
 from bench.spec import (
     LSTM,
-    Case,
     Dense,
-    Documented,
     Embedding,
-    Epoch,
-    Glove,
-    LastFraction,
     RandomRows,
-    Score,
     Training,
 )
-from tests.making import LAYERS, Gather, Maker, case, name, suite
+from tests.making import Gather, Maker, case, name, suite
 
 # --- architectures -----------------------------------------------------------------------------------------------
 
@@ -86,83 +80,3 @@ def test_a_fused_kernel_is_set_against_the_generic_one_of_its_backend(record: Ma
     row = kernels.frame(gathered).iloc[0]
     assert (row["backend"], row["layers"], row["speedup"]) == ("torch", "LSTM", 3)
     assert speed.frame(gathered)[["kernel", "speedup"]].to_numpy().tolist() == [["fused", 9]], "the best kernel"
-
-
-# --- numerics ----------------------------------------------------------------------------------------------------
-
-
-def test_other_numerics_are_paired_with_the_documented_ones_by_seed(record: Maker, results: Gather) -> None:
-    documented, matched = [0.80, 0.82, 0.81], [0.76, 0.79, 0.77]
-    records = [record(name("a", seed=s), test=value) for s, value in enumerate(documented)]
-    records += [record(name("a", seed=s, numerics="matched"), test=value) for s, value in enumerate(matched)]
-    records.append(record(name("a", seed=9, numerics="matched"), test=0.1))
-    declared = suite(case("a", documented=Documented(test=Score(accuracy=0.8044))))
-    row = numerics.frame(results([declared], records)).iloc[0]
-    differences = np.subtract(matched, documented)
-    interval = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
-    assert (row["numerics"], row["n"], row["documented"]) == ("matched", 3, 0.8044)
-    assert (row["base"], row["mean"]) == pytest.approx((np.mean(documented), np.mean(matched)))
-    assert row["difference"] - row["half"] == pytest.approx(interval.low)
-
-
-def test_numerics_without_a_kernel_in_common_are_paired_all_the_same(record: Maker, results: Gather) -> None:
-    records = [record(name("a", kernel="generic", seed=s), test=0.80) for s in range(3)]
-    records += [record(name("a", kernel="fused", seed=s, numerics="matched"), test=0.77) for s in range(3)]
-    (row,) = numerics.frame(results([suite(case("a"))], records)).to_dict("records")
-    assert (row["kernel"], row["n"], round(row["difference"], 4)) == ("fused", 3, -0.03)
-    records += [record(name("a", kernel="generic", numerics="matched"), test=0.70)]
-    (row,) = numerics.frame(results([suite(case("a"))], records)).to_dict("records")
-    assert (row["kernel"], row["n"], round(row["difference"], 4)) == ("generic", 1, -0.1)
-
-
-# --- low data ----------------------------------------------------------------------------------------------------
-
-
-def test_low_data_pairs_are_found_by_declaration_and_differences_are_paired(record: Maker, results: Gather) -> None:
-    def pair(rows: int) -> tuple[Case, Case]:
-        training = Training("rmsprop", epochs=2, validation=RandomRows(train=rows))
-        vectors = (Embedding(50, 50, vectors=Glove(50), trainable=False), *LAYERS[1:])
-        return case(f"p{rows}", layers=vectors, training=training), case(f"q{rows}", training=training)
-
-    declared = suite(*pair(20), *pair(40), case("alone"))
-    ours, theirs = [0.70, 0.72, 0.71], [0.60, 0.66, 0.63]
-    records = [record(name("p20", seed=s), test=value) for s, value in enumerate(ours)]
-    records += [record(name("q20", seed=s), test=value) for s, value in enumerate(theirs)]
-    records += [record(name("p40", seed=7), test=0.7), record(name("q40", seed=8), test=0.8)]
-    frame = low_data.frame(results([declared], records))
-    assert frame[["rows", "pretrained", "learned", "n"]].to_numpy().tolist() == [[20, "p20", "q20", 3]]
-    difference = np.subtract(ours, theirs)
-    assert frame["difference"].item() == pytest.approx(difference.mean())
-    # t(.975, 2) = 4.303 (any table of Student's distribution)
-    assert frame["half"].item() == pytest.approx(4.303 * difference.std(ddof=1) / np.sqrt(3), rel=1e-3)
-
-
-# --- learning curves ---------------------------------------------------------------------------------------------
-
-
-def test_curves_hold_the_document_and_the_spread_over_seeds_that_trained_that_long(
-    record: Maker, results: Gather
-) -> None:
-    printed = Documented(epochs=(Epoch(0.6, 0.7, 0.5, 0.71), Epoch(0.5, 0.8, 0.4, 0.72)))
-    training = Training("adam", epochs=3, validation=LastFraction(0.25))
-    declared = suite(case("a", documented=printed, training=training), case("silent"))
-    records = [record(name("a", seed=s), val=val) for s, val in enumerate([[0.6, 0.7, 0.74], [0.5, 0.8]])]
-    records.append(record(name("silent"), test=0.7))
-    frame = curves.frame(results([declared], records))
-    assert set(frame["case"]) == {"a"}, "no printed epochs, nothing to compare"
-    document = frame[frame["column"].isna()]
-    assert document[["epoch", "mean"]].to_numpy().tolist() == [[1, 0.71], [2, 0.72]]
-    measured = frame[frame["column"] == "torch"][["epoch", "mean", "low", "high", "n"]].to_numpy(dtype=float)
-    assert measured == pytest.approx(
-        np.array([[1, 0.55, 0.5, 0.6, 2], [2, 0.75, 0.7, 0.8, 2], [3, 0.74, 0.74, 0.74, 1]])
-    )
-
-
-def test_a_case_without_validation_is_compared_by_what_fit_prints(record: Maker, results: Gather) -> None:
-    both, only = Epoch(0.6, 0.7, 0.5, 0.71), Epoch(val_loss=0.5, val_accuracy=0.71)
-    declared = suite(*(case(who, documented=Documented(epochs=(line,))) for who, line in (("a", both), ("b", only))))
-    records = [record(name(who), test=0.7) for who in "ab"]
-    frame = curves.frame(results([declared], records))
-    assert frame[["case", "curve", "column", "mean"]].to_numpy().tolist() == [
-        ["a", "fit", None, 0.7], ["a", "fit", "torch", 0.8],
-    ]  # fmt: skip

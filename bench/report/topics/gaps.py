@@ -6,12 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import get_args
 
-import pandas as pd
-
 from bench.cases.cell import Status
 from bench.cases.describe import documented_accuracy
 from bench.report.frames import CaseRow, grouped, main_rows, once, reference_order
-from bench.report.markdown import plain
+from bench.report.markdown import plain, plain_table
 from bench.report.notes import NOT_YET, lacking, problems
 from bench.report.numbers import percent
 from bench.report.results import KINDS, Column, Measurement, Results
@@ -69,27 +67,24 @@ def _processes(measurements: set[Measurement]) -> int:
     return len({(seed, repeat) for _, seed, repeat in measurements})
 
 
-def data_used(results: Results) -> pd.DataFrame:
-    """Return one row per data set that the records ran on: name, sha256, rows, stand_in, cases (how many)."""
-    rows: dict[tuple[str, str, str, str | None], set[tuple[str, str]]] = {}
+def data_used(results: Results) -> str:
+    """Return the table of the data sets that the records ran on, with the number of cases."""
+    cases: dict[tuple[str, str, str, str | None], set[tuple[str, str]]] = {}
     used = {(id(record.data), record.suite, record.case): record.data for record in results.records}
     for (_, suite, case), data in used.items():
         if data:
             parts = ", ".join(f"{name} {count:,}" for name, count in data.rows.items())
-            rows.setdefault((data.name, data.sha256, parts, data.stand_in), set()).add((suite, case))
-    return pd.DataFrame(
-        [(*key, len(cases)) for key, cases in rows.items()], columns=["name", "sha256", "rows", "stand_in", "cases"]
-    )
+            cases.setdefault((data.name, data.sha256, parts, data.stand_in), set()).add((suite, case))
+    rows = [(*key, len(members)) for key, members in cases.items()]
+    return plain_table(("name", "sha256", "rows", "stand_in", "cases"), rows, left=range(4))
 
 
-def statuses(results: Results) -> pd.DataFrame:
-    """Return the number of cells by measure and backend (rows) and status (columns)."""
+def statuses(results: Results) -> str:
+    """Return the table of the numbers of cells by measure and backend (rows) and status (columns)."""
     counts = Counter((record.measure, record.backend, record.status) for record in results.records)
     seen = [status for status in get_args(Status) if any(key[2] == status for key in counts)]
-    rows = sorted({key[:2] for key in counts})
-    return pd.DataFrame(
-        [[*row, *(counts[*row, status] for status in seen)] for row in rows], columns=["measure", "backend", *seen]
-    )
+    rows = [(*row, *(counts[*row, status] for status in seen)) for row in sorted({key[:2] for key in counts})]
+    return plain_table(("measure", "backend", *seen), rows, left=(0, 1))
 
 
 def unmeasured(results: Results) -> list[Finding]:

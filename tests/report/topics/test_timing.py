@@ -11,7 +11,7 @@ from bench.records.record import Cost, Record, Timing
 from bench.report.results import Results
 from bench.report.topics import timing
 from tests.making import Gather, Maker, case, name, suite
-from tests.report.test_markdown import Row, only, parsed
+from tests.report.reading import Row, only, parsed
 
 COST = Cost(flops=6e9, bytes=2e9, peak_flops=100e9, bandwidth=10e9)
 
