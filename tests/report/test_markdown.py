@@ -1,46 +1,16 @@
-"""The written files, read back by a Markdown parser and compared with figures computed here from the records."""
+"""Markdown, read back by a parser."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-import numpy as np
 import pytest
 
 from bench.report import markdown
 from bench.report.markdown import code, markdown_table, prose
-from bench.report.results import Results
-from bench.report.topics import timing
-from tests.making import Gather, Maker
-from tests.report.demo import HOSTILE, SUITE, name
-from tests.report.reading import PARSER, marks, notes, only, parsed
-
-# --- timing.md and parameters.md ---------------------------------------------------------------------------------
-
-
-def test_the_timing_table_holds_documented_and_measured_times_and_their_ratio(full: Results) -> None:
-    text = timing.table(full)
-    rows = parsed(text)[0]
-    printed = only(rows, case="flat", source="documented")
-    assert (printed["s/epoch"], printed["ms/step"]) == ("3–5", "4–6")
-    keras, torch = (only(rows, case="flat", source=backend) for backend in ("keras-tensorflow", "torch"))
-    assert (keras["s/epoch"], keras["range"], keras["k of n"]) == ("6.00", "4.00–8.00", "5 of 5")
-    assert only(parsed(text)[1], case="flat", source="keras-tensorflow")["first epoch"] == "9.00"
-    assert float(torch["ms/step"]) == pytest.approx(1000 * np.median([2, 3, 4, 5, 6]) / 100)
-    assert float(torch["/ keras-tensorflow"]) == pytest.approx(4 / 6, abs=0.005)
-    assert "cpu Example CPU, cores 2, threads 2" in text
-    assert only(rows, case="lstm", source="keras-tensorflow fused")["ms/step"] == "unavailable"
-    assert only(rows, case="idle")["ms/step"] == "not run"
-
-
-def test_times_of_accuracy_runs_are_marked(record: Maker, results: Gather) -> None:
-    records = [record(name("flat", "torch", 0), test=0.7, measure="accuracy", epoch_seconds=[3, 2])]
-    gathered = results([SUITE], records)
-    text = timing.table(gathered)
-    source = only(parsed(text)[0], case="flat", source="torch")["source"]
-    assert [notes(text)[number][:19] for number in marks(source)] == ["From accuracy runs:"]
-
+from tests.report.demo import HOSTILE
+from tests.report.reading import PARSER
 
 # --- escaping ----------------------------------------------------------------------------------------------------
 
