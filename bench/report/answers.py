@@ -10,6 +10,7 @@ from bench.report.topic import Topic
 from bench.report.topics import (
     accuracy,
     architectures,
+    curves,
     explain,
     gaps,
     kernels,
@@ -27,6 +28,7 @@ TOPICS: tuple[Topic, ...] = (
     speed.TOPIC,
     kernels.FUSED,
     accuracy.TOPIC,
+    curves.TOPIC,
     gaps.UNMEASURED,
     low_data.TOPIC,
     numerics.TOPIC,

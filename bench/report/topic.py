@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from bench.report.frames import CaseRow
 from bench.report.results import Results
 from bench.report.sentences import Finding
 
@@ -16,11 +16,11 @@ class Topic:
 
     `frame` gives its rows, the data of everything else. `answer` gives what they say to `question`, `answer_beside`
     does so knowing the results of other folders of the same machine by name. `table` gives the page, `block` what
-    stands in the README, for which the second argument is the report's folder, with a slash.
+    stands in the README, in place of the findings.
     """
 
     name: str
-    frame: Callable[[Results], Any] | None = None
+    frame: Callable[[Results], Sequence[CaseRow]] | None = None
     question: str | None = None
     answer: Callable[[Results], list[Finding]] | None = None
     answer_beside: Callable[[Results, Mapping[str, Results]], list[Finding]] | None = None
