@@ -52,31 +52,17 @@ def frame(results: Results) -> tuple[PairRow, ...]:
             learned = learned_twin(cases, pretrained)
             if learned is None or not isinstance(pretrained.training.validation, RandomRows):
                 continue
-            with_vectors, without = (
-                results.accuracy_groups.get((suite.name, case.name), {}) for case in (pretrained, learned)
-            )
-            for variant in sorted(with_vectors.keys() & without.keys()):
-                first, second = (by_seed(_test, side[variant]) for side in (with_vectors, without))
+            size, groups = pretrained.training.validation.train, results.accuracy_groups
+            without = groups.get((suite.name, learned.name), {})
+            for variant, column, records in results.placed(groups, suite.name, pretrained.name):
+                first, second = by_seed(_test, records), by_seed(_test, without.get(variant, ()))
                 seeds = sorted(first.keys() & second.keys())
-                if not seeds:
-                    continue
-                difference = mean_interval([first[seed] - second[seed] for seed in seeds])
-                rows.append(
-                    PairRow(
-                        suite.name,
-                        pretrained.name,
-                        variant,
-                        results.columns[suite.name, pretrained.name, variant],
-                        learned.name,
-                        pretrained.training.validation.train,
-                        fmean(first[seed] for seed in seeds),
-                        fmean(second[seed] for seed in seeds),
-                        difference.mean,
-                        known(difference.half),
-                        difference.n,
-                        stand_in_of(with_vectors[variant]),
-                    )
-                )
+                if seeds:
+                    place = (suite.name, pretrained.name, variant, column, learned.name, size)
+                    means = (fmean(first[seed] for seed in seeds), fmean(second[seed] for seed in seeds))
+                    change = mean_interval([first[seed] - second[seed] for seed in seeds])
+                    half, stand_in = known(change.half), stand_in_of(records)
+                    rows.append(PairRow(*place, *means, change.mean, half, change.n, stand_in))
     return tuple(rows)
 
 

@@ -50,20 +50,10 @@ def against(results: Results, base: str) -> tuple[NumericsRow, ...]:
             if effect.numerics != base
         }
         for variant, score in sorted(found.items()):
-            rows.append(
-                NumericsRow(
-                    suite.name,
-                    case.name,
-                    variant,
-                    results.columns[suite.name, case.name, variant],
-                    figure,
-                    score.base.mean / 100,
-                    (score.base.mean + score.change.mean) / 100,
-                    score.change.mean / 100,
-                    known(score.change.half / 100),
-                    score.change.n,
-                )
-            )
+            place = (suite.name, case.name, variant, results.columns[suite.name, case.name, variant], figure)
+            means = (score.base.mean / 100, (score.base.mean + score.change.mean) / 100)
+            half = known(score.change.half / 100)
+            rows.append(NumericsRow(*place, *means, score.change.mean / 100, half, score.change.n))
     return tuple(rows)
 
 
