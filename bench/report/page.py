@@ -121,14 +121,7 @@ def overview(results: Results) -> dict[str, Any]:
         ("cells", "Cells", _CELL_COLUMNS, cells(results)),
     )
     runs = [
-        {
-            "name": source.name,
-            "profile": source.profile,
-            "command": source.command,
-            "started": source.started,
-            "environment": source.environment,
-            "settings": source.settings,
-        }
+        {name: getattr(source, name) for name in ("name", "profile", "command", "started", "environment", "settings")}
         for source in results.sources
     ]
     return {
