@@ -83,6 +83,12 @@ def as_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def versions(environment: Mapping[str, Any]) -> str:
+    """Return the packages of an environment with their versions, but for this one."""
+    packages = environment.get("packages", {})
+    return ", ".join(f"{package} {version}" for package, version in packages.items() if package != "twinbench")
+
+
 def document(parts: Sequence[str]) -> str:
     """Return a file's text from its paragraphs."""
     return "\n\n".join(parts) + "\n"

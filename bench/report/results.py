@@ -138,8 +138,38 @@ class Results:
 
     @cached_property
     def columns(self) -> dict[tuple[str, str, Variant], Column]:
-        """Return the column that each case's variant stands in, in every table."""
-        return columns(self.groups)
+        """Return the column that each case's variant stands in: its backend, and what sets it apart from another one.
+
+        The best kernel of a case stands under the backend's bare name, another one under the name with the kernel. A
+        setting in which nothing ended `ok` gets no column of its own.
+        """
+        alive = Counter(
+            (variant.backend, variant.device, variant.numerics)
+            for variants in self.groups.values()
+            for variant, records in variants.items()
+            if _any_ok(records)
+        )
+        settings = {setting[1:] for setting in alive}
+        places: dict[tuple[str, str, Variant], Column] = {}
+        for (suite, case), variants in self.groups.items():
+            taken: set[str] = set()
+            ordered = [
+                (not _any_ok(records), KERNELS.index(known.kernel), known) for known, records in variants.items()
+            ]
+            for _, _, variant in sorted(ordered):
+                setting = (variant.backend, variant.device, variant.numerics)
+                if setting not in alive:
+                    known_settings = [(count, known) for known, count in alive.items() if known[0] == variant.backend]
+                    setting = max(known_settings)[1] if known_settings else setting
+                name = _setting_name(setting, settings)
+                places[suite, case, variant] = Column(name, variant.kernel if name in taken else None)
+                taken.add(places[suite, case, variant])
+        return places
+
+    def placed(self, groups: Groups, suite: str, case: str) -> Iterator[tuple[Variant, Column, list[Record]]]:
+        """Yield the variants of a case with their columns and their records among `groups`, in order."""
+        for variant, records in sorted(groups.get((suite, case), {}).items()):
+            yield variant, self.columns[suite, case, variant], records
 
     @cached_property
     def groups(self) -> Groups:
@@ -328,35 +358,6 @@ def by_case(records: Iterable[Record]) -> Groups:
     for record in records:
         found.setdefault(_case(record), {}).setdefault(_variant(record), []).append(record)
     return {case: {Variant(*key): members for key, members in variants.items()} for case, variants in found.items()}
-
-
-def columns(groups: Groups) -> dict[tuple[str, str, Variant], Column]:
-    """Return the column that each case's variant stands in: its backend, and what sets it apart from another column.
-
-    The best kernel of a case stands under the backend's bare name, another one under the name with the kernel. A
-    setting in which nothing ended `ok` gets no column of its own.
-    """
-    alive = Counter(
-        (variant.backend, variant.device, variant.numerics)
-        for variants in groups.values()
-        for variant, records in variants.items()
-        if any(record.status == "ok" for record in records)
-    )
-    settings = {setting[1:] for setting in alive}
-    places: dict[tuple[str, str, Variant], Column] = {}
-    for (suite, case), variants in groups.items():
-        taken: set[str] = set()
-        for variant in sorted(
-            variants, key=lambda known: (not _any_ok(variants[known]), KERNELS.index(known.kernel), known)
-        ):
-            setting = (variant.backend, variant.device, variant.numerics)
-            if setting not in alive:
-                mine = [(count, known) for known, count in alive.items() if known[0] == variant.backend]
-                setting = max(mine)[1] if mine else setting
-            name = _setting_name(setting, settings)
-            places[suite, case, variant] = Column(name, variant.kernel if name in taken else None)
-            taken.add(places[suite, case, variant])
-    return places
 
 
 def _any_ok(records: Iterable[Record]) -> bool:

@@ -113,7 +113,9 @@ def index(machines: Mapping[str, Results]) -> str:
     words = _WORDS if documented else _LINK.sub(r"\1", _WORDS)
     parts = ["# Reports", "What the stored results say, folder by folder.", words]
     for name, results in machines.items():
-        beside = {other: one for other, one in machines.items() if other != name and machine(one) == machine(results)}
+        beside = {
+            other: found for other, found in machines.items() if other != name and machine(found) == machine(results)
+        }
         kind = "full trainings" if results.documented else "short trainings on generated text"
         parts += [f"## {plain(name)}: {kind}, {plain(machine(results))}", plain_but_code(_what(name, results))]
         parts += answered(answers(results, beside), f"{name}/")
@@ -133,7 +135,7 @@ def index(machines: Mapping[str, Results]) -> str:
     parts += [
         f"`FOLDER/{RESULTS}/*.json` hold the stored records, one a line. To go on with the runs of a folder where they "
         "stop, and to write every page here again:",
-        "\n".join([*(line for one in machines.items() for line in _commands(*one)), "    nox -s report"]),
+        "\n".join([*(line for named in machines.items() for line in _commands(*named)), "    nox -s report"]),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any, Literal
+from typing import Literal
 
 from bench.cases.cell import Status
 from bench.compare.statistics import SMALLEST_SAMPLE, Judgement, Verdict, binomial_half_width, judge, mean_interval
@@ -23,7 +23,7 @@ from bench.report.topics import low_data, numerics, parameters
 from bench.spec import Case, Documented, Suite
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class AccuracyRow(Row):
     """A figure of a case under a variant: `n` of `planned` seeds have it.
 
@@ -83,38 +83,41 @@ def frame(results: Results) -> tuple[AccuracyRow, ...]:
     """Return one row per case, figure and variant; a case without a record has one per figure, "not run"."""
     rows: list[AccuracyRow] = []
     for suite, case in results.cases():
+        key = (suite.name, case.name)
         documented = case.documented if results.documented else Documented()
-        variants = results.accuracy_groups.get((suite.name, case.name), {})
-        planned = results.planned.get((suite.name, case.name), set())
-        seeds = len({seed for kind, seed, _ in planned if kind == "accuracy"})
+        epochs = _documented_epochs(case, documented)
+        seeds = len({seed for kind, seed, _ in results.planned.get(key, ()) if kind == "accuracy"})
         for figure in figures(case, documented):
-            shared: dict[str, Any] = {"suite": suite.name, "case": case.name, "figure": figure, "planned": seeds}
-            shared["epochs_documented"] = _documented_epochs(case, documented)
-            for variant, members in sorted(variants.items()):
-                column = results.columns[suite.name, case.name, variant]
-                shared |= {"variant": variant, "column": column, "status": status_of(members)}
-                rows.append(_row(shared, figure, members, documented.unjudged))
-            if not variants:
-                rows.append(AccuracyRow(variant=None, column=None, **shared))
+            for variant, column, records in results.placed(results.accuracy_groups, *key):
+                place = AccuracyRow(*key, variant, column, figure, epochs, seeds, status_of(records))
+                rows.append(_measured(place, records, documented.unjudged))
+            if key not in results.accuracy_groups:
+                rows.append(AccuracyRow(*key, None, None, figure, epochs, seeds))
     return tuple(rows)
 
 
-def _row(shared: dict[str, Any], figure: Figure, records: Sequence[Record], unjudged: str | None) -> AccuracyRow:
+def _measured(place: AccuracyRow, records: Sequence[Record], unjudged: str | None) -> AccuracyRow:
+    """Return a row with what its records measured."""
+    figure, stand_in = place.figure, stand_in_of(records)
     ok = [record.metrics for record in records if record.status == "ok" and record.metrics]
     scores = [score for metrics in ok if (score := figure.measured(metrics)) is not None]
-    stand_in = stand_in_of(records)
-    shared = shared | {"n": len(scores), "planned": max(shared["planned"], len(scores)), "stand_in": stand_in}
-    shared["lengths"] = tuple(len(metrics.epochs) for metrics in ok)
+    row = replace(
+        place,
+        n=len(scores),
+        planned=max(place.planned, len(scores)),
+        lengths=tuple(len(metrics.epochs) for metrics in ok),
+        stand_in=stand_in,
+    )
     if not scores:
-        return AccuracyRow(**shared)
+        return row
     values = [score.accuracy for score in scores]
     estimate = mean_interval(values)
     rows = scores[0].rows if figure.sampled else None
     judgement = None
-    if figure.main and figure.score.accuracy is not None:
-        judgement = judge(figure.score.accuracy, values, unjudged or (on_stand_in(stand_in) if stand_in else None))
+    if figure.main and row.documented is not None:
+        judgement = judge(row.documented, values, unjudged or (on_stand_in(stand_in) if stand_in else None))
     return MeasuredRow(
-        **shared,
+        **vars(row),
         mean=estimate.mean,
         ci_half_width=known(estimate.half),
         loss=fmean(score.loss for score in scores),
@@ -150,16 +153,15 @@ def answer(results: Results) -> list[Finding]:
 def _judged(main: Sequence[MeasuredRow]) -> list[Finding]:
     """Return how many figures hold, under all backends that judge them, and what could not be judged."""
     figures = list(grouped(filter(_is_judged, main), _by_figure).values())
-    few, never = (
-        {_by_figure(row) for row in main if row.verdict == verdict} for verdict in ("n too small", "not judged")
-    )
-    rest = []
-    if few:
-        few_figures = count(len(few), "figure")
-        rest.append(f"{few_figures} measured with fewer than {SMALLEST_SAMPLE} seeds, too few to judge")
-    if never:
-        figures_never = count(len(never), "figure")
-        rest.append(f"{figures_never} may not be judged (no printed protocol, or a stand-in for the data)")
+    reasons: dict[Verdict, str] = {
+        "n too small": f"measured with fewer than {SMALLEST_SAMPLE} seeds, too few to judge",
+        "not judged": "may not be judged (no printed protocol, or a stand-in for the data)",
+    }
+    rest = [
+        f"{count(len(unjudged), 'figure')} {reason}"
+        for verdict, reason in reasons.items()
+        if (unjudged := {_by_figure(row) for row in main if row.verdict == verdict})
+    ]
     text = f"{upper('; '.join(rest))}." if rest else ""
     see: tuple[Link, ...] = (("accuracy", "accuracy.md"),)
     if not figures:

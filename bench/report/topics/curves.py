@@ -45,12 +45,12 @@ def frame(results: Results) -> tuple[CurveRow, ...]:
     for suite, case in results.cases():
         key = (suite.name, case.name)
         printed = case.documented.epochs if results.documented else ()
-        variants = {
-            variant: [record.metrics.epochs for record in records if record.status == "ok" and record.metrics]
-            for variant, records in results.accuracy_groups.get(key, {}).items()
+        columns = {
+            column: [record.metrics.epochs for record in records if record.status == "ok" and record.metrics]
+            for variant, column, records in results.placed(results.accuracy_groups, *key)
             if variant.numerics == MAIN
         }
-        measured = [run for runs in variants.values() for run in runs]
+        measured = [run for runs in columns.values() for run in runs]
         curve = next(
             (name for name in _CURVES if _accuracies(printed, name) and _accuracies(chain(*measured), name)),
             None,
@@ -59,8 +59,7 @@ def frame(results: Results) -> tuple[CurveRow, ...]:
             continue
         for epoch, line in enumerate(printed, 1):
             rows += [CurveRow(*key, curve, None, epoch, value, value, value, 1) for value in _accuracies([line], curve)]
-        for variant, runs in sorted(variants.items()):
-            column = results.columns[*key, variant]
+        for column, runs in columns.items():
             for epoch in range(1, max(map(len, runs), default=0) + 1):
                 values = _accuracies((run[epoch - 1] for run in runs if len(run) >= epoch), curve)
                 if values:

@@ -13,7 +13,7 @@ from bench.explain.effects import REFERENCE, Effect, Quantity, conclusions
 from bench.records.record import Record
 from bench.records.store import Run
 from bench.report.frames import MAIN, MATCHED, NATIVE, grouped, once
-from bench.report.markdown import code, markdown_table, plain, plain_but_code
+from bench.report.markdown import code, markdown_table, plain, plain_but_code, versions
 from bench.report.notes import stand_in_of
 from bench.report.numbers import NOTHING, as_change, is_told, points
 from bench.report.results import Results
@@ -241,10 +241,8 @@ def _reading(explained: Explained) -> Iterator[str]:
 
 
 def _environment(environment: Mapping[str, Any]) -> str:
-    packages = environment.get("packages", {})
-    versions = [f"{package} {version}" for package, version in packages.items() if package != "twinbench"]
     threads = environment.get("threads")
-    return ", ".join([*versions, *([count(threads, "thread")] if threads else [])])
+    return ", ".join(filter(None, [versions(environment), count(threads, "thread") if threads else ""]))
 
 
 def _problem(record: Record) -> str:

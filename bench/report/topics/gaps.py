@@ -159,7 +159,8 @@ def section(results: Results) -> list[str]:
     """Return the list of what is missing: cases that lack the same stand in one line."""
     lines = []
     for suite, rows in grouped(frame(results), lambda row: row.suite).items():
-        lacking = {case: "; ".join(filter(None, map(_what, gaps))) for case, gaps in _by_case(rows).items()}
+        by_case = grouped(rows, lambda row: row.case)
+        lacking = {case: "; ".join(filter(None, map(_what, gaps))) for case, gaps in by_case.items()}
         for what, names in grouped(lacking, lacking.__getitem__).items():
             lines.append(f"- {plain(f'{suite}: ' + ', '.join(names))}" + (f" ({plain(what)})" if what else ""))
     return ["\n".join(lines) or "Nothing: every case that was asked for has a record of every planned seed."]
@@ -167,10 +168,6 @@ def section(results: Results) -> list[str]:
 
 def _what(row: GapRow) -> str:
     return f"{row.missing} of {row.planned} planned measurements under {row.column}" if row.column else ""
-
-
-def _by_case(rows: list[GapRow]) -> dict[str, list[GapRow]]:
-    return grouped(rows, lambda row: row.case)
 
 
 TOPIC = Topic("gaps", frame=frame, question="What is missing?", answer=answer)

@@ -40,14 +40,13 @@ def frame(results: Results) -> tuple[ParameterRow, ...]:
     rows: list[ParameterRow] = []
     for suite, case in results.cases():
         key = (suite.name, case.name)
-        variants = results.groups.get(key, {})
-        for variant, members in sorted(variants.items()):
-            place = (*key, variant, results.columns[*key, variant], status_of(members))
-            built = _built(members)
+        for variant, column, records in results.placed(results.groups, *key):
+            place = (*key, variant, column, status_of(records))
+            built = _built(records)
             rows += [ParameterRow(*place, model, _verdict(suite, case, variant.numerics, model)) for model in built]
             if not built:
                 rows.append(ParameterRow(*place))
-        if not variants:
+        if key not in results.groups:
             rows.append(ParameterRow(*key, None, None, NOT_RUN))
     return tuple(rows)
 
