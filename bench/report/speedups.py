@@ -9,7 +9,7 @@ from typing import Literal
 
 from bench.cases.describe import recurrence
 from bench.compare.statistics import ratio_interval
-from bench.records.metrics import is_headline
+from bench.records.metrics import is_comparable
 from bench.records.record import Record
 from bench.report.frames import VariantRow, reference_order
 from bench.report.numbers import times
@@ -97,7 +97,7 @@ def times_of_cases(results: Results) -> Iterator[list[Times]]:
         for variant in sorted({*timed, *rest}):
             records = _steady(timed.get(variant, ())) or _steady(rest.get(variant, ()))
             if records:
-                column, comparable = results.columns[*key, variant], all(map(is_headline, records))
+                column, comparable = results.columns[*key, variant], all(map(is_comparable, records))
                 processes = tuple(tuple(record.timing.epochs) for record in records if record.timing)
                 found.append(Times(*key, variant, column, comparable, recurrence(case), processes))
         yield found

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.backends.registry import backends
 from bench.machine.noise import QUIET
-from bench.records.metrics import is_headline, step_seconds
+from bench.records.metrics import is_comparable, step_seconds
 from bench.records.record import Record
 from bench.report.frames import NATIVE, Row, grouped, once
 from bench.report.markdown import (
@@ -128,7 +128,7 @@ def _timed(row: TimingRow, records: Sequence[Record]) -> TimingRow:
     return replace(
         row,
         status=status_of(records),
-        comparable=all(map(is_headline, ok)) if ok else None,
+        comparable=all(map(is_comparable, ok)) if ok else None,
         n=len(ok),
         planned=len(records),
         epoch=_median(median(timing.epochs) for timing in steady),
@@ -137,7 +137,7 @@ def _timed(row: TimingRow, records: Sequence[Record]) -> TimingRow:
         step=_median(timing.step or median(timing.epochs) / timing.steps for timing in steady),
         first_epoch=_median(timing.first_epoch for timing in timings),
         total=_median(timing.total for timing in timings),
-        passes=_passes([record for record in ok if is_headline(record)]),
+        passes=_passes([record for record in ok if is_comparable(record)]),
     )
 
 

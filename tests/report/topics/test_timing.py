@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from bench.records.record import Cost, Record, Timing
 from bench.report.results import Results
@@ -96,8 +97,8 @@ def test_the_noise_before_the_runs_is_judged(record: Maker, results: Gather) -> 
     def said(noise: float) -> str:
         one = timed(record, name("a"))
         assert one.timing
-        loud = one.model_copy(update={"timing": one.timing.model_copy(update={"noise": noise})})
-        return timing.table(results([suite(case("a"))], [one, loud.model_copy(update={"repeat": 1})]))
+        loud = structs.replace(one, timing=structs.replace(one.timing, noise=noise))
+        return timing.table(results([suite(case("a"))], [one, structs.replace(loud, repeat=1)]))
 
     assert "took up to 2.0 % longer than usual (quiet)" in said(0.01)
     assert "took up to 9.0 % longer than usual (noisy: times are worth less)" in said(0.09)
