@@ -28,7 +28,7 @@ nox.options.sessions = ["tests", "lint"]
 
 REPORTS = Path("reports/local")
 TABLES = ("parameters.md", "timing.md", "accuracy.md")
-TELLING = (
+REPRESENTATIVE = (
     "imdb-rnn/birnn",  # both directions, SimpleRNN
     "movie-reviews/gru",  # reset_after=False, Keras 2's hard_sigmoid
     "movie-reviews/modified-lstm",  # dropout of inputs and states, masks per gate
@@ -51,17 +51,18 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=False, tags=["check"])
 def lint(session: nox.Session) -> None:
-    """Check style, format and types."""
+    """Check style, format, types, and that no package imports against the order of the data."""
     python = environment(session)
     session.run(python, "-m", "ruff", "check")
     session.run(python, "-m", "ruff", "format", "--check")
     session.run(python, "-m", "mypy", "--strict", "bench")
+    session.run(str(Path(python).with_name("lint-imports")), "--no-cache")
 
 
 @nox.session(python=False, tags=["check"])
 def parity(session: nox.Session) -> None:
     """Prove in a minute that both frameworks train the same: five steps, a case for every kind of layer."""
-    arguments = session.posargs or ["--short", "--out=build/parity", *TELLING]
+    arguments = session.posargs or ["--short", "--out=build/parity", *REPRESENTATIVE]
     leave(bench_command(session, "parity", *arguments))
 
 

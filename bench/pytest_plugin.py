@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from bench.backends.base import Network
     from bench.cases.cell import Profile
     from bench.runner.plan import PlannedCell
-    from bench.training.experiment import Subject
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,8 +72,9 @@ class Cells(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield an item for every cell."""
-        for one in self.planned:
-            item = pytest.Function.from_parent(self, name=str(one.cell), callobj=_benchmark_of(one, self.profile))
+        for planned in self.planned:
+            benchmark = _benchmark_of(planned, self.profile)
+            item = pytest.Function.from_parent(self, name=str(planned.cell), callobj=benchmark)
             # A framework's warnings are no failures of its cell, whatever the project at hand makes of warnings.
             item.add_marker(pytest.mark.filterwarnings("default"))
             yield item
@@ -85,10 +84,11 @@ def _cells(session: pytest.Session, patterns: Sequence[str], profile: Profile) -
     from bench.cases.catalog import load
     from bench.errors import BenchError
     from bench.records.pytest_benchmark import group_name
-    from bench.runner.plan import Matrix, plan
+    from bench.runner.options import RunOptions
+    from bench.runner.plan import plan
 
     try:
-        planned = plan(load(), Matrix(patterns=tuple(patterns), profile=profile, measure="timing"))
+        planned = plan(load(), RunOptions(patterns=tuple(patterns), profile=profile, measure="timing"))
         _prepare_process(planned)
     except BenchError as error:
         raise pytest.UsageError(str(error)) from error
@@ -104,7 +104,7 @@ def _prepare_process(planned: Sequence[PlannedCell]) -> None:
     from bench.errors import UsageError
     from bench.machine.processes import thread_environment
 
-    names = sorted({one.cell.backend for one in planned})
+    names = sorted({cell.cell.backend for cell in planned})
     settings = {name: dict(backend(name).environment) for name in names}
     engines = {name: setting["KERAS_BACKEND"] for name, setting in settings.items() if "KERAS_BACKEND" in setting}
     if len(set(engines.values())) > 1:
@@ -149,16 +149,21 @@ def _measure(planned: PlannedCell, profile: Profile, benchmark: Any) -> None:
     from bench.errors import Unavailable
     from bench.measure.kernels import observe
     from bench.records.pytest_benchmark import identity
-    from bench.training.experiment import loaded, start, subject
+    from bench.training.experiment import loaded, prepared
 
     cell = planned.cell
     try:
-        prepared, build = loaded(subject(load(), cell, profile, {}))
-        network = build(prepared.model, cell.kernel, cell.device)
+        experiment, build = loaded(prepared(load(), cell, profile, {}), cell)
+        network = build()
     except Unavailable as error:
         pytest.skip(f"unavailable: {error}")
-    start(network, prepared)
-    step = _step(network, prepared)
+    experiment.start(network)
+    batch = experiment.first_batch()
+
+    def step() -> None:
+        network.train_step(*batch)
+        network.synchronize()
+
     for _ in range(2):
         step()  # the first call compiles, the second is sure to be a steady one
     for name, value in identity(cell).items():
@@ -167,32 +172,11 @@ def _measure(planned: PlannedCell, profile: Profile, benchmark: Any) -> None:
         "cell": str(cell),
         "profile": profile,
         "parameters": network.parameters().total,
-        "data": prepared.dataset.sha256,
+        "data": experiment.dataset.sha256,
     }
     benchmark(step)
-    proof = observe(
-        network, prepared.case, prepared.model, prepared.dataset, cell.case_name, cell.seed,
-        kernel=cell.kernel, device=cell.device,
-    )  # fmt: skip
+    proof = observe(network, experiment, cell.kernel, cell.device)
     benchmark.extra_info |= {"kernel": cell.kernel, "kernels_seen": [kernel.name for kernel in proof.seen]}
     if proof.met is False:
         benchmark.has_error = True  # its times are not written anywhere
         pytest.fail(str(proof.reason), pytrace=False)
-
-
-def _step(network: Network, prepared: Subject) -> Callable[[], None]:
-    """Return a training step on the first full batch, done when it returns."""
-    from bench.training.loop import mask_source, order, split
-
-    cell, model, part = prepared.cell, prepared.model, prepared.dataset.train
-    rows = order(cell.case_name, cell.seed, 1, split(prepared.case, prepared.dataset, cell.seed).rows)
-    rows = rows[: model.batch_size]
-    x, y = part.x[rows], part.y[rows]
-    masks = mask_source(model, cell.case_name, cell.seed, 1)
-    drawn = masks(0, len(rows)) if masks else None
-
-    def step() -> None:
-        network.train_step(x, y, drawn)
-        network.synchronize()
-
-    return step

@@ -30,7 +30,8 @@ Activation = Literal["linear", "relu", "tanh", "sigmoid"]
 Gates = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
 """Gate functions: 1/(1+exp(-x)); Keras 3's relu6(x+3)/6; Keras 2's clip(0.2x+0.5, 0, 1) (semantics of each Keras)."""
 
-Side = Literal["pre", "post"]
+End = Literal["pre", "post"]
+"""The end of a row at which it is filled up or cut, in Keras's words."""
 Encoding = Literal["ids", "multi-hot"]
 Kernel = Literal["fused", "generic", "none"]
 Device = Literal["cpu", "cuda"]
@@ -182,9 +183,7 @@ Layer = (
     | Dense
     | ActivationLayer
     | Dropout
-    | SimpleRNN
-    | LSTM
-    | GRU
+    | Recurrent
     | Bidirectional
 )
 
@@ -193,29 +192,29 @@ Layer = (
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Imdb:
+class _Rows:
+    num_words: Count
+    maxlen: Count | None = None
+    padding: End = "pre"
+    truncating: End = "pre"
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Imdb(_Rows):
     """Keras's IMDB (`imdb.npz`): the `num_words` most frequent words, padded to `maxlen`, the first rows of each half.
 
     `encoding="multi-hot"` gives rows of `num_words` zeros and ones, and no padding.
     """
 
-    num_words: Count
-    maxlen: Count | None = None
-    padding: Side = "pre"
-    truncating: Side = "pre"
     train: Count | None = None
     test: Count | None = None
     encoding: Encoding = "ids"
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class ReviewTexts:
+class ReviewTexts(_Rows):
     """The aclImdb review texts through a Keras `Tokenizer(num_words)` fitted on the 25,000 train texts."""
 
-    num_words: Count
-    maxlen: Count | None = None
-    padding: Side = "pre"
-    truncating: Side = "pre"
     encoding: Encoding = "ids"
 
 
@@ -233,19 +232,15 @@ class LabelledCsv:
     remove: str = ""
     validation: Fraction = 0.1
     split_seed: int = 42
-    padding: Side = "pre"
-    truncating: Side = "pre"
+    padding: End = "pre"
+    truncating: End = "pre"
     encoding: Literal["ids"] = "ids"
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Embedded:
+class Embedded(_Rows):
     """The generated corpus of the quick profile: no network, its results never stand beside documented figures."""
 
-    num_words: Count
-    maxlen: Count | None = None
-    padding: Side = "pre"
-    truncating: Side = "pre"
     train: Count = 2000
     validation: Annotated[int, Field(ge=0)] = 0
     test: Annotated[int, Field(ge=0)] = 1000
@@ -371,9 +366,9 @@ class Requires:
 class Case:
     """One documented configuration: data, architecture, training protocol, documented figures, notes.
 
-    `ours` says which parts the document leaves open and this project chose. `telling` names the backends under which
-    this case is what a pull request is compared on (`bench ab` without patterns). `margin` is the relative slowdown
-    that comparisons let pass for this case (0.05: 5 %), where the machine's own is not right for it.
+    `assumptions` says which parts the document leaves open and this project chose. `representative` names the backends
+    under which this case is what a pull request is compared on (`bench ab` without patterns). `margin` is the relative
+    slowdown that comparisons let pass for this case (0.05: 5 %), where the machine's is not right for it.
     """
 
     name: Name
@@ -382,20 +377,17 @@ class Case:
     training: Training
     documented: Documented = Documented()
     notes: tuple[str, ...] = ()
-    ours: str | None = None
+    assumptions: str | None = None
     requires: Requires | None = None
-    telling: tuple[str, ...] = ()
+    representative: tuple[str, ...] = ()
     margin: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _is_binary_classifier(self) -> Case:
         if not self.layers:
             raise ValueError("layers must not be empty; end with Dense(1, 'sigmoid')")
-        last = self.layers[-1]
-        before = self.layers[-2] if len(self.layers) > 1 else None
-        ends_in_dense = last == Dense(1, "sigmoid")
-        ends_in_activation = last == ActivationLayer("sigmoid") and before == Dense(1)
-        if not (ends_in_dense or ends_in_activation):
+        *_, last = self.layers
+        if last != Dense(1, "sigmoid") and self.layers[-2:] != (Dense(1), ActivationLayer("sigmoid")):
             raise ValueError(
                 "layers must end with Dense(1, 'sigmoid') or with Dense(1), ActivationLayer('sigmoid'); "
                 f"they end with {last}"

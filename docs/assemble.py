@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
+import msgspec
 
 import bench
 from bench import spec
 from bench.cli import VERBS, cli
 from bench.machine.fingerprint import fingerprint
 from bench.records import record
-from bench.records.metrics import QUANTITIES
+from bench.records.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -147,7 +147,7 @@ def records_page() -> str:
     )
     quantities = table(
         ("quantity", "title", "unit", "better"),
-        ([f"`{one.name}`", one.title, one.unit, one.better] for one in QUANTITIES.values()),
+        ([f"`{one.name}`", one.title, one.unit, one.better] for one in METRICS.values()),
     )
     environment = ", ".join(f"`{name}`" for name in fingerprint(1))
     return "\n\n".join(
@@ -160,27 +160,27 @@ def records_page() -> str:
     )
 
 
-def _models(model: type[BaseModel], seen: list[type[BaseModel]]) -> list[type[BaseModel]]:
+def _models(model: type[msgspec.Struct], seen: list[type[msgspec.Struct]]) -> list[type[msgspec.Struct]]:
     """Return a model and those that its fields hold, in the order of the fields."""
     if model not in seen:
         seen.append(model)
-        for field in model.model_fields.values():
-            for held in _held(field.annotation):
+        for annotation in typing.get_type_hints(model).values():
+            for held in _held(annotation):
                 _models(held, seen)
     return seen
 
 
-def _held(annotation: Any) -> Iterator[type[BaseModel]]:
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+def _held(annotation: Any) -> Iterator[type[msgspec.Struct]]:
+    if inspect.isclass(annotation) and issubclass(annotation, msgspec.Struct):
         yield annotation
     for argument in typing.get_args(annotation):
         yield from _held(argument)
 
 
-def _model(model: type[BaseModel]) -> str:
-    names = list(model.model_fields)
-    intro, told = described(plain(inspect.getdoc(model) or ""), names)
-    rows = [[f"`{name}`", f"`{_type(model.model_fields[name].annotation)}`", told.get(name, "")] for name in names]
+def _model(model: type[msgspec.Struct]) -> str:
+    types = {name: kind for name, kind in typing.get_type_hints(model).items() if name in model.__struct_fields__}
+    intro, told = described(plain(inspect.getdoc(model) or ""), types)
+    rows = [[f"`{name}`", f"`{_type(kind)}`", told.get(name, "")] for name, kind in types.items()]
     return section(2, model.__name__, intro, table(("field", "type", "what"), rows))
 
 
@@ -196,7 +196,7 @@ def _type(annotation: Any) -> str:
         return " or ".join(map(str, typing.get_args(annotation)))
     text = annotation.__name__ if inspect.isclass(annotation) and not typing.get_args(annotation) else str(annotation)
     text = re.sub(r"typing\.Literal\[([^]]*)\]", lambda found: found[1].replace("'", "").replace(", ", " or "), text)
-    return re.sub(r"\b(bench\.\w+|typing|pathlib)\.", "", text).replace(" | None", ", or null")
+    return re.sub(r"\b(bench(?:\.[a-z_]+)+|typing|pathlib)\.", "", text).replace(" | None", ", or null")
 
 
 # --- suites ------------------------------------------------------------------------------------------------------

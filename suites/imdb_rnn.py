@@ -157,7 +157,7 @@ SUITE = Suite(
                 ),
                 test=Score(0.4555453841686249, 0.791),
             ),
-            telling=("keras-tensorflow", "torch"),
+            representative=("keras-tensorflow", "torch"),
         ),
         Case(
             "lstm-cudnn",

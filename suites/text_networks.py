@@ -115,7 +115,7 @@ SUITE = Suite(
                 unjudged=NOT_PRINTED,
             ),
             notes=(NOT_PRINTED,),
-            ours=NEIGHBOURS,
+            assumptions=NEIGHBOURS,
         ),
         Case(
             "word2vec-300",
@@ -138,7 +138,7 @@ SUITE = Suite(
                 SHIFTED,
                 "The slide prints the test accuracy with two question marks: 0.7843 ??.",
             ),
-            ours=NEIGHBOURS,
+            assumptions=NEIGHBOURS,
         ),
         Case(
             "word2vec-300-aligned",
@@ -149,7 +149,7 @@ SUITE = Suite(
                 "Not in the document: word2vec-300 with every word's own vector.",
                 "Rows 0 to 3 of the matrix are zero; the word of rank r fills row r + 3.",
             ),
-            ours=f"the case; {NEIGHBOURS}",
+            assumptions=f"the case; {NEIGHBOURS}",
         ),
         Case(
             "embedding-200",
@@ -158,7 +158,7 @@ SUITE = Suite(
             training=FEW_REVIEWS,
             documented=Documented(layers=(3000000, 0, 480016, 17), total=3480033, trainable=3480033, frozen=0),
             notes=(SELF_PRACTICE,),
-            ours=FEW_EPOCHS,
+            assumptions=FEW_EPOCHS,
         ),
         Case(
             "word2vec-200",
@@ -173,7 +173,7 @@ SUITE = Suite(
                 misprint=MISPRINT,
             ),
             notes=(SELF_PRACTICE, MISPRINT, SHIFTED),
-            ours=FEW_EPOCHS,
+            assumptions=FEW_EPOCHS,
         ),
         Case(
             "simple-rnn-16",
@@ -203,8 +203,8 @@ SUITE = Suite(
             training=FOUR_EPOCHS,
             documented=Documented(test=Score(0.4360, 0.8044), evaluate_step_ms=7, unjudged=NOT_PRINTED),
             notes=(NOT_PRINTED,),
-            ours=NEIGHBOURS,
-            telling=("torch",),
+            assumptions=NEIGHBOURS,
+            representative=("torch",),
         ),
     ),
 )

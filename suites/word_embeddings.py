@@ -46,7 +46,7 @@ def more_samples(rows: int) -> tuple[Case, Case]:
         "The document leaves this as an exercise: with more training samples pre-trained embeddings will quickly stop "
         "winning. It prints no result; the parameter counts are those of its printed model."
     )
-    ours = f"{rows:,} training rows"
+    assumptions = f"{rows:,} training rows"
     return (
         Case(
             f"glove-{rows}",
@@ -55,7 +55,7 @@ def more_samples(rows: int) -> tuple[Case, Case]:
             training=sampled(rows),
             documented=Documented(layers=(1000000, 0, 320032, 33), total=1320065, trainable=320065, frozen=1000000),
             notes=(note,),
-            ours=ours,
+            assumptions=assumptions,
         ),
         Case(
             f"learned-{rows}",
@@ -64,7 +64,7 @@ def more_samples(rows: int) -> tuple[Case, Case]:
             training=sampled(rows),
             documented=Documented(layers=(1000000, 0, 320032, 33), total=1320065, trainable=1320065, frozen=0),
             notes=(note,),
-            ours=ours,
+            assumptions=assumptions,
         ),
     )
 
@@ -107,7 +107,7 @@ SUITE = Suite(
             layers=(Embedding(10000, 8), GlobalAveragePooling1D(), Dense(1, "sigmoid")),
             training=SPLIT,
             notes=("The document shows this model as option 1 and does not run it.",),
-            ours="training as in embedding-flatten-dense",
+            assumptions="training as in embedding-flatten-dense",
         ),
         Case(
             "embedding-recurrent",
@@ -115,7 +115,7 @@ SUITE = Suite(
             layers=(Embedding(10000, 8), LSTM(32), Dense(1, "sigmoid")),
             training=SPLIT,
             notes=("The document names this as option 2 (add a recurrent layer) and does not run it.",),
-            ours="LSTM(32), and training as in embedding-flatten-dense",
+            assumptions="LSTM(32), and training as in embedding-flatten-dense",
         ),
         Case(
             "embedding-conv1d",
@@ -123,8 +123,8 @@ SUITE = Suite(
             layers=(Embedding(10000, 8), Conv1D(32, 7, "relu"), GlobalMaxPooling1D(), Dense(1, "sigmoid")),
             training=SPLIT,
             notes=("The document names this as option 3 (add a 1D convolutional layer) and does not run it.",),
-            ours=("Conv1D(32, 7, relu) and GlobalMaxPooling1D, and training as in embedding-flatten-dense"),
-            telling=("torch",),
+            assumptions=("Conv1D(32, 7, relu) and GlobalMaxPooling1D, and training as in embedding-flatten-dense"),
+            representative=("torch",),
         ),
         Case(
             "glove-200",

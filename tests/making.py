@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.cases.cell import Cell
+from bench.cases.parameters import LayerParameters, Parameters
 from bench.records.record import (
     DataUsed,
     EpochScore,
     Failure,
-    LayerParameters,
     Metrics,
-    Parameters,
     Record,
     Score,
     Timing,

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from bench.cases.model import Model, resolve
-from bench.data.dataset import Dataset, Part
+from bench.data.dataset import Dataset, Examples
 from bench.parity.inputs import Probe, probe, small
 from bench.spec import KERAS_2_0, Case, Dense, Imdb, KerasEra, LastFraction, Layer, Suite, Training
 from bench.training import weights
+from bench.training.experiment import Experiment
 
 WORDS, LENGTH = 40, 9
 
@@ -38,8 +39,11 @@ def rows(number: int = 120, seed: int = 0) -> tuple[np.ndarray[Any, Any], np.nda
 
 
 def inputs_of(declared: Case, model: Model) -> Probe:
-    x, y = rows()
-    return probe(model, declared, "suite/case", Dataset("made", "none", Part(x, y)), short=True)
+    return probe(experiment_of(declared, model, Examples(*rows())), short=True)
+
+
+def experiment_of(declared: Case, model: Model, train: Part) -> Experiment:
+    return Experiment(declared, model, Dataset("made", "none", train), "suite/case", seed=0)
 
 
 def weights_of(model: Model, seed: int = 0) -> list[np.ndarray[Any, Any]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import bench
+from bench.cli import cli
 from bench.errors import SuiteError, UsageError
 from bench.records.store import Store
 from bench.spec import Suite
@@ -95,18 +98,53 @@ def test_what_is_wrong_is_raised(tmp_path: Path) -> None:
         bench.run(backends=["troch"], store=tmp_path / "s.sqlite")
     with pytest.raises(UsageError, match="--seeds"):
         bench.run(seeds=0, store=tmp_path / "s.sqlite")
+    with pytest.raises(UsageError, match="unknown option 'backend'; nearest: backends"):
+        bench.run(backend="torch", store=tmp_path / "s.sqlite")
+    with pytest.raises(UsageError, match="unknown option 'patterns'"):
+        bench.run(patterns=["imdb-rnn"], store=tmp_path / "s.sqlite")
     with pytest.raises(UsageError, match="no store at"):
         bench.results(store=tmp_path / "s.sqlite")
     assert not (tmp_path / "s.sqlite").exists()
 
 
 def test_an_interrupt_before_anything_runs_is_one_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.commands.run.matrix_of", interrupted)
+    monkeypatch.setattr("bench.runner.run.plan", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench.run("imdb-rnn/lstm", store=tmp_path / "s.sqlite")
+
+
+def test_help_shows_every_option_of_bench_run_by_its_name() -> None:
+    signature = inspect.signature(bench.run)
+    command = {option.name: option for option in cli.get_command(click.Context(cli), "run").params}
+    only_here = {"store"}
+    only_there = {"store_path", "resume", "dry_run", "as_json"}
+    assert set(signature.parameters) - only_here == set(command) - only_there
+    assert signature.parameters["seeds"].default == 1
+    for name in set(command) - only_there - {"patterns", "name"}:
+        assert f"- `{name}`: {command[name].help}" in str(bench.run.__doc__)
+
+
+def test_tf32_holds_for_its_run_only(fake_bench: Bench) -> None:
+    script = (
+        f"import os, sys\nsys.path.insert(0, {str(HERE)!r})\nimport fake_bench\nfake_bench.install()\nimport bench\n"
+        "bench.run('fake/fine@fake', profile='documented', suites=['suite.py'], store='k.sqlite', tf32=True)\n"
+        "print(os.environ.get('BENCH_TF32'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=fake_bench.environment,
+        cwd=fake_bench.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "None\n", done.stderr
+    with Store(fake_bench.folder / "k.sqlite") as store:
+        (run,) = store.runs()
+    assert run.options["tf32"] is True
+    assert "--tf32" in run.command
 
 
 def test_suites_are_found_by_name_and_by_file(tmp_path: Path) -> None:

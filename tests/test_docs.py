@@ -25,7 +25,8 @@ import nox.registry
 import pytest
 from markdown_it import MarkdownIt
 
-import bench.commands.run
+import bench.runner.run
+import bench.runner.workers
 from bench.cases.cell import Status
 from bench.cli import VERBS, cli, main
 from bench.errors import DataError
@@ -134,9 +135,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BENCH_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(bench.commands.run, "run", ended)
-    monkeypatch.setattr(bench.commands.run, "_survey", lambda *_: lambda record: record)
-    monkeypatch.setattr(bench.commands.run, "prepare", no_data)
+    monkeypatch.setattr(bench.runner.workers, "run", ended)
+    monkeypatch.setattr(bench.runner.run, "survey", lambda *_: lambda record: record)
+    monkeypatch.setattr(bench.runner.run, "prepare", no_data)
     return tmp_path
 
 
@@ -250,7 +251,8 @@ def test_the_reference_has_every_option_and_every_field(sources: Path) -> None:
         assert all(option in part for option in options_of(verb) - {"--help", "-h"})
     records = (sources / "reference" / "records.md").read_text(encoding="utf-8")
     assert all(
-        f"| `{field}` |" in records for field in (*Record.model_fields, *Timing.model_fields, *Score.model_fields)
+        f"| `{field}` |" in records
+        for field in (*Record.__struct_fields__, *Timing.__struct_fields__, *Score.__struct_fields__)
     )
     declared = (sources / "reference" / "suites.md").read_text(encoding="utf-8")
     assert "## GRU" in declared

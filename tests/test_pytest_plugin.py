@@ -17,7 +17,8 @@ import pytest
 from bench import pytest_plugin
 from bench.cases.catalog import load
 from bench.records.record import KernelProof
-from bench.runner.plan import Matrix, plan
+from bench.runner.options import RunOptions
+from bench.runner.plan import plan
 from tests.conftest import ROOT
 
 FAKE = f"""
@@ -118,7 +119,7 @@ def test_a_kernel_that_is_not_the_claimed_one_fails_and_its_times_are_not_kept(m
     reason = "kernel claim not met: claimed fused, seen generic"
     proof = KernelProof(claimed="fused", how="made up", seen=[], met=False, reason=reason)
     monkeypatch.setattr("bench.measure.kernels.observe", lambda *_, **__: proof)
-    (planned,) = plan(load(), Matrix(patterns=("text-networks/lstm-16@torch",)))
+    (planned,) = plan(load(), RunOptions(patterns=("text-networks/lstm-16@torch",)))
     steps: list[Any] = []
 
     class Benchmark(SimpleNamespace):

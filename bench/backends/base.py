@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cases.model import Model
+from bench.cases.parameters import Parameters
 from bench.data.dataset import Features, Rows
 from bench.errors import NoGpu
-from bench.records.record import Parameters
 from bench.spec import Device, Kernel
 
 TF32 = "BENCH_TF32"

@@ -11,12 +11,14 @@ import importlib.metadata
 import sys
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from bench.backends.base import Build
 from bench.cases.model import DIFFERENCES, Model, with_two_biases
 from bench.errors import Unavailable, unknown
 from bench.spec import GRU, LSTM, Device, Embedding, Kernel, SimpleRNN
+
+if TYPE_CHECKING:
+    from bench.backends.base import Build  # loads NumPy, which names and facts need not
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,15 @@ nothing is imported from the current folder by accident. A broken file is report
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from pydantic import ValidationError
@@ -100,7 +99,7 @@ def load(paths: Sequence[Path] = ()) -> Catalog:
     Raises `UsageError` for a path that does not exist or holds no suite file; what is wrong inside a file goes to
     `Catalog.errors`.
     """
-    files = _own_files()
+    files = _bundled_files()
     errors: list[SuiteError] = []
     for entry in entry_points(group=ENTRY_POINTS):
         try:
@@ -126,7 +125,7 @@ def load(paths: Sequence[Path] = ()) -> Catalog:
     return Catalog(suites, origins, tuple(errors))
 
 
-def _own_files() -> list[Path]:
+def _bundled_files() -> list[Path]:
     package = Path(__file__).resolve().parents[1]
     in_wheel, in_checkout = package / "suites", package.parent / "suites"
     return _suite_files(in_wheel if in_wheel.is_dir() else in_checkout)
@@ -136,9 +135,7 @@ def _entry_path(entry: EntryPoint) -> Path:
     found = importlib.util.find_spec(entry.module)
     if found is None or (found.origin is None and not found.submodule_search_locations):
         raise UsageError(f"there is no module {entry.module}; reinstall the distribution")
-    if found.submodule_search_locations:
-        return Path(next(iter(found.submodule_search_locations)))
-    return Path(str(found.origin))
+    return Path(next(iter(found.submodule_search_locations or [str(found.origin)])))
 
 
 def _suite_files(path: Path) -> list[Path]:
@@ -203,26 +200,16 @@ def _said(count: int | tuple[int, ...]) -> str:
 def _place(file: Path, error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(file):
         return f"suite file {file}, line {error.lineno}"
-    lines = [line for name, line in _frames(error.__traceback__) if name == str(file)]
+    lines = [frame.lineno or 0 for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     if not lines:
         return f"suite file {file}"
     nodes = ast.walk(ast.parse(file.read_bytes()))
-    calls = [node for node in nodes if isinstance(node, ast.Call) and _makes_case(node)]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "Case"]
     for line in reversed(lines):
         for call in calls:
             if call.lineno <= line <= (call.end_lineno or call.lineno):
                 return f"suite file {file}, line {lines[-1]}, case {_case_name(call)}"
     return f"suite file {file}, line {lines[-1]}"
-
-
-def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
-    while traceback is not None:
-        yield traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
-        traceback = traceback.tb_next
-
-
-def _makes_case(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Name) and call.func.id == "Case"
 
 
 def _case_name(call: ast.Call) -> str:
@@ -264,7 +251,7 @@ def _problem(name: str, details: list[Any]) -> str:
     if kind == "missing":
         return f"{name} is missing; add {member}=..."
     if kind == "unexpected_keyword_argument":
-        return f"{title} has no field {member!r}; {_nearest(member, _fields(title))}"
+        return str(unknown(f"field of {title}", member, _fields(title)))
     if kind == "unexpected_positional_argument":
         return f"{title} takes {len(_fields(title))} arguments: {', '.join(_fields(title))}"
     got = f"got {details[0]['input']!r}"
@@ -276,8 +263,3 @@ def _problem(name: str, details: list[Any]) -> str:
         classes = [detail["ctx"]["class_name"] for detail in details if detail["type"] == kind]
         return f"{name} must be one of {', '.join(classes)}, {got}"
     return f"{name} {message.replace('Input should be', 'must be')}, {got}"
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"

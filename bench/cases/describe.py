@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any
 
+from bench.cases.model import recurrent_layers
 from bench.spec import (
-    GRU,
-    LSTM,
     ActivationLayer,
     Bidirectional,
     Case,
@@ -16,7 +15,6 @@ from bench.spec import (
     Glove,
     Layer,
     Score,
-    SimpleRNN,
     Suite,
     Training,
     Word2Vec,
@@ -27,13 +25,8 @@ SEPARATOR = " · "
 
 def layers(case: Case) -> str:
     """Return the layers as `Embedding(5000,32) · LSTM(100) · Dense(1)`, without the closing sigmoid."""
-    shown = list(case.layers)
-    if isinstance(shown[-1], ActivationLayer):
-        shown.pop()
-    *before, last = shown
-    if last == Dense(1, "sigmoid"):
-        last = Dense(1)
-    return SEPARATOR.join(map(layer, (*before, last)))
+    before = case.layers[:-2] if isinstance(case.layers[-1], ActivationLayer) else case.layers[:-1]
+    return SEPARATOR.join(map(layer, (*before, Dense(1))))
 
 
 def layer(described: Layer) -> str:
@@ -41,7 +34,7 @@ def layer(described: Layer) -> str:
     if isinstance(described, Bidirectional):
         return f"Bidirectional({layer(described.layer)})"
     name = "Activation" if isinstance(described, ActivationLayer) else type(described).__name__
-    arguments = [_argument(*one) for one in _beyond_defaults(described)]
+    arguments = [_argument(*item) for item in _beyond_defaults(described)]
     return f"{name}({','.join(arguments)})" if arguments else name
 
 
@@ -78,8 +71,7 @@ def _argument(name: str, value: Any) -> str:
 
 def recurrence(case: Case) -> str:
     """Return the kinds of the case's recurrent layers (`LSTM`, `LSTM and SimpleRNN`), or `no recurrent layer`."""
-    inner = [layer.layer if isinstance(layer, Bidirectional) else layer for layer in case.layers]
-    kinds = sorted({type(layer).__name__ for layer in inner if isinstance(layer, LSTM | GRU | SimpleRNN)})
+    kinds = sorted({type(layer).__name__ for layer in recurrent_layers(case.layers)})
     return " and ".join(kinds) or "no recurrent layer"
 
 

@@ -8,7 +8,10 @@ z r h.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Literal, assert_never
 
@@ -112,8 +115,7 @@ class Model:
     @property
     def recurrent(self) -> tuple[Recurrent, ...]:
         """Return the recurrent layers, unwrapped."""
-        inner = (built.layer.layer if isinstance(built.layer, Bidirectional) else built.layer for built in self.layers)
-        return tuple(layer for layer in inner if isinstance(layer, SimpleRNN | LSTM | GRU))
+        return recurrent_layers(built.layer for built in self.layers)
 
     @property
     def masked(self) -> bool:
@@ -122,33 +124,36 @@ class Model:
         return isinstance(first, Embedding) and first.mask_zero
 
 
+def recurrent_layers(layers: Iterable[Layer]) -> tuple[Recurrent, ...]:
+    """Return the recurrent ones of `layers`, those within a Bidirectional unwrapped."""
+    inner = (layer.layer if isinstance(layer, Bidirectional) else layer for layer in layers)
+    return tuple(layer for layer in inner if isinstance(layer, Recurrent))
+
+
 def with_two_biases(model: Model) -> Model:
     """Return `model` with a second trained bias, (2, columns), in every SimpleRNN and LSTM, as torch has it."""
-    return replace(model, layers=tuple(_with_two_biases(built) for built in model.layers))
 
+    def doubled(weight: WeightSpec) -> WeightSpec:
+        return replace(weight, shape=(2, *weight.shape)) if weight.name.endswith("bias") else weight
 
-def _with_two_biases(built: BuiltLayer) -> BuiltLayer:
-    inner = built.layer.layer if isinstance(built.layer, Bidirectional) else built.layer
-    if not isinstance(inner, SimpleRNN | LSTM):
-        return built
-    return replace(
-        built,
-        weights=tuple(
-            replace(weight, shape=(2, *weight.shape)) if weight.name.endswith("bias") else weight
-            for weight in built.weights
-        ),
+    layers = (
+        replace(built, weights=tuple(map(doubled, built.weights)))
+        if any(isinstance(layer, SimpleRNN | LSTM) for layer in recurrent_layers([built.layer]))
+        else built
+        for built in model.layers
     )
+    return replace(model, layers=tuple(layers))
 
 
 def numerics_differences(numerics: str) -> frozenset[str]:
     """Return the native differences that a numerics name switches on; raise `UsageError` for an unknown name."""
-    kind, _, listed = numerics.partition(":")
+    kind, colon, listed = numerics.partition(":")
     if kind not in ("documented", "matched", "native"):
         raise unknown("numerics", numerics, ("documented", "matched", "native", "native:" + ",".join(DIFFERENCES)))
-    if not listed:
-        if numerics.endswith(":"):
-            raise UsageError(f"numerics {numerics!r} names no difference; choose from {', '.join(DIFFERENCES)}")
+    if not colon:
         return frozenset(DIFFERENCES) if kind == "native" else frozenset()
+    if not listed:
+        raise UsageError(f"numerics {numerics!r} names no difference; choose from {', '.join(DIFFERENCES)}")
     if kind != "native":
         raise UsageError(f"numerics {numerics!r}: only native takes a list of differences")
     for difference in listed.split(","):
@@ -168,8 +173,8 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     layers = tuple(_with_gates(layer, era) for layer in case.layers)
     last = layers[-1]
     logits: Layer = ActivationLayer("linear") if isinstance(last, ActivationLayer) else Dense(1, "linear")
-    ids = case.data.encoding == "ids"
-    built = build_layers((*layers[:-1], logits), case.data.maxlen if ids else None, case.data.num_words)
+    length = case.data.maxlen if case.data.encoding == "ids" else None
+    built = build_layers((*layers[:-1], logits), length, case.data.num_words)
     if built[-1].output_shape != (1,):
         raise UsageError(
             f"the last layer gives shape {built[-1].output_shape} for a row, not one logit; put Flatten, pooling or a "
@@ -177,8 +182,8 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
         )
     return Model(
         layers=built,
-        length=case.data.maxlen if ids else None,
-        width=None if ids else case.data.num_words,
+        length=length,
+        width=case.data.num_words if length is None else None,
         optimizer=case.training.optimizer,
         learning_rate=case.training.learning_rate,
         batch_size=case.training.batch_size,
@@ -190,7 +195,7 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
 def _with_gates(layer: Layer, era: KerasEra) -> Layer:
     if isinstance(layer, Bidirectional):
         inner = _with_gates(layer.layer, era)
-        assert isinstance(inner, SimpleRNN | LSTM | GRU)
+        assert isinstance(inner, Recurrent)
         return Bidirectional(inner)
     if isinstance(layer, LSTM | GRU) and layer.recurrent_activation is None:
         return replace(layer, recurrent_activation=era.gates)
@@ -201,10 +206,10 @@ def build_layers(layers: tuple[Layer, ...], length: int | None, num_words: int) 
     """Return the layers with their shapes; rows are `length` ids, or `num_words` numbers where `length` is None."""
     shape: Shape = (num_words,) if length is None else (length,)
     built: list[BuiltLayer] = []
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     for layer in layers:
-        kind = _snake_case(type(layer).__name__)
-        seen[kind] = seen.get(kind, 0) + 1
+        kind = _snake_case(type(layer).__name__.removesuffix("Layer"))
+        seen[kind] += 1
         name = kind if seen[kind] == 1 else f"{kind}_{seen[kind]}"
         built.append(_build(name, layer, shape))
         shape = built[-1].output_shape
@@ -212,42 +217,34 @@ def build_layers(layers: tuple[Layer, ...], length: int | None, num_words: int) 
 
 
 def _build(name: str, layer: Layer, shape: Shape) -> BuiltLayer:
+    built = partial(BuiltLayer, name, layer, shape)
     match layer:
         case Embedding():
-            weight = WeightSpec(
-                "embeddings",
-                (layer.input_dim, layer.output_dim),
-                "uniform" if layer.vectors is None else "vectors",
-                layer.trainable,
-            )
-            return BuiltLayer(name, layer, shape, (*shape, layer.output_dim), (weight,))
+            initializer: Initializer = "uniform" if layer.vectors is None else "vectors"
+            table = WeightSpec("embeddings", (layer.input_dim, layer.output_dim), initializer, layer.trainable)
+            return built((*shape, layer.output_dim), (table,))
         case Flatten():
-            return BuiltLayer(name, layer, shape, (prod(shape),))
+            return built((prod(shape),))
         case GlobalAveragePooling1D() | GlobalMaxPooling1D():
-            return BuiltLayer(name, layer, shape, (_sequence(name, shape)[1],))
+            return built((_sequence(name, shape)[1],))
         case Conv1D():
             steps, features = _sequence(name, shape)
             if layer.kernel_size > steps:
                 raise UsageError(
                     f"layer {name}: kernel_size {layer.kernel_size} exceeds the {steps} steps of its input"
                 )
-            kernel = WeightSpec("kernel", (layer.kernel_size, features, layer.filters), "glorot_uniform")
-            bias = WeightSpec("bias", (layer.filters,), "zeros")
-            return BuiltLayer(name, layer, shape, (steps - layer.kernel_size + 1, layer.filters), (kernel, bias))
+            weights = _kernel_and_bias(layer.kernel_size, features, layer.filters)
+            return built((steps - layer.kernel_size + 1, layer.filters), weights)
         case Dense():
-            kernel = WeightSpec("kernel", (shape[-1], layer.units), "glorot_uniform")
-            bias = WeightSpec("bias", (layer.units,), "zeros")
-            return BuiltLayer(name, layer, shape, (*shape[:-1], layer.units), (kernel, bias))
+            return built((*shape[:-1], layer.units), _kernel_and_bias(shape[-1], layer.units))
         case ActivationLayer():
-            return BuiltLayer(name, layer, shape, shape)
+            return built(shape)
         case Dropout():
-            return BuiltLayer(name, layer, shape, shape, masks=(MaskSpec(shape, layer.rate),) if layer.rate else ())
+            return built(shape, masks=(MaskSpec(shape, layer.rate),) if layer.rate else ())
         case SimpleRNN() | LSTM() | GRU():
             steps, features = _sequence(name, shape)
             output = (steps, layer.units) if layer.return_sequences else (layer.units,)
-            return BuiltLayer(
-                name, layer, shape, output, _recurrent_weights(layer, features), _recurrent_masks(layer, features)
-            )
+            return built(output, _recurrent_weights(layer, features), _recurrent_masks(layer, features))
         case Bidirectional():
             one_way = _build(name, layer.layer, shape)
             *steps_axis, units = one_way.output_shape
@@ -256,20 +253,18 @@ def _build(name: str, layer: Layer, shape: Shape) -> BuiltLayer:
                 for way in ("forward", "backward")
                 for weight in one_way.weights
             )
-            return BuiltLayer(name, layer, shape, (*steps_axis, 2 * units), weights, one_way.masks * 2)
+            return built((*steps_axis, 2 * units), weights, one_way.masks * 2)
         case _:
             assert_never(layer)
 
 
+def _kernel_and_bias(*shape: int) -> tuple[WeightSpec, ...]:
+    return WeightSpec("kernel", shape, "glorot_uniform"), WeightSpec("bias", shape[-1:], "zeros")
+
+
 def gates_of(layer: Recurrent) -> int:
     """Return how many gates a recurrent layer has (the candidate counts as one)."""
-    match layer:
-        case SimpleRNN():
-            return 1
-        case LSTM():
-            return 4
-        case GRU():
-            return 3
+    return {SimpleRNN: 1, LSTM: 4, GRU: 3}[type(layer)]
 
 
 def _recurrent_weights(layer: Recurrent, features: int) -> tuple[WeightSpec, ...]:
@@ -302,8 +297,7 @@ def _sequence(name: str, shape: Shape) -> tuple[int, int]:
 
 
 def _snake_case(name: str) -> str:
-    known = {"SimpleRNN": "simple_rnn", "LSTM": "lstm", "GRU": "gru", "ActivationLayer": "activation"}
-    return known.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def embedding_of(case: Case) -> Embedding | None:

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from bench.cases.model import Model
-from bench.records.record import LayerParameters, Parameters
 from bench.spec import Documented
+
+
+class LayerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """Parameters of one layer. `stored`: what the framework keeps in memory for it."""
+
+    name: str
+    total: int
+    trainable: int
+    stored: int
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """Parameter counts of the model as the backend built it.
+
+    `frozen`: those that are not trained. `stored`: what the framework keeps in memory; a torch LSTM stores a second,
+    frozen bias that is no parameter of the model. `layers`: the same by layer, in order.
+    """
+
+    total: int
+    trainable: int
+    frozen: int
+    stored: int
+    layers: list[LayerParameters]
 
 
 def parameters(model: Model) -> Parameters:

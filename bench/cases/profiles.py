@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import sqrt
 
 from bench.cases.cell import Profile
-from bench.spec import Case, Data, Embedded, FirstRows, Flatten, LabelledCsv, RandomRows, Training, Validation
+from bench.spec import Case, Embedded, FirstRows, Flatten, LabelledCsv, RandomRows, Validation
 
 QUICK_MAXLEN = 40
 QUICK_TRAIN = 2000
@@ -34,12 +34,17 @@ def apply(case: Case, profile: Profile) -> Case:
     """
     if profile == "documented":
         return case
-    return replace(case, data=_data(case), training=_training(case.training))
+    training = replace(
+        case.training,
+        epochs=min(case.training.epochs, QUICK_EPOCHS),
+        batch_size=min(case.training.batch_size, QUICK_BATCH),
+        validation=_validation(case.training.validation),
+    )
+    return replace(case, data=_data(case), training=training)
 
 
 def _data(case: Case) -> Embedded:
-    data: Data = case.data
-    maxlen = data.maxlen
+    data, maxlen = case.data, case.data.maxlen
     if maxlen is not None and not any(isinstance(layer, Flatten) for layer in case.layers):
         maxlen = min(maxlen, QUICK_MAXLEN)
     # A labelled CSV is split into training and validation; it has no test half.
@@ -53,15 +58,6 @@ def _data(case: Case) -> Embedded:
         validation=QUICK_VALIDATION if split else 0,
         test=0 if split else QUICK_TEST,
         encoding=data.encoding,
-    )
-
-
-def _training(training: Training) -> Training:
-    return replace(
-        training,
-        epochs=min(training.epochs, QUICK_EPOCHS),
-        batch_size=min(training.batch_size, QUICK_BATCH),
-        validation=_validation(training.validation),
     )
 
 

@@ -13,11 +13,11 @@ from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
+from msgspec import structs
 
 from bench.cases.catalog import load
 from bench.cases.cell import Cell, Measure, Profile
 from bench.commands.compare import tell
-from bench.commands.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
 from bench.compare.installations import Side, SideName, concessions, same_installation, side
 from bench.compare.paired import DEFAULT_PAIRS, LOOKS, Comparison, Policy, Verdict, judge_pairs
 from bench.compare.pairs import (
@@ -31,20 +31,21 @@ from bench.compare.pairs import (
     odd_figures,
     one_sided_figures,
     pair_sets,
-    telling,
+    representative,
     times,
     trains,
 )
 from bench.compare.schedule import is_brief, measure, schedule
 from bench.errors import Incomparable, SuiteError, UsageError
 from bench.machine.fingerprint import available_memory, cores, differences
-from bench.records.metrics import QUANTITIES, value
+from bench.records.metrics import METRICS, value
 from bench.records.record import Record
 from bench.records.store import DEFAULT_PATH, Run, Store
-from bench.report.topics import history
-from bench.runner.handshake import Question
+from bench.runner.estimates import TimeLeft
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration
+from bench.runner.protocol import Question
+from bench.runner.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
 from bench.runner.workers import Limits, Settings, run
 from bench.spec import Device
 
@@ -55,7 +56,7 @@ SHARED_MARGIN = 0.10
 SIDES: tuple[SideName, SideName] = ("base", "candidate")
 
 
-@click.command("ab", short_help="Measure two environments in alternation, then judge.")
+@click.command("ab")
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--base", metavar="PYTHON", help="The Python of the base. Default, with --base-path: this one.")
 @click.option("--candidate", metavar="PYTHON", help="The Python of the candidate. Default: this one.")
@@ -104,7 +105,7 @@ def command(context: click.Context, /, **_: Any) -> int:
     """Measure two environments in alternation on this machine, then judge the difference.
 
     Each side is a Python in whose environment twinbench is installed, or that runs the checkout named by --base-path
-    or --candidate-path. Without a PATTERN the cases are compared that the suites mark as telling.
+    or --candidate-path. Without a PATTERN the cases are compared that the suites mark as representative.
     """
     params = context.params
     with ExitStack() as opened:
@@ -112,7 +113,7 @@ def command(context: click.Context, /, **_: Any) -> int:
         catalog = load([Path(path) for path in params["suites"]])
         if catalog.errors:
             raise SuiteError("\n".join(str(error) for error in catalog.errors))
-        params["patterns"] = params["patterns"] or telling(catalog)
+        params["patterns"] = params["patterns"] or representative(catalog)
         sides = _sides(params)
         if runs:
             _check_unchanged(runs, sides)
@@ -330,8 +331,8 @@ class _Session:
                 check_data(*records)
                 verdicts = judge_pairs(pair_sets(*records), policy, look)
                 open_ = [verdict for verdict in verdicts if verdict.verdict == "inconclusive"]
-                scores = {verdict.cell for verdict in open_ if QUANTITIES[verdict.quantity].kind == "score"}
-                others = {verdict.cell for verdict in open_ if QUANTITIES[verdict.quantity].kind != "score"}
+                scores = {verdict.cell for verdict in open_ if METRICS[verdict.quantity].kind == "score"}
+                others = {verdict.cell for verdict in open_ if METRICS[verdict.quantity].kind != "score"}
                 timed = [one for one in self._cells if one.cell.configuration in others]
                 trained = [one for one in self._cells if one.cell.configuration in scores]
                 if not open_:
@@ -394,19 +395,17 @@ class _Session:
     def _keep(self, name: SideName, record: Record) -> None:
         details = {**record.details, "side": name}
         run = self._runs[name]
-        self._store.add(run.name, record.model_copy(update={"details": details}), self.sides[name].environment)
+        self._store.add(run.name, structs.replace(record, details=details), self.sides[name].environment)
 
 
 class _Progress:
     """A line on stderr for every process that ended, with the time that is left; nothing while one measures."""
 
     def __init__(self, planned: Sequence[PlannedCell], what: str) -> None:
-        self._estimates = {(one.cell, one.repeat): one.estimate for one in planned}
-        self._left = sum(one.estimate for one in planned)
-        self._estimated = self._taken = 0.0
+        self._time_left = TimeLeft(planned)
         self._done, self._all = 0, len(planned)
         if planned:
-            click.echo(f"bench: {len(planned)} {what}, about {duration(self._left)}", err=True)
+            click.echo(f"bench: {len(planned)} {what}, about {duration(self._time_left.seconds())}", err=True)
 
     def started(self, planned: PlannedCell) -> None:
         """Say nothing."""
@@ -416,10 +415,9 @@ class _Progress:
 
     def ended(self, text: str, record: Record) -> None:
         """Print the line of a process; the time left is estimated by what those before took."""
-        estimate = self._estimates[record.cell, record.repeat]
-        self._estimated, self._taken = self._estimated + estimate, self._taken + record.seconds
-        self._left, self._done = max(0.0, self._left - estimate), self._done + 1
-        left = duration(self._left * self._taken / self._estimated) if self._estimated else "unknown"
+        self._time_left.ended(record)
+        self._done += 1
+        left = duration(self._time_left.seconds())
         click.echo(f"[{self._done:>{len(str(self._all))}}/{self._all}] {text}  (left: {left})", err=True)
 
 
@@ -427,7 +425,7 @@ def _figure(record: Record, name: str) -> str:
     figure = value(record, name)
     if record.status != "ok":
         return f"{record.status}: {(record.reason or '').partition(chr(10))[0]}"
-    return "ok" if figure is None else history.shown(figure, QUANTITIES[name])
+    return "ok" if figure is None else METRICS[name].text(figure)
 
 
 # --- after -------------------------------------------------------------------------------------------------------
@@ -447,7 +445,7 @@ def _comparison(
     caveats += [*odd_figures("base", base), *odd_figures("candidate", candidate)]
     if noise:
         floors = noise_floors(pairs)
-        caveats += [f"noise floor of {QUANTITIES[name].title}: {floor:.2%}" for name, floor in floors.items()]
+        caveats += [f"noise floor of {METRICS[name].title}: {floor:.2%}" for name, floor in floors.items()]
     elif not policy.noise:
         caveats.append("this machine's noise floor is not known; `bench ab --noise` measures it")
     environments = [session.sides[name].environment for name in SIDES]

@@ -21,7 +21,7 @@ MOST_SHOWN = 40
 """Verdicts that a terminal is shown; the files have all."""
 
 
-@click.command("compare", short_help="Judge two stored runs (advisory).")
+@click.command("compare")
 @click.argument("base")
 @click.argument("candidate")
 @click.option(

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import logging
+from dataclasses import asdict
 from typing import Any
 
 import click
 
+from bench.commands import options
+from bench.commands.terminal import print_json
 from bench.data import sources
 from bench.errors import BenchError, DataError, unknown
-from bench.records.record import SCHEMA_VERSION
+
+log = logging.getLogger("bench")
+_json = options.as_json("one document")
 
 
-@click.group("data")
+@click.group()
 def command() -> None:
     """List, fetch and verify the data files."""
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@_json
 def list_(as_json: bool) -> None:
     """List the data sources; what is present is not verified (bench data verify does that)."""
     records = [described(source) for source in sources.SOURCES.values()]
     if as_json:
-        _print(records)
+        print_json(records=records)
         return
     click.echo(f"looked for in: {', '.join(str(folder) for folder in sources.folders())}")
     for record in records:
@@ -47,7 +51,7 @@ def described(source: sources.Source) -> dict[str, Any]:
             {
                 "name": file.name,
                 "url": file.url,
-                "contents": [{"size": c.size, "sha256": c.sha256, "note": c.note} for c in file.contents],
+                "contents": [asdict(content) for content in file.contents],
             }
             for file in source.files
         ],
@@ -58,21 +62,21 @@ def described(source: sources.Source) -> dict[str, Any]:
 
 @command.command("fetch")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@_json
 def fetch(names: tuple[str, ...], as_json: bool) -> None:
     """Download the named sources into the cache, unless they are present; verify them."""
     records = []
     for name in _known(names):
-        path, sha256 = sources.fetch(name)
+        path, sha256 = sources.obtain(name, download=True)
         records.append({"name": name, "path": str(path), "sha256": sha256})
         click.echo(f"{name}: {path}  sha256 {sha256}", err=as_json)
     if as_json:
-        _print(records)
+        print_json(records=records)
 
 
 @command.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@_json
 def verify(names: tuple[str, ...], as_json: bool) -> int:
     """Hash the named sources, or all that are present, and compare with the known hashes.
 
@@ -88,7 +92,7 @@ def verify(names: tuple[str, ...], as_json: bool) -> int:
         except DataError as error:
             errors.append(error)
             record |= {"status": "altered", "reason": str(error)}
-            click.echo(f"bench: {error}", err=True)
+            log.error(str(error))
             continue
         if verified:
             path, sha256 = verified
@@ -98,16 +102,12 @@ def verify(names: tuple[str, ...], as_json: bool) -> int:
         record |= {"status": "missing", "reason": str(sources.missing(name))}
         if names:
             errors.append(sources.missing(name))
-            click.echo(f"bench: {errors[-1]}", err=True)
+            log.error(str(errors[-1]))
         else:
             click.echo(f"{name}: missing", err=as_json)
     if as_json:
-        _print(records)
+        print_json(records=records)
     return min((error.exit_code for error in errors), default=0)
-
-
-def _print(records: Sequence[Mapping[str, Any]]) -> None:
-    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": records}, indent=2))
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:

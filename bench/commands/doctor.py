@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import psutil
 
 from bench.backends.registry import BackendInfo, backend, backends
 from bench.cases.catalog import load
+from bench.commands import options
 from bench.commands.data import described
+from bench.commands.terminal import aligned, indented, print_json, show
 from bench.data import sources
 from bench.errors import BenchError
 from bench.machine import gpu
 from bench.machine.fingerprint import available_memory, container_limits, cores, fingerprint
-from bench.machine.noise import Noise, noise
-from bench.records.record import SCHEMA_VERSION
+from bench.machine.noise import noise
 from bench.records.store import DEFAULT_PATH
 from bench.runner.capabilities import Examined, conform, examine
 from bench.training.conformance import Violation
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 FAILED = 3
 LEAST_FREE = {"cache": 2e9, "store": 1e8}
@@ -41,7 +44,7 @@ class Check:
 
 @click.command()
 @click.option("--backend", "name", metavar="NAME", help="Hold one backend to the conformance rules instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.as_json("one document")
 def command(name: str | None, as_json: bool) -> int:
     """Say what this machine can run: backends, kernels, devices, data, disk, limits, noise.
 
@@ -53,7 +56,7 @@ def command(name: str | None, as_json: bool) -> int:
         return _conformance(backend(name), as_json=as_json)
     found = _look(quiet=as_json)
     if as_json:
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **found}, indent=2))
+        print_json(**found)
     return 0 if all(check["ok"] for check in found["checks"]) else FAILED
 
 
@@ -63,15 +66,12 @@ def _conformance(info: BackendInfo, *, as_json: bool) -> int:
     try:
         for line in conform(info, cores()):
             lines.append(line)
-            if not as_json:
-                click.echo(f"ok: {line}")
+            click.echo(f"ok: {line}", err=as_json)
     except Violation as error:
         problem = str(error)
-        if not as_json:
-            click.echo(f"failed: {problem}")
+        click.echo(f"failed: {problem}", err=as_json)
     if as_json:
-        document = {"schema_version": SCHEMA_VERSION, "backend": info.name, "held": lines, "violation": problem}
-        click.echo(json.dumps(document, indent=2))
+        print_json(backend=info.name, held=lines, violation=problem)
     elif problem is None:
         click.echo(f"{info.name} keeps the rules; what it computes is for `bench parity --backend ...` to prove")
     return FAILED if problem else 0
@@ -83,37 +83,36 @@ def _conformance(info: BackendInfo, *, as_json: bool) -> int:
 def _look(*, quiet: bool) -> dict[str, Any]:
     """Return everything that is found, and print each part as soon as it is known unless it is to be `quiet`."""
 
-    def say(lines: Iterator[str]) -> None:
-        for line in lines:
-            if not quiet:
-                click.echo(line)
+    def say(*parts: RenderableType) -> None:
+        if not quiet:
+            show(*parts)
 
     threads = cores()
     machine, found, limits = fingerprint(threads), gpu.look(), container_limits()
-    say(_machine_lines(machine, found, limits))
-    say(iter(["", "backends"]))
+    say(*_machine_lines(machine, found, limits), "", "backends")
     examined = []
     for info in backends().values():
-        one = examine(info, threads)
-        examined.append(one)
-        say(_backend_lines(info, one, machine["packages"]))
+        examined.append(examine(info, threads))
+        say(*_backend(info, examined[-1], machine["packages"]))
     data = [described(source) for source in sources.SOURCES.values()]
-    say(_data_lines(data))
+    files = [f"{record['name']}: {record['path'] or 'missing; ' + record['remedy']}" for record in data]
+    say("", f"data, looked for in {', '.join(map(str, sources.folders()))}", *(indented(file, 2) for file in files))
     disks = [_disk("cache", sources.cache_dir()), _disk("store", DEFAULT_PATH.absolute())]
     measured = noise(threads)
     checks = list(_checks(examined, found, disks))
-    say(iter(["", measured.sentence, *(f"warning: {text}" for text in _warnings(found, examined)), "", "checks"]))
-    say(f"  {'ok' if check.ok else 'FAILED'}: {check.text}" for check in checks)
+    outcomes = [("ok" if check.ok else "FAILED", check.text) for check in checks]
+    warnings = [f"warning: {text}" for text in _warnings(found, examined)]
+    say("", measured.sentence, *warnings, "", "checks", indented(aligned(outcomes), 2))
     return {
         "machine": machine,
         "limits": limits,
-        "gpus": [asdict(one) for one in found.gpus],
+        "gpus": [asdict(card) for card in found.gpus],
         "gpu_problem": found.problem,
-        "visible_gpus": [one.index for one in gpu.visible(found.gpus)],
-        "backends": [asdict(one) for one in examined],
+        "visible_gpus": [card.index for card in gpu.visible(found.gpus)],
+        "backends": [asdict(each) for each in examined],
         "data": data,
         "disks": disks,
-        "noise": _noise(measured),
+        "noise": {"spread": measured.spread, "high": measured.high, "causes": list(measured.causes)},
         "checks": [asdict(check) for check in checks],
     }
 
@@ -123,20 +122,16 @@ def _disk(use: str, path: Path) -> dict[str, Any]:
     return {"use": use, "path": str(path), "free_bytes": shutil.disk_usage(there).free}
 
 
-def _noise(measured: Noise) -> dict[str, Any]:
-    return {"spread": measured.spread, "high": measured.high, "causes": list(measured.causes)}
-
-
 def _checks(examined: list[Examined], found: gpu.Look, disks: list[dict[str, Any]]) -> Iterator[Check]:
     errors = load([]).errors
     yield Check("suites", not errors, "; ".join(map(str, errors)) or "every suite is well-formed")
-    able = [one.backend for one in examined if one.devices["cpu"] is None]
+    able = [each.backend for each in examined if each.devices["cpu"] is None]
     remedy = "no framework works here: pip install 'twinbench[torch,tensorflow]'"
     yield Check("frameworks", bool(able), f"can train on the CPU: {', '.join(able)}" if able else remedy)
-    for one in examined:
-        reason = one.devices["cpu"]
-        if reason is not None and backend(one.backend).missing() is None:
-            yield Check("frameworks", False, f"{one.backend} is installed and cannot train: {reason}")
+    for each in examined:
+        reason = each.devices["cpu"]
+        if reason is not None and backend(each.backend).missing() is None:
+            yield Check("frameworks", False, f"{each.backend} is installed and cannot train: {reason}")
     try:
         gpu.check_visible(found.gpus)
     except BenchError as error:
@@ -148,10 +143,10 @@ def _checks(examined: list[Examined], found: gpu.Look, disks: list[dict[str, Any
 
 
 def _warnings(found: gpu.Look, examined: list[Examined]) -> Iterator[str]:
-    for one in gpu.visible(found.gpus)[:1]:
-        yield from gpu.warnings(one)
-        if all(backend.devices["cuda"] is not None for backend in examined):
-            yield f"{one} is there, and no backend can use it: see above why"
+    for card in gpu.visible(found.gpus)[:1]:
+        yield from gpu.warnings(card)
+        if all(each.devices["cuda"] is not None for each in examined):
+            yield f"{card} is there, and no backend can use it: see above why"
 
 
 # --- in words ----------------------------------------------------------------------------------------------------
@@ -167,35 +162,29 @@ def _machine_lines(machine: dict[str, Any], found: gpu.Look, limits: dict[str, f
     allowed = [f"{memory / 1e9:.1f} GB"] if memory else []
     allowed += [f"{cpus:g} CPUs"] if cpus else []
     yield f"container: {' and '.join(allowed) or 'no limit'}"
-    for one in found.gpus:
-        shown = "" if one in gpu.visible(found.gpus) else f", hidden by {gpu.VARIABLE}"
-        yield f"{one}; driver {one.driver}, CUDA up to {'.'.join(map(str, one.cuda))}{shown}"
+    for card in found.gpus:
+        hidden = "" if card in gpu.visible(found.gpus) else f", hidden by {gpu.VARIABLE}"
+        yield f"{card}; driver {card.driver}, CUDA up to {'.'.join(map(str, card.cuda))}{hidden}"
     if not found.gpus:
         yield f"GPU: none ({found.problem or 'the driver finds none'})"
 
 
-def _backend_lines(info: BackendInfo, one: Examined, packages: dict[str, str]) -> Iterator[str]:
+def _backend(info: BackendInfo, examined: Examined, packages: dict[str, str]) -> Iterator[RenderableType]:
     names = [name for package in info.packages for name in package.split("|") if name in packages]
     versions = ", ".join(f"{name} {packages[name]}" for name in names)
-    yield f"  {info.name}{f' ({versions})' if versions else ''}"
-    for device, reason in one.devices.items():
+    yield indented(f"{info.name}{f' ({versions})' if versions else ''}", 2)
+    rows: list[tuple[str, str]] = []
+    for device, reason in examined.devices.items():
         if reason is not None:
-            yield f"    {device}: no: {reason}"
+            rows.append((device, f"no: {reason}"))
             continue
-        fused = one.fused[device]
+        fused = examined.fused[device]
         having = [layer for layer, why_not in fused.items() if why_not is None]
         kernels = f"fused {', '.join(having)}; generic" if having else "generic kernels"
-        yield f"    {device}: yes, {kernels}"
+        rows.append((device, f"yes, {kernels}"))
         reasons: dict[str, list[str]] = {}
         for layer, why_not in fused.items():
             if why_not is not None:
                 reasons.setdefault(why_not, []).append(layer)
-        for why_not, layers in reasons.items():
-            yield f"      no fused {', '.join(layers)}: {why_not}"
-
-
-def _data_lines(data: list[dict[str, Any]]) -> Iterator[str]:
-    yield ""
-    yield f"data, looked for in {', '.join(map(str, sources.folders()))}"
-    for record in data:
-        yield f"  {record['name']}: {record['path'] or 'missing; ' + record['remedy']}"
+        rows += [("", f"no fused {', '.join(layers)}: {why_not}") for why_not, layers in reasons.items()]
+    yield indented(aligned(rows), 4)

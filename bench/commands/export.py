@@ -8,15 +8,16 @@ from typing import Any
 
 import click
 
-from bench.commands.report import chosen
+from bench.commands import options
 from bench.errors import UsageError
 from bench.records import pytest_benchmark
 from bench.records.flat import cells
-from bench.records.record import SCHEMA_VERSION, Record, json_text
-from bench.records.store import DEFAULT_PATH, Run, Store
+from bench.records.record import SCHEMA_VERSION, Record, json_text, plain
+from bench.records.store import Run, Store
+from bench.report.sources import chosen
 
 
-@click.command("export", short_help="Write stored results as JSON, CSV, Parquet or pytest-benchmark's JSON.")
+@click.command()
 @click.argument("run", required=False, metavar="[RUN]")
 @click.option(
     "--format",
@@ -28,9 +29,7 @@ from bench.records.store import DEFAULT_PATH, Run, Store
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Default: standard output."
 )
-@click.option(
-    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
-)
+@options.store
 def command(run: str | None, format_: str, out: Path | None, store_path: Path) -> None:
     """Write the records of RUN (the latest one by default).
 
@@ -77,7 +76,7 @@ def as_json(run: Run, records: Sequence[tuple[Record, dict[str, Any]]]) -> str:
         if key is None:
             key = f"{run.name} ({len(environments) + 1})"
             environments[key] = environment
-        lines.append(json_text({"run": run.name, "environment": key, **record.model_dump(mode="json")}))
+        lines.append(json_text({"run": run.name, "environment": key, **plain(record)}))
     head = {
         "schema_version": SCHEMA_VERSION,
         "runs": [

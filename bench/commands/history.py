@@ -1,4 +1,4 @@
-"""`bench history`: a quantity over the stored runs, and where its level changed."""
+"""`bench history`: a metric over the stored runs, and where its level changed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import click
 
 from bench.cases.catalog import matches
 from bench.compare.history import series
-from bench.records.metrics import QUANTITIES, quantity
+from bench.records.metrics import METRICS, metric
 from bench.records.record import SCHEMA_VERSION, json_text
 from bench.records.store import DEFAULT_PATH, Store
 from bench.report.topics import history
 
 
-@click.command("history", short_help="A quantity over the stored runs.")
+@click.command("history")
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
-@click.option("--metric", default="step", show_default=True, metavar="M", help=f"Of {', '.join(QUANTITIES)}.")
+@click.option("--metric", "name", default="step", show_default=True, metavar="M", help=f"Of {', '.join(METRICS)}.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -27,17 +27,17 @@ from bench.report.topics import history
     "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
 )
 @click.option("--json", "as_json_", is_flag=True, help="Print the series as JSON.")
-def command(patterns: tuple[str, ...], metric: str, out: Path | None, store_path: Path, as_json_: bool) -> int:
-    """Print how a quantity of the cells named by PATTERN went over all stored runs.
+def command(patterns: tuple[str, ...], name: str, out: Path | None, store_path: Path, as_json_: bool) -> int:
+    """Print how a metric of the cells named by PATTERN went over all stored runs.
 
     There is one series per configuration, data and machine. Changes of level are advisory; each is shown with the
     commit that it began at and what else changed there. `bench import` brings in the runs of other machines.
     """
-    chosen = quantity(metric)
+    chosen = metric(name)
     with Store(store_path) as store:
         found = series(store.entries(wanted=lambda cell: matches(str(cell), patterns)), chosen)
     if not found:
-        click.echo(f"bench: no stored record of {' '.join(patterns) or 'any cell'} holds {metric}", err=True)
+        click.echo(f"bench: no stored record of {' '.join(patterns) or 'any cell'} holds {name}", err=True)
         return 3
     if out:
         from bench.report.plots.history import draw  # loads matplotlib, which nothing else here needs

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from itertools import chain, count
 from pathlib import Path
 
 import click
 
+from bench.commands import options
+from bench.commands.terminal import print_json
 from bench.records.exports import read
-from bench.records.record import SCHEMA_VERSION
-from bench.records.store import DEFAULT_PATH, Run, Store
+from bench.records.store import Run, Store
 
 
-@click.command("import", short_help="Put exported results into a store.")
+@click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@click.option(
-    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
-)
-@click.option("--json", "as_json", is_flag=True, help="Print what came in, and its name here, as JSON.")
+@options.store
+@options.as_json("what came in, and its name here,")
 def command(files: tuple[Path, ...], store_path: Path, as_json: bool) -> None:
     """Read what `bench export --format json` wrote; a run that the store has already gains what it lacks.
 
@@ -29,19 +27,20 @@ def command(files: tuple[Path, ...], store_path: Path, as_json: bool) -> None:
     imported = []
     with Store(store_path, create=True) as store:
         for file, exported in zip(files, exports, strict=True):
-            for one in exported:
-                name = _taken_in(store, one.run)
+            for export in exported:
+                run, records = export.run, export.records
+                name = _taken_in(store, run)
                 ended = {(record.cell, record.repeat): record.started for record in store.finished(name)}
-                for record, environment in one.records:
+                for record, environment in records:
                     if ended.get((record.cell, record.repeat), "") <= record.started:
                         store.add(name, record, environment)
-                imported.append({"file": str(file), "run": one.run.name, "name": name, "cells": len(one.records)})
-                if name != one.run.name:
-                    click.echo(f"run {one.run.name} of {file} is called {name} here", err=True)
-            number = sum(len(one.records) for one in exported)
+                imported.append({"file": str(file), "run": run.name, "name": name, "cells": len(records)})
+                if name != run.name:
+                    click.echo(f"run {run.name} of {file} is called {name} here", err=True)
+            number = sum(len(export.records) for export in exported)
             click.echo(f"{number} records of {file} are in {store_path}", err=True)
     if as_json:
-        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "records": imported}, indent=2))
+        print_json(records=imported)
 
 
 def _taken_in(store: Store, run: Run) -> str:

@@ -16,7 +16,7 @@ from bench.cases.catalog import load
 from bench.errors import UsageError
 
 
-@click.group("new", short_help="A commented starting file for a suite or a backend.")
+@click.group()
 def command() -> None:
     """Write a starting file that works as it stands, with comments on what to change. Nothing is overwritten."""
 

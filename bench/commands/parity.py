@@ -4,52 +4,36 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from bench.backends.registry import DEFAULT_BACKENDS
-from bench.cases.catalog import load as load_catalog
-from bench.errors import SuiteError, Unavailable
+from bench.commands import options
+from bench.errors import Unavailable
 from bench.machine.fingerprint import cores, fingerprint
 from bench.parity.lanes import proofs
 from bench.parity.proof import SCHEMA_VERSION, Proof, store
-from bench.records.record import json_text
+from bench.records.record import json_text, plain
 from bench.report.topics import parity as report
+from bench.runner.run import sound_catalog
 from bench.spec import Kernel
 
 NOT_PROVEN = 3
 
 
 @click.command()
-@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
-@click.option(
-    "--backend",
-    "backends",
-    multiple=True,
-    metavar="B",
-    help=f"Default: {' and '.join(DEFAULT_BACKENDS)}, as installed.",
-)
-@click.option(
-    "--kernel", "kernels", multiple=True, type=click.Choice(get_args(Kernel)), help="Default: all that can run."
-)
+@options.patterns
+@options.of_run("backends", "kernels", kernels={"help": "Default: all that can run."})
 @click.option("--short", is_flag=True, help="Five steps on the embedded corpus instead of 100 on each case's data.")
-@click.option("--suites", multiple=True, type=click.Path(path_type=Path), metavar="PATH", help="More suite files.")
-@click.option("--json", "as_json", is_flag=True, help="Print the proofs as JSON.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("reports/local"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for parity.md and parity.json; files of these names are replaced.",
-)
+@options.suites
+@options.as_json("the proofs")
+@options.out_folder("for parity.md and parity.json; files of these names are replaced")
 def command(
     patterns: tuple[str, ...],
     backends: tuple[str, ...],
     kernels: tuple[Kernel, ...],
     short: bool,
-    suites: tuple[Path, ...],
+    suites: tuple[str, ...],
     as_json: bool,
     out: Path,
 ) -> int:
@@ -59,9 +43,7 @@ def command(
 
     Exits 3 when a twin is not proven, and prints what differs: case, check, weight, expected, found.
     """
-    catalog = load_catalog(suites)
-    if catalog.errors:
-        raise SuiteError("\n".join(str(error) for error in catalog.errors))
+    catalog = sound_catalog(suites)
     started = time.perf_counter()
     made: list[Proof] = []
     for proof in proofs(catalog.select(patterns), backends, kernels, short=short):
@@ -74,7 +56,7 @@ def command(
     store(out / "parity.json", made, environment)
     report.write(made, environment, out / "parity.md")
     if as_json:
-        records = [proof.model_dump(mode="json") for proof in made]
+        records = [plain(proof) for proof in made]
         click.echo(json_text({"schema_version": SCHEMA_VERSION, "records": records}, indent=1))
     click.echo(f"{report.sentence(made)} ({time.perf_counter() - started:.0f} s)", err=as_json)
     click.echo(f"wrote {out / 'parity.md'}\nwrote {out / 'parity.json'}", err=as_json)

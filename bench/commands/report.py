@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +13,17 @@ import click
 from click.core import ParameterSource
 
 from bench.cases.catalog import load
+from bench.commands import options
+from bench.commands.terminal import print_json
 from bench.errors import UsageError, unknown
-from bench.records.record import SCHEMA_VERSION, json_text
-from bench.records.store import DEFAULT_PATH, Run, Store
+from bench.records.store import DEFAULT_PATH, Store
 from bench.report.answers import answers
 from bench.report.pages import write
-from bench.report.results import Results, Source
+from bench.report.results import Results
 from bench.report.sentences import Answer
-from bench.report.sources import from_run, gather
+from bench.report.sources import chosen, gather, source
+
+log = logging.getLogger("bench")
 
 
 def _plots(results: Results, folder: Path) -> list[Path]:
@@ -42,28 +46,12 @@ WRITERS: dict[str, Callable[[Results, Path], list[Path]]] = {
 """Formats by name: each writes its files into a folder and returns their paths; Markdown shows plots made before it."""
 
 
-@click.command("report", short_help="Write tables from stored results.")
+@click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("reports/local"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder to write to; files of the same names are replaced.",
-)
+@options.out_folder("to write to; files of the same names are replaced")
 @click.option("--format", "formats", default="md", show_default=True, metavar="F,...", help=f"Of {', '.join(WRITERS)}.")
-@click.option(
-    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
-)
-@click.option(
-    "--suites",
-    "paths",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="More suite files or folders.",
-)
+@options.store
+@options.suites
 @click.option(
     "--index",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -72,7 +60,7 @@ WRITERS: dict[str, Callable[[Results, Path], list[Path]]] = {
     "generated tables of the README beside DIR.",
 )
 @click.option("--check", is_flag=True, help="With --index: write nothing; exit 1 when a file is not as it would be.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answers and the paths of the files as JSON.")
+@options.as_json("the answers and the paths of the files")
 @click.pass_context
 def command(
     context: click.Context,
@@ -80,7 +68,7 @@ def command(
     out: Path,
     formats: str,
     store_path: Path,
-    paths: tuple[Path, ...],
+    suites: tuple[str, ...],
     index: Path | None,
     check: bool,
     as_json: bool,
@@ -91,28 +79,34 @@ def command(
     the same cell takes the place of an earlier one. Where `bench parity` has left its proofs in the same folder, the
     tables say which twins are proven; where somebody has written deviations.md there, the answers cite its reasons.
     """
-    if index is not None:
-        given = [name for name in ("runs", "out", "formats", "store_path") if _given(context, name)]
-        if given:
+    if index is None:
+        if check:
+            raise UsageError("--check compares the files below a folder of reports; name it by --index")
+        return _report_runs(runs, out, formats, store_path, suites, as_json=as_json)
+    for name in ("runs", "out", "formats", "store_path"):
+        if context.params[name] and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise UsageError("--index reports the results below its folder; give it no RUN, --out, --format or --store")
-        return _index(index, paths, check=check, as_json=as_json)
-    if check:
-        raise UsageError("--check compares the files below a folder of reports; name it by --index")
+    return _write_index(index, suites, check=check, as_json=as_json)
+
+
+def _report_runs(
+    runs: tuple[str, ...], out: Path, formats: str, store_path: Path, suites: tuple[str, ...], *, as_json: bool
+) -> int:
+    """Write the report of stored runs into a folder and print its answers."""
     wanted = [name.strip() for name in formats.split(",")]
     for name in wanted:
         if name not in WRITERS:
             raise unknown("format", name, WRITERS)
     with Store(store_path) as store, _uncollected():
         sources = [source(store, run) for run in chosen(store, runs)]
-    catalog = load(paths)
+    catalog = load([Path(path) for path in suites])
     for error in catalog.errors:
-        click.echo(f"bench: {error}", err=True)
+        log.error(str(error))
     results = gather(sources, catalog.suites, out, None if store_path == DEFAULT_PATH else store_path)
     files = [str(path) for name in WRITERS if name in wanted for path in WRITERS[name](results, out)]
     found = answers(results)
     if as_json:
-        content = {"schema_version": SCHEMA_VERSION, "answers": [_plain(answer) for answer in found], "files": files}
-        click.echo(json_text(content, indent=2))
+        print_json(answers=[_plain(answer) for answer in found], files=files)
         return 0
     for answer in found:
         click.echo(answer.question)
@@ -138,10 +132,6 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _given(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is not ParameterSource.DEFAULT and bool(context.params[name])
-
-
 def _plain(answer: Answer) -> dict[str, Any]:
     return {
         "question": answer.question,
@@ -149,17 +139,16 @@ def _plain(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _index(folder: Path, paths: tuple[Path, ...], *, check: bool, as_json: bool) -> int:
+def _write_index(folder: Path, suites: tuple[str, ...], *, check: bool, as_json: bool) -> int:
     """Write the committed reports, or say which of their files are stale; return the exit code."""
     from bench.report import site  # loads matplotlib, which tables alone need not
 
-    reports = site.gather(folder, load(paths).suites)
+    reports = site.gather(folder, load([Path(path) for path in suites]).suites)
     if not check:
         reports.write()
     stale = [str(path) for path in reports.stale]
     if as_json:
-        content = {"schema_version": SCHEMA_VERSION, "files": [str(path) for path in reports.pages], "stale": stale}
-        click.echo(json_text(content, indent=2))
+        print_json(files=[str(path) for path in reports.pages], stale=stale)
     elif check:
         for path in stale:
             click.echo(f"stale: {path}; write it again by `nox -s report`, or `bench report --index {folder}`")
@@ -167,18 +156,3 @@ def _index(folder: Path, paths: tuple[Path, ...], *, check: bool, as_json: bool)
         said = [f"{'wrote' if Path(path).exists() else 'removed'} {path}" for path in stale]
         click.echo("\n".join(said) or "every file is up to date")
     return 1 if check and stale else 0
-
-
-def chosen(store: Store, names: tuple[str, ...]) -> list[Run]:
-    """Return the named runs, or the latest one; raise `UsageError` for an unknown name and for an empty store."""
-    if names:
-        return [store.run(name) for name in dict.fromkeys(names)]
-    runs = store.runs()
-    if not runs:
-        raise UsageError(f"{store.path} holds no run; make one with `bench run`")
-    return runs[-1:]
-
-
-def source(store: Store, run: Run) -> Source:
-    """Return a run of a store with its records, as reports take it."""
-    return from_run(run, store.read(run.name))

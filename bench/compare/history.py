@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.machine.fingerprint import MACHINE, commit, differences
-from bench.records.metrics import Kind, Quantity, is_headline
+from bench.records.metrics import Kind, Metric, is_comparable
 from bench.records.record import Record
 
 SEGMENT = 3
@@ -70,7 +70,7 @@ _Key = tuple[str, str, str, str]
 """The fields of a `Series` that tell it from others: cell, profile, data, machine."""
 
 
-def series(entries: Iterable[tuple[str, dict[str, Any], Record]], quantity: Quantity) -> list[Series]:
+def series(entries: Iterable[tuple[str, dict[str, Any], Record]], quantity: Metric) -> list[Series]:
     """Return the series of `quantity` in stored `entries` (run name, fingerprint, record).
 
     Records that do not hold it are passed over, and so are times from processes that were shared. Machines (processor,
@@ -80,7 +80,7 @@ def series(entries: Iterable[tuple[str, dict[str, Any], Record]], quantity: Quan
     environments: dict[tuple[str, str], dict[str, Any]] = {}
     for run, environment, record in entries:
         value = quantity.of(record) if record.status == "ok" else None
-        if value is None or not np.isfinite(value) or (quantity.kind == "time" and not is_headline(record)):
+        if value is None or not np.isfinite(value) or (quantity.kind == "time" and not is_comparable(record)):
             continue
         # A name can stand for two runs where stores of two machines were merged, or one was gone on with elsewhere.
         moment = run, repr(sorted(environment.items()))

@@ -16,8 +16,7 @@ from pydantic import ValidationError
 from bench.errors import BenchError, UsageError
 from bench.records.record import SCHEMA_VERSION
 from bench.runner import workers
-from bench.runner.handshake import Introduction, Question
-from bench.runner.worker import PROTOCOL, SINCE
+from bench.runner.protocol import PROTOCOL, SINCE, Introduction, Question
 
 SideName = Literal["base", "candidate"]
 SPOKEN = (2, PROTOCOL)

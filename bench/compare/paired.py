@@ -25,7 +25,7 @@ from bench.compare.statistics import (
     pairs_to_detect,
     seeds_for_equivalence,
 )
-from bench.records.metrics import Quantity, quantity
+from bench.records.metrics import Metric, metric
 
 Outcome = Literal["failed", "regressed", "inconclusive", "not judged", "improved", "not worse", "same"]
 """Worst first. `failed`: the candidate has no figure where the base has one. `not worse`: a score that may have risen,
@@ -35,13 +35,7 @@ and has not fallen by its margin. `not judged`: no verdict may be given, and the
 DEFAULT_PAIRS = 12
 """Pairs of a cell before its first verdict; an inconclusive one gets as many again. Error rates: reports/gate."""
 LOOKS = 2
-FLOOR = 1e-4
-FLOORS = {"compile": 0.1}
-"""Seconds by which a time must change to count at all; what comes once, a tenth of a second: it is the difference of
-first and later calls, which is a few milliseconds either way where nothing is compiled.
-"""
 TOO_NOISY = 0.15
-MEMORY_MARGIN = 0.05
 
 
 @dataclass(frozen=True)
@@ -57,18 +51,18 @@ class Policy:
     noise: Mapping[str, float] = field(default_factory=dict)
     level: float = 0.01
 
-    def margin_of(self, cell: str, judged: Quantity, base: float) -> float:
+    def margin_of(self, cell: str, judged: Metric, base: float) -> float:
         """Return the margin of a time or memory whose base figure is `base`, as a logarithm.
 
-        It is the configured one, twice the machine's noise floor, or what `FLOOR` seconds are of the base: whichever is
+        It is the configured one, twice the machine's noise floor, or what its floor is of the base: whichever is
         largest.
         """
         fitting = (margin for pattern, margin in self.margins.items() if fnmatchcase(cell, pattern))
-        configured = MEMORY_MARGIN if judged.kind == "memory" else next(fitting, self.margin)
-        floor = smallest_change(judged) / base if base > 0 else 0.0
+        configured = next(fitting, self.margin) if judged.margin is None else judged.margin
+        floor = judged.floor / base if base > 0 else 0.0
         return math.log1p(max(configured, 2 * self.noise.get(judged.name, 0.0), floor))
 
-    def too_noisy(self, judged: Quantity) -> str | None:
+    def too_noisy(self, judged: Metric) -> str | None:
         """Return why this machine's noise forbids a verdict on a quantity; None where it does not."""
         noise = self.noise.get(judged.name, 0.0)
         if 2 * noise <= TOO_NOISY:
@@ -76,14 +70,9 @@ class Policy:
         return f"machine too noisy: its noise floor is {noise:.1%}, over {TOO_NOISY / 2:.1%} there is no verdict"
 
 
-def smallest_change(judged: Quantity) -> float:
-    """Return by how much a figure must change at least, in the quantity's unit, to count."""
-    return FLOORS.get(judged.name, FLOOR) if judged.unit == "s" else 0.0
-
-
-def too_small(largest: float, judged: Quantity) -> str:
+def too_small(largest: float, judged: Metric) -> str:
     """Return why figures of at most `largest` on both sides are the same."""
-    return f"at most {largest:.2g} s on both sides; a change of {smallest_change(judged):g} s would count"
+    return f"at most {largest:.2g} s on both sides; a change of {judged.floor:g} s would count"
 
 
 @dataclass(frozen=True)
@@ -104,7 +93,7 @@ class PairSet:
     @property
     def complete(self) -> NDArray[np.bool_]:
         """Return which pairs have a figure on both sides, (n,); one that is compared by its ratio must be positive."""
-        least = 0.0 if quantity(self.quantity).kind in ("time", "memory") else -math.inf
+        least = 0.0 if metric(self.quantity).kind in ("time", "memory") else -math.inf
         return np.isfinite(self.base) & np.isfinite(self.candidate) & (np.minimum(self.base, self.candidate) > least)
 
 
@@ -183,7 +172,7 @@ def judge_pairs(pairs: Sequence[PairSet], policy: Policy, look: int) -> list[Ver
     level = policy.level / LOOKS
     families: dict[str, list[int]] = {}
     for place, one in enumerate(pairs):
-        families.setdefault(quantity(one.quantity).kind, []).append(place)
+        families.setdefault(metric(one.quantity).kind, []).append(place)
     ratios = sorted(families.get("time", []) + families.get("memory", []))
     scores, counts = families.get("score", []), families.get("count", [])
     judged = [
@@ -222,7 +211,7 @@ def as_outcome(name: NDArray[np.str_] | np.str_) -> Outcome:
 def _described(pair: PairSet) -> Verdict:
     """Return the figures of a pair without a verdict."""
     complete = pair.complete
-    middle = np.mean if quantity(pair.quantity).kind == "score" else np.median
+    middle = np.mean if metric(pair.quantity).kind == "score" else np.median
     figures = [float(middle(side[complete])) if complete.any() else math.nan for side in (pair.base, pair.candidate)]
     return Verdict(
         pair.cell,
@@ -242,13 +231,13 @@ def _judge_ratios(pairs: Sequence[PairSet], policy: Policy, level: float) -> lis
     verdicts, judged = [], []
     fewest = fewest_pairs(level)
     for place, pair in enumerate(pairs):
-        measured, verdict = quantity(pair.quantity), _described(pair)
+        measured, verdict = metric(pair.quantity), _described(pair)
         margin = policy.margin_of(pair.cell, measured, verdict.base)
         few = f"{verdict.n} of {verdict.of} pairs: a verdict takes {fewest} at least, {DEFAULT_PAIRS} as a rule"
         noisy = policy.too_noisy(measured)
         known = np.isfinite(pair.base + pair.candidate)
         largest = np.maximum(pair.base, pair.candidate)[known].max(initial=0.0)
-        if known.sum() >= fewest and largest <= smallest_change(measured):
+        if known.sum() >= fewest and largest <= measured.floor:
             verdict = replace(verdict, verdict="same", n=int(known.sum()), reason=too_small(largest, measured))
         elif noisy or verdict.n < fewest:
             verdict = replace(verdict, needed=None if noisy else DEFAULT_PAIRS, reason=noisy or few)
@@ -281,7 +270,7 @@ def _judge_ratio(verdict: Verdict, differences: Floats, larger: bool, smaller: b
     shift = hodges_lehmann(differences)
     effect, low, high = float(shift.estimate), float(shift.low), float(shift.high)
     verdict = replace(verdict, effect=effect, low=low, high=high)
-    if quantity(verdict.quantity).better == "higher":
+    if metric(verdict.quantity).better == "higher":
         effect, low, high, larger, smaller = -effect, -high, -low, smaller, larger
     return replace(verdict, verdict=as_outcome(outcomes(effect, low, high, larger, smaller, verdict.margin)))
 
@@ -321,8 +310,8 @@ def judge_scores(verdicts: Sequence[Verdict], means: Floats, deviations: Floats,
     that has no margin is not judged.
     """
     n = np.array([verdict.n for verdict in verdicts])
-    margins = np.array([quantity(verdict.quantity).margin for verdict in verdicts], dtype=float)  # None: nan
-    worse_way = np.array([-1.0 if quantity(verdict.quantity).better == "higher" else 1.0 for verdict in verdicts])
+    margins = np.array([metric(verdict.quantity).margin for verdict in verdicts], dtype=float)  # None: nan
+    worse_way = np.array([-1.0 if metric(verdict.quantity).better == "higher" else 1.0 for verdict in verdicts])
     student = paired(n, worse_way * means, deviations)
     effects, bounds, intervals = student.difference, student.half(2 * LEVEL - 1), student.half(LEVEL)
     tested = int(np.count_nonzero((n > 1) & ~np.isnan(margins)))

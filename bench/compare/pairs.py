@@ -18,7 +18,7 @@ from bench.compare.statistics import Floats, fewest_pairs, hodges_lehmann, noise
 from bench.data.randomness import stream
 from bench.errors import Incomparable
 from bench.machine.fingerprint import MACHINE
-from bench.records.metrics import QUANTITIES, has_timed_steps, is_headline, value
+from bench.records.metrics import METRICS, has_timed_steps, is_comparable, value
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runner.plan import PlannedCell
@@ -58,9 +58,9 @@ def common(base: Side, candidate: Side) -> tuple[list[PlannedCell], list[LeftOut
     return cells, left_out
 
 
-def telling(catalog: Catalog) -> list[str]:
-    """Return the cells, as patterns, that the suites mark as telling: what a pull request is compared on."""
-    return [f"{suite.name}/{case.name}@{name}" for suite, case in catalog.cases() for name in case.telling]
+def representative(catalog: Catalog) -> list[str]:
+    """Return the cells, as patterns, that the suites mark as representative: what a pull request is compared on."""
+    return [f"{suite.name}/{case.name}@{name}" for suite, case in catalog.cases() for name in case.representative]
 
 
 def times(options: Mapping[str, Any]) -> bool:
@@ -91,7 +91,7 @@ def pair_sets(base: Sequence[Record], candidate: Sequence[Record]) -> list[PairS
     found = []
     for name in dict.fromkeys(record.cell.configuration for record in everything):
         of_cell = [[record for record in side if record.cell.configuration == name] for side in (base, candidate)]
-        for quantity in QUANTITIES.values():
+        for quantity in METRICS.values():
             by_seed = quantity.kind == "score" or (quantity.kind == "count" and not blocks)
             places, place = (seeds, attrgetter("seed")) if by_seed else (blocks, attrgetter("repeat"))
             paired = [[record for record in side if (record.measure == "accuracy") == by_seed] for side in of_cell]
@@ -101,7 +101,7 @@ def pair_sets(base: Sequence[Record], candidate: Sequence[Record]) -> list[PairS
             ours, theirs = np.full((2, len(places)), np.nan)
             for row, records in zip((ours, theirs), paired, strict=True):
                 for record in records:
-                    figure = value(record, quantity.name) if by_seed or is_headline(record) else None
+                    figure = value(record, quantity.name) if by_seed or is_comparable(record) else None
                     row[places.index(place(record))] = np.nan if figure is None else figure
             if np.isfinite([ours, theirs]).any():
                 found.append(PairSet(name, quantity.name, ours, theirs, pairs))
@@ -145,7 +145,7 @@ def odd_figures(side: SideName, records: Iterable[Record]) -> list[str]:
     return [
         f"{side}: {quantity.title} of {record.cell}{f' repeat {record.repeat}' if record.repeat else ''} is {figure}"
         for record in records
-        for quantity in QUANTITIES.values()
+        for quantity in METRICS.values()
         if (figure := value(record, quantity.name)) is not None and not np.isfinite(figure)
     ]
 
@@ -172,7 +172,7 @@ def noise_floors(pairs: Iterable[PairSet]) -> dict[str, float]:
     """
     effects: dict[str, list[Floats]] = {}
     for pair in pairs:
-        if QUANTITIES[pair.quantity].kind in ("time", "memory") and pair.complete.any():
+        if METRICS[pair.quantity].kind in ("time", "memory") and pair.complete.any():
             differences = np.log(pair.candidate[pair.complete] / pair.base[pair.complete])
             signs = stream("noise", pair.cell, pair.quantity).choice([-1.0, 1.0], (RELABELLINGS, len(differences)))
             effects.setdefault(pair.quantity, []).append(hodges_lehmann(signs * differences).estimate)

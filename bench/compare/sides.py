@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import UsageError
 from bench.records import exports
-from bench.records.metrics import CALL, QUANTITIES, is_headline, value
+from bench.records.metrics import CALL, METRICS, is_comparable, value
 from bench.records.record import Record
 from bench.records.store import Store
 
@@ -49,7 +49,7 @@ def measured(name: str, store: Path) -> Measured:
         return _from_file(Path(name))
     with Store(store) as opened:
         run = opened.run(name)
-        rows = pd.DataFrame(opened.figures(name), columns=[*PLACE, *QUANTITIES])
+        rows = pd.DataFrame(opened.figures(name), columns=[*PLACE, *METRICS])
         return Measured(name, run.profile, tuple(opened.environments(name)), _numeric(rows))
 
 
@@ -60,14 +60,14 @@ def of_records(name: str, profile: str, entries: Iterable[tuple[Record, Mapping[
     for record, environment in entries:
         if environment not in environments:
             environments.append(environment)
-        headline = is_headline(record)
+        headline = is_comparable(record)
         figures = [
-            value(record, known.name) if headline or known.kind != "time" else None for known in QUANTITIES.values()
+            value(record, known.name) if headline or known.kind != "time" else None for known in METRICS.values()
         ]
         data = record.data.sha256 if record.data else None
         place = (record.cell.configuration, record.seed, record.repeat, record.status, record.reason, data)
         rows.append((*place, *figures))
-    return Measured(name, profile, tuple(environments), _numeric(pd.DataFrame(rows, columns=[*PLACE, *QUANTITIES])))
+    return Measured(name, profile, tuple(environments), _numeric(pd.DataFrame(rows, columns=[*PLACE, *METRICS])))
 
 
 def _numeric(frame: pd.DataFrame) -> pd.DataFrame:

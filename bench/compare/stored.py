@@ -21,7 +21,6 @@ from bench.compare.paired import (
     judge_count,
     judge_scores,
     outcomes,
-    smallest_change,
     too_small,
     unsettled,
 )
@@ -29,7 +28,7 @@ from bench.compare.sides import Measured
 from bench.compare.statistics import LEVEL, welch
 from bench.errors import Incomparable, NothingToCompare
 from bench.machine.fingerprint import differences
-from bench.records.metrics import quantity
+from bench.records.metrics import metric
 
 Part = Literal["cpu", "gpu", "threads", "versions"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -79,7 +78,7 @@ def compare(base: Measured, candidate: Measured, policy: Policy, across: Iterabl
         if cells[0] & cells[1]:
             shared.append((name, [side[side["cell"].isin(cells[0] & cells[1])] for side in sides]))
     kinds = {
-        kind: [one for one in shared if quantity(one[0]).kind == kind] for kind in ("time", "memory", "score", "count")
+        kind: [one for one in shared if metric(one[0]).kind == kind] for kind in ("time", "memory", "score", "count")
     }
     verdicts += _judge_ratios(kinds["time"] + kinds["memory"], policy)
     verdicts += _judge_scores(kinds["score"], policy)
@@ -223,7 +222,7 @@ def _judge_ratios(shared: Sequence[Shared], policy: Policy) -> list[Verdict]:
     effects, half = student.difference, student.half(LEVEL)
     tested = int(enough.sum())
     larger, smaller = (p <= policy.level / max(1, tested) for p in student.p_values())
-    judged = [quantity(name) for name in columns["quantity"]]
+    judged = [metric(name) for name in columns["quantity"]]
     margins = np.array(
         [policy.margin_of(*one) for one in zip(columns["cell"], judged, columns["median0"], strict=True)]
     )
@@ -247,7 +246,7 @@ def _judge_ratios(shared: Sequence[Shared], policy: Policy) -> list[Verdict]:
             margin=float(margins[place]),
         )
         noisy, most = policy.too_noisy(judged[place]), max(row["most0"], row["most1"])
-        if min(row["known0"], row["known1"]) > 1 and most <= smallest_change(judged[place]):
+        if min(row["known0"], row["known1"]) > 1 and most <= judged[place].floor:
             known = int(min(row["known0"], row["known1"]))
             verdict = replace(verdict, verdict="same", n=known, reason=too_small(most, judged[place]))
         elif noisy:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 
 from bench.errors import DataError
 
 
-def load(path: Path, remove: str) -> tuple[list[str], list[int]]:
-    """Return texts and labels of the lines after the header; characters in `remove` are deleted from the texts.
+def load(path: Path) -> tuple[list[str], list[int]]:
+    """Return texts and labels of the lines after the header.
 
     A line is split at its first comma, quotes stay part of the text (document 003, `load_data`). Raises `DataError`
     with file and line for a label other than 0 or 1, an empty text and bytes that are not UTF-8.
     """
-    deleted = str.maketrans(dict.fromkeys(remove))
     texts, labels = [], []
     for number, line in enumerate(_lines(path)[1:], start=2):
         label, comma, text = line.partition(",")
@@ -25,7 +25,7 @@ def load(path: Path, remove: str) -> tuple[list[str], list[int]]:
             raise DataError(f"{path}, line {number}: the label must be 0 or 1, got {label!r}")
         if not text.strip(' \t"'):
             raise DataError(f"{path}, line {number}: the text is empty")
-        texts.append(text.translate(deleted))
+        texts.append(text)
         labels.append(int(label))
     if len(set(labels)) < 2:
         raise DataError(
@@ -48,7 +48,4 @@ def _lines(path: Path) -> list[str]:
         raise DataError(
             f"{path}, line {line}: not UTF-8 ({content[error.start]:#04x}); save the file as UTF-8"
         ) from error
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return lines
+    return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]

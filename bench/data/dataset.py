@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Sequences of different lengths: sequence i is `ids[offsets[i]:offsets[i+1]]`."""
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> NDArray[np.int32]:
+        return self.ids[self.offsets[i] : self.offsets[i + 1]]
+
+    def take(self, rows: Rows) -> Ragged:
+        """Return the sequences of `rows`, in that order."""
+        starts, lengths = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        taken = offsets_of(lengths)
+        positions = np.repeat(starts - taken[:-1], lengths) + np.arange(taken[-1])
+        return Ragged(self.ids[positions], taken)
+
+
+def offsets_of(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return where sequences of these lengths begin, and the end of the last one."""
+    return np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+
+
+class Labelled(NamedTuple):
+    """Unpadded sequences and their labels, zeros and ones."""
+
+    sequences: Ragged
+    labels: NDArray[Any]
 
 
 class Features(Protocol):
@@ -32,28 +66,23 @@ class MultiHot:
 
     def __getitem__(self, rows: Rows, /) -> NDArray[np.float32]:
         out = np.zeros((len(rows), self.width), dtype=np.float32)
-        ids, offsets = gather(self.ids, self.offsets, rows)
-        out[np.repeat(np.arange(len(rows)), np.diff(offsets)), ids] = 1.0
+        taken = self.take(rows)
+        out[np.repeat(np.arange(len(rows)), np.diff(taken.offsets)), taken.ids] = 1.0
         return out
 
-
-def gather(
-    ids: NDArray[np.int32], offsets: NDArray[np.int64], rows: Rows
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return ids and offsets of the sequences `rows` of ragged ones: sequence i is `ids[offsets[i]:offsets[i+1]]`."""
-    starts, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
-    taken = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
-    positions = np.repeat(starts - taken[:-1], lengths) + np.arange(taken[-1])
-    return ids[positions], taken
+    def take(self, rows: Rows) -> MultiHot:
+        """Return some rows without making them."""
+        taken = Ragged(self.ids, self.offsets).take(rows)
+        return MultiHot(taken.ids, taken.offsets, self.width)
 
 
 def take(x: Features, rows: Rows) -> Features:
-    """Return some rows of `x` as what `x` is: a `MultiHot` stays ragged, its rows are not made."""
-    return MultiHot(*gather(x.ids, x.offsets, rows), x.width) if isinstance(x, MultiHot) else x[rows]
+    """Return some rows of `x` as what `x` is: a `MultiHot` stays one, its rows are not made."""
+    return x.take(rows) if isinstance(x, MultiHot) else x[rows]
 
 
 @dataclass(frozen=True)
-class Part:
+class Examples:
     """Rows and their labels: `x` is (n, maxlen) int32 ids or a `MultiHot`, `y` is (n,) float32 of zeros and ones."""
 
     x: Features
@@ -73,8 +102,8 @@ class Dataset:
 
     name: str
     sha256: str
-    train: Part
-    validation: Part | None = None
-    test: Part | None = None
+    train: Examples
+    validation: Examples | None = None
+    test: Examples | None = None
     vectors: NDArray[np.float32] | None = None
     stand_in: str | None = None

@@ -24,22 +24,18 @@ for any stretch of a review: rows may be cut to some tens of words at either end
 
 from __future__ import annotations
 
-import hashlib
 from enum import IntEnum
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.dataset import Labelled
+from bench.data.imdb import INDEX_FROM, OUT_OF_VOCABULARY, with_start
 from bench.data.randomness import stream
-from bench.data.text import Ragged
 from bench.spec import Embedded
 
 VERSION = 1
 """Raised whenever the generator changes what it writes."""
-
-START, OUT_OF_VOCABULARY, INDEX_FROM = 1, 2, 3
-"""Keras's `imdb.load_data`: `start_char`, `oov_char`, `index_from`."""
 
 _FIRST_ID = INDEX_FROM + 1
 
@@ -48,25 +44,8 @@ VOCABULARY = 88_584
 
 # Measured on the 25,000 training reviews of imdb.npz (`tests/data/test_embedded.py` compares again). Lengths count the
 # start id; shares are those of the running words, the start id not among them.
-_LENGTH_QUANTILES = {
-    0.0: 11,
-    0.001: 26,
-    0.01: 44,
-    0.05: 66,
-    0.1: 93,
-    0.2: 123,
-    0.3: 137,
-    0.4: 155,
-    0.5: 178,
-    0.6: 210,
-    0.7: 257,
-    0.8: 331,
-    0.9: 467,
-    0.95: 610,
-    0.99: 926,
-    0.999: 1084,
-    1.0: 2494,
-}
+_QUANTILES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
+_LENGTHS = (11, 26, 44, 66, 93, 123, 137, 155, 178, 210, 257, 331, 467, 610, 926, 1084, 2494)
 _SHARE_OF_RANK = {
     1: 5.656e-2,
     2: 2.761e-2,
@@ -105,14 +84,8 @@ class Role(IntEnum):
 
 # Laid out so that the words of a role make up about the share of IMDB's running words that the grammar gives the role.
 _BUT_RANK, _NOT_RANK, _FIRST_OPINION_RANK = 2, 3, 11
-_ROLE_PATTERN = (
-    Role.POSITIVE,
-    Role.NEGATIVE,
-    Role.FILLER,
-    Role.NEGATIVE,
-    Role.POSITIVE,
-    Role.FILLER,
-    Role.FILLER,
+_ROLE_PATTERN = np.array(
+    [Role.POSITIVE, Role.NEGATIVE, Role.FILLER, Role.NEGATIVE, Role.POSITIVE, Role.FILLER, Role.FILLER], np.int8
 )
 
 _PLAIN_SHARE = 0.4
@@ -124,39 +97,20 @@ _NOISE = 0.6
 _DIRECTION_LENGTH = 2.0
 
 
-class Reviews(NamedTuple):
-    """Unpadded reviews and their labels: `ids` are int32, `labels` (n,) float32 zeros and ones."""
+def corpus(spec: Embedded) -> dict[str, Labelled]:
+    """Return the parts that `spec` asks for, always the same: train, validation and test, those that have rows.
 
-    ids: Ragged
-    labels: NDArray[np.float32]
-
-
-class Corpus(NamedTuple):
-    """The three parts of the embedded corpus; a part of no rows is None."""
-
-    train: Reviews
-    validation: Reviews | None
-    test: Reviews | None
-
-
-def corpus(spec: Embedded) -> Corpus:
-    """Return the reviews that `spec` asks for, always the same; half of the labels of each part are 1.
-
-    Only `num_words` and the numbers of rows matter; padding is the caller's. No part depends on the size of another.
+    Half of the labels of a part are 1, and no part depends on the size of another. Padding is the caller's.
     """
-    return Corpus(
-        _write("train", spec.train, spec.num_words),
-        _write("validation", spec.validation, spec.num_words) if spec.validation else None,
-        _write("test", spec.test, spec.num_words) if spec.test else None,
-    )
+    sizes = {"train": spec.train, "validation": spec.validation, "test": spec.test}
+    return {part: _write(part, rows, spec.num_words) for part, rows in sizes.items() if rows}
 
 
 def vectors(num_words: int, dimension: int) -> NDArray[np.float32]:
     """Return "pretrained" vectors by id, shape (num_words, dimension): what much text would teach about these words.
 
-    Words of one role share a direction, the two polarities opposite ones, fillers have none; every word adds noise of
-    its own. The rows of padding, start, out-of-vocabulary and the unused id 3 are zero, as in a table filled from a
-    word index.
+    Words of one role share a direction, the two polarities opposite ones, fillers have none; every word adds noise. The
+    rows of padding, start, out-of-vocabulary and the unused id 3 are zero, as in a table filled from a word index.
     """
     random = stream("embedded", VERSION, "vectors", dimension)
     polarity, but, negation = (
@@ -171,37 +125,20 @@ def vectors(num_words: int, dimension: int) -> NDArray[np.float32]:
 def roles(num_words: int) -> NDArray[np.int8]:
     """Return the role of every id below `num_words`, shape (num_words,); ids that are no words are fillers."""
     rank = np.arange(num_words) - INDEX_FROM
-    pattern = np.array(_ROLE_PATTERN, np.int8)
-    role = np.where(
-        rank < _FIRST_OPINION_RANK, np.int8(Role.FILLER), pattern[(rank - _FIRST_OPINION_RANK) % len(pattern)]
-    )
+    role = _ROLE_PATTERN[(rank - _FIRST_OPINION_RANK) % len(_ROLE_PATTERN)]
+    role[rank < _FIRST_OPINION_RANK] = Role.FILLER
     role[rank == _BUT_RANK] = Role.BUT
     role[rank == _NOT_RANK] = Role.NOT
     return role
 
 
-def sha256(made: Corpus) -> str:
-    """Return the hash of all ids (little-endian int32), offsets (int64) and labels (float32), part by part."""
-    digest = hashlib.sha256()
-    for part in made:
-        if part is not None:
-            digest.update(part.ids.ids.astype("<i4").tobytes())
-            digest.update(part.ids.offsets.astype("<i8").tobytes())
-            digest.update(part.labels.astype("<f4").tobytes())
-    return digest.hexdigest()
-
-
-def _write(part: str, rows: int, num_words: int) -> Reviews:
+def _write(part: str, rows: int, num_words: int) -> Labelled:
     random = stream("embedded", VERSION, part)
     labels = random.permutation(np.arange(rows) % 2)
-    quantiles, lengths_there = list(_LENGTH_QUANTILES), list(_LENGTH_QUANTILES.values())
-    words = np.rint(np.interp(random.random_sample(rows), quantiles, lengths_there)).astype(np.int64) - 1
+    words = np.rint(np.interp(random.random_sample(rows), _QUANTILES, _LENGTHS)).astype(np.int64) - 1
     ids = _ranks(random, _role_sequence(random, labels, words)) + INDEX_FROM
     ids[ids >= num_words] = OUT_OF_VOCABULARY
-    ends = np.cumsum(words)
-    ids = np.insert(ids, ends - words, START)
-    offsets = np.concatenate(([0], ends + np.arange(1, rows + 1)))
-    return Reviews(Ragged(ids.astype(np.int32), offsets), labels.astype(np.float32))
+    return Labelled(with_start(ids, words), labels.astype(np.float32))
 
 
 def _role_sequence(
@@ -249,8 +186,5 @@ def _ranks(random: np.random.RandomState, sequence: NDArray[np.int8]) -> NDArray
 def _shares() -> NDArray[np.float64]:
     """Return each rank's share of the running words: IMDB's, linear in the logarithms between the known ranks."""
     known = np.log(list(_SHARE_OF_RANK))
-    shares: NDArray[np.float64] = np.exp(
-        np.interp(np.log(np.arange(1, VOCABULARY + 1)), known, np.log(list(_SHARE_OF_RANK.values())))
-    )
-    shares /= shares.sum()
-    return shares
+    shares = np.exp(np.interp(np.log(np.arange(1, VOCABULARY + 1)), known, np.log(list(_SHARE_OF_RANK.values()))))
+    return np.asarray(shares / shares.sum())

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.text import Ragged
+from bench.data.dataset import Labelled, Ragged, offsets_of
 from bench.errors import DataError
 
 START, OUT_OF_VOCABULARY, INDEX_FROM = 1, 2, 3
@@ -33,8 +33,8 @@ _ADMITTED = {
 }
 
 
-def load(path: Path, num_words: int) -> tuple[tuple[Ragged, NDArray[np.int64]], tuple[Ragged, NDArray[np.int64]]]:
-    """Return (train ids, labels) and (test ids, labels), shuffled as Keras does; ids of `num_words` and above become 2.
+def load(path: Path, num_words: int) -> tuple[Labelled, Labelled]:
+    """Return the train and the test half, shuffled as Keras does; ids of `num_words` and above become 2.
 
     Raises `DataError` when the file is not an archive of such arrays.
     """
@@ -44,25 +44,25 @@ def load(path: Path, num_words: int) -> tuple[tuple[Ragged, NDArray[np.int64]], 
     for half in ("train", "test"):
         order = np.arange(len(arrays[f"x_{half}"]))
         random.shuffle(order)
-        reviews = _with_start(path, arrays[f"x_{half}"]).take(order)
+        reviews = _encoded(path, arrays[f"x_{half}"]).take(order)
         ids = np.where(reviews.ids < num_words, reviews.ids, np.int32(OUT_OF_VOCABULARY))
-        halves.append((Ragged(ids, reviews.offsets), arrays[f"y_{half}"][order]))
+        halves.append(Labelled(Ragged(ids, reviews.offsets), arrays[f"y_{half}"][order]))
     return halves[0], halves[1]
 
 
-def _with_start(path: Path, reviews: NDArray[Any]) -> Ragged:
+def _encoded(path: Path, reviews: NDArray[Any]) -> Ragged:
     try:
         lengths = np.fromiter(map(len, reviews), np.int64, len(reviews))
         ranks = np.fromiter(chain.from_iterable(reviews), np.int64, lengths.sum())
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: reviews must be lists of word ranks: {error}") from error
-    offsets = np.concatenate(([0], np.cumsum(lengths + 1)))
-    ids = np.empty(offsets[-1], np.int32)
-    starts = np.zeros(len(ids), bool)
-    starts[offsets[:-1]] = True
-    ids[starts] = START
-    ids[~starts] = ranks + INDEX_FROM
-    return Ragged(ids, offsets)
+    return with_start(ranks + INDEX_FROM, lengths)
+
+
+def with_start(ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> Ragged:
+    """Return the reviews of these `lengths`, which `ids` holds one after the other, each behind a start id."""
+    begun = np.insert(ids, offsets_of(lengths)[:-1], START)
+    return Ragged(begun.astype(np.int32), offsets_of(lengths + 1))
 
 
 def word_ranks(path: Path) -> dict[str, int]:
@@ -72,7 +72,7 @@ def word_ranks(path: Path) -> dict[str, int]:
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}") from error
     if not isinstance(ranks, dict) or not all(isinstance(rank, int) for rank in ranks.values()):
-        raise DataError(f"{path} must hold one object of word: rank")
+        raise DataError(f"{path} must hold an object of word: rank")
     return ranks
 
 

@@ -12,19 +12,17 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data import csvfile, imdb, reviews, sources, vectors
-from bench.data.dataset import Dataset, MultiHot, Part
-from bench.data.text import Ragged, Tokenizer, pad_sequences
+from bench.data import csvfile, embedded, imdb, reviews, sources, vectors
+from bench.data.dataset import Dataset, Examples, Labelled, MultiHot
+from bench.data.text import Tokenizer, pad_sequences
 from bench.errors import DataError, Unavailable, unknown
 from bench.spec import Data, Embedded, Embedding, Imdb, LabelledCsv, ReviewTexts, Vectors, Word2Vec
 
@@ -102,13 +100,9 @@ def _is_csv(name: str) -> bool:
 
 
 def _rows_source(data: Imdb | ReviewTexts | LabelledCsv) -> str:
-    match data:
-        case Imdb():
-            return "imdb.npz"
-        case ReviewTexts():
-            return "aclImdb"
-        case LabelledCsv():
-            return data.file
+    if isinstance(data, LabelledCsv):
+        return data.file
+    return "imdb.npz" if isinstance(data, Imdb) else "aclImdb"
 
 
 def _vectors_source(spec: Vectors) -> str:
@@ -133,9 +127,9 @@ def prepare(data: Data, embedding: Embedding | None, stand_ins: Mapping[str, str
     return Dataset(
         name=name,
         sha256=digest,
-        train=_part(rows.arrays, "train", width),
-        validation=_part(rows.arrays, "validation", width) if "validation.y" in rows.arrays else None,
-        test=_part(rows.arrays, "test", width) if "test.y" in rows.arrays else None,
+        train=_examples(rows.arrays, "train", width),
+        validation=_examples(rows.arrays, "validation", width) if "validation.y" in rows.arrays else None,
+        test=_examples(rows.arrays, "test", width) if "test.y" in rows.arrays else None,
         vectors=matrix,
         stand_in="; ".join(_described(name, other) for name, other in stand_ins.items()) or None,
     )
@@ -160,107 +154,89 @@ def _check_ids(data: Data, embedding: Embedding | None, highest: int) -> None:
         )
 
 
-def _part(arrays: Arrays, part: str, width: int | None) -> Part:
+def _examples(arrays: Arrays, part: str, width: int | None) -> Examples:
     if width is None:
-        return Part(arrays[f"{part}.x"], arrays[f"{part}.y"])
-    return Part(MultiHot(arrays[f"{part}.ids"], arrays[f"{part}.offsets"], width), arrays[f"{part}.y"])
+        return Examples(arrays[f"{part}.x"], arrays[f"{part}.y"])
+    return Examples(MultiHot(arrays[f"{part}.ids"], arrays[f"{part}.offsets"], width), arrays[f"{part}.y"])
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
 
-Labelled = tuple[Ragged, NDArray[Any]]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Split:
-    """Sequences and labels by part, and the words of ranks 1, 2, ... where they were tokenised here."""
-
-    parts: dict[str, Labelled]
-    words: list[str] | None = None
+Read = tuple[dict[str, Labelled], list[str] | None]
+"""Sequences and labels by part, and the words of ranks 1, 2, ... where they were tokenised here."""
 
 
 def _prepared_rows(data: Data, stand_ins: Mapping[str, str]) -> _Stored:
     key: dict[str, Any] = {"data": type(data).__name__, **dataclasses.asdict(data)}
-    read: Callable[[], _Split]
+    if isinstance(data, Embedded):
+        key["generator"] = embedded.VERSION
+        return _stored(key, lambda: _shape_rows(data, "embedded", (embedded.corpus(data), None)))
+    documented = _rows_source(data)
+    name = stand_ins.get(documented, documented)
+    path, key["sha256"] = sources.obtain(name)
+    if isinstance(data, LabelledCsv):
+        key["stand_in"] = name
+        key["scikit-learn"] = importlib.metadata.version("scikit-learn")
+    return _stored(key, lambda: _shape_rows(data, name.removesuffix(".npz"), _read(data, path, name)))
+
+
+def _read(data: Imdb | ReviewTexts | LabelledCsv, path: Path, name: str) -> Read:
     match data:
-        case Embedded():
-            from bench.data import embedded
-
-            name, read = "embedded", partial(_read_embedded, data)
-            key["generator"] = embedded.VERSION
         case Imdb():
-            name = "imdb"
-            path, key["sha256"] = sources.obtain("imdb.npz")
-            read = partial(_read_imdb, data, path)
+            return _read_imdb(data, path), None
         case ReviewTexts():
-            name = "aclImdb"
-            path, key["sha256"] = sources.obtain("aclImdb")
-            read = partial(_read_reviews, data, path)
+            (train, train_labels), (test, test_labels) = reviews.load(path)
+            parts = {"train": (train, train_labels), "test": (test, test_labels)}
+            return _tokenised(parts, Tokenizer(data.num_words))
         case LabelledCsv():
-            name = stand_ins.get(data.file, data.file)
-            path, key["sha256"] = sources.obtain(name)
-            key["stand_in"] = name
-            key["scikit-learn"] = importlib.metadata.version("scikit-learn")
-            read = partial(_read_csv, data, path, name == "aclImdb")
-    return _stored(key, partial(_shape_rows, data, name, read))
+            return _tokenised(_split_csv(data, path, name), Tokenizer(data.num_words, data.filters))
 
 
-def _read_embedded(data: Embedded) -> _Split:
-    from bench.data import embedded
-
-    made = embedded.corpus(data)._asdict()
-    return _Split({part: (reviews.ids, reviews.labels) for part, reviews in made.items() if reviews is not None})
-
-
-def _read_imdb(data: Imdb, path: Path) -> _Split:
+def _read_imdb(data: Imdb, path: Path) -> dict[str, Labelled]:
     parts = {}
     halves = imdb.load(path, data.num_words)
-    for half, wanted, (ids, labels) in zip(("train", "test"), (data.train, data.test), halves, strict=True):
-        rows = len(ids) if wanted is None else wanted
-        if rows > len(ids):
-            raise DataError(f"{path}: {rows} {half} reviews asked for, the file has {len(ids)}")
-        parts[half] = ids.take(np.arange(rows)), labels[:rows]
-    return _Split(parts)
+    for half, wanted, (sequences, labels) in zip(("train", "test"), (data.train, data.test), halves, strict=True):
+        rows = len(sequences) if wanted is None else wanted
+        if rows > len(sequences):
+            raise DataError(f"{path}: {rows} {half} reviews asked for, the file has {len(sequences)}")
+        parts[half] = Labelled(sequences.take(np.arange(rows)), labels[:rows])
+    return parts
 
 
-def _read_reviews(data: ReviewTexts, path: Path) -> _Split:
-    (train, train_labels), (test, test_labels) = reviews.load(path)
-    tokenizer = Tokenizer(data.num_words)
-    parts = {
-        "train": (tokenizer.fit(train), np.asarray(train_labels)),
-        "test": (tokenizer.sequences(test), np.asarray(test_labels)),
-    }
-    return _Split(parts, tokenizer.words())
-
-
-def _read_csv(data: LabelledCsv, path: Path, from_reviews: bool) -> _Split:
+def _split_csv(data: LabelledCsv, path: Path, name: str) -> dict[str, reviews.Texts]:
     from sklearn.model_selection import train_test_split
 
-    if from_reviews:
+    if name == "aclImdb":
         (train, train_labels), (test, test_labels) = reviews.load(path)
-        deleted = str.maketrans(dict.fromkeys(data.remove))
-        texts, labels = [text.translate(deleted) for text in train + test], train_labels + test_labels
+        texts, labels = train + test, train_labels + test_labels
     else:
-        texts, labels = csvfile.load(path, data.remove)
+        texts, labels = csvfile.load(path)
+    deleted = str.maketrans(dict.fromkeys(data.remove))
     try:
-        train_rows, validation_rows = train_test_split(
-            np.arange(len(texts)), test_size=data.validation, random_state=data.split_seed, stratify=labels
+        rows = train_test_split(
+            range(len(texts)), test_size=data.validation, random_state=data.split_seed, stratify=labels
         )
     except ValueError as error:
         raise DataError(f"{path}: cannot be split: {error}") from error
-    tokenizer = Tokenizer(data.num_words, data.filters)
-    y = np.asarray(labels)
-    parts = {
-        "train": (tokenizer.fit([texts[row] for row in train_rows]), y[train_rows]),
-        "validation": (tokenizer.sequences([texts[row] for row in validation_rows]), y[validation_rows]),
+    return {
+        part: ([texts[row].translate(deleted) for row in taken], [labels[row] for row in taken])
+        for part, taken in zip(("train", "validation"), rows, strict=True)
     }
-    return _Split(parts, tokenizer.words())
 
 
-def _shape_rows(data: Data, name: str, read: Callable[[], _Split]) -> tuple[Arrays, dict[str, Any]]:
-    split = read()
+def _tokenised(parts: dict[str, reviews.Texts], tokenizer: Tokenizer) -> Read:
+    """Return the parts as sequences of ranks, learnt from the training texts."""
+    read = {
+        part: Labelled((tokenizer.fit if part == "train" else tokenizer.sequences)(texts), np.asarray(labels))
+        for part, (texts, labels) in parts.items()
+    }
+    return read, tokenizer.words()
+
+
+def _shape_rows(data: Data, name: str, read: Read) -> tuple[Arrays, dict[str, Any]]:
+    parts, words = read
     arrays: Arrays = {}
-    for part, (sequences, labels) in split.parts.items():
+    for part, (sequences, labels) in parts.items():
         strange = np.flatnonzero((labels != 0) & (labels != 1))
         if len(strange):
             raise DataError(f"{name}, {part} row {strange[0]}: the label must be 0 or 1, got {labels[strange[0]]}")
@@ -270,8 +246,8 @@ def _shape_rows(data: Data, name: str, read: Callable[[], _Split]) -> tuple[Arra
         else:
             assert data.maxlen is not None
             arrays[f"{part}.x"] = pad_sequences(sequences, data.maxlen, data.padding, data.truncating)
-    highest = max(int(sequences.ids.max(initial=0)) for sequences, _ in split.parts.values())
-    return arrays, {"name": name, "max_id": highest, "words": split.words}
+    highest = max(int(sequences.ids.max(initial=0)) for sequences, _ in parts.values())
+    return arrays, {"name": name, "max_id": highest, "words": words}
 
 
 # --- vectors -----------------------------------------------------------------------------------------------------
@@ -280,54 +256,34 @@ def _shape_rows(data: Data, name: str, read: Callable[[], _Split]) -> tuple[Arra
 def _prepared_vectors(
     data: Data, embedding: Embedding, spec: Vectors, rows: _Stored, stand_ins: Mapping[str, str]
 ) -> _Stored:
+    limit, width = embedding.input_dim, embedding.output_dim
     key: dict[str, Any] = {
         "data": type(data).__name__,
         "vectors": type(spec).__name__,
         **dataclasses.asdict(spec),
-        "input_dim": embedding.input_dim,
+        "input_dim": limit,
     }
     if isinstance(data, Embedded):
-        from bench.data import embedded
-
         key["generator"] = embedded.VERSION
-        return _stored(key, partial(_embedded_vectors, embedding))
+        return _stored(key, lambda: ({"vectors": embedded.vectors(limit, width)}, {"name": "embedded vectors"}))
     documented = _vectors_source(spec)
     name = stand_ins.get(documented, documented)
     path, key["sha256"] = sources.obtain(name)
-    words: Callable[[], dict[str, int]]
+    index: Path | None = None
     if isinstance(data, Imdb):
         index, key["words"] = sources.obtain(_WORD_INDEX)
-        words = partial(imdb.word_ranks, index)
-        offset = spec.offset if isinstance(spec, Word2Vec) else imdb.INDEX_FROM
     else:
         key["words"] = rows.key
-        words = partial(_ranks, rows.meta["words"])
-        offset = spec.offset if isinstance(spec, Word2Vec) else 0
-    return _stored(key, partial(_read_vectors, path, name, embedding, words, offset))
 
+    def read() -> tuple[Arrays, dict[str, Any]]:
+        ranks = imdb.word_ranks(index) if index else {word: rank for rank, word in enumerate(rows.meta["words"], 1)}
+        offset = spec.offset if isinstance(spec, Word2Vec) else imdb.INDEX_FROM if index else 0
+        wanted = {word: rank + offset for word, rank in ranks.items() if rank + offset < limit}
+        load = vectors.load_word2vec if isinstance(spec, Word2Vec) else vectors.load_glove
+        found = load(path, wanted, limit, _GLOVE_DIMENSIONS.get(name, width))
+        return {"vectors": np.pad(found, ((0, 0), (0, width - found.shape[1])))}, {"name": name}
 
-def _ranks(words: list[str]) -> dict[str, int]:
-    return {word: rank for rank, word in enumerate(words, start=1)}
-
-
-def _read_vectors(
-    path: Path, name: str, embedding: Embedding, words: Callable[[], dict[str, int]], offset: int
-) -> tuple[Arrays, dict[str, Any]]:
-    limit = embedding.input_dim
-    wanted = {word: rank + offset for word, rank in words().items() if rank + offset < limit}
-    matrix = np.zeros((limit, embedding.output_dim), np.float32)
-    if name == _WORD2VEC:
-        matrix[:] = vectors.load_word2vec(path, wanted, limit, embedding.output_dim)
-    else:
-        dimension = _GLOVE_DIMENSIONS[name]
-        matrix[:, :dimension] = vectors.load_glove(path, wanted, limit, dimension)
-    return {"vectors": matrix}, {"name": name}
-
-
-def _embedded_vectors(embedding: Embedding) -> tuple[Arrays, dict[str, Any]]:
-    from bench.data import embedded
-
-    return {"vectors": embedded.vectors(embedding.input_dim, embedding.output_dim)}, {"name": "embedded vectors"}
+    return _stored(key, read)
 
 
 # --- the cache of prepared arrays --------------------------------------------------------------------------------
@@ -361,18 +317,14 @@ def _store(folder: Path, arrays: Arrays, meta: dict[str, Any]) -> None:
     """Write a folder of the cache under another name and move it into place, so that nobody ever sees half of it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-        try:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             for name, array in arrays.items():
-                np.save(temporary / f"{name}.npy", array, allow_pickle=False)
-            (temporary / "meta.json").write_text(json.dumps({**meta, "sha256": _content_hash(arrays)}))
+                np.save(Path(temporary, f"{name}.npy"), array, allow_pickle=False)
+            Path(temporary, "meta.json").write_text(json.dumps({**meta, "sha256": _content_hash(arrays)}))
             os.rename(temporary, folder)
-        except OSError:
-            shutil.rmtree(temporary)
-            if not folder.is_dir():  # else another process was faster, with the same content
-                raise
     except OSError as error:
-        raise sources.unwritable(error) from error
+        if not folder.is_dir():  # else another process was faster, with the same content
+            raise sources.unwritable(error) from error
 
 
 def _content_hash(arrays: Arrays) -> str:

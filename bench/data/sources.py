@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,11 @@ class Source:
     licence: str
 
     @property
-    def url(self) -> str | None:
-        """Return where the source can be downloaded, None when it has no stable address."""
-        return next((file.url for file in self.files if file.url), None)
+    def remote(self) -> File | None:
+        """Return the file that can be downloaded, None where none has a stable address."""
+        return next((file for file in self.files if file.url), None)
 
 
-_KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _IMDB_TERMS = "research use; cite Maas et al., Learning Word Vectors for Sentiment Analysis, ACL 2011"
 _GLOVE_TERMS = "PDDL 1.0; cite Pennington, Socher, Manning, GloVe, EMNLP 2014"
 
@@ -91,46 +90,35 @@ def _glove(dimension: int) -> Source:
     )
 
 
+def _keras(name: str, *contents: Content) -> Source:
+    url = f"https://storage.googleapis.com/tensorflow/tf-keras-datasets/{name}"
+    return Source(name, (File(name, url, contents),), f"download {url}", _IMDB_TERMS)
+
+
+_ACL_IMDB_URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+
 SOURCES = {
     source.name: source
     for source in (
-        Source(
+        _keras(
             "imdb.npz",
-            (
-                File(
-                    "imdb.npz",
-                    _KERAS + "imdb.npz",
-                    (
-                        Content(17_464_789, "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"),
-                        Content(
-                            17_464_789,
-                            "24f1f98b71f869b946a03787c97a882d5980e5da737aa47fad2dad8dfefc0e4b",
-                            "rebuilt from the texts and the official word index",
-                        ),
-                    ),
-                ),
+            Content(17_464_789, "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"),
+            Content(
+                17_464_789,
+                "24f1f98b71f869b946a03787c97a882d5980e5da737aa47fad2dad8dfefc0e4b",
+                "rebuilt from the texts and the official word index",
             ),
-            remedy=f"download {_KERAS}imdb.npz",
-            licence=_IMDB_TERMS,
         ),
-        Source(
+        _keras(
             "imdb_word_index.json",
-            (
-                File(
-                    "imdb_word_index.json",
-                    _KERAS + "imdb_word_index.json",
-                    (Content(1_641_221, "027313fe9a320280f3bf0fac5baf58c4a683cf39a7ed9c3d3d3912bde4284cf6"),),
-                ),
-            ),
-            remedy=f"download {_KERAS}imdb_word_index.json",
-            licence=_IMDB_TERMS,
+            Content(1_641_221, "027313fe9a320280f3bf0fac5baf58c4a683cf39a7ed9c3d3d3912bde4284cf6"),
         ),
         Source(
             "aclImdb",
             (
                 File(
                     "aclImdb_v1.tar.gz",
-                    "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+                    _ACL_IMDB_URL,
                     (
                         Content(84_125_825, "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"),
                         Content(
@@ -141,13 +129,10 @@ SOURCES = {
                     ),
                 ),
             ),
-            remedy="download https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz (84 MB)",
+            remedy=f"download {_ACL_IMDB_URL} (84 MB)",
             licence=_IMDB_TERMS,
         ),
-        _glove(50),
-        _glove(100),
-        _glove(200),
-        _glove(300),
+        *map(_glove, (50, 100, 200, 300)),
         Source(
             "GoogleNews-vectors-negative300",
             (
@@ -173,7 +158,7 @@ SOURCES = {
 
 
 def source(name: str) -> Source:
-    """Return the source of that name; a name outside `SOURCES` is a file of the user's own, with any content.
+    """Return the source of that name; a name outside `SOURCES` is a file that the user brings, with any content.
 
     Raises `UsageError` when the name is not a plain file name.
     """
@@ -181,7 +166,7 @@ def source(name: str) -> Source:
         return SOURCES[name]
     if name in ("", "..") or Path(name).name != name:
         raise UsageError(f"data file {name!r}: give a plain file name and put the file in the folder {DATA_DIR}")
-    return Source(name, (File(name),), remedy="it is a file of your own", licence="yours to know")
+    return Source(name, (File(name),), remedy="it is a file of yours", licence="yours to know")
 
 
 def cache_dir() -> Path:
@@ -203,23 +188,21 @@ def locate(name: str) -> Path | None:
 
 def fetchable(name: str) -> bool:
     """Return whether a missing source `name` would be downloaded when a cell needs it."""
-    return source(name).url is not None and not os.environ.get(DATA_DIR)
+    return source(name).remote is not None and not os.environ.get(DATA_DIR)
 
 
-def obtain(name: str) -> tuple[Path, str]:
-    """Return the verified path and sha256 of the source `name`, downloading it when this module's rule allows that.
-
-    Raises `Unavailable` when it cannot be had and `DataError` when the file that is there is not a known one.
-    """
-    return _obtain(source(name), download=fetchable(name))
-
-
-def fetch(name: str) -> tuple[Path, str]:
-    """Return the verified path and sha256 of the source `name`, downloading it when it is missing.
+def obtain(name: str, download: bool | None = None) -> tuple[Path, str]:
+    """Return the verified path and sha256 of the source `name`; `download` None follows this module's rule.
 
     Raises `Unavailable` when it cannot be had and `DataError` when the file that is there is not a known one.
     """
-    return _obtain(source(name), download=True)
+    found = _find(source(name))
+    if found is None:
+        file = source(name).remote
+        if file is None or not (fetchable(name) if download is None else download):
+            raise missing(name)
+        found = _download(name, file), file
+    return found[0], _verified(*found)
 
 
 def verify(name: str) -> tuple[Path, str] | None:
@@ -228,31 +211,15 @@ def verify(name: str) -> tuple[Path, str] | None:
     Raises `DataError` when it is not a known one.
     """
     found = _find(source(name))
-    if found is None:
-        return None
-    path, file = found
-    return path, _verified(path, file, remembered=False)
-
-
-def _obtain(wanted: Source, download: bool) -> tuple[Path, str]:
-    found = _find(wanted)
-    if found is None and download and wanted.url:
-        file = next(file for file in wanted.files if file.url)
-        found = _download(wanted, file), file
-    if found is None:
-        raise missing(wanted.name)
-    path, file = found
-    return path, _verified(path, file)
+    return (found[0], _verified(*found, remembered=False)) if found else None
 
 
 def missing(name: str) -> Unavailable:
     """Return the error for a source that is not present: which file, where it was looked for, how to get it."""
     wanted = source(name)
-    hint = ""
-    if wanted.url:
-        hint = f"; or run: bench data fetch {name}"
+    hint = f"; or run: bench data fetch {name}" if wanted.remote else ""
     return Unavailable(
-        f"{name} is missing: no {_listed(file.name for file in wanted.files)} in {_listed(_places())}; "
+        f"{name} is missing: no {' or '.join(file.name for file in wanted.files)} in {' or '.join(_places())}; "
         f"{wanted.remedy}; put it in the folder that {DATA_DIR} names{hint}"
     )
 
@@ -264,10 +231,6 @@ def _places() -> Iterator[str]:
     files = cache_dir() / "files"
     home = Path.home()
     yield f"~/{files.relative_to(home).as_posix()}" if files.is_relative_to(home) else str(files)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return " or ".join(names)
 
 
 def _find(wanted: Source) -> tuple[Path, File] | None:
@@ -284,40 +247,43 @@ def _find(wanted: Source) -> tuple[Path, File] | None:
 
 def _verified(path: Path, file: File, remembered: bool = True) -> str:
     status = path.stat()
-    expected = _listed(f"{content.size:,} bytes, sha256 {content.sha256}" for content in file.contents)
-    if file.contents and status.st_size not in {content.size for content in file.contents}:
-        raise _refused(path, expected, f"{status.st_size:,} bytes")
-    place = str(path.resolve())
-    stamp = {"path": place, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    note = cache_dir() / "hashes" / (hashlib.sha256(place.encode()).hexdigest() + ".json")
-    known = _read_json(note) if remembered else None
-    if known is not None and {key: known.get(key) for key in stamp} == stamp:
-        digest = str(known["sha256"])
-    else:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        write_atomically(note, json.dumps({**stamp, "sha256": digest}).encode())
+    known_sizes = {content.size for content in file.contents}
+    if known_sizes and status.st_size not in known_sizes:
+        raise _refused(path, file, f"{status.st_size:,} bytes")
+    stamp: dict[str, Any] = {"path": str(path.resolve()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    note = cache_dir() / "hashes" / (hashlib.sha256(stamp["path"].encode()).hexdigest() + ".json")
+    digest = _noted(note, stamp) if remembered else None
+    if digest is None:
+        digest = _sha256(path)
+        _write_atomically(note, json.dumps({**stamp, "sha256": digest}).encode())
     if file.contents and (status.st_size, digest) not in {(content.size, content.sha256) for content in file.contents}:
-        raise _refused(path, expected, f"{status.st_size:,} bytes, sha256 {digest}")
+        raise _refused(path, file, f"{status.st_size:,} bytes, sha256 {digest}")
     return digest
 
 
-def _refused(path: Path, expected: str, found: str) -> DataError:
+def _refused(path: Path, file: File, found: str) -> DataError:
+    expected = " or ".join(f"{content.size:,} bytes, sha256 {content.sha256}" for content in file.contents)
     return DataError(
         f"{path} is not the known file and was not used: expected {expected}; found {found}; "
         "it may be truncated or altered: move it away and put the right one there (bench data list says where from)"
     )
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _noted(note: Path, stamp: dict[str, Any]) -> str | None:
+    """Return the hash that was noted for a file of this path, size and time of change."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        noted = json.loads(note.read_bytes())
+        return str(noted["sha256"]) if noted.items() >= stamp.items() else None
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):  # no note, or a damaged one
         return None
-    return content if isinstance(content, dict) else None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def _write_atomically(path: Path, content: bytes) -> None:
     """Write a file of the cache so that other processes see all of it or nothing; raise `DataError` when that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -338,39 +304,37 @@ def unwritable(error: OSError) -> DataError:
 _TIMEOUT = (5.0, 30.0)  # seconds to connect, and between two packets: an offline machine is told at once
 
 
-def _download(wanted: Source, file: File) -> Path:
-    import pooch
+def _download(name: str, file: File) -> Path:
+    """Download `file` into the cache; only its official content is given its name, anything else is deleted."""
     import requests
 
     assert file.url is not None
-    target = cache_dir() / "files"
-    print(f"fetching {file.url} into {target}", file=sys.stderr, flush=True)
-    pooch.get_logger().setLevel("WARNING")
+    path = cache_dir() / "files" / file.name
+    part = path.with_name(f"{file.name}.part")
+    print(f"fetching {file.url} into {path.parent}", file=sys.stderr, flush=True)
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        pooch.retrieve(
-            file.url,
-            known_hash=f"sha256:{file.contents[0].sha256}",
-            fname=file.name,
-            path=target,
-            downloader=_resuming,
-        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _continue(file.url, part)
+        digest, official = _sha256(part), file.contents[0].sha256
+        if digest != official:
+            part.unlink()
+            raise DataError(
+                f"the download of {file.url} was refused and deleted: expected sha256 {official}, found {digest}"
+            )
+        os.replace(part, path)
     except requests.RequestException as error:
-        raise Unavailable(f"{missing(wanted.name)}; the download failed: {error}") from error
-    except ValueError as error:  # pooch's word for a hash that does not match
-        raise DataError(f"the download of {file.url} was refused and deleted: {error}") from error
+        raise Unavailable(f"{missing(name)}; the download failed: {error}") from error
     except OSError as error:
         raise unwritable(error) from error
-    return target / file.name
+    return path
 
 
-def _resuming(url: str, output_file: str, pooch: object) -> None:
-    """Download `url` to `output_file`, going on where an earlier attempt stopped (a downloader in pooch's sense)."""
+def _continue(url: str, part: Path) -> None:
+    """Download `url` to `part`, going on where an earlier attempt stopped."""
     import requests
     from rich.console import Console
     from rich.progress import Progress
 
-    part = cache_dir() / "files" / (url.rsplit("/", 1)[1] + ".part")
     start = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={start}-"} if start else {}
     with requests.get(url, stream=True, timeout=_TIMEOUT, headers=headers) as answer:
@@ -378,13 +342,15 @@ def _resuming(url: str, output_file: str, pooch: object) -> None:
             part.unlink()
             raise requests.HTTPError(f"{url} cannot go on at byte {start}; try again")
         answer.raise_for_status()
-        resumed = answer.status_code == requests.codes.partial_content
-        length = int(answer.headers.get("Content-Length", 0)) + (start if resumed else 0)
-        with part.open("ab" if resumed else "wb") as stream, Progress(console=Console(stderr=True)) as progress:
-            bar = progress.add_task(part.stem, total=length or None, completed=start if resumed else 0)
+        if answer.status_code != requests.codes.partial_content:
+            start = 0
+        length = int(answer.headers.get("Content-Length", 0))
+        with part.open("ab" if start else "wb") as stream, Progress(console=Console(stderr=True)) as progress:
+            bar = progress.add_task(part.stem, total=start + length if length else None, completed=start)
             for chunk in answer.iter_content(1 << 20):
                 stream.write(chunk)
                 progress.advance(bar, len(chunk))
-    if length and part.stat().st_size != length:
-        raise requests.ConnectionError(f"{url} ended after {part.stat().st_size:,} of {length:,} bytes; try again")
-    os.replace(part, output_file)
+    if length and part.stat().st_size != start + length:
+        raise requests.ConnectionError(
+            f"{url} ended after {part.stat().st_size:,} of {start + length:,} bytes; try again"
+        )

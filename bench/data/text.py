@@ -7,51 +7,18 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from itertools import count
 from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import MultiHot, gather
-from bench.spec import Side
+from bench.data.dataset import Ragged, offsets_of
+from bench.spec import End
 
 KERAS_FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 """The default `filters` of Keras's `Tokenizer`: everything but letters, digits, spaces and the apostrophe."""
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """Sequences of different lengths: sequence i is `ids[offsets[i]:offsets[i+1]]`; int32 and int64."""
-
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, i: int) -> NDArray[np.int32]:
-        return self.ids[self.offsets[i] : self.offsets[i + 1]]
-
-    @classmethod
-    def of(cls, sequences: Iterable[Sequence[int] | NDArray[np.integer]]) -> Ragged:
-        """Return the given sequences as one flat array and its offsets."""
-        arrays = [np.asarray(sequence, dtype=np.int32) for sequence in sequences]
-        return cls(np.concatenate([*arrays, np.empty(0, np.int32)]), _offsets([len(array) for array in arrays]))
-
-    def take(self, rows: NDArray[np.intp]) -> Ragged:
-        """Return the sequences of `rows`, in that order."""
-        return Ragged(*gather(self.ids, self.offsets, rows))
-
-    def multi_hot(self, width: int) -> MultiHot:
-        """Return the sequences as rows of `width` zeros and ones (the Tokenizer's `texts_to_matrix(mode="binary")`)."""
-        return MultiHot(self.ids, self.offsets, width)
-
-
-def _offsets(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
-    return np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
 
 
 class Tokenizer:
@@ -104,7 +71,7 @@ class Tokenizer:
             # An itemgetter looks many words up without a call for each; it gives a tuple when it has at least two keys.
             pieces.append(array("i", itemgetter(*words, b"", b"")(codes)).tobytes())
             lengths.append(len(words) + 2)
-        return Ragged(np.frombuffer(b"".join(pieces), np.int32), _offsets(lengths))
+        return Ragged(np.frombuffer(b"".join(pieces), np.int32), offsets_of(lengths))
 
     def _split(self, text: str) -> list[bytes]:
         # As bytes: replacing is eight times as fast as `str.translate`, and splitting leaves no empty words to drop.
@@ -120,10 +87,10 @@ class Tokenizer:
 def _without_zeros(sequences: Ragged) -> Ragged:
     """Return the sequences, none of which is empty, without their zeros."""
     keep = sequences.ids != 0
-    return Ragged(sequences.ids[keep], _offsets(np.add.reduceat(keep, sequences.offsets[:-1], dtype=np.int64)))
+    return Ragged(sequences.ids[keep], offsets_of(np.add.reduceat(keep, sequences.offsets[:-1], dtype=np.int64)))
 
 
-def pad_sequences(sequences: Ragged, maxlen: int, padding: Side = "pre", truncating: Side = "pre") -> NDArray[np.int32]:
+def pad_sequences(sequences: Ragged, maxlen: int, padding: End = "pre", truncating: End = "pre") -> NDArray[np.int32]:
     """Return a (len(sequences), maxlen) matrix: too long rows cut, too short ones filled with 0, on the named sides."""
     lengths = np.diff(sequences.offsets)
     kept = np.minimum(lengths, maxlen)

@@ -57,7 +57,7 @@ class Usage:
 
     wall: float
     busy: float
-    own: float
+    ours: float
     stolen: float
     throttled: int
     """How often a container's limit held it back."""
@@ -105,7 +105,7 @@ def spread(samples: list[float]) -> float:
 def causes(before: Usage, after: Usage, governor: str | None) -> Iterator[str]:
     """Yield what may have disturbed the work between two readings, each with its remedy."""
     wall = max(after.wall - before.wall, 1e-9)
-    others = (after.busy - before.busy - (after.own - before.own)) / wall
+    others = (after.busy - before.busy - (after.ours - before.ours)) / wall
     if others > 0.1:
         yield f"other programs kept {others:.1f} CPUs busy: stop them, or wait until they have ended"
     if after.throttled > before.throttled:
@@ -126,8 +126,8 @@ def _usage() -> Usage:
     stolen = getattr(times, "steal", 0.0)
     # Time of guests is counted in `user` already (proc_stat(5)).
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
-    own = os.times()
-    return Usage(time.monotonic(), sum(times) - idle - stolen - guests, own.user + own.system, stolen, _throttled())
+    ours = os.times()
+    return Usage(time.monotonic(), sum(times) - idle - stolen - guests, ours.user + ours.system, stolen, _throttled())
 
 
 def _throttled() -> int:

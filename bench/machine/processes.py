@@ -1,11 +1,25 @@
-"""How this package starts a Python process of its own."""
+"""How this package starts a Python process of its own, talks to it, and sees it end."""
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import wait
 from pathlib import Path
+from tempfile import TemporaryFile
+from types import MappingProxyType
 
 from bench.backends.registry import backends
+
+LOG_BYTES = 8_000
+END_SECONDS = 5.0
+GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""GPUs are counted as `nvidia-smi` does; by itself CUDA begins with the fastest."""
 
 
 def command(module: str) -> tuple[str, ...]:
@@ -18,12 +32,78 @@ def command(module: str) -> tuple[str, ...]:
     return (sys.executable, *(() if in_checkout else ("-P",)), "-m", module)
 
 
-LOG_BYTES = 8_000
-GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""GPUs are counted as `nvidia-smi` does; by itself CUDA begins with the fastest."""
-
-
 def thread_environment(threads: int) -> dict[str, str]:
     """Return the environment variables that give NumPy and every framework `threads` threads."""
     shared = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return dict.fromkeys([*shared, *(name for info in backends().values() for name in info.threads)], str(threads))
+
+
+class Child:
+    """A process in a session of its own, with a channel to it, its threads, its log and its end; a context manager.
+
+    Its command ends with the descriptor of its end of a stream socket, `channel` is the descriptor of the other end.
+    What it prints goes to a file: while it measures, its output does not wake the parent.
+    """
+
+    def __init__(
+        self, words: Sequence[str], threads: int, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._log = TemporaryFile()  # noqa: SIM115 (closed with the child)
+        ours, theirs = socket.socketpair()
+        try:
+            self.process = subprocess.Popen(
+                [*words, str(theirs.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                env={**os.environ, **GPU_ORDER, **thread_environment(threads), **environment},
+            )
+        except BaseException:
+            ours.close()
+            self._log.close()
+            raise
+        finally:
+            theirs.close()
+        self.channel = ours.detach()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        assert self.process.stdin
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        os.close(self.channel)
+        self._log.close()
+
+    def ready(self, seconds: float | None) -> bool:
+        """Wait so long, None without end, until the channel has something to read, or has been closed."""
+        return bool(wait([self.channel], seconds))
+
+    def kill(self) -> None:
+        """End the process and all that it started, unless it has ended."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def ending(self) -> str:
+        """Return how the process ended, in words; one that has closed its channel and lives is killed."""
+        try:
+            code = self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return f"the process closed its channel, lived on for {END_SECONDS:g} s and was killed"
+        if code >= 0:
+            return f"the process ended with exit code {code}"
+        hint = "; the system may have run out of memory" if -code == signal.SIGKILL else ""
+        return f"the process was killed by signal {-code} ({signal.Signals(-code).name}){hint}"
+
+    def last_output(self) -> str:
+        """Return the end of what it printed."""
+        descriptor = self._log.fileno()
+        # The position in the file is the child's, too, which may be printing: it stays where it is.
+        printed = os.pread(descriptor, LOG_BYTES, max(0, os.fstat(descriptor).st_size - LOG_BYTES))
+        return printed.decode(errors="replace").strip()

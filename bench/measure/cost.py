@@ -48,13 +48,15 @@ def training_step(model: Model, rows: int) -> list[LayerCost]:
     costs = []
     trained = False
     for built in model.layers:
-        own = any(weight.trainable for weight in built.weights)
+        trainable = any(weight.trainable for weight in built.weights)
         products = _products(built, rows)
         # Each product x w of the forward pass has two in the backward pass: the gradient of w, and that of x.
-        backward = (products if own else 0) + (_products_of_input(built, rows, trained) if own or trained else 0)
-        moved = _bytes(model, built, rows, own=own, before=trained)
+        backward = products if trainable else 0
+        if trainable or trained:
+            backward += _products_of_input(built, rows, trained)
+        moved = _bytes(model, built, rows, trainable=trainable, before=trained)
         costs.append(LayerCost(built.name, products, backward, moved))
-        trained = trained or own
+        trained = trained or trainable
     return costs
 
 
@@ -101,7 +103,7 @@ def _recurrent_kernels(built: BuiltLayer) -> int:
     return sum(weight.size for weight in built.weights if weight.name.endswith("recurrent_kernel"))
 
 
-def _bytes(model: Model, built: BuiltLayer, rows: int, *, own: bool, before: bool) -> int:
+def _bytes(model: Model, built: BuiltLayer, rows: int, *, trainable: bool, before: bool) -> int:
     """Return the bytes that a training step moves for a layer.
 
     Forward: its input, weights and masks are read, its output written, as are the gates of every step of a recurrent
@@ -116,14 +118,16 @@ def _bytes(model: Model, built: BuiltLayer, rows: int, *, own: bool, before: boo
     kept = sum(rows * prod(mask.shape) for mask in built.masks) + _gates(built, rows)
     if isinstance(built.layer, Embedding):
         forward, weights_read_back = inputs + 2 * outputs, 0
-        backward = (inputs + 2 * outputs + weights) if own else 0
+        backward = (inputs + 2 * outputs + weights) if trainable else 0
     else:
         forward = inputs + weights + outputs + kept
         weights_read_back = weights if before or _recurrent_kernels(built) else 0
-        needed = own or before
-        backward = (outputs + inputs + kept + (weights if own else 0) + (inputs if before else 0)) if needed else 0
-    trainable = sum(weight.size for weight in built.weights if weight.trainable)
-    optimizer = trainable * (3 + 2 * SLOTS[model.optimizer])
+        needed = trainable or before
+        backward = (
+            (outputs + inputs + kept + (weights if trainable else 0) + (inputs if before else 0)) if needed else 0
+        )
+    updated = sum(weight.size for weight in built.weights if weight.trainable)
+    optimizer = updated * (3 + 2 * SLOTS[model.optimizer])
     return NUMBER * (forward + backward + weights_read_back + optimizer)
 
 

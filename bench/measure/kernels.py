@@ -16,15 +16,12 @@ import re
 import time
 from typing import Literal
 
-import numpy as np
-
 from bench.backends.base import Executed, Network, Trace
 from bench.cases.model import BuiltLayer, Model
-from bench.data.dataset import Dataset
 from bench.errors import BenchError
 from bench.records.record import KernelProof, SeenKernel
-from bench.spec import GRU, LSTM, Bidirectional, Case, Device, Kernel, SimpleRNN
-from bench.training.loop import mask_source, order, split
+from bench.spec import GRU, LSTM, Bidirectional, Device, Kernel, SimpleRNN
+from bench.training.experiment import Experiment
 
 TRACED_STEPS, TRACED_SECONDS = 3, 1.0
 """Steps that are traced, or as many as a second holds: a loop in Python leaves 100,000 events a second."""
@@ -52,31 +49,19 @@ class KernelClaim(BenchError):
     exit_code = 3
 
 
-def observe(
-    network: Network,
-    case: Case,
-    model: Model,
-    dataset: Dataset,
-    name: str,
-    seed: int,
-    *,
-    kernel: Kernel,
-    device: Device,
-) -> KernelProof:
+def observe(network: Network, experiment: Experiment, kernel: Kernel, device: Device) -> KernelProof:
     """Train some steps on a full batch under the profiler and return what they prove.
 
     They change the network's weights: everything else about the cell is measured before.
     """
-    rows = order(name, seed, 1, split(case, dataset, seed).rows)[: model.batch_size]
-    x, y = dataset.train.x[rows], np.asarray(dataset.train.y[rows])
-    masks = mask_source(model, name, seed, 1)
-    drawn = masks(0, len(rows)) if masks else None
-    network.train_step(x, y, drawn)  # what is compiled on a first call is not traced
+    batch = experiment.first_batch()
+    network.train_step(*batch)  # what is compiled on a first call is not traced
     start = time.perf_counter()
-    network.train_step(x, y, drawn)
+    network.train_step(*batch)
     network.synchronize()
     steps = int(TRACED_SECONDS / (time.perf_counter() - start))
-    return prove(kernel, device, model, network.trace(x, y, drawn, max(1, min(TRACED_STEPS, steps))))
+    trace = network.trace(*batch, max(1, min(TRACED_STEPS, steps)))
+    return prove(kernel, device, experiment.model, trace)
 
 
 def prove(claimed: Kernel, device: Device, model: Model, trace: Trace) -> KernelProof:
@@ -87,18 +72,16 @@ def prove(claimed: Kernel, device: Device, model: Model, trace: Trace) -> Kernel
             calls=round(entry.calls / trace.steps),
             share=entry.seconds / trace.seconds if trace.seconds else None,
         )
-        for entry in _telling(trace, device, model)
+        for entry in _representative(trace, device, model)
     ]
-    proof = KernelProof(claimed=claimed, how=trace.how, seen=seen, share=recurrent_share(trace, model), met=None)
-    if not trace.ran:
-        proof.reason = "the profiler saw nothing"
-        return proof
-    found = classify(trace, device, model)
-    proof.met = found == claimed
-    if not proof.met:
-        names = ", ".join(kernel.name for kernel in seen)
-        proof.reason = f"kernel claim not met: claimed {claimed}, seen {found} ({names})"
-    return proof
+    met: bool | None = None
+    reason = "the profiler saw nothing"
+    if trace.ran:
+        found = classify(trace, device, model)
+        met, names = found == claimed, ", ".join(kernel.name for kernel in seen)
+        reason = f"kernel claim not met: claimed {claimed}, seen {found} ({names})"
+    share = recurrent_share(trace, model)
+    return KernelProof(claimed=claimed, how=trace.how, seen=seen, share=share, met=met, reason=None if met else reason)
 
 
 def classify(trace: Trace, device: Device, model: Model) -> Seen:
@@ -137,7 +120,7 @@ def _one_way_layers(model: Model) -> int:
     return sum(2 if isinstance(built.layer, Bidirectional) else 1 for built in _recurrent_layers(model))
 
 
-def _telling(trace: Trace, device: Device, model: Model) -> list[Executed]:
+def _representative(trace: Trace, device: Device, model: Model) -> list[Executed]:
     """Return what a record keeps of a trace: fused calls and loops, then what looks like one, each by time."""
 
     def rank(entry: Executed) -> tuple[int, float]:

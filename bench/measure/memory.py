@@ -10,10 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 
 _PROCESS = Path("/proc/self")
+_earlier = 0.0
+"""The peak before `host_peak` set it back."""
 
 
 def process_peak() -> float:
-    """Return the most bytes that this process has had resident, since `host_peak` began where that came later.
+    """Return the most bytes that this process has had resident."""
+    return max(_earlier, _counted_peak())
+
+
+def _counted_peak() -> float:
+    """Return the peak that the system counts, since it was set back where that is possible.
 
     Linux: VmHWM (proc(5)), as ru_maxrss keeps over exec the peak of the process that started this one.
     """
@@ -31,7 +38,9 @@ def host_peak(action: Callable[[], object]) -> float:
     Linux: writing 5 to clear_refs sets the peak back (proc(5)). Elsewhere, or where that is forbidden, it is the peak
     since the process began.
     """
+    global _earlier
+    _earlier = process_peak()
     with suppress(OSError):
         (_PROCESS / "clear_refs").write_text("5")
     action()
-    return process_peak()
+    return _counted_peak()

@@ -15,13 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.backends.base import MaskSource, Network, TrainsSteps
-from bench.cases.model import Model
-from bench.data.dataset import Dataset, Part, Rows
+from bench.data.dataset import Examples, Rows
 from bench.measure import memory, steps
 from bench.measure.clock import Clock, no_garbage_collection
 from bench.records.metrics import step_seconds
-from bench.spec import Case
-from bench.training.loop import mask_source, order, split
+from bench.training.experiment import Experiment
 
 INPUT_STEPS = 64
 
@@ -33,23 +31,14 @@ class Passes(NamedTuple):
     memory: dict[str, float]
 
 
-def timing_passes(
-    network: Network,
-    case: Case,
-    model: Model,
-    dataset: Dataset,
-    name: str,
-    seed: int,
-    efforts: steps.Efforts,
-) -> Passes:
-    """Time a network that has never been called, on the rows that the case trains on.
+def timing_passes(network: Network, experiment: Experiment, efforts: steps.Efforts) -> Passes:
+    """Time a network that has never been called, on the rows that its experiment trains on.
 
     Both shapes of batch are warmed: the full one and, where the rows do not come out even, the partial last one.
     """
-    part = dataset.train
-    rows = order(name, seed, 0, split(case, dataset, seed).rows)
-    masks = mask_source(model, name, seed, 0)
-    full = min(model.batch_size, len(rows))
+    part = experiment.dataset.train
+    rows, masks = experiment.order(0), experiment.masks(0)
+    full = experiment.batch_size
     left_over = rows[len(rows) - len(rows) % full :]
     clock = Clock(network.synchronize)
 
@@ -81,7 +70,7 @@ def timing_passes(
     return Passes(timing, peaks)
 
 
-def _input(part: Part, rows: Rows, masks: MaskSource | None, size: int) -> float:
+def _input(part: Examples, rows: Rows, masks: MaskSource | None, size: int) -> float:
     """Return the seconds per step of making batches alone: rows gathered, multi-hot rows and dropout masks made."""
     rows = np.resize(rows, INPUT_STEPS * size)
 
@@ -95,7 +84,7 @@ def _input(part: Part, rows: Rows, masks: MaskSource | None, size: int) -> float
     return median(steps.samples(make, Clock(lambda: None), steps.INPUT)) / INPUT_STEPS
 
 
-def _latency(network: Network, part: Part, clock: Clock, effort: steps.Effort) -> list[float]:
+def _latency(network: Network, part: Examples, clock: Clock, effort: steps.Effort) -> list[float]:
     """Return raw seconds of inferences of one row, one after another, once that shape is warmed up."""
     rows = itertools.cycle([part.x[np.array([row])] for row in range(min(len(part), effort.most))])
 
@@ -106,7 +95,7 @@ def _latency(network: Network, part: Part, clock: Clock, effort: steps.Effort) -
     return steps.samples(infer, clock, effort)
 
 
-def _batch_seconds(network: Network, part: Part, rows: Rows, clock: Clock, effort: steps.Effort) -> float:
+def _batch_seconds(network: Network, part: Examples, rows: Rows, clock: Clock, effort: steps.Effort) -> float:
     """Return the median seconds of the inference of a batch."""
     infer = partial(network.logits, part.x[rows])
     steps.samples(infer, clock, steps.STEADY)
@@ -121,9 +110,8 @@ def _peaks(network: Network, actions: Sequence[Callable[[], object]]) -> dict[st
             action()
         network.synchronize()
 
-    process = memory.process_peak()
     network.device_peak_bytes()
     host = memory.host_peak(run)
     device = network.device_peak_bytes()
-    peaks = {"host_peak_bytes": host, "process_peak_bytes": max(host, process)}
+    peaks = {"host_peak_bytes": host, "process_peak_bytes": memory.process_peak()}
     return peaks if device is None else peaks | {"device_peak_bytes": float(device)}

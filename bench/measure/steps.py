@@ -76,11 +76,11 @@ def windows(train: Callable[[int], object], clock: Clock, effort: Effort = STEPS
     """
     width = 1
     while width < MOST_STEPS:
-        one, two = clock.seconds(partial(train, width)), clock.seconds(partial(train, 2 * width))
+        short, long = clock.seconds(partial(train, width)), clock.seconds(partial(train, 2 * width))
         # On a busy machine the difference may be anything; a window of a second is long enough whatever it says.
-        if two - one >= WINDOW_SECONDS or two >= LONGEST_SECONDS:
+        if long - short >= WINDOW_SECONDS or long >= LONGEST_SECONDS:
             break
-        growth = WINDOW_SECONDS / (two - one) if two > one else 2.0
+        growth = WINDOW_SECONDS / (long - short) if long > short else 2.0
         width = min(MOST_STEPS, math.ceil(width * min(8.0, max(2.0, growth))))
     found: Windows = []
     taken = 0.0

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, Floats, MaskSource
 from bench.cases.model import Model
-from bench.data.dataset import Dataset, Features, MultiHot, Rows, take
+from bench.data.dataset import Features, MultiHot, Rows, take
 from bench.data.randomness import stream
-from bench.spec import Case, GlobalAveragePooling1D
-from bench.training.loop import mask_source, order, split
-from bench.training.weights import initial
+from bench.spec import GlobalAveragePooling1D
+from bench.training.experiment import Batch, Experiment
 
 BATCH = 16
 PARTIAL = 5
@@ -23,15 +20,6 @@ EVALUATION_ROWS, FEW_ROWS = 1056, 64
 """More rows than the 1,024 that backends evaluate at once, so that the last evaluation batch is partial; fewer where
 rows are long or wide.
 """
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One training batch with its dropout masks."""
-
-    x: NDArray[Any]
-    y: Floats
-    masks: Arrays | None
 
 
 @dataclass(frozen=True)
@@ -56,38 +44,38 @@ def small(model: Model) -> Model:
     return replace(model, batch_size=BATCH)
 
 
-def probe(model: Model, case: Case, name: str, dataset: Dataset, *, short: bool) -> Probe:
-    """Return the inputs of a proof of `model` (from `small`): training rows in the order of seed 0's first epoch.
+def probe(experiment: Experiment, *, short: bool) -> Probe:
+    """Return the inputs of a proof of a model (from `small`): training rows in the order of the first epoch.
 
     The first batch, and what is evaluated, starts with a row of padding alone (a row of zeros, for multi-hot data)
     and a row without padding. A mean over no valid step is 0/0 in every backend, so a masked model with average
     pooling gets no all-padding row.
     """
-    chosen = order(name, 0, 1, split(case, dataset, 0).rows)
+    model, train = experiment.model, experiment.dataset.train
     steps = SHORT_STEPS if short else STEPS
     long = model.width is not None or (bool(model.recurrent) and (model.length or 0) > 100)
     evaluated = FEW_ROWS if short or long else EVALUATION_ROWS
-    rows = np.resize(chosen, max(steps * BATCH, evaluated, 3 * BATCH))
-    x, y = dataset.train.x, dataset.train.y
+    rows = np.resize(experiment.order(1), max(steps * BATCH, evaluated, 3 * BATCH))
     averages = any(isinstance(built.layer, GlobalAveragePooling1D) for built in model.layers)
     padding = not (model.masked and averages)
-    masks = mask_source(model, name, 0, 1)
+    masks = experiment.masks(1)
 
     def batch(step: int, size: int) -> Batch:
-        own = rows[step * BATCH : step * BATCH + size]
-        values = _special(take(x, own), padding) if step == 0 else take(x, own)
-        return Batch(values[np.arange(size, dtype=np.intp)], np.asarray(y[own]), masks(step, size) if masks else None)
+        chosen = rows[step * BATCH : step * BATCH + size]
+        x = take(train.x, chosen)
+        x = (_special(x, padding) if step == 0 else x)[np.arange(size, dtype=np.intp)]
+        return Batch(x, np.asarray(train.y[chosen]), masks(step, size) if masks else None)
 
     epoch_rows = rows[: 2 * BATCH + PARTIAL]
     return Probe(
-        weights=list(initial(model, name, 0, dataset.vectors)),
+        weights=experiment.weights,
         gradients=(batch(0, BATCH), batch(1, PARTIAL)),
         steps=tuple(batch(step, BATCH) for step in range(steps)),
-        epoch_x=take(x, epoch_rows),
-        epoch_y=np.asarray(y[epoch_rows]),
-        epoch_order=stream("parity", name).permutation(len(epoch_rows)).astype(np.intp),
+        epoch_x=take(train.x, epoch_rows),
+        epoch_y=np.asarray(train.y[epoch_rows]),
+        epoch_order=stream("parity", experiment.name).permutation(len(epoch_rows)).astype(np.intp),
         masks=masks,
-        evaluation=_special(take(x, rows[:evaluated]), padding),
+        evaluation=_special(take(train.x, rows[:evaluated]), padding),
     )
 
 

@@ -10,21 +10,22 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
+from msgspec.structs import replace
+
 from bench.backends.registry import DEFAULT_BACKENDS, BackendInfo, backend, check_kernel
 from bench.cases.cell import Profile
 from bench.cases.model import Model, embedding_of, resolve
 from bench.cases.profiles import apply
-from bench.data import files_for, prepare, stand_ins_for
-from bench.data.dataset import Dataset
+from bench.data import files_for, stand_ins_for
 from bench.data.sources import locate
 from bench.errors import BenchError, DataError, Unavailable
 from bench.machine.fingerprint import cores
 from bench.parity.inputs import probe, small
 from bench.parity.proof import Proof
 from bench.parity.prove import Twin, prove
-from bench.runner.client import RemoteNetwork, Server
-from bench.runner.worker import data_used
+from bench.runner.client import Server
 from bench.spec import Case, Kernel, Suite
+from bench.training.experiment import Experiment, dataset_of
 
 NUMERICS = "documented"
 LANES = 2
@@ -34,7 +35,7 @@ Candidates = Sequence[tuple[BackendInfo, Kernel]]
 
 
 @dataclass(frozen=True)
-class _Subject:
+class _Target:
     """A case as it is proven: on its documented data where that is here, else on the embedded corpus."""
 
     suite: Suite
@@ -65,25 +66,25 @@ def proofs(
             "no framework is installed; pip install 'twinbench[torch,tensorflow]' gives the two that parity compares"
         )
     with _Lanes(usable, short=short) as lanes:
-        begun = [_begin(_subject(suite, case, short=short), infos, kernels, lanes) for suite, case in cases]
+        begun = [_begin(_target(suite, case, short=short), infos, kernels, lanes) for suite, case in cases]
         for rows, proven in begun:
             yield from rows
             yield from proven()
 
 
 def _begin(
-    subject: _Subject, infos: Sequence[BackendInfo], kernels: Sequence[Kernel], lanes: _Lanes
+    target: _Target, infos: Sequence[BackendInfo], kernels: Sequence[Kernel], lanes: _Lanes
 ) -> tuple[list[Proof], Callable[[], list[Proof]]]:
     """Return a row for everything that cannot run, and what waits for the proofs of the rest."""
-    candidates, rows = _candidates(subject, infos, kernels)
+    candidates, rows = _candidates(target, infos, kernels)
     if not candidates:
         return rows, list
     try:
-        embedding = embedding_of(subject.case)
-        dataset = prepare(subject.case.data, embedding, stand_ins_for(subject.case.data, embedding, {}))
+        dataset = dataset_of(target.case, {})
     except (DataError, Unavailable) as error:
-        return [*rows, *(_row(subject, info, kernel, reason=str(error)) for info, kernel in candidates)], list
-    return rows, lanes.begin(subject, dataset, candidates)
+        return [*rows, *(_row(target, info, kernel, reason=str(error)) for info, kernel in candidates)], list
+    experiment = Experiment(target.case, target.model, dataset, target.name, seed=0)
+    return rows, lanes.begin(target, experiment, candidates)
 
 
 class _Lanes:
@@ -91,7 +92,7 @@ class _Lanes:
 
     def __init__(self, infos: Sequence[BackendInfo], *, short: bool) -> None:
         self._infos, self._short = infos, short
-        self._begun: dict[tuple[Model, str], tuple[_Subject, Future[list[Proof]]]] = {}
+        self._begun: dict[tuple[Model, str], tuple[_Target, Future[list[Proof]]]] = {}
         self._free: SimpleQueue[_Lane] = SimpleQueue()
 
     def __enter__(self) -> _Lanes:
@@ -108,26 +109,26 @@ class _Lanes:
     def __exit__(self, *_: object) -> None:
         self._opened.close()
 
-    def begin(self, subject: _Subject, dataset: Dataset, candidates: Candidates) -> Callable[[], list[Proof]]:
+    def begin(self, target: _Target, experiment: Experiment, candidates: Candidates) -> Callable[[], list[Proof]]:
         """Begin to prove a case, unless one of the same model and data has been begun; return what waits for it."""
-        key = subject.model, dataset.sha256
+        key = target.model, experiment.dataset.sha256
         if key not in self._begun:
-            self._begun[key] = subject, self._work.submit(self._prove, subject, dataset, candidates)
+            self._begun[key] = target, self._work.submit(self._prove, target, experiment, candidates)
         first, found = self._begun[key]
-        if first is subject:
+        if first is target:
             return found.result
-        names = {"suite": subject.suite.name, "case": subject.case.name, "same_as": first.name, "seconds": 0.0}
-        return lambda: [proof.model_copy(update=names) for proof in found.result()]
+        names = {"suite": target.suite.name, "case": target.case.name, "same_as": first.name, "seconds": 0.0}
+        return lambda: [replace(proof, **names) for proof in found.result()]
 
-    def _prove(self, subject: _Subject, dataset: Dataset, candidates: Candidates) -> list[Proof]:
+    def _prove(self, target: _Target, experiment: Experiment, candidates: Candidates) -> list[Proof]:
         """Prove one case; what breaks in a backend is a case not proven, and the processes are started anew."""
         lane = self._free.get()
         try:
-            return list(lane.proofs(subject, dataset, candidates, short=self._short))
+            return list(lane.proofs(target, experiment, candidates, short=self._short))
         except BenchError as error:
             lane.stop()
             lane.start()
-            return [_row(subject, info, kernel, verdict="not proven", reason=str(error)) for info, kernel in candidates]
+            return [_row(target, info, kernel, verdict="not proven", reason=str(error)) for info, kernel in candidates]
         finally:
             self._free.put(lane)
 
@@ -153,34 +154,36 @@ class _Lane:
         for server in self.servers.values():
             server.__exit__()
 
-    def proofs(self, subject: _Subject, dataset: Dataset, candidates: Candidates, *, short: bool) -> Iterator[Proof]:
+    def proofs(
+        self, target: _Target, experiment: Experiment, candidates: Candidates, *, short: bool
+    ) -> Iterator[Proof]:
         """Yield the proofs of a case, the reference first."""
         started = time.perf_counter()
         twins: list[tuple[BackendInfo, Kernel, Twin]] = []
         for info, kernel in candidates:
             try:
-                twins.append((info, kernel, _twin(self.servers[info.name], subject.model, kernel)))
+                twins.append((info, kernel, _twin(self.servers[info.name], target.model, kernel)))
             except Unavailable as error:
-                yield _row(subject, info, kernel, reason=str(error))
+                yield _row(target, info, kernel, reason=str(error))
         if not twins:
             return
-        inputs = probe(subject.model, subject.case, subject.name, dataset, short=short)
+        inputs = probe(experiment, short=short)
         (info, kernel, reference), *others = twins
-        found = prove(subject.model, inputs, reference, [twin for _, _, twin in others], run=self._calls.map)
+        found = prove(experiment.model, inputs, reference, [twin for _, _, twin in others], run=self._calls.map)
         for server in self.servers.values():
-            server.call("", "forget")
-        measured = {"data": data_used(dataset), "steps": len(inputs.steps), "seconds": time.perf_counter() - started}
+            server.forget()
+        measured = {"data": experiment.data_used, "steps": len(inputs.steps), "seconds": time.perf_counter() - started}
         proven = any(findings.verdict == "proven" for findings in found.values())
         reason = "the reference" if found else "there is no other backend or kernel to compare it with"
         verdict = ("proven" if proven else "not proven") if found else "not applicable"
-        yield _row(subject, info, kernel, verdict=verdict, reason=reason, **measured)
+        yield _row(target, info, kernel, verdict=verdict, reason=reason, **measured)
         for info, kernel, twin in others:
             findings = found[twin.name]
             judged = {"verdict": findings.verdict, "reference": reference.name, **vars(findings)}
-            yield _row(subject, info, kernel, **judged, **measured)
+            yield _row(target, info, kernel, **judged, **measured)
 
 
-def _subject(suite: Suite, case: Case, *, short: bool) -> _Subject:
+def _target(suite: Suite, case: Case, *, short: bool) -> _Target:
     embedding = embedding_of(case)
     files = files_for(case.data, embedding)
     here = not short
@@ -191,14 +194,14 @@ def _subject(suite: Suite, case: Case, *, short: bool) -> _Subject:
         here = False
     profile: Profile = "documented" if here else "quick"
     case = apply(case, profile)
-    return _Subject(suite, case, profile, small(resolve(suite, case, NUMERICS)))
+    return _Target(suite, case, profile, small(resolve(suite, case, NUMERICS)))
 
 
 def _candidates(
-    subject: _Subject, infos: Sequence[BackendInfo], kernels: Sequence[Kernel]
+    target: _Target, infos: Sequence[BackendInfo], kernels: Sequence[Kernel]
 ) -> tuple[list[tuple[BackendInfo, Kernel]], list[Proof]]:
     """Return what can run a case, and a row for everything that cannot."""
-    possible: tuple[Kernel, ...] = ("generic", "fused") if subject.model.recurrent else ("none",)
+    possible: tuple[Kernel, ...] = ("generic", "fused") if target.model.recurrent else ("none",)
     candidates, rows = [], []
     for info in infos:
         for kernel in (kernel for kernel in possible if not kernels or kernel in kernels):
@@ -206,32 +209,32 @@ def _candidates(
                 missing = info.missing()
                 if missing:
                     raise Unavailable(missing)
-                required = subject.case.requires
+                required = target.case.requires
                 if required and required.device != "cpu":
                     raise Unavailable(f"the case is for {required.device} only, parity is proven on the CPU")
-                check_kernel(info, subject.model, kernel, "cpu")
+                check_kernel(info, target.model, kernel, "cpu")
                 candidates.append((info, kernel))
             except Unavailable as error:
-                rows.append(_row(subject, info, kernel, reason=str(error)))
+                rows.append(_row(target, info, kernel, reason=str(error)))
     return candidates, rows
 
 
-def _row(subject: _Subject, info: BackendInfo, kernel: Kernel, **known: Any) -> Proof:
+def _row(target: _Target, info: BackendInfo, kernel: Kernel, **known: Any) -> Proof:
     return Proof(
-        suite=subject.suite.name,
-        case=subject.case.name,
+        suite=target.suite.name,
+        case=target.case.name,
         backend=info.name,
         kernel=kernel,
         numerics=NUMERICS,
-        profile=subject.profile,
+        profile=target.profile,
         **{"verdict": "unavailable", **known},
     )
 
 
 def _twin(server: Server, model: Model, kernel: Kernel) -> Twin:
-    single = RemoteNetwork(server, model, kernel, "cpu", "float32")
+    single = server.network(model, kernel, "cpu")
     try:
-        double = RemoteNetwork(server, model, kernel, "cpu", "float64")
+        double = server.network(model, kernel, "cpu", "float64")
     except Unavailable:
         double = None
     return Twin(f"{server.info.name},{kernel}", single, double)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+import msgspec
 
 from bench.cases.cell import Profile
 from bench.errors import UsageError
-from bench.records.record import DataUsed, json_text
+from bench.records.record import DataUsed, Part, json_text, plain
 from bench.spec import Device, Kernel
 
 SCHEMA_VERSION = 1
@@ -30,11 +30,7 @@ Verdict = Literal["proven", "not proven", "unavailable", "not applicable"]
 Mark = Literal["proven", "not proven", "not applicable"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Difference(_Part):
+class Difference(Part, frozen=True, kw_only=True):
     """One value that is not what the reference says.
 
     `error` and `allowed` are relative, `place` is the index in the array.
@@ -58,7 +54,7 @@ class Difference(_Part):
         )
 
 
-class Proof(_Part):
+class Proof(Part, frozen=True, kw_only=True):
     """What was found for one case under one backend and kernel; `errors` are the largest by check and precision.
 
     `own` is what float32 costs this backend in a training step (median, relative), `free_running` how far the weights
@@ -79,10 +75,10 @@ class Proof(_Part):
     profile: Profile | None = None
     data: DataUsed | None = None
     steps: int = 0
-    errors: dict[Kind, dict[str, float]] = {}
+    errors: dict[Kind, dict[str, float]] = msgspec.field(default_factory=dict)
     own: float | None = None
     free_running: float | None = None
-    failures: list[Difference] = []
+    failures: list[Difference] = msgspec.field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -96,7 +92,7 @@ def store(path: Path, proofs: Sequence[Proof], environment: dict[str, Any]) -> N
     content = {
         "schema_version": SCHEMA_VERSION,
         "environment": environment,
-        "records": [proof.model_dump(mode="json") for proof in proofs],
+        "records": [plain(proof) for proof in proofs],
     }
     path.write_text(json_text(content, indent=1) + "\n", encoding="utf-8")
 
@@ -110,8 +106,8 @@ def read(path: Path) -> tuple[list[Proof], dict[str, Any]]:
                 f"{path} has schema version {content['schema_version']}, "
                 f"this twinbench reads {SCHEMA_VERSION}; prove again"
             )
-        return [Proof.model_validate(record) for record in content["records"]], content["environment"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return msgspec.convert(content["records"], list[Proof], strict=False), content["environment"]
+    except (OSError, ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
         raise UsageError(f"{path} holds no stored proofs: {error}; `bench parity` writes them") from error
 
 

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from bench.backends.base import Arrays, EpochResult, Network
 from bench.cases.model import Model
 from bench.data.randomness import stream
-from bench.parity.inputs import Batch, Probe
+from bench.parity.inputs import Probe
 from bench.parity.proof import Difference, Kind, Verdict
+from bench.training.experiment import Batch
 
 FLOAT64 = 1e-9
 OWN_ERRORS = 10.0
@@ -345,7 +346,7 @@ class _Proving:
         def all_steps(network: Network) -> Arrays:
             self._start.load(network)
             for batch in self._inputs.steps:
-                network.train_step(batch.x, batch.y, batch.masks)
+                network.train_step(*batch)
             return network.get_weights()
 
         return [
@@ -369,7 +370,7 @@ class _Proving:
         """Make a step from `state`, where the reference's float32 network is already; return its loss and the end."""
         if network is not self._twins[0].single:
             state.load(network)
-        loss = network.train_step(batch.x, batch.y, batch.masks)
+        loss = network.train_step(*batch)
         return loss, _State(network.get_weights(), network.get_optimizer_state())
 
     def _everywhere(self, work: Callable[[Network], T]) -> list[_Both[T]]:
@@ -389,7 +390,7 @@ def _each(made: Sequence[_Both[T]], part: Callable[[T], Arrays]) -> list[_Both[A
 
 def _gradients(batch: Batch, network: Network) -> Arrays:
     """Return logits, loss and gradients of a batch."""
-    found = network.gradients(batch.x, batch.y, batch.masks)
+    found = network.gradients(*batch)
     return [found.logits, np.array(found.loss), *found.gradients]
 
 

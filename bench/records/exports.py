@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+import msgspec
 
 from bench.errors import UsageError
-from bench.records.record import SCHEMA_VERSION, Record, upgrade
+from bench.records.record import SCHEMA_VERSION, Record, from_json, upgrade
+from bench.records.record import read as read_record
 from bench.records.store import Run
 
 
@@ -56,7 +56,7 @@ def runs_in(export: Any, file: Path) -> list[Exported]:
 def read_json(file: Path) -> Any:
     """Return what a JSON file holds; raise `UsageError` with the place for one that is missing or cut off."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return from_json(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -76,9 +76,7 @@ def check_version(document: Mapping[str, Any], file: Path) -> int:
 
 def _record(file: Path, row: dict[str, Any]) -> Record:
     try:
-        return Record.model_validate(row)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        return read_record(row)
+    except msgspec.ValidationError as error:
         name = f"{row.get('suite')}/{row.get('case')}@{row.get('backend')}"
-        raise UsageError(f"{file}, record {name}: {place}: {first['msg']}") from error
+        raise UsageError(f"{file}, record {name}: {error}") from error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from statistics import median
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
+import msgspec
 import pandas as pd
 
-from bench.records.record import VARIANT, Cost, Record
+from bench.cases.parameters import Parameters
+from bench.records.record import CASE, VARIANT, Cost, Record, Score, Timing, at
 
 
 def cells(records: Iterable[Record]) -> pd.DataFrame:
@@ -16,37 +18,39 @@ def cells(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame([_flat(record) for record in records])
 
 
-_TIMES = (
-    "first_epoch", "build", "total", "steps", "alone", "step", "first_step", "compile", "input", "throughput", "noise",
-)  # fmt: skip
-
-
 def _flat(record: Record) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        name: getattr(record, name) for name in ("suite", "case", *VARIANT, "seed", "repeat", "profile", "measure")
-    }
-    row |= {"status": record.status, "reason": record.reason, "started": record.started, "seconds": record.seconds}
-    parameters = record.parameters
-    for name in ("total", "trainable", "frozen", "stored"):
-        row[f"parameters_{name}"] = getattr(parameters, name) if parameters else None
-    metrics = record.metrics
-    row["epochs_run"] = len(metrics.epochs) if metrics else None
+    row = {column: at(record, path) for column, path in _COLUMNS.items()}
+    for column, summary in _SUMMARIES.items():
+        row[column] = None if row[column] is None else summary(row[column])
+    return row | {f"memory_{name}": value for name, value in (record.memory or {}).items()}
+
+
+def _columns() -> dict[str, str]:
+    """Return where in a record each column comes from: those of its parts are their single values."""
+    known = (*CASE, *VARIANT, "seed", "repeat", "profile", "measure", "status", "reason", "started", "seconds")
+    columns = {name: name for name in known} | _below("parameters", Parameters)
+    columns["epochs_run"] = "metrics.epochs"
     for which in ("last", "best"):
-        weights = getattr(metrics, which) if metrics else None
-        row[f"{which}_epoch"] = weights.epoch if weights else None
-        for part in ("train", "validation", "test"):
-            score = getattr(weights, part) if weights else None
-            for figure in ("loss", "accuracy", "rows"):
-                row[f"{which}_{part}_{figure}"] = getattr(score, figure) if score else None
-    timing = record.timing
-    row["epoch_seconds"] = median(timing.epochs) if timing and timing.epochs else None
-    for name in _TIMES:
-        row[f"timing_{name}"] = getattr(timing, name) if timing else None
-    row["timing_latency"] = median(timing.latency) if timing and timing.latency else None
-    row |= {f"cost_{name}": getattr(record.cost, name) if record.cost else None for name in Cost.model_fields}
-    row |= {f"memory_{name}": value for name, value in (record.memory or {}).items()}
-    data = record.data
-    row["data"], row["data_sha256"] = (data.name, data.sha256) if data else (None, None)
-    row["stand_in"] = data.stand_in if data else None
-    row["error"] = record.failure.error if record.failure else None
-    return row
+        columns[f"{which}_epoch"] = f"metrics.{which}.epoch"
+        for rows in ("train", "validation", "test"):
+            columns |= _below(f"metrics.{which}.{rows}", Score)
+    columns["epoch_seconds"] = "timing.epochs"
+    columns |= _below("timing", Timing) | {"timing_latency": "timing.latency"} | _below("cost", Cost)
+    return columns | {
+        "data": "data.name", "data_sha256": "data.sha256", "stand_in": "data.stand_in", "error": "failure.error",
+    }  # fmt: skip
+
+
+def _below(path: str, part: type[msgspec.Struct]) -> dict[str, str]:
+    single = [name for name, kind in get_type_hints(part).items() if get_origin(kind) is not list]
+    prefix = path.removeprefix("metrics.").replace(".", "_")
+    return {f"{prefix}_{name}": f"{path}.{name}" for name in single}
+
+
+def _median(figures: list[float]) -> float | None:
+    return median(figures) if figures else None
+
+
+_COLUMNS = _columns()
+_SUMMARIES: dict[str, Callable[[Any], Any]] = {"epochs_run": len, "epoch_seconds": _median, "timing_latency": _median}
+"""What a column says of a list."""

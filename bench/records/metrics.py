@@ -1,25 +1,31 @@
-"""What can be judged or drawn of a record: each quantity with its title, unit, and which way is better."""
+"""What can be judged or drawn of a record: each metric with its title, unit, which way is better, and how it reads."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Literal
 
 from bench.errors import unknown
-from bench.records.record import Record, Score, Timing
+from bench.records.record import Record, at
 
 Better = Literal["lower", "higher", "exact"]
 Kind = Literal["time", "memory", "score", "count"]
-"""By which rule a quantity is judged (docs/method-judging.md); throughput, being an inverse time, is a `time`."""
+"""By which rule a metric is judged (docs/method-judging.md); throughput, being an inverse time, is a `time`."""
+Format = Literal["seconds", "bytes", "percent", "count", "number"]
+"""How a figure is read: a percentage is stored as a share, 0 to 1."""
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Metric:
     """A named figure of a record: `of` gives it in `unit`, or None where the record does not hold it.
 
-    `margin` is the change that a score may have, in its unit; a score without one is not judged.
+    The store has a column of its name. `margin` is the change that it may have: of memory relative, of a score in its
+    unit (without one it is not judged); a time's is the comparison's. `floor`: a change below it, in `unit`, says
+    nothing.
     """
 
     name: str
@@ -28,24 +34,63 @@ class Quantity:
     better: Better
     kind: Kind
     of: Callable[[Record], float | None]
+    format: Format = "number"
     margin: float | None = None
+    floor: float = 0.0
+
+    def text(self, value: float, half_width: float | None = None) -> str:
+        """Return a value as a sentence has it, with half its interval: `12.3 ms`, `80.43 ± 1.38 %`, `1,234`."""
+        if self.format == "seconds":
+            factor, digits, unit = (1e3, ".3g", "ms") if value < 1 else (1.0, ".0f" if value >= 100 else ".3g", "s")
+        else:
+            factor, digits, unit = _READ.get(self.format, (1.0, ".4g", self.unit))
+        interval = "" if half_width is None else f" ± {factor * half_width:{digits}}"
+        return f"{factor * value:{digits}}{interval} {unit}".rstrip()
+
+    def figure(self, value: float, half_width: float | None = None) -> str:
+        """Return a value as a table has it below a head that names the unit: s, MB, %; `80.43 ±1.38`, `0.4210`."""
+        factor, digits, _ = _READ.get(self.format, (1.0, ".4f" if self.kind == "score" else ",.4g", ""))
+        if self.format == "seconds":  # three significant digits, never in scientific notation
+            digits = f".{0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3}f"
+        return f"{factor * value:{digits}}" + ("" if half_width is None else f" ±{factor * half_width:{digits}}")
+
+    def change(self, effect: float, sign: str = "+") -> str:
+        """Return the effect of a comparison: per cent of what was a logarithm, points, else the plain difference.
+
+        With `sign` "±" it is a margin.
+        """
+        signed = sign.replace("±", "")
+        lead = sign.replace("+", "")
+        if self.kind in ("time", "memory"):
+            return f"{lead}{math.expm1(effect):{signed}.1%}"
+        if self.format == "percent":
+            return f"{lead}{100 * effect:{signed}.2f} points"
+        return f"{lead}{effect:{signed},.4g}"
 
 
-def quantity(name: str) -> Quantity:
-    """Return the quantity of that name; raise `UsageError` with the nearest names otherwise."""
+_READ: dict[Format, tuple[float, str, str]] = {
+    "bytes": (1e-6, ",.1f", "MB"),
+    "percent": (100.0, ".2f", "%"),
+    "count": (1.0, ",.0f", ""),
+}
+"""Factor, digits and unit of the figures that read the same wherever they stand."""
+
+
+def metric(name: str) -> Metric:
+    """Return the metric of that name; raise `UsageError` with the nearest names otherwise."""
     if name == CALL.name:
         return CALL
-    if name not in QUANTITIES:
-        raise unknown("metric", name, QUANTITIES)
-    return QUANTITIES[name]
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS)
+    return METRICS[name]
 
 
 def value(record: Record, name: str) -> float | None:
-    """Return a quantity of a record that ended ok; None where it did not, or where the figure was not measured."""
-    return quantity(name).of(record) if record.status == "ok" else None
+    """Return a metric of a record that ended ok; None where it did not, or where the figure was not measured."""
+    return metric(name).of(record) if record.status == "ok" else None
 
 
-def is_headline(record: Record) -> bool:
+def is_comparable(record: Record) -> bool:
     """Return whether the times of a record may be compared: timing was measured, alone in its process."""
     return record.measure != "accuracy" and record.timing is not None and record.timing.alone
 
@@ -55,71 +100,54 @@ def has_timed_steps(record: Record) -> bool:
     return record.timing is not None and record.timing.step is not None
 
 
-def _timing(get: Callable[[Timing], float | None]) -> Callable[[Record], float | None]:
-    return lambda record: None if record.timing is None else get(record.timing)
+def _at(path: str) -> Callable[[Record], float | None]:
+    return partial(at, path=path)
 
 
-def _epoch(timing: Timing) -> float | None:
-    return median(timing.epochs) if timing.epochs else None
+def _median(path: str) -> Callable[[Record], float | None]:
+    return lambda record: median(figures) if (figures := at(record, path)) else None
 
 
-def _step(timing: Timing) -> float | None:
-    epoch = _epoch(timing)
-    return timing.step if timing.step is not None or epoch is None else epoch / timing.steps
+_epoch = _median("timing.epochs")
 
 
-def _latency(timing: Timing) -> float | None:
-    return median(timing.latency) if timing.latency else None
+def _step(record: Record) -> float | None:
+    epoch, step = _epoch(record), _at("timing.step")(record)
+    return step if step is not None or epoch is None else epoch / at(record, "timing.steps")
 
 
-def _memory(name: str) -> Callable[[Record], float | None]:
-    return lambda record: (record.memory or {}).get(name)
+def _score(name: str) -> Callable[[Record], float | None]:
+    """Return what takes a figure of the score of the last weights, on the test set, else on the validation set."""
+    return lambda record: at(at(record, "metrics.last.test") or at(record, "metrics.last.validation"), name)
 
 
-def _score(record: Record) -> Score | None:
-    """Return the score that stands for a cell: of the last weights, on the test set, else on the validation set."""
-    last = record.metrics.last if record.metrics else None
-    return (last.test or last.validation) if last else None
-
-
-def _accuracy(record: Record) -> float | None:
-    score = _score(record)
-    return score.accuracy if score else None
-
-
-def _loss(record: Record) -> float | None:
-    score = _score(record)
-    return score.loss if score else None
-
-
-def _parameters(record: Record) -> float | None:
-    return record.parameters.total if record.parameters else None
-
-
-QUANTITIES: dict[str, Quantity] = {
-    one.name: one
-    for one in (
-        Quantity("step", "training step", "s", "lower", "time", _timing(_step)),
-        Quantity("epoch", "epoch", "s", "lower", "time", _timing(_epoch)),
-        Quantity("latency", "latency of one row", "s", "lower", "time", _timing(_latency)),
-        Quantity(
-            "throughput", "inference throughput", "rows/s", "higher", "time", _timing(lambda timing: timing.throughput)
+_HOST, _DEVICE = _at("memory.host_peak_bytes"), _at("memory.device_peak_bytes")
+_FLOOR = 1e-4
+METRICS: dict[str, Metric] = {
+    known.name: known
+    for known in (
+        Metric("step", "training step", "s", "lower", "time", _step, "seconds", floor=_FLOOR),
+        Metric("epoch", "epoch", "s", "lower", "time", _epoch, "seconds", floor=_FLOOR),
+        Metric(
+            "latency", "latency of one row", "s", "lower", "time", _median("timing.latency"), "seconds", floor=_FLOOR
         ),
-        Quantity("compile", "compilation", "s", "lower", "time", _timing(lambda timing: timing.compile)),
-        Quantity("host_memory", "peak host memory", "bytes", "lower", "memory", _memory("host_peak_bytes")),
-        Quantity("device_memory", "peak device memory", "bytes", "lower", "memory", _memory("device_peak_bytes")),
-        Quantity("accuracy", "accuracy", "", "higher", "score", _accuracy, margin=0.005),
-        Quantity("loss", "loss", "", "lower", "score", _loss, margin=0.02),
-        Quantity("parameters", "parameters", "", "exact", "count", _parameters),
+        Metric("throughput", "inference throughput", "rows/s", "higher", "time", _at("timing.throughput")),
+        Metric("compile", "compilation", "s", "lower", "time", _at("timing.compile"), "seconds", floor=0.1),
+        Metric("host_memory", "peak host memory", "bytes", "lower", "memory", _HOST, "bytes", margin=0.05),
+        Metric("device_memory", "peak device memory", "bytes", "lower", "memory", _DEVICE, "bytes", margin=0.05),
+        Metric("accuracy", "accuracy", "", "higher", "score", _score("accuracy"), "percent", margin=0.005),
+        Metric("loss", "loss", "", "lower", "score", _score("loss"), margin=0.02),
+        Metric("parameters", "parameters", "", "exact", "count", _at("parameters.total"), "count"),
     )
 }
 """In the order in which they are shown; accuracies are 0 to 1.
 
-The margins: half a point of accuracy, and about as much of a loss: over the seeds of the committed cases a loss varies
-3.3 times as much as an accuracy (median).
+The margins of scores: half a point of accuracy, and about as much of a loss: over the seeds of the committed cases a
+loss varies 3.3 times as much as an accuracy (median). The floor of compilation: it is the difference of first and later
+calls, which is a few milliseconds either way where nothing is compiled.
 """
 
-CALL = Quantity("call", "benchmarked call", "s", "lower", "time", lambda _: None)
+CALL = Metric("call", "benchmarked call", "s", "lower", "time", lambda _: None, "seconds", floor=_FLOOR)
 """What pytest-benchmark timed, in a file of its own; no record holds it."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.cases.cell import Cell, Profile
 from bench.errors import UsageError
-from bench.records.metrics import is_headline, step_seconds
+from bench.records.metrics import is_comparable, step_seconds
 from bench.records.record import Record, json_text
 from bench.records.store import Run
 
@@ -45,7 +45,7 @@ def as_json(run: Run, records: Iterable[Record]) -> str:
         raise UsageError("pytest-benchmark is not installed; pip install 'twinbench[pytest]'") from None
     timed: dict[Cell, list[Record]] = {}
     for record in records:
-        if record.status == "ok" and is_headline(record) and record.timing and record.timing.windows:
+        if record.status == "ok" and is_comparable(record) and record.timing and record.timing.windows:
             timed.setdefault(record.cell, []).append(record)
     if not timed:
         raise UsageError(f"run {run.name!r} timed no steps; `bench run --measure timing` does")

@@ -7,9 +7,10 @@ import json
 import math
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
+import msgspec
 
 from bench.cases.cell import Cell, Measure, Profile, Status
+from bench.cases.parameters import Parameters
 from bench.spec import Device, Kernel
 
 CASE = ["suite", "case"]
@@ -17,34 +18,11 @@ VARIANT = ["backend", "kernel", "device", "numerics"]
 SCHEMA_VERSION = 2
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A part of a record: plain values, which nothing changes; `read` checks them, making them does not."""
 
 
-class LayerParameters(_Part):
-    """Parameters of one layer. `stored`: what the framework keeps in memory for it."""
-
-    name: str
-    total: int
-    trainable: int
-    stored: int
-
-
-class Parameters(_Part):
-    """Parameter counts of the model as the backend built it.
-
-    `frozen`: those that are not trained. `stored`: what the framework keeps in memory; a torch LSTM stores a second,
-    frozen bias that is no parameter of the model. `layers`: the same by layer, in order.
-    """
-
-    total: int
-    trainable: int
-    frozen: int
-    stored: int
-    layers: list[LayerParameters]
-
-
-class Score(_Part):
+class Score(Part, frozen=True, kw_only=True):
     """One set of rows evaluated without dropout. `accuracy`: 0 to 1. `rows`: how many there are."""
 
     loss: float
@@ -68,7 +46,7 @@ class Scored(Protocol):
         """Return how many rows were evaluated."""
 
 
-class EpochScore(_Part):
+class EpochScore(Part, frozen=True, kw_only=True):
     """One epoch.
 
     `loss`: mean over its batches, taken while training, as Keras's `fit` prints it. `accuracy`: the same, 0 to 1.
@@ -84,7 +62,7 @@ class EpochScore(_Part):
     steps: int
 
 
-class Weights(_Part):
+class Weights(Part, frozen=True, kw_only=True):
     """Scores of one set of weights. `epoch`: the one after which they were taken, from 1."""
 
     epoch: int
@@ -93,7 +71,7 @@ class Weights(_Part):
     test: Score | None = None
 
 
-class Metrics(_Part):
+class Metrics(Part, frozen=True, kw_only=True):
     """Accuracy of a trained cell.
 
     `epochs`: every epoch in order. `last`: scores of the weights after the last epoch. `best`: of those that a
@@ -105,7 +83,7 @@ class Metrics(_Part):
     best: Weights | None = None
 
 
-class Timing(_Part):
+class Timing(Part, frozen=True, kw_only=True):
     """Seconds, each from `time.perf_counter` with the device synchronised at both ends.
 
     What follows `alone` is there where timing was asked for.
@@ -135,7 +113,7 @@ class Timing(_Part):
     noise: float | None = None
 
 
-class Cost(_Part):
+class Cost(Part, frozen=True, kw_only=True):
     """What one training step on a full batch needs at least (counted), and what the machine gives at most (measured).
 
     `flops`: those of its matrix products and convolutions; `bytes`: its traffic with memory. `peak_flops`: FLOP/s of a
@@ -148,7 +126,7 @@ class Cost(_Part):
     bandwidth: float | None = None
 
 
-class SeenKernel(_Part):
+class SeenKernel(Part, frozen=True, kw_only=True):
     """A kernel or operation that ran, how often, and its share (0 to 1) of the time, where that is known."""
 
     name: str
@@ -156,7 +134,7 @@ class SeenKernel(_Part):
     share: float | None = None
 
 
-class KernelProof(_Part):
+class KernelProof(Part, frozen=True, kw_only=True):
     """Whether the kernel that a cell claims is the one that ran.
 
     `how`: by which means it was seen. `share`: that of the recurrences in the time, backward passes included. `met`:
@@ -171,7 +149,7 @@ class KernelProof(_Part):
     reason: str | None = None
 
 
-class DataUsed(_Part):
+class DataUsed(Part, frozen=True, kw_only=True):
     """Which data a cell really ran on.
 
     `sha256`: of everything that shaped the prepared arrays. `rows`: how many of each part. `stand_in`: what replaced
@@ -184,14 +162,14 @@ class DataUsed(_Part):
     stand_in: str | None = None
 
 
-class Failure(_Part):
+class Failure(Part, frozen=True, kw_only=True):
     """What broke. `error`: the exception's class."""
 
     error: str
     traceback: str
 
 
-class Record(_Part):
+class Record(Part, frozen=True, kw_only=True):
     """One cell's result; parts that were not reached are None.
 
     `kernel`: `fused`, `generic` (step by step), or `none` where there is no recurrent layer. `numerics`: whose
@@ -237,15 +215,38 @@ class Record(_Part):
         return Cell(self.suite, self.case, self.backend, self.kernel, self.device, self.numerics, self.seed)
 
 
-def json_text(content: Any, indent: int | None = None) -> str:
-    """Return plain values as JSON; what it has no number for becomes "NaN", "Infinity" or "-Infinity".
+def read(content: Any) -> Record:
+    """Return the record that JSON values make; "NaN", "Infinity" and "-Infinity" are numbers in it.
 
-    A `Record` reads these strings as numbers again. Python's `json` writes them bare, which other readers refuse.
+    Raises `msgspec.ValidationError`, which names the field, for values that make none.
+    """
+    return msgspec.convert(content, Record, strict=False)
+
+
+def plain(value: msgspec.Struct) -> dict[str, Any]:
+    """Return a record, or a part of one, as JSON values; a number that is not finite stays one."""
+    # A backend may count in NumPy's numbers.
+    content: dict[str, Any] = msgspec.to_builtins(value, enc_hook=lambda number: number.item())
+    return content
+
+
+def json_text(content: Any, indent: int | None = None) -> str:
+    """Return JSON values as text; what it has no number for becomes "NaN", "Infinity" or "-Infinity".
+
+    `read` takes these strings for numbers again. Python's `json` writes them bare, which other readers refuse.
     """
     try:
         return json.dumps(content, indent=indent, allow_nan=False)
     except ValueError:
         return json.dumps(_named(content), indent=indent, allow_nan=False)
+
+
+def from_json(text: str | bytes) -> Any:
+    """Return JSON values of a text, also where a number that is not finite stands bare in it, as in older stores."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)
 
 
 def _named(content: Any) -> Any:
@@ -254,6 +255,15 @@ def _named(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [_named(value) for value in content]
     return json.dumps(content) if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def at(value: Any, path: str) -> Any:
+    """Return what stands at a dotted path of a record or a part; None where something on the way is not there."""
+    for name in path.split("."):
+        if value is None:
+            break
+        value = value.get(name) if isinstance(value, dict) else getattr(value, name)
+    return value
 
 
 def upgrade(content: dict[str, Any], version: int) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.cases.cell import Cell, Measure, Profile
 from bench.errors import UsageError, unknown
-from bench.records.metrics import QUANTITIES, is_headline, value
-from bench.records.reading import CURVES, joined, reader
-from bench.records.record import SCHEMA_VERSION, Record, now, upgrade
-
-DEFAULT_PATH = Path(".twinbench") / "results.sqlite"
+from bench.records import DEFAULT_PATH as DEFAULT_PATH
+from bench.records.metrics import METRICS, is_comparable, value
+from bench.records.record import SCHEMA_VERSION, Record, from_json, json_text, now, plain, read, upgrade
 
 _SCHEMA = """
 CREATE TABLE environment (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL);
@@ -46,11 +46,15 @@ CREATE TABLE sample (
 ) WITHOUT ROWID;
 """
 
-_FIGURES = tuple(name for name in QUANTITIES if name != "parameters")
-"""Columns of a cell that hold its quantities, beside `parameters`, which is older; `headline` says whether its times
+_FIGURES = tuple(name for name in METRICS if name != "parameters")
+"""Columns of a cell that hold its quantities, beside `parameters`, which is older; `comparable` says whether its times
 may be compared. They are added, and filled, where a store lacks them.
 """
+_SHARED = ("suite", "case", "backend", "numerics", "parameters", "data", "details")
+"""What the cells of a variant have in common."""
 _KEY = ("suite", "case", "backend", "kernel", "device", "numerics", "seed", "repeat")
+CURVES = (("metrics", "epochs"), ("timing", "epochs"), ("timing", "windows"), ("timing", "latency"))
+"""The long lists of a record, (part, field): they are stored apart from it, where they are not empty."""
 _CONTENT = (
     ", ".join(["record", *(f's{place}."values"' for place in range(len(CURVES)))])
     + " FROM cell "
@@ -127,17 +131,22 @@ class Store:
 
     def _lacking(self) -> list[str]:
         """Return the columns of figures that the store does not have yet."""
-        known = {row[1] for row in self._db.execute("PRAGMA table_info(cell)")}
-        return [name for name in ("headline", *_FIGURES) if name not in known]
+        return [name for name in ("comparable", *_FIGURES) if not self._has(name)]
+
+    def _has(self, column: str) -> bool:
+        return column in {row[1] for row in self._db.execute("PRAGMA table_info(cell)")}
 
     def _add_figures(self) -> None:
         lacking = self._lacking()
+        if "comparable" in lacking and self._has("headline"):  # as earlier versions called it
+            self._db.execute('ALTER TABLE cell RENAME COLUMN "headline" TO "comparable"')
+            lacking.remove("comparable")
         for name in lacking:
-            self._db.execute(f'ALTER TABLE cell ADD COLUMN "{name}" {"INTEGER" if name == "headline" else "REAL"}')
+            self._db.execute(f'ALTER TABLE cell ADD COLUMN "{name}" {"INTEGER" if name == "comparable" else "REAL"}')
         if lacking:
-            columns = ", ".join(f'"{name}" = :{name}' for name in ("headline", *_FIGURES))
+            columns = ", ".join(f'"{name}" = :{name}' for name in ("comparable", *_FIGURES))
             for cell, content, *samples in self._db.execute(f"SELECT cell.id, {_CONTENT}").fetchall():
-                figures = _figures(_decoded(content, samples))
+                figures = _figures(_decoded(content, samples, {}))
                 self._db.execute(f"UPDATE cell SET {columns} WHERE id = :id", {**figures, "id": cell})
 
     def _upgrade(self, version: int) -> None:
@@ -205,7 +214,7 @@ class Store:
         It takes the place of an earlier record of the same cell and repeat in the run, unless that one is `ok` and
         this one is not.
         """
-        content = record.model_dump(mode="json")
+        content = plain(record)
         curves = {}
         for part, field in CURVES:
             if content[part] is not None and content[part][field]:
@@ -220,7 +229,7 @@ class Store:
             "test_loss": test and test.loss,
             "test_accuracy": test and test.accuracy,
             **_figures(record),
-            "record": json.dumps(content),
+            "record": json_text(content),
         }
         with self._transaction():
             columns["run"] = self._run_id(run)
@@ -237,7 +246,7 @@ class Store:
             )
             self._db.executemany(
                 'INSERT INTO sample (cell, name, "values") VALUES (?, ?, ?)',
-                [(inserted.lastrowid, name, json.dumps(values)) for name, values in curves.items()],
+                [(inserted.lastrowid, name, json_text(values)) for name, values in curves.items()],
             )
 
     def records(self, run: str | None = None) -> Iterator[Record]:
@@ -258,33 +267,28 @@ class Store:
         environments: dict[int, dict[str, Any]] = {
             key: json.loads(text) for key, text in self._db.execute("SELECT id, fingerprint FROM environment")
         }
-        where, values = ("", ()) if run is None else ("WHERE cell.run = ?", (self._run_id(run),))
+        # Only the ids are put in order: sorting whole rows takes as long as reading them.
+        where = "" if run is None else "WHERE cell.id IN (SELECT id FROM cell WHERE run = ?)"
+        values = () if run is None else (self._run_id(run),)
         rows = self._db.execute(
             'SELECT run.name, cell.environment, suite, "case", backend, kernel, device, numerics, seed, '
             f"{_CONTENT} JOIN run ON run.id = cell.run {where} ORDER BY cell.id",
             values,
         )
+        known: dict[bytes, Any] = {}
         for name, environment, *rest in rows:
             parts, (content, *samples) = rest[:7], rest[7:]
             if wanted is None or wanted(Cell(*parts)):
-                yield name, environments[environment], _decoded(content, samples)
-
-    def read(self, run: str) -> Iterator[Record]:
-        """Yield the records of a run like `records`, but only decoded (`bench.records.reading`), for reports."""
-        read = reader()
-        # Only the ids are put in order: sorting whole rows takes as long as reading them.
-        ids = "WHERE cell.id IN (SELECT id FROM cell WHERE run = ?) ORDER BY cell.id"
-        rows = self._db.execute(f"SELECT {_CONTENT} {ids}", (self._run_id(run),))
-        return (read(content, samples) for content, *samples in rows)
+                yield name, environments[environment], _decoded(content, samples, known)
 
     def figures(self, run: str) -> Iterator[tuple[Any, ...]]:
         """Yield a row for every cell and repeat of a run, without decoding its record: what comparisons are made of.
 
         Columns: cell (its name without the seed), seed, repeat, status, reason (None where the status is ok), sha256 of
-        the data, then `QUANTITIES` in their order; times are None where the process measured something else, too.
+        the data, then `METRICS` in their order; times are None where the process measured something else, too.
         Raises `UsageError` for an unknown run.
         """
-        where = {name: "headline" if known.kind == "time" else "status = 'ok'" for name, known in QUANTITIES.items()}
+        where = {name: "comparable" if known.kind == "time" else "status = 'ok'" for name, known in METRICS.items()}
         quantities = [f'CASE WHEN {condition} THEN "{name}" END' for name, condition in where.items()]
         yield from self._db.execute(
             """SELECT suite || '/' || "case" || '@' || backend || ',' || kernel || ',' || device || ',' || numerics, """
@@ -336,8 +340,17 @@ class Store:
 
 
 def _figures(record: Record) -> dict[str, float | None]:
-    return {"headline": is_headline(record), **{name: value(record, name) for name in _FIGURES}}
+    return {"comparable": is_comparable(record), **{name: value(record, name) for name in _FIGURES}}
 
 
-def _decoded(content: str, samples: Sequence[str | None]) -> Record:
-    return Record.model_validate_json(joined(content, samples))
+def _decoded(content: str, samples: Sequence[str | None], known: dict[bytes, Any]) -> Record:
+    """Return a record of its JSON and that of its `CURVES`; what many records share is held once, in `known`."""
+    values = from_json(content)
+    for (part, field), sample in zip(CURVES, samples, strict=True):
+        if sample is not None:
+            values[part][field] = from_json(sample)
+    record = read(values)
+    for name in _SHARED:
+        part = getattr(record, name)
+        msgspec.structs.force_setattr(record, name, known.setdefault(msgspec.msgpack.encode(part), part))
+    return record

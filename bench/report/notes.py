@@ -48,7 +48,7 @@ class Notes:
 
 def notes_on_case(case: Case) -> list[str]:
     """Return the notes of a case's declaration, and what was chosen here for want of a document."""
-    chosen = [f"Chosen here, not documented: {case.ours}."] if case.ours else []
+    chosen = [f"Chosen here, not documented: {case.assumptions}."] if case.assumptions else []
     return [prose(note) for note in (*case.notes, *chosen)]
 
 

@@ -23,9 +23,8 @@ from markupsafe import Markup
 
 from bench.backends.registry import backends
 from bench.cases import describe
-from bench.records.metrics import QUANTITIES, Quantity, is_headline, value
-from bench.records.reading import plain
-from bench.records.record import CASE, VARIANT, Record
+from bench.records.metrics import METRICS, Format, Metric, is_comparable, value
+from bench.records.record import CASE, VARIANT, Record, plain
 from bench.report.answers import answers
 from bench.report.notes import one_line
 from bench.report.results import Results, Variant
@@ -45,8 +44,6 @@ _SCRIPTS = ("tabulator.min.js", "chart.umd.min.js", "page.js")
 _STYLES = ("tabulator_simple.min.css", "page.css")
 _LICENCES = ("tabulator.LICENSE", "chart.js.LICENSE")
 
-Kind = Literal["text", "count", "percent", "seconds", "bytes", "number"]
-
 
 @dataclass(frozen=True)
 class Column:
@@ -54,7 +51,7 @@ class Column:
 
     field: str
     title: str
-    kind: Kind = "text"
+    kind: Format | Literal["text"] = "text"
     shown: bool = True
 
 
@@ -121,14 +118,7 @@ def overview(results: Results) -> dict[str, Any]:
         ("cells", "Cells", _CELL_COLUMNS, cells(results)),
     )
     runs = [
-        {
-            "name": source.name,
-            "profile": source.profile,
-            "command": source.command,
-            "started": source.started,
-            "environment": source.environment,
-            "settings": source.settings,
-        }
+        {name: getattr(source, name) for name in ("name", "profile", "command", "started", "environment", "settings")}
         for source in results.sources
     ]
     return {
@@ -157,18 +147,11 @@ def _filled(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[d
     ]
 
 
-def _kind(quantity: Quantity) -> Kind:
-    if quantity.name == "accuracy":
-        return "percent"
-    kinds: dict[str, Kind] = {"s": "seconds", "bytes": "bytes"}
-    return "count" if quantity.kind == "count" else kinds.get(quantity.unit, "number")
-
-
-def _quantities(shown: Iterable[str], left_out: Iterable[str] = ()) -> list[Column]:
+def _metrics(shown: Iterable[str], left_out: Iterable[str] = ()) -> list[Column]:
     return [
-        Column(quantity.name, quantity.title, _kind(quantity), quantity.name in shown)
-        for quantity in QUANTITIES.values()
-        if quantity.name not in left_out
+        Column(metric.name, metric.title, metric.format, metric.name in shown)
+        for metric in METRICS.values()
+        if metric.name not in left_out
     ]
 
 
@@ -189,7 +172,7 @@ _CONFIGURATION_COLUMNS = [
     Column("epoch", "epoch", "seconds"),
     Column("ratio", "ratio to Keras", "number"),
     Column("comparable", "times comparable"),
-    *_quantities(("parameters",), left_out=("accuracy", "epoch")),
+    *_metrics(("parameters",), left_out=("accuracy", "epoch")),
     Column("twins", "twins", shown=False),
     Column("stand_in", "stand-in"),
 ]
@@ -198,7 +181,7 @@ _CELL_COLUMNS = [
     Column("seed", "seed", "count"),
     Column("repeat", "repeat", "count", shown=False),
     Column("measure", "measure", shown=False),
-    *_quantities(("step", "epoch", "accuracy", "loss", "parameters")),
+    *_metrics(("step", "epoch", "accuracy", "loss", "parameters")),
     Column("epochs_run", "epochs", "count"),
     Column("seconds", "whole cell", "seconds", shown=False),
     Column("comparable", "times comparable", shown=False),
@@ -213,11 +196,11 @@ def cells(results: Results) -> list[dict[str, Any]]:
     rows = []
     for record in _in_order(results):
         row = {name: getattr(record, name) for name in (*FACETS, "seed", "repeat", "measure", "seconds")}
-        row |= {name: value(record, name) for name in QUANTITIES}
+        row |= {name: value(record, name) for name in METRICS}
         row |= {
             "id": identity(record),
             "epochs_run": len(record.metrics.epochs) if record.metrics else None,
-            "comparable": _yes(is_headline(record) if record.timing else None),
+            "comparable": _yes(is_comparable(record) if record.timing else None),
             "stand_in": record.data.stand_in if record.data else None,
             "run": results.run_of[id(record)],
             "reason": None if record.status == "ok" else one_line(record),
@@ -245,7 +228,7 @@ def identity(record: Record) -> str:
 
 
 def configurations(results: Results) -> list[dict[str, Any]]:
-    """Return one row per case and variant: its times and accuracy beside medians of other quantities.
+    """Return one row per case and variant: its times and accuracy beside medians of other metrics.
 
     A case of a reported suite that has no record has one row, `not run`. One is `ok` where what was measured of it,
     accuracy and timing, both ended ok at least once.
@@ -271,16 +254,16 @@ def _configuration(results: Results, timed: TimingRow, reached: AccuracyRow | No
     if isinstance(reached, MeasuredRow):
         row |= {name: getattr(reached, name) for name in ("ci_half_width", "verdict")} | {"accuracy": reached.mean}
     records = results.groups[timed.suite, timed.case][variant]
-    row |= {name: _typical(records, quantity) for name, quantity in QUANTITIES.items() if name not in row}
+    row |= {name: _typical(records, metric) for name, metric in METRICS.items() if name not in row}
     row["twins"] = results.twin_mark(timed.suite, timed.case, [variant]) if results.twins else None
     return row
 
 
-def _typical(records: Sequence[Record], quantity: Quantity) -> float | None:
+def _typical(records: Sequence[Record], metric: Metric) -> float | None:
     """Return the median over records; of times only those that may be compared, unless there are none."""
-    comparable = [record for record in records if is_headline(record)]
-    counted = comparable if quantity.kind == "time" and comparable else records
-    found = [figure for record in counted if (figure := value(record, quantity.name)) is not None]
+    comparable = [record for record in records if is_comparable(record)]
+    counted = comparable if metric.kind == "time" and comparable else records
+    found = [figure for record in counted if (figure := value(record, metric.name)) is not None]
     return median(found) if found else None
 
 
@@ -313,7 +296,7 @@ def details(results: Results) -> dict[str, Any]:
             "document": f"{suite.document}, {suite.title}",
             "layers": describe.layers(case),
             "notes": list(case.notes),
-            "chosen here": case.ours,
+            "chosen here": case.assumptions,
         }
         for suite in results.reported_suites()
         for case in suite.cases

@@ -15,7 +15,7 @@ from bench.errors import UsageError
 from bench.parity import proof
 from bench.records import exports
 from bench.records.record import Record
-from bench.records.store import Run
+from bench.records.store import Run, Store
 from bench.report.results import Link, Measurement, Results, Source
 from bench.spec import Suite
 
@@ -23,6 +23,21 @@ PROOFS = "parity.json"
 DEVIATIONS = "deviations.md"
 RESULTS = "results"
 _HEADING = re.compile(r"^## (?P<case>[\w-]+/[\w-]+): (?P<reason>.+)$", re.MULTILINE)
+
+
+def chosen(store: Store, names: Sequence[str]) -> list[Run]:
+    """Return the named runs, or the latest one; raise `UsageError` for an unknown name and for an empty store."""
+    if names:
+        return [store.run(name) for name in dict.fromkeys(names)]
+    runs = store.runs()
+    if not runs:
+        raise UsageError(f"{store.path} holds no run; make one with `bench run`")
+    return runs[-1:]
+
+
+def source(store: Store, run: Run) -> Source:
+    """Return a run of a store with its records, as reports take it."""
+    return from_run(run, store.records(run.name))
 
 
 def from_run(run: Run, records: Iterable[Record]) -> Source:

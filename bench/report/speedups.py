@@ -9,12 +9,11 @@ from typing import Literal
 
 from bench.cases.describe import recurrence
 from bench.compare.statistics import ratio_interval
-from bench.records.metrics import is_headline
+from bench.records.metrics import is_comparable
 from bench.records.record import Record
 from bench.report.frames import VariantRow, reference_order
 from bench.report.numbers import times
-from bench.report.results import KERNELS, Column, Link, Results, Variant
-from bench.spec import Kernel
+from bench.report.results import KERNELS, Link, Results, Variant
 
 SAME_SPEED = 1.05
 """Epoch times closer than this factor are not called different: 5 % is the margin of a quiet CPU."""
@@ -25,11 +24,19 @@ Outcome = Literal["faster", "slower", "unclear"]
 
 @dataclass(frozen=True)
 class Times(VariantRow):
-    """The steady epochs, in seconds, of each process that measured a variant; `comparable` where each ran alone."""
+    """The steady epochs, in seconds, of each process that measured a variant; `comparable` where each ran alone.
+
+    `layers` are the kinds of recurrent layer ("LSTM", ..., "no recurrent layer").
+    """
 
     comparable: bool
     layers: str
     processes: tuple[tuple[float, ...], ...]
+
+    @property
+    def n(self) -> int:
+        """Return how many processes there are."""
+        return len(self.processes)
 
     @property
     def medians(self) -> list[float]:
@@ -43,22 +50,14 @@ class Times(VariantRow):
 
 
 @dataclass(frozen=True)
-class SpeedUp(VariantRow):
-    """How many times as fast as its reference a variant trains: `factor`, from epoch times in seconds.
+class SpeedUp(Times):
+    """How many times as fast as its reference a variant trains: `factor`, from epoch times.
 
-    `layers` are the kinds of recurrent layer ("LSTM", ..., "no recurrent layer"), `reference` the column of the other
-    side, `n` and `reference_n` the processes. `low` and `high` are what `spread` says: the 95 % interval of the ratio
-    for two processes or more on both sides, else the ratio of the fastest and slowest steady epochs, a range only.
+    `low` and `high` are what `spread` says: the 95 % interval of the ratio for two processes or more on both sides,
+    else the ratio of the fastest and slowest steady epochs, a range only.
     """
 
-    comparable: bool
-    layers: str
-    reference: Column
-    reference_kernel: Kernel
-    reference_epoch: float
-    epoch: float
-    reference_n: int
-    n: int
+    reference: Times
     factor: float
     low: float
     high: float
@@ -67,17 +66,14 @@ class SpeedUp(VariantRow):
     @classmethod
     def of(cls, base: Times, timed: Times) -> SpeedUp:
         """Set the times of a variant against those of a reference, `base`, of the same case."""
-        n, base_n = len(timed.processes), len(base.processes)
-        if min(n, base_n) > 1:
+        if min(base.n, timed.n) > 1:
             ratio = ratio_interval(base.medians, timed.medians)
             factor, low, high, spread = ratio.value, ratio.low, ratio.high, "95 % interval"
         else:
             epochs, base_epochs = ([epoch for each in side.processes for epoch in each] for side in (timed, base))
             low, high = min(base_epochs) / max(epochs), max(base_epochs) / min(epochs)
             factor, spread = base.epoch / timed.epoch, "range of epochs"
-        place = (timed.suite, timed.case, timed.variant, timed.column, timed.comparable, timed.layers)
-        reference = (base.column, base.variant.kernel, base.epoch)
-        return cls(*place, *reference, timed.epoch, base_n, n, factor, low, high, spread)
+        return cls(**vars(timed), reference=base, factor=factor, low=low, high=high, spread=spread)
 
     @property
     def outcome(self) -> Outcome:
@@ -101,7 +97,7 @@ def times_of_cases(results: Results) -> Iterator[list[Times]]:
         for variant in sorted({*timed, *rest}):
             records = _steady(timed.get(variant, ())) or _steady(rest.get(variant, ()))
             if records:
-                column, comparable = results.columns[*key, variant], all(map(is_headline, records))
+                column, comparable = results.columns[*key, variant], all(map(is_comparable, records))
                 processes = tuple(tuple(record.timing.epochs) for record in records if record.timing)
                 found.append(Times(*key, variant, column, comparable, recurrence(case), processes))
         yield found

@@ -10,7 +10,7 @@ import numpy as np
 from bench.backends.registry import BackendInfo, fused_forbidden
 from bench.cases.model import resolve
 from bench.errors import BenchError
-from bench.runner.client import RemoteNetwork, Server
+from bench.runner.client import Server
 from bench.spec import (
     GRU,
     KERAS_3,
@@ -64,7 +64,7 @@ def _refusal(server: Server, device: Device) -> str | None:
     model = conformance.model_of("dense")
     rows = np.ones((model.batch_size, model.length or 1), np.int32)
     try:
-        network = RemoteNetwork(server, model, "none", device, "float32")
+        network = server.network(model, "none", device)
         network.train_step(rows, np.ones(len(rows), np.float32), None)
     except BenchError as error:
         return str(error).strip().splitlines()[-1]

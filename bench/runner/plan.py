@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
 from bench.backends.registry import DEFAULT_BACKENDS, BackendInfo, backend, backends, best_kernel, check_kernel, native
 from bench.cases.catalog import Catalog
-from bench.cases.cell import Cell, Measure, Profile
+from bench.cases.cell import Cell
 from bench.cases.model import Model, embedding_of, numerics_differences, resolve
 from bench.cases.profiles import apply
 from bench.data import stand_ins_for
 from bench.errors import Unavailable, UsageError, unknown
-from bench.spec import (
-    Bidirectional,
-    Case,
-    Device,
-    Imdb,
-    Kernel,
-    LabelledCsv,
-    RandomRows,
-    ReviewTexts,
-    SimpleRNN,
-)
+from bench.runner.estimates import PASSES_SECONDS, rough_seconds, shares_processes
+from bench.runner.options import RunOptions
+from bench.spec import Case, Device, Kernel
 
 Part = Literal["case", "backend", "kernel", "device", "numerics"]
 """The part of a cell that a request names, or that keeps the cell from running."""
 
-_OPTIONS = re.compile(
+_PARTS = re.compile(
     r"(?P<backend>[^,#]*)(,(?P<kernel>[^,#]*)(,(?P<device>[^,#]*)(,(?P<numerics>[^#]*))?)?)?(#(?P<seed>.*))?"
 )
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """What was asked for; None leaves the choice to the plan (backends: the installed ones, kernels: the best one)."""
-
-    patterns: tuple[str, ...] = ()
-    profile: Profile = "quick"
-    measure: Measure = "accuracy"
-    backends: tuple[str, ...] | None = None
-    kernels: tuple[Kernel, ...] | None = None
-    device: Device | None = None
-    numerics: str = "documented"
-    seeds: int = 1
-    repeats: int = 1
-    suites: tuple[str, ...] = ()
-    stand_ins: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,26 +50,20 @@ class PlannedCell:
         return part in self.named or "case" in self.named
 
 
-def shares_processes(profile: Profile, measure: Measure) -> bool:
-    """Return whether one process takes several cells: quick cells cost less than a process each.
-
-    Never where their timing is wanted: a cell is timed in a process of its own.
-    """
-    return profile == "quick" and measure == "accuracy"
-
-
-def plan(catalog: Catalog, matrix: Matrix, measured: Callable[[Cell], float | None] | None = None) -> list[PlannedCell]:
-    """Return the cells of `matrix`, seed by seed, so that every case shows a result early.
+def plan(
+    catalog: Catalog, options: RunOptions, measured: Callable[[Cell], float | None] | None = None
+) -> list[PlannedCell]:
+    """Return the cells of `options`, seed by seed, so that every case shows a result early.
 
     Cells that cannot run stay in the plan with their obstacle. `measured` gives the seconds that a cell took before,
     where that is known. Raises `UsageError` for an unknown name, for a pattern that no cell matches (of several, one
-    may match none of the kernels asked for) and for a matrix without cells, `Unavailable` when no framework is
+    may match none of the kernels asked for) and where there is no cell, `Unavailable` when no framework is
     installed and none was named.
     """
-    numerics_differences(matrix.numerics)
-    asked = {pattern: dict(_cells(catalog, matrix, pattern)) for pattern in matrix.patterns or ("*",)}
+    numerics_differences(options.numerics)
+    asked = {pattern: dict(_cells(catalog, options, pattern)) for pattern in options.patterns or ("*",)}
     unmatched = [pattern for pattern, found in asked.items() if not found]
-    if unmatched and (matrix.kernels is None or len(unmatched) == len(asked)):
+    if unmatched and (not options.kernels or len(unmatched) == len(asked)):
         raise UsageError(f"no cell matches {' '.join(unmatched)} under these options; see `bench list --cells`")
     named: dict[Cell, frozenset[Part]] = {}
     for found in asked.values():
@@ -103,47 +71,47 @@ def plan(catalog: Catalog, matrix: Matrix, measured: Callable[[Cell], float | No
             named[cell] = named.get(cell, frozenset()) | parts
     order = {f"{suite.name}/{case.name}": place for place, (suite, case) in enumerate(catalog.select(["*"]))}
     cells = sorted(named, key=lambda cell: (cell.seed, order[cell.case_name]))
-    obstacles_and_seconds = {cell: _outlook(catalog, matrix, cell, measured) for cell in cells}
-    repeated = [(cell, repeat) for cell in cells for repeat in range(matrix.repeats)]
+    obstacles_and_seconds = {cell: _outlook(catalog, options, cell, measured) for cell in cells}
+    repeated = [(cell, repeat) for cell in cells for repeat in range(options.repeats)]
     # Sorting is stable: within a seed and a repeat the cells stay in the order of the cases.
     repeated.sort(key=lambda pair: (pair[0].seed, pair[1]))
     return [PlannedCell(cell, repeat, named[cell], *obstacles_and_seconds[cell]) for cell, repeat in repeated]
 
 
 def _outlook(
-    catalog: Catalog, matrix: Matrix, cell: Cell, measured: Callable[[Cell], float | None] | None
+    catalog: Catalog, options: RunOptions, cell: Cell, measured: Callable[[Cell], float | None] | None
 ) -> tuple[Obstacle | None, float]:
     """Return what keeps a cell from running, and how many seconds it will take."""
     suite, case = catalog.case(cell.case_name)
-    case = apply(case, matrix.profile)
+    case = apply(case, options.profile)
     model = resolve(suite, case, cell.numerics)
-    obstacle = _obstacle(cell, case, model, matrix.stand_ins)
+    obstacle = _obstacle(cell, case, model, options.replaced)
     if obstacle:
         return obstacle, 0.0
     known = measured(cell) if measured else None
     if known is not None:
         return None, known
-    shared = shares_processes(matrix.profile, matrix.measure)
-    passes = 0.0 if matrix.measure == "accuracy" else PASSES_SECONDS
+    shared = shares_processes(options.profile, options.measure)
+    passes = 0.0 if options.measure == "accuracy" else PASSES_SECONDS
     return None, passes + rough_seconds(backend(cell.backend), case, model, shared=shared)
 
 
-def _cells(catalog: Catalog, matrix: Matrix, pattern: str) -> Iterator[tuple[Cell, frozenset[Part]]]:
+def _cells(catalog: Catalog, options: RunOptions, pattern: str) -> Iterator[tuple[Cell, frozenset[Part]]]:
     """Yield the cells of one pattern; a part that the pattern names wins over the option, others follow it."""
-    case_pattern, _, options = pattern.partition("@")
-    match = _OPTIONS.fullmatch(options)
+    case_pattern, _, rest = pattern.partition("@")
+    match = _PARTS.fullmatch(rest)
     if match is None:
         raise UsageError(
             f"not a pattern: {pattern!r}; expected suite/case or suite/case@backend,kernel,device,numerics#seed"
         )
     wanted = {name: text or "*" for name, text in match.groupdict().items()}
     named_case = "/" in case_pattern and not _is_glob(case_pattern)
-    infos, backend_named = _backends(matrix, wanted["backend"])
-    kernels, kernel_named = _kernels(matrix, wanted["kernel"])
-    device_named = not _is_glob(wanted["device"]) or matrix.device is not None
-    device = _device(matrix, wanted["device"])
-    numerics = matrix.numerics if _is_glob(wanted["numerics"]) else wanted["numerics"]
-    seeds = _seeds(matrix, wanted["seed"])
+    infos, backend_named = _backends(options, wanted["backend"])
+    kernels, kernel_named = _kernels(options, wanted["kernel"])
+    device_named = not _is_glob(wanted["device"]) or options.device is not None
+    device = _device(options, wanted["device"])
+    numerics = options.numerics if _is_glob(wanted["numerics"]) else wanted["numerics"]
+    seeds = _seeds(options, wanted["seed"])
     parts: dict[Part, bool] = {
         "case": named_case,
         "backend": backend_named,
@@ -153,14 +121,14 @@ def _cells(catalog: Catalog, matrix: Matrix, pattern: str) -> Iterator[tuple[Cel
     }
     named = frozenset(part for part, is_named in parts.items() if is_named)
     for suite, case in catalog.select([case_pattern]):
-        model = resolve(suite, apply(case, matrix.profile), numerics)
+        model = resolve(suite, apply(case, options.profile), numerics)
         for info in infos:
             for kernel in _kernels_of(case, model, info, device, kernels, named_case):
                 for seed in seeds:
                     yield Cell(suite.name, case.name, info.name, kernel, device, numerics, seed), named
 
 
-def _backends(matrix: Matrix, wanted: str) -> tuple[list[BackendInfo], bool]:
+def _backends(options: RunOptions, wanted: str) -> tuple[list[BackendInfo], bool]:
     if wanted != "*":
         if not _is_glob(wanted):
             return [backend(wanted)], True
@@ -168,8 +136,8 @@ def _backends(matrix: Matrix, wanted: str) -> tuple[list[BackendInfo], bool]:
         if not found:
             raise unknown("backend", wanted, backends())
         return found, False
-    if matrix.backends:
-        return [backend(name) for name in matrix.backends], True
+    if options.backends:
+        return [backend(name) for name in options.backends], True
     return default_backends(), False
 
 
@@ -187,18 +155,18 @@ def default_backends() -> list[BackendInfo]:
     return installed
 
 
-def _kernels(matrix: Matrix, wanted: str) -> tuple[tuple[Kernel, ...] | None, bool]:
+def _kernels(options: RunOptions, wanted: str) -> tuple[tuple[Kernel, ...] | None, bool]:
     if wanted == "*":
-        return matrix.kernels, matrix.kernels is not None
+        return options.kernels or None, bool(options.kernels)
     found: tuple[Kernel, ...] = tuple(kernel for kernel in get_args(Kernel) if fnmatchcase(kernel, wanted))
     if not found:
         raise unknown("kernel", wanted, get_args(Kernel))
     return found, not _is_glob(wanted)
 
 
-def _device(matrix: Matrix, wanted: str) -> Device:
+def _device(options: RunOptions, wanted: str) -> Device:
     if _is_glob(wanted):
-        return matrix.device or "cpu"
+        return options.device or "cpu"
     for device in get_args(Device):
         if device == wanted:
             found: Device = device
@@ -206,10 +174,10 @@ def _device(matrix: Matrix, wanted: str) -> Device:
     raise unknown("device", wanted, get_args(Device))
 
 
-def _seeds(matrix: Matrix, wanted: str) -> list[int]:
+def _seeds(options: RunOptions, wanted: str) -> list[int]:
     if wanted.isdecimal():
         return [int(wanted)]
-    return [seed for seed in range(matrix.seeds) if fnmatchcase(str(seed), wanted)]
+    return [seed for seed in range(options.seeds) if fnmatchcase(str(seed), wanted)]
 
 
 def _kernels_of(
@@ -217,16 +185,16 @@ def _kernels_of(
 ) -> Iterable[Kernel]:
     """Return the kernels to run; those that cannot apply to a case are kept only when it was named with no other."""
     if case.requires:
-        own = case.requires.kernel
+        only = case.requires.kernel
     elif kernels is None:
-        own = best_kernel(info, model, device)
+        only = best_kernel(info, model, device)
     else:
         fitting = [kernel for kernel in kernels if (kernel == "none") == (not model.recurrent)]
         return kernels if named_case and not fitting else fitting
-    return [own] if kernels is None or own in kernels else []
+    return [only] if kernels is None or only in kernels else []
 
 
-def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: dict[str, str]) -> Obstacle | None:
+def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: Mapping[str, str]) -> Obstacle | None:
     info = backend(cell.backend)
     missing = info.missing()
     if missing:
@@ -251,53 +219,3 @@ def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: dict[str, str]) -
 
 def _is_glob(text: str) -> bool:
     return any(character in text for character in "*?[")
-
-
-# --- estimates ---------------------------------------------------------------------------------------------------
-
-
-PASSES_SECONDS = 12.0
-"""What the timing passes of a cell take: they stop by the clock (`bench.measure.steps`)."""
-
-
-def rough_seconds(info: BackendInfo, case: Case, model: Model, *, shared: bool) -> float:
-    """Return a guess of a cell's seconds on two CPU cores, good to a factor of about three.
-
-    Process start, tracing and compiling are in `BackendInfo.start`. A recurrent layer costs 1.6 (SimpleRNN) or 4.5
-    microseconds (LSTM, GRU) per row and time step at 100 units and 32 features, measured on two cores at batch 32
-    (docs/design.md), times `BackendInfo.slow_loop`; a training step also touches every trainable weight (5 ns each).
-    Where the document prints its epochs, as many are assumed, else at most 20. Evaluation costs a third of training.
-    """
-    alone, after_others = info.start
-    start = after_others if shared else alone
-    rows, evaluated = _rows(case)
-    per_row = 2e-6
-    for built in model.layers:
-        inner = built.layer.layer if isinstance(built.layer, Bidirectional) else built.layer
-        if inner in model.recurrent:
-            steps, features = built.input_shape
-            one_way = steps * (1.6e-6 if isinstance(inner, SimpleRNN) else 4.5e-6)
-            share = max(0.2, inner.units * (inner.units + features) / (100 * 132))
-            per_row += info.slow_loop * one_way * share * (2 if isinstance(built.layer, Bidirectional) else 1)
-    trainable = sum(weight.size for weight in model.weights if weight.trainable)
-    per_step = 1e-3 + 5e-9 * trainable
-    epochs = len(case.documented.epochs) or min(case.training.epochs, 20)
-    steps_per_epoch = math.ceil(rows / case.training.batch_size)
-    return start + epochs * (rows * per_row + steps_per_epoch * per_step + evaluated * per_row / 3)
-
-
-def _rows(case: Case) -> tuple[int, int]:
-    """Return roughly how many rows are trained on and evaluated in an epoch."""
-    data = case.data
-    if isinstance(case.training.validation, RandomRows):
-        return case.training.validation.train, case.training.validation.validation
-    match data:
-        case Imdb():
-            train = data.train or 25_000
-        case ReviewTexts():
-            train = 25_000
-        case LabelledCsv():
-            train = 45_000
-        case _:
-            train = data.train
-    return train, train // 5

@@ -3,55 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import replace
-from statistics import fmean
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bench.cases.cell import Cell
 from bench.records.record import Record
+from bench.runner.estimates import TimeLeft
 from bench.runner.plan import PlannedCell
 
 LINE_SECONDS = 30.0
 REFRESH_SECONDS = 1.0
-
-
-class TimeLeft:
-    """Foretells the seconds that the cells left to run will take.
-
-    A cell of which another seed or repeat has ended in this run takes as long as those did in the mean; any other takes
-    its estimate, times what all cells so far took over theirs.
-    """
-
-    def __init__(self, cells: Iterable[PlannedCell]) -> None:
-        self._left = {(planned.cell, planned.repeat): planned.estimate for planned in cells}
-        self._measured: dict[Cell, list[float]] = {}
-        self._estimated = self._taken = 0.0
-
-    def ended(self, record: Record) -> None:
-        """Take in a cell that ended; one that was unavailable or interrupted tells nothing."""
-        estimate = self._left.pop((record.cell, record.repeat))
-        if record.status in ("unavailable", "interrupted"):
-            return
-        self._estimated += estimate
-        self._taken += record.seconds
-        self._measured.setdefault(_any_seed(record.cell), []).append(record.seconds)
-
-    def seconds(self) -> float:
-        """Return the seconds left, those of the running cell included."""
-        ratio = self._taken / self._estimated if self._estimated else 1.0
-        return sum(self._expected(cell, estimate * ratio) for (cell, _), estimate in self._left.items() if estimate)
-
-    def _expected(self, cell: Cell, otherwise: float) -> float:
-        measured = self._measured.get(_any_seed(cell))
-        return fmean(measured) if measured else otherwise
-
-
-def _any_seed(cell: Cell) -> Cell:
-    return replace(cell, seed=0)
 
 
 class Display:

@@ -15,7 +15,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bench.backends.base import Arrays, Network
+from bench.backends.base import Network
 from bench.backends.registry import backend
 from bench.errors import Unavailable
 from bench.machine import gpu
@@ -58,12 +58,8 @@ def perform(networks: dict[str, Network], key: str, method: str, arguments: tupl
         return None
     if method == "train_epoch":
         x, y, order, drawn = arguments
-        return networks[key].train_epoch(x, y, order, _source(drawn))
+        return networks[key].train_epoch(x, y, order, None if drawn is None else lambda step, rows: drawn[step])
     return getattr(networks[key], method)(*arguments)
-
-
-def _source(drawn: list[Arrays] | None) -> Any:
-    return None if drawn is None else lambda step, rows: drawn[step]
 
 
 if __name__ == "__main__":

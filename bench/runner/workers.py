@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
-import signal
-import subprocess
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
 
 import psutil
+from msgspec.structs import replace
 
 from bench.cases.cell import Measure, Profile, Status
-from bench.machine.processes import GPU_ORDER, LOG_BYTES, command, thread_environment
-from bench.records.record import Failure, Record, now, upgrade
-from bench.runner.plan import PlannedCell, shares_processes
-from bench.runner.worker import PROTOCOL, Request, RequestedCell
+from bench.machine.processes import Child, command
+from bench.records.record import Failure, Record, now, read, upgrade
+from bench.runner.estimates import TimeLeft, shares_processes
+from bench.runner.plan import PlannedCell
+from bench.runner.protocol import PROTOCOL, Request, RequestedCell
 
 WORKER = command("bench.runner.worker")
 _TICK = 0.5
@@ -78,27 +77,27 @@ def run(
     `interrupted` and nothing more starts; so it is with the budget, but for the running cell. `worker` is the command
     of another installation's `bench.runner.worker`, which speaks `protocol`.
     """
-    budget = _Budget(limits.budget)
+    end = None if limits.budget is None else time.monotonic() + limits.budget
+    time_left = TimeLeft(cells)
+
+    def may_start(planned: PlannedCell) -> bool:
+        seconds = time_left.expected(planned.cell, planned.estimate)
+        return not interrupted.is_set() and (end is None or time.monotonic() + seconds <= end)
+
     for planned in cells:
         if planned.obstacle:
-            yield _record(
-                planned,
-                settings,
-                "unavailable",
-                planned.obstacle.reason,
-                seconds=0.0,
-                details={"obstacle": planned.obstacle.part},
-            )
+            found = {"reason": planned.obstacle.reason, "details": {"obstacle": planned.obstacle.part}}
+            yield _record(planned, settings, "unavailable", started=now(), seconds=0.0, **found)
     for group in _groups([planned for planned in cells if not planned.obstacle], settings):
         pending = deque(group)
         while pending:
-            if interrupted.is_set() or not budget.allows(pending[0]):
+            if not may_start(pending[0]):
                 return
             with _Worker(worker or WORKER, protocol, list(pending), settings) as process:
-                while pending and not interrupted.is_set() and budget.allows(pending[0]):
+                while pending and may_start(pending[0]):
                     observer.started(pending[0])
-                    record = process.record(pending[0], limits, observer, interrupted)
-                    budget.note(pending.popleft(), record.seconds)
+                    record = process.record(pending.popleft(), limits, observer, interrupted)
+                    time_left.ended(record)
                     yield record
                     # A process whose allocator gave up may still hold what it had.
                     if process.ended or record.status == "out-of-memory":
@@ -115,26 +114,8 @@ def _groups(cells: list[PlannedCell], settings: Settings) -> Iterator[list[Plann
         yield list(group)
 
 
-class _Budget:
-    """Seconds left; estimates are corrected by what the cells so far took against theirs."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-        self._estimated = self._taken = 0.0
-
-    def allows(self, planned: PlannedCell) -> bool:
-        if self._end is None:
-            return True
-        ratio = self._taken / self._estimated if self._estimated else 1.0
-        return time.monotonic() + planned.estimate * ratio <= self._end
-
-    def note(self, planned: PlannedCell, seconds: float) -> None:
-        self._estimated += planned.estimate
-        self._taken += seconds
-
-
 class _Worker:
-    """One worker process in a process group of its own, and the limits that its cells are held to."""
+    """One worker process, and the limits that its cells are held to."""
 
     def __init__(self, command: Sequence[str], protocol: int, cells: list[PlannedCell], settings: Settings) -> None:
         request = Request(
@@ -145,179 +126,114 @@ class _Worker:
             suites=list(settings.suites),
             stand_ins=settings.stand_ins,
             brief=settings.brief,
-        )
+        ).worded()
         self._settings = settings
         self._clock, self._started = time.monotonic(), now()
         self.ended = False
-        self._log = b""
-        self._answers = b""
+        self._unread = b""
         self._messages: deque[dict[str, Any]] = deque()
-        read_end, write_end = os.pipe()
-        self._process = subprocess.Popen(
-            [*command, str(write_end)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(write_end,),
-            start_new_session=True,
-            env={**os.environ, **GPU_ORDER, **thread_environment(settings.threads)},
-        )
-        os.close(write_end)
-        self._answers_fd = read_end
-        self._memory = _Memory(self._process.pid)
-        assert self._process.stdin and self._process.stdout
-        self._log_fd = self._process.stdout.fileno()
-        self._selector = selectors.DefaultSelector()
-        for descriptor in (self._answers_fd, self._log_fd):
-            os.set_blocking(descriptor, False)
-            self._selector.register(descriptor, selectors.EVENT_READ)
+        # What its backend wants in its environment the worker sets: another installation's may want something else.
+        self._child = Child(command, settings.threads)
+        self._memory = _Memory(self._child.process.pid)
+        stdin = self._child.process.stdin
+        assert stdin
         with suppress(BrokenPipeError):
-            self._process.stdin.write(request.worded().encode() + b"\n")
-            self._process.stdin.flush()
+            stdin.write(request.encode() + b"\n")
+            stdin.flush()
 
     def __enter__(self) -> _Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._kill()
-        assert self._process.stdin and self._process.stdout
-        self._selector.close()
-        os.close(self._answers_fd)
-        self._process.stdout.close()
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
+        self._child.__exit__()
 
     def record(self, planned: PlannedCell, limits: Limits, observer: Observer, interrupted: threading.Event) -> Record:
         """Wait for the record of `planned`; whatever keeps it from coming becomes the status of the record."""
         clock, started = self._clock, self._started
-        end = None if limits.timeout is None else clock + limits.timeout
-        next_look = 0.0
-        while True:
+        verdict: tuple[Status, str] | None = None
+        while not verdict:
             while self._messages:
                 message = self._messages.popleft()
                 if message.pop("event") == "epoch":
                     observer.epoch(planned, message)
                     continue
-                record = Record.model_validate(upgrade(message["record"], message["schema_version"]))
+                record = read(upgrade(message["record"], message["schema_version"]))
                 self._clock, self._started = time.monotonic(), now()
-                return record.model_copy(
-                    update={"seconds": self._clock - clock, "failure": self._with_log(record.failure)}
-                )
-            verdict: tuple[Status, str] | None = None
-            if self.ended:
-                verdict = "failed", _ending(self._process.wait())
-            elif interrupted.is_set():
-                verdict = "interrupted", "stopped by the user"
-            elif end is not None and time.monotonic() > end:
-                verdict = "timeout", f"no result within {limits.timeout:g} s (--timeout)"
-            elif time.monotonic() >= next_look:
-                next_look = time.monotonic() + _TICK
-                used = self._memory.used()
-                if used > limits.memory:
-                    verdict = (
-                        "out-of-memory",
-                        f"used {used / 1e9:.1f} GB, more than the {limits.memory / 1e9:.1f} GB allowed (--memory)",
-                    )
-            if verdict:
-                self._kill()
-                self._read()
-                failure = None
-                if verdict[0] != "interrupted":
-                    failure = self._with_log(Failure(error=verdict[0], traceback=""))
-                return _record(
-                    planned,
-                    self._settings,
-                    *verdict,
-                    started=started,
-                    seconds=time.monotonic() - clock,
-                    failure=failure,
-                )
-            self._read(_TICK)
+                seconds, failure = self._clock - clock, self._with_log(record.failure)
+                return replace(record, seconds=seconds, failure=failure)
+            verdict = self._verdict(limits, clock, interrupted)
+            if not verdict:
+                self._read(_TICK)
+        self.ended = True
+        self._child.kill()
+        status, reason = verdict
+        failure = None if status == "interrupted" else self._with_log(Failure(error=status, traceback=""))
+        found = {"reason": reason, "failure": failure}
+        seconds = time.monotonic() - clock
+        return _record(planned, self._settings, status, started=started, seconds=seconds, **found)
 
-    def _read(self, wait: float = 0.0) -> None:
-        for key, _ in self._selector.select(wait):
-            with suppress(BlockingIOError):
-                chunk = os.read(key.fd, 1 << 16)
-                if key.fd == self._log_fd:
-                    self._log = (self._log + chunk)[-LOG_BYTES:]
-                    if not chunk:
-                        self._selector.unregister(self._log_fd)
-                elif chunk:
-                    *lines, self._answers = (self._answers + chunk).split(b"\n")
-                    self._messages.extend(json.loads(line) for line in lines)
-                else:
-                    self.ended = True
+    def _verdict(self, limits: Limits, clock: float, interrupted: threading.Event) -> tuple[Status, str] | None:
+        """Return why there will be no record of a cell that began at `clock`; None while there may be."""
+        if self.ended:
+            return "failed", f"{self._child.ending()} before it had a result"
+        if interrupted.is_set():
+            return "interrupted", "stopped by the user"
+        if limits.timeout is not None and time.monotonic() > clock + limits.timeout:
+            return "timeout", f"no result within {limits.timeout:g} s (--timeout)"
+        used = self._memory.used()
+        if used > limits.memory:
+            allowed = f"more than the {limits.memory / 1e9:.1f} GB allowed (--memory)"
+            return "out-of-memory", f"used {used / 1e9:.1f} GB, {allowed}"
+        return None
+
+    def _read(self, seconds: float) -> None:
+        """Take in what the worker says, or its end, within so many seconds."""
+        if self._child.ready(seconds):
+            chunk = os.read(self._child.channel, 1 << 16)
+            self.ended = not chunk
+            *lines, self._unread = (self._unread + chunk).split(b"\n")
+            self._messages.extend(json.loads(line) for line in lines)
 
     def _with_log(self, failure: Failure | None) -> Failure | None:
-        log = self._log.decode(errors="replace").strip()
+        log = self._child.last_output()
         if failure is None or not log:
             return failure
         text = f"{failure.traceback}\n--- last output of the process ---\n{log}"
-        return failure.model_copy(update={"traceback": text.lstrip()})
-
-    def _kill(self) -> None:
-        """End the process and all that it started."""
-        self.ended = True
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        return replace(failure, traceback=text.lstrip())
 
 
 class _Memory:
-    """Resident bytes of a process and its descendants, which are looked up at every tenth call only (it is dear)."""
+    """Resident bytes of a process and its descendants, looked at twice a second, and at who they are less often."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
         self._family: list[psutil.Process] = []
-        self._calls = 0
+        self._looks = 0
+        self._used = 0
+        self._next_look = 0.0
 
     def used(self) -> int:
-        total = 0
+        """Return what was found at the last look, which is now where the last one was half a second ago."""
+        if time.monotonic() < self._next_look:
+            return self._used
+        self._next_look = time.monotonic() + _TICK
         with suppress(psutil.Error):
-            if self._calls % _FAMILY_TICKS == 0:
+            if self._looks % _FAMILY_TICKS == 0:
                 self._family = self._process.children(recursive=True)
-            self._calls += 1
+            self._looks += 1
+        self._used = 0
         for process in (self._process, *self._family):
             with suppress(psutil.Error):
-                total += process.memory_info().rss
-        return total
+                self._used += process.memory_info().rss
+        return self._used
 
 
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"the process ended with exit code {code} before it had a result"
-    name = signal.Signals(-code).name
-    hint = "; the system may have run out of memory" if -code == signal.SIGKILL else ""
-    return f"the process was killed by signal {-code} ({name}){hint}"
-
-
-def _record(
-    planned: PlannedCell,
-    settings: Settings,
-    status: Status,
-    reason: str,
-    *,
-    seconds: float,
-    started: str | None = None,
-    failure: Failure | None = None,
-    details: dict[str, Any] | None = None,
-) -> Record:
-    cell = planned.cell
+def _record(planned: PlannedCell, settings: Settings, status: Status, **known: Any) -> Record:
     return Record(
-        suite=cell.suite,
-        case=cell.case,
-        backend=cell.backend,
-        kernel=cell.kernel,
-        device=cell.device,
-        numerics=cell.numerics,
-        seed=cell.seed,
+        **asdict(planned.cell),
         repeat=planned.repeat,
         profile=settings.profile,
         measure=settings.measure,
         status=status,
-        reason=reason,
-        failure=failure,
-        started=started or now(),
-        seconds=seconds,
-        details=details or {},
+        **known,
     )

@@ -8,16 +8,17 @@ backend, model, rule, expected and found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, Build, Dtype, Network
 from bench.backends.registry import backend, best_kernel, differences, native
 from bench.cases.model import Model, resolve
+from bench.data.dataset import Dataset, Examples
 from bench.data.randomness import stream
 from bench.errors import BenchError, Unavailable
 from bench.spec import (
@@ -42,7 +43,7 @@ from bench.spec import (
     Suite,
     Training,
 )
-from bench.training.loop import mask_source
+from bench.training.experiment import Batch, Experiment
 from bench.training.weights import initial
 
 WORDS, LENGTH, BATCH = 30, 7, 4
@@ -87,23 +88,32 @@ each.
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model as the backend built it, with its weights loaded, and one batch for it."""
+class Checked:
+    """A model as the backend built it, with its weights loaded, and some rows for it."""
 
     backend: str
-    name: str
-    model: Model
+    experiment: Experiment
     network: Network
     dtype: Dtype
     weights: Arrays
-    x: NDArray[Any]
-    y: NDArray[np.float32]
-    masks: Arrays | None
+
+    @property
+    def model(self) -> Model:
+        """Return the model."""
+        return self.experiment.model
+
+    @cached_property
+    def batch(self) -> Batch:
+        """Return the first rows, in which padding occurs, with dropout masks."""
+        part, masks = self.experiment.dataset.train, self.experiment.masks(1)
+        return Batch(part.x[np.arange(BATCH)], part.y[:BATCH], masks(0, BATCH) if masks else None)
 
     def require(self, holds: bool, rule: str, expected: object, found: object) -> None:
         """Raise `Violation` unless a rule holds."""
         if not holds:
-            raise Violation(f"{self.backend}, model {self.name!r}: {rule}: expected {expected}, found {found}")
+            raise Violation(
+                f"{self.backend}, model {self.experiment.case.name!r}: {rule}: expected {expected}, found {found}"
+            )
 
     def close(self, rule: str, expected: Any, found: Any, tolerance: float | None = None) -> None:
         """Raise `Violation` unless values agree, relative to the largest."""
@@ -116,6 +126,15 @@ class Subject:
         if not np.all(gap <= allowed):
             place = np.unravel_index(int(np.argmax(np.where(np.isnan(gap), np.inf, gap))), gap.shape)
             self.require(False, f"{rule}, element {tuple(map(int, place))}", wanted[place], got[place])
+
+    def all_close(
+        self, rule: str, expected: Iterable[Any], found: Sequence[Any], tolerance: float | None = None
+    ) -> None:
+        """Raise `Violation` unless as many arrays agree; `{}` in the rule's name stands for the number of one."""
+        wanted = list(expected)
+        self.require(len(wanted) == len(found), f"number of arrays, {rule.format('...')}", len(wanted), len(found))
+        for number, (array, other) in enumerate(zip(wanted, found, strict=True)):
+            self.close(rule.format(number), array, other, tolerance)
 
     def restart(self) -> None:
         """Load the initial weights and an empty optimizer state."""
@@ -135,12 +154,11 @@ def verify(name: str, models: tuple[str, ...] = tuple(STACKS)) -> Iterator[str]:
     refuses_what_it_cannot_run(name, build)
     for model_name in models:
         model = model_of(model_name)
-        kernels: tuple[Kernel, ...] = (best_kernel(info, model, "cpu"),)
-        if kernels == ("fused",):
-            kernels = ("fused", "generic")
+        best = best_kernel(info, model, "cpu")
+        kernels: tuple[Kernel, ...] = ("fused", "generic") if best == "fused" else (best,)
         for kernel in kernels:
             try:
-                checked = subject(name, build, model_name, kernel)
+                checked = built(name, build, model_name, kernel)
             except Unavailable as error:
                 yield f"{model_name}, {kernel}: not available: {error}"
                 continue
@@ -151,21 +169,21 @@ def verify(name: str, models: tuple[str, ...] = tuple(STACKS)) -> Iterator[str]:
             yield f"{model_name}, native: {native_numerics_follow_the_seed(name, build)} follow the seed"
 
 
+def _case(name: str) -> Case:
+    optimizer, layers = STACKS[name]
+    training = Training("adam" if optimizer == "adam" else "rmsprop", epochs=1, batch_size=BATCH)
+    return Case(name, data=Embedded(WORDS, maxlen=LENGTH), layers=layers, training=training)
+
+
 def model_of(name: str, numerics: str = "documented") -> Model:
     """Return one of `STACKS` as a model: Adam with today's Keras formulas, RMSprop with the documents'."""
-    optimizer, layers = STACKS[name]
-    case = Case(
-        name,
-        data=Embedded(WORDS, maxlen=LENGTH),
-        layers=layers,
-        training=Training("adam" if optimizer == "adam" else "rmsprop", epochs=1, batch_size=BATCH),
-    )
-    era = KERAS_3 if optimizer == "adam" else KERAS_2_0
+    case = _case(name)
+    era = KERAS_3 if case.training.optimizer == "adam" else KERAS_2_0
     return resolve(Suite("conformance", "none", "Conformance", era, (case,)), case, numerics)
 
 
-def subject(name: str, build: Build, model_name: str, kernel: Kernel) -> Subject:
-    """Return a built model and its batch, in float64 where the backend has it; biases are not zero: they count."""
+def built(name: str, build: Build, model_name: str, kernel: Kernel) -> Checked:
+    """Return a built model and its rows, in float64 where the backend has it; biases are not zero: they count."""
     model = model_of(model_name)
     dtype: Dtype = "float64"
     try:
@@ -174,18 +192,19 @@ def subject(name: str, build: Build, model_name: str, kernel: Kernel) -> Subject
         dtype = "float32"
         network = build(model, kernel, "cpu", dtype)
     random = stream("conformance", model_name)
-    weights = [
-        (weight + random.uniform(-0.1, 0.1, weight.shape)).astype(np.float32)
-        for weight in initial(model, f"conformance/{model_name}", 0)
-    ]
+    experiment = Experiment(_case(model_name), model, _rows(random), f"conformance/{model_name}", seed=0)
+    weights = [(weight + random.uniform(-0.1, 0.1, weight.shape)).astype(np.float32) for weight in experiment.weights]
+    checked = Checked(name, experiment, network, dtype, weights)
+    checked.restart()
+    return checked
+
+
+def _rows(random: np.random.RandomState) -> Dataset:
+    """Return two batches and a partial one, some of them padded in front or behind."""
     x = random.randint(1, WORDS, (2 * BATCH + 1, LENGTH)).astype(np.int32)
     x[1, :3] = 0
     x[2, -2:] = 0
-    y = (np.arange(len(x)) % 2).astype(np.float32)
-    source = mask_source(model, f"conformance/{model_name}", 0, 1)
-    made = Subject(name, model_name, model, network, dtype, weights, x, y, source(0, BATCH) if source else None)
-    made.restart()
-    return made
+    return Dataset("conformance", "", Examples(x, (np.arange(len(x)) % 2).astype(np.float32)))
 
 
 def _slot_shapes(model: Model) -> list[tuple[int, ...]]:
@@ -219,15 +238,14 @@ def native_numerics_follow_the_seed(name: str, build: Build) -> str:
         network.set_weights(initial(model, "conformance", 0))
         network.initialize(seed)
         start = network.get_weights()[0]
-        x = stream("conformance", "native").randint(1, WORDS, (2 * BATCH + 1, LENGTH)).astype(np.int32)
-        y = (np.arange(len(x)) % 2).astype(np.float32)
-        network.train_epoch(x, y, np.arange(len(x), dtype=np.intp), None)
+        part = _rows(stream("conformance", "native")).train
+        network.train_epoch(part.x, part.y, np.arange(len(part), dtype=np.intp), None)
         trained.append((start, network.get_weights()[0]))
     drawn = {"initial": {"init"}, "trained": {"init", "order"}}
-    for (when, names), (one, again, other) in zip(drawn.items(), zip(*trained, strict=True), strict=True):
+    for (when, names), (first, again, other) in zip(drawn.items(), zip(*trained, strict=True), strict=True):
         seeded = bool(names & model.differences)
         for seed, found, same in ((1, again, True), (2, other, not seeded)):
-            if np.array_equal(one, found) != same:
+            if np.array_equal(first, found) != same:
                 raise Violation(
                     f"{name}, model {NATIVE!r}: {when} native weights of seed {seed} beside those of seed 1: "
                     f"expected {'the same' if same else 'others'}, found {'others' if same else 'the same'}"
@@ -235,45 +253,38 @@ def native_numerics_follow_the_seed(name: str, build: Build) -> str:
     return ", ".join(sorted(model.differences))
 
 
-def counts_parameters(checked: Subject) -> None:
+def counts_parameters(checked: Checked) -> None:
     """Require the parameter counts of the model, layer by layer."""
     found = checked.network.parameters()
-    for built, layer in zip(checked.model.layers, found.layers, strict=True):
-        total = sum(weight.size for weight in built.weights)
-        trainable = sum(weight.size for weight in built.weights if weight.trainable)
-        checked.require(layer.name == built.name, "name of a layer", built.name, layer.name)
-        checked.require(layer.total == total, f"parameters of {built.name}", total, layer.total)
-        checked.require(
-            layer.trainable == trainable, f"trainable parameters of {built.name}", trainable, layer.trainable
-        )
-    checked.require(
-        found.total == sum(weight.size for weight in checked.model.weights), "parameters", "the sum", found.total
-    )
+    for declared, layer in zip(checked.model.layers, found.layers, strict=True):
+        total = sum(weight.size for weight in declared.weights)
+        trainable = sum(weight.size for weight in declared.weights if weight.trainable)
+        for what, expected, counted in (
+            ("name of a layer", declared.name, layer.name),
+            (f"parameters of {declared.name}", total, layer.total),
+            (f"trainable parameters of {declared.name}", trainable, layer.trainable),
+        ):
+            checked.require(counted == expected, what, expected, counted)
+    total = sum(weight.size for weight in checked.model.weights)
+    checked.require(found.total == total, "parameters", total, found.total)
 
 
-def returns_what_was_loaded(checked: Subject) -> None:
+def returns_what_was_loaded(checked: Checked) -> None:
     """Require weights and optimizer state to come back exactly."""
     random = stream("conformance", "round trip")
     state = [np.array(3), *(random.random_sample(shape).astype(np.float32) for shape in _slot_shapes(checked.model))]
     checked.network.set_weights(checked.weights)
     checked.network.set_optimizer_state(state)
-    for what, sent, back in (
-        ("weights", checked.weights, checked.network.get_weights()),
-        ("optimizer state", state, checked.network.get_optimizer_state()),
-    ):
-        checked.require(len(sent) == len(back), f"number of arrays, {what}", len(sent), len(back))
-        for number, (one, other) in enumerate(zip(sent, back, strict=True)):
-            checked.close(f"{what} {number} after loading", one, other, tolerance=0.0)
+    checked.all_close("weights {} after loading", checked.weights, checked.network.get_weights(), 0.0)
+    checked.all_close("optimizer state {} after loading", state, checked.network.get_optimizer_state(), 0.0)
     checked.restart()
 
 
-def gradients_are_derivatives(checked: Subject) -> None:
+def gradients_are_derivatives(checked: Checked) -> None:
     """Require each weight's gradient to be the slope of the loss along a random direction, and nothing to change."""
-    x, y = checked.x[:BATCH], checked.y[:BATCH]
-    before = checked.network.gradients(x, y, checked.masks)
-    for one, other in zip(checked.weights, checked.network.get_weights(), strict=True):
-        checked.close("weights after gradients()", one, other, tolerance=0.0)
-    z, labels = np.asarray(before.logits, np.float64), y.astype(np.float64)
+    before = checked.network.gradients(*checked.batch)
+    checked.all_close("weights {} after gradients()", checked.weights, checked.network.get_weights(), 0.0)
+    z, labels = np.asarray(before.logits, np.float64), checked.batch.y.astype(np.float64)
     checked.close("loss of the logits", np.mean(np.logaddexp(0, z) - labels * z), before.loss, 1e-5)
     trained = [i for i, weight in enumerate(checked.model.weights) if weight.trainable]
     random, h = stream("conformance", "directions"), STEP[checked.dtype]
@@ -284,23 +295,23 @@ def gradients_are_derivatives(checked: Subject) -> None:
             moved = [np.asarray(weight, np.float64) for weight in checked.weights]
             moved[place] = moved[place] + sign * h * direction
             checked.network.set_weights(moved)
-            losses.append(checked.network.gradients(x, y, checked.masks).loss)
+            losses.append(checked.network.gradients(*checked.batch).loss)
         slope = (losses[0] - losses[1]) / (2 * h)
         size = max(1e-3, float(np.abs(gradient).sum()))
         checked.close(f"slope of weight {place} over its gradient", slope / size, np.sum(gradient * direction) / size)
     checked.restart()
 
 
-def steps_follow_the_formula(checked: Subject) -> None:
+def steps_follow_the_formula(checked: Checked) -> None:
     """Require three steps of Keras's optimizer, from the network's own gradients, and the loss before each."""
-    x, y, network, model = checked.x[:BATCH], checked.y[:BATCH], checked.network, checked.model
+    network, model = checked.network, checked.model
     checked.restart()
     trained = [i for i, weight in enumerate(model.weights) if weight.trainable]
     weights = [np.asarray(weight, np.float64) for weight in checked.weights]
     m, v = ([np.zeros(weights[i].shape) for i in trained] for _ in range(2))
     for t in range(1, 4):
-        own = network.gradients(x, y, checked.masks)
-        for k, gradient in enumerate(np.asarray(g, np.float64) for g in own.gradients):
+        before = network.gradients(*checked.batch)
+        for k, gradient in enumerate(np.asarray(g, np.float64) for g in before.gradients):
             if model.optimizer == "adam":  # keras/src/optimizers/adam.py
                 m[k] += (gradient - m[k]) * 0.1
                 v[k] += (gradient**2 - v[k]) * 0.001
@@ -311,77 +322,75 @@ def steps_follow_the_formula(checked: Subject) -> None:
                 outside = model.rmsprop_epsilon == "outside"
                 divisor = np.sqrt(v[k]) + 1e-7 if outside else np.sqrt(v[k] + 1e-7)
                 weights[trained[k]] = weights[trained[k]] - model.learning_rate * gradient / divisor
-        loss = network.train_step(x, y, checked.masks)
-        checked.close(f"loss of step {t}", own.loss, loss, 1e-5)
-        for place, (start, one, other) in enumerate(zip(checked.weights, weights, network.get_weights(), strict=True)):
-            # In units of the learning rate, of which an update is about one.
-            expected, got = ((value - start) / model.learning_rate for value in (one, other))
-            checked.close(f"change of weight {place} in {t} steps", expected, got)
+        loss = network.train_step(*checked.batch)
+        checked.close(f"loss of step {t}", before.loss, loss, 1e-5)
+        # In units of the learning rate, of which an update is about one.
+        expected, got = (
+            [(value - start) / model.learning_rate for value, start in zip(values, checked.weights, strict=True)]
+            for values in (weights, network.get_weights())
+        )
+        checked.all_close(f"change of weight {{}} in {t} steps", expected, got)
     slots = network.get_optimizer_state()
     checked.require(int(slots[0]) == 3, "step count", 3, int(slots[0]))
     per_weight = [pair for pairs in zip(m, v, strict=True) for pair in pairs] if model.optimizer == "adam" else v
-    for number, (one, other) in enumerate(zip(per_weight, slots[1:], strict=True)):
-        checked.close(f"slot {number} after three steps", one, other)
+    checked.all_close("slot {} after three steps", per_weight, slots[1:])
     checked.restart()
 
 
-def an_epoch_is_its_steps(checked: Subject) -> None:
+def an_epoch_is_its_steps(checked: Checked) -> None:
     """Require an epoch in a given order, the partial batch kept, means weighted by batch size, accuracy at logit 0."""
-    network, model = checked.network, checked.model
-    order = stream("conformance", "order").permutation(len(checked.x)).astype(np.intp)
-    masks = mask_source(model, f"conformance/{checked.name}", 0, 1)
+    network, experiment = checked.network, checked.experiment
+    x, y = np.asarray(experiment.dataset.train.x), experiment.dataset.train.y
+    order, masks = experiment.order(1), experiment.masks(1)
     losses, sizes, correct = [], [], 0
     checked.restart()
-    for step, start in enumerate(range(0, len(order), BATCH)):
-        rows = order[start : start + BATCH]
-        drawn = masks(step, len(rows)) if masks else None
-        correct += int(
-            np.sum((network.gradients(checked.x[rows], checked.y[rows], drawn).logits > 0) == (checked.y[rows] > 0.5))
-        )
-        losses.append(network.train_step(checked.x[rows], checked.y[rows], drawn))
+    for step in range(experiment.steps):
+        rows = order[step * BATCH : (step + 1) * BATCH]
+        batch = Batch(x[rows], y[rows], masks(step, len(rows)) if masks else None)
+        correct += int(np.sum((network.gradients(*batch).logits > 0) == (batch.y > 0.5)))
+        losses.append(network.train_step(*batch))
         sizes.append(len(rows))
     by_steps = network.get_weights()
     checked.restart()
-    found = network.train_epoch(checked.x, checked.y, order, masks)
+    found = network.train_epoch(x, y, order, masks)
     checked.close("mean loss of an epoch", np.average(losses, weights=sizes), found.loss, 1e-5)
     checked.close("accuracy of an epoch", correct / sum(sizes), found.accuracy, 1e-5)
     checked.require(found.first_bad_step is None, "first bad step of a finite epoch", None, found.first_bad_step)
-    for place, (one, other) in enumerate(zip(by_steps, network.get_weights(), strict=True)):
-        checked.close(f"weight {place} after an epoch", one, other, 1e-5)
+    checked.all_close("weight {} after an epoch", by_steps, network.get_weights(), 1e-5)
     checked.restart()
 
 
-def logits_do_not_depend_on_their_neighbours(checked: Subject) -> None:
+def logits_do_not_depend_on_their_neighbours(checked: Checked) -> None:
     """Require the logits of a row to be the same alone and among others, without dropout, across evaluation batches."""
-    network = checked.network
-    together = network.logits(checked.x)
-    checked.require(together.shape == (len(checked.x),), "shape of the logits", (len(checked.x),), together.shape)
-    alone = np.concatenate([network.logits(checked.x[i : i + 1]) for i in (0, len(checked.x) - 1)])
+    network, x = checked.network, np.asarray(checked.experiment.dataset.train.x)
+    together = network.logits(x)
+    checked.require(together.shape == (len(x),), "shape of the logits", (len(x),), together.shape)
+    alone = np.concatenate([network.logits(x[i : i + 1]) for i in (0, len(x) - 1)])
     checked.close("logits of single rows", together[[0, -1]], alone, 1e-4)
-    many = np.resize(checked.x, (1100, LENGTH))
+    many = np.resize(x, (1100, LENGTH))
     checked.close("logits of 1,100 rows", np.resize(together, 1100), network.logits(many), 1e-4)
 
 
-def tells_the_first_bad_step(checked: Subject) -> None:
+def tells_the_first_bad_step(checked: Checked) -> None:
     """Require the step at which the loss stopped being finite."""
     broken = [np.full_like(checked.weights[-1], np.nan)]
     checked.network.set_weights([*checked.weights[:-1], *broken])
-    masks = mask_source(checked.model, "conformance", 0, 1)
-    found = checked.network.train_epoch(checked.x, checked.y, np.arange(len(checked.x), dtype=np.intp), masks)
+    experiment, part = checked.experiment, checked.experiment.dataset.train
+    found = checked.network.train_epoch(part.x, part.y, experiment.order(1), experiment.masks(1))
     checked.require(found.first_bad_step == 1, "first bad step", 1, found.first_bad_step)
     checked.restart()
 
 
-def has_no_device_memory_on_a_cpu(checked: Subject) -> None:
+def has_no_device_memory_on_a_cpu(checked: Checked) -> None:
     """Require that a CPU's memory is left to be counted by the process."""
     found = checked.network.device_peak_bytes()
     checked.require(found is None, "peak of device memory on a CPU", None, found)
 
 
-def traces_the_steps_it_makes(checked: Subject) -> None:
+def traces_the_steps_it_makes(checked: Checked) -> None:
     """Require `trace` to make its steps, and to say of the time what adds up."""
     checked.restart()
-    trace = checked.network.trace(checked.x[:BATCH], checked.y[:BATCH], checked.masks, 2)
+    trace = checked.network.trace(*checked.batch, 2)
     checked.require(trace.steps == 2, "steps of a trace", 2, trace.steps)
     made = int(checked.network.get_optimizer_state()[0])
     checked.require(made == 2, "optimizer steps made by trace()", 2, made)
@@ -390,7 +399,7 @@ def traces_the_steps_it_makes(checked: Subject) -> None:
     checked.restart()
 
 
-RULES: tuple[Callable[[Subject], None], ...] = (
+RULES: tuple[Callable[[Checked], None], ...] = (
     counts_parameters,
     returns_what_was_loaded,
     gradients_are_derivatives,

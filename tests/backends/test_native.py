@@ -12,7 +12,7 @@ import pytest
 from bench.backends.base import Network
 from bench.backends.registry import BACKENDS, best_kernel, native
 from bench.cases.model import DIFFERENCES, Model, resolve
-from bench.data.dataset import Dataset, MultiHot, Part
+from bench.data.dataset import Dataset, Examples, MultiHot
 from bench.errors import Unavailable
 from bench.spec import (
     GRU,
@@ -33,7 +33,8 @@ from bench.spec import (
     Training,
 )
 from bench.training import weights
-from bench.training.loop import mask_source, order, train
+from bench.training.experiment import Experiment, mask_source
+from bench.training.loop import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras on NumPy 2.4
 
@@ -65,9 +66,12 @@ def trained(backend: str, numerics: str, case: Case) -> Network:
     """Train as a cell is trained."""
     model = model_of(backend, numerics, case)
     network = network_of(backend, model)
-    data = Dataset("made", "0", Part(X, Y))
-    train(network, case, model, data, "suite/case", SEED, measure="accuracy", on_epoch=lambda _: None)
+    Trainer(network, experiment_of(case, model)).train()
     return network
+
+
+def experiment_of(case: Case, model: Model) -> Experiment:
+    return Experiment(case, model, Dataset("made", "0", Examples(X, Y)), "suite/case", SEED)
 
 
 # --- which differences exist -------------------------------------------------------------------------------------
@@ -122,15 +126,12 @@ def test_the_harness_shuffles_unless_the_framework_does() -> None:
         def synchronize(self) -> None: ...
 
     case = case_of(*POOL, epochs=2)
-    for numerics, expected in (
-        ("matched", [order("suite/case", SEED, epoch, np.arange(ROWS)) for epoch in (1, 2)]),
-        ("native:order", [np.arange(ROWS)] * 2),
-    ):
+    for numerics in ("matched", "native:order"):
         spy: Any = Spy()
-        data = Dataset("made", "0", Part(X, Y))
-        model = model_of("torch", numerics, case)
-        train(spy, case, model, data, "suite/case", SEED, measure="accuracy", on_epoch=lambda _: None)
-        np.testing.assert_array_equal(spy.orders, expected)
+        experiment = experiment_of(case, model_of("torch", numerics, case))
+        Trainer(spy, experiment).train()
+        shuffled = [experiment.order(epoch) for epoch in (1, 2)]
+        np.testing.assert_array_equal(spy.orders, shuffled if numerics == "matched" else [np.arange(ROWS)] * 2)
 
 
 # --- torch -------------------------------------------------------------------------------------------------------
@@ -309,16 +310,7 @@ def test_a_native_keras_cell_is_what_a_sequential_model_trains(optimizer: str) -
     for expected, found in zip(theirs.get_weights(), ours.get_weights(), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     model = model_of("keras-tensorflow", "native", case)
-    epochs = train(
-        network_of("keras-tensorflow", model),
-        case,
-        model,
-        Dataset("made", "0", Part(X, Y)),
-        "suite/case",
-        SEED,
-        measure="accuracy",
-        on_epoch=lambda _: None,
-    ).metrics.epochs
+    epochs = Trainer(network_of("keras-tensorflow", model), experiment_of(case, model)).train().epochs
     np.testing.assert_allclose([epoch.loss for epoch in epochs], history["loss"], rtol=1e-5)
     np.testing.assert_allclose([epoch.accuracy for epoch in epochs], history["accuracy"], rtol=1e-6)
     # Probabilities inside, logits outside.

@@ -21,7 +21,7 @@ from bench.spec import (
     GlobalMaxPooling1D,
     SimpleRNN,
 )
-from bench.training.loop import mask_source
+from bench.training.experiment import mask_source
 from tests.networks import LENGTH, WORDS, case, model_of, rows, weights_of
 from tests.oracle import Oracle, RecurrentOracle
 

@@ -13,7 +13,7 @@ from bench.machine.fingerprint import packages
 from bench.machine.processes import thread_environment
 from bench.report.frames import reference_order
 from bench.report.style import colour, marker
-from bench.runner.plan import rough_seconds
+from bench.runner.estimates import rough_seconds
 from bench.runner.worker import classify
 from bench.spec import KERAS_3, LSTM, Case, Dense, Embedded, Embedding, Suite, Training
 

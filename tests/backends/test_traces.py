@@ -15,7 +15,7 @@ from bench.backends.base import Executed, Trace
 from bench.backends.registry import backend
 from bench.cases.model import Model
 from bench.measure import kernels
-from bench.runner.client import RemoteNetwork, Server
+from bench.runner.client import Server
 from bench.spec import LSTM, Bidirectional, Embedding, Kernel, Layer
 from tests.networks import LENGTH, WORDS, case, model_of, rows
 
@@ -184,7 +184,7 @@ def test_keras_loops_on_this_cpu_and_is_caught_when_it_claims_a_fused_kernel(nam
 
         def traced(kernel: Kernel, *layers: Layer) -> tuple[Model, Trace]:
             model = model_of(case(Embedding(WORDS, 4), *layers))
-            network = RemoteNetwork(server, model, kernel, "cpu", "float32")
+            network = server.network(model, kernel, "cpu")
             x, y = rows(model.batch_size)
             network.train_step(x, y, None)
             return model, network.trace(x, y, None, 2)

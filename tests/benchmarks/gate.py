@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench.compare import statistics as ours  # noqa: E402
 from bench.compare.paired import DEFAULT_PAIRS, LOOKS, PairSet, Policy, Verdict, judge_pairs, judge_scores  # noqa: E402
-from bench.records.metrics import quantity  # noqa: E402
+from bench.records.metrics import metric  # noqa: E402
 from tests.benchmarks.ab_demo import asv_fails, pytest_benchmark_fails, real_samples  # noqa: E402
 
 CELLS = 40
@@ -365,7 +365,7 @@ Of equal sides the share of suites with an alarm, of lower ones the share of cel
 def each_at_5_percent(differences: Floats) -> NDArray[np.bool_]:
     """Return which cells (suites, cells) a test of their own calls lower; `differences` is (suites, cells, seeds)."""
     lower = stats.ttest_1samp(differences, 0, axis=2, alternative="less").pvalue < 0.05
-    margin = quantity("accuracy").margin
+    margin = metric("accuracy").margin
     assert margin is not None
     return (differences.mean(axis=2) <= -margin) & lower
 

@@ -46,8 +46,7 @@ from bench.measure import steps  # noqa: E402
 from bench.measure.clock import Clock, no_garbage_collection  # noqa: E402
 from bench.records.metrics import step_seconds  # noqa: E402
 from bench.spec import Case, Dense, Embedding, Flatten, SimpleRNN  # noqa: E402
-from bench.training.experiment import loaded, start, subject  # noqa: E402
-from bench.training.loop import mask_source, order, split  # noqa: E402
+from bench.training.experiment import loaded, prepared  # noqa: E402
 
 Plain = tuple[Callable[[], object], Callable[[np.ndarray, np.ndarray], object]]
 """One epoch of the plain loop, and its evaluation."""
@@ -167,18 +166,21 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, 
     suite, case = load().case(name)
     kernel = best_kernel(info, resolve(suite, case, numerics), "cpu")
     cell = Cell(*name.split("/"), backend_name, kernel, "cpu", numerics, 0)
-    prepared, build = loaded(subject(load(), cell, "documented", {}))
-    model, data = prepared.model, prepared.dataset
-    rows = split(case, data, 0).rows
-    x, y = np.asarray(data.train.x[rows]), data.train.y[rows]
-    network = build(model, kernel, "cpu")
-    start(network, prepared)
+    experiment, build = loaded(prepared(load(), cell, "documented", {}), cell)
+    model, part = experiment.model, experiment.dataset.train
+    rows = experiment.split.rows
+    x, y = np.asarray(part.x[rows]), part.y[rows]
+    network = build()
+    experiment.start(network)
     everything = np.arange(len(x), dtype=np.intp)
+    # Where a training row is in `x`.
+    place = np.empty(len(part), dtype=np.intp)
+    place[rows] = everything
     shuffles = "order" in model.differences
 
     def ours(number: int) -> None:
-        rows = everything if shuffles else order(name, 0, number, everything)
-        network.train_epoch(x, y, rows, mask_source(model, name, 0, number))
+        rows = everything if shuffles else place[experiment.order(number)]
+        network.train_epoch(x, y, rows, experiment.masks(number))
         network.synchronize()
 
     if backend_name == "torch":
@@ -187,7 +189,7 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, 
         if not waits:
             wait_for_nothing()
         waits = waits and shuffles
-        copies = {side: build(model, kernel, "cpu")._trained for side in ("plain", "plain again")}
+        copies = {side: build()._trained for side in ("plain", "plain again")}
         plains = {side: fit_of(copy, x, y[:, None], model.batch_size, waits=waits) for side, copy in copies.items()} | {
             "sequential": plain_keras(model, case, x, y, waits)[0]
         }
@@ -204,8 +206,8 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, 
     train_rows = network.train_steps if isinstance(network, TrainsSteps) else network.train_epoch
 
     def train(count: int) -> None:
-        chosen = np.resize(order(name, 0, 0, everything), count * model.batch_size)
-        train_rows(x, y, chosen, mask_source(model, name, 0, 0))
+        chosen = np.resize(place[experiment.order(0)], count * model.batch_size)
+        train_rows(x, y, chosen, experiment.masks(0))
 
     with no_garbage_collection():
         windows = steps.windows(train, Clock(network.synchronize))

@@ -146,7 +146,7 @@ def test_a_path_without_suites_is_wrong_usage(tmp_path: Path) -> None:
         (
             "GlobalAveragePooling1D()",
             "LSTM(unit=3)",
-            "line 8, case 'pool': LSTM.units is missing; add units=...; LSTM has no field 'unit'; did you mean units?",
+            "line 8, case 'pool': LSTM.units is missing; add units=...; unknown field of LSTM 'unit'; nearest: units",
         ),
         (
             "GlobalAveragePooling1D()",

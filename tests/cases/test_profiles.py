@@ -9,7 +9,7 @@ from bench.cases.model import embedding_of, resolve
 from bench.cases.profiles import QUICK_TRAIN, QUICK_VALIDATION, apply
 from bench.data import prepare
 from bench.spec import Case, Embedded, FirstRows, LabelledCsv, RandomRows, Suite
-from bench.training.loop import split
+from bench.training.experiment import Experiment
 
 CASES = [pytest.param(suite, case, id=f"{suite.name}/{case.name}") for suite, case in load().cases()]
 
@@ -55,8 +55,8 @@ def test_low_data_sizes_stay_different_and_in_order() -> None:
 
 
 def test_quick_data_has_the_rows_that_training_asks_for() -> None:
-    for _, case in load().cases():
+    for suite, case in load().cases():
         quick = apply(case, "quick")
         dataset = prepare(quick.data, embedding_of(quick), {})
-        rows = split(quick, dataset, seed=0)
-        assert len(rows.rows) >= 200
+        experiment = Experiment(quick, resolve(suite, quick, "documented"), dataset, "suite/case", seed=0)
+        assert len(experiment.split.rows) >= 200

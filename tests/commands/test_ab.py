@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import structs
 
 from bench.cases.catalog import load
 from bench.commands.ab import command
@@ -22,7 +23,7 @@ from bench.report.results import Results
 from bench.report.sources import from_run, gather
 from bench.report.topics import accuracy, gaps
 from bench.runner.progress import duration
-from bench.runner.worker import PROTOCOL
+from bench.runner.protocol import PROTOCOL
 from tests.conftest import ROOT, call
 from tests.records.test_store import make_record
 from tests.runner.synthetic_side import CELLS, make
@@ -319,7 +320,7 @@ def test_the_workflow_calls_the_command_by_options_that_it_has() -> None:
     assert f"path: {params['out']}" in workflow  # what is kept as the artifact
 
 
-def test_a_dry_run_lists_the_telling_cells_and_measures_nothing(comparison: Comparison) -> None:
+def test_a_dry_run_lists_the_representative_cells_and_measures_nothing(comparison: Comparison) -> None:
     ended = comparison("--noise", "--dry-run", sides=False)
     assert ended.code == 0
     *cells, total = ended.out.splitlines()
@@ -331,11 +332,11 @@ def test_a_dry_run_lists_the_telling_cells_and_measures_nothing(comparison: Comp
 @pytest.mark.parametrize(("protocol", "seconds"), [(PROTOCOL, 2 * (300 + 4 * 30)), (2, 2 * 5 * 300)])
 def test_estimates_tell_full_from_brief_processes(comparison: Comparison, protocol: int, seconds: float) -> None:
     comparison.sides(base={"protocol": protocol})
-    record = make_record(seconds=300.0).model_copy(update={"kernel": "generic", "measure": "timing"})
+    record = structs.replace(make_record(seconds=300.0), kernel="generic", measure="timing")
     with Store(comparison.store, create=True) as store:
         store.create_run("r", "quick", {}, [], {})
         store.add("r", record, {})
-        store.add("r", record.model_copy(update={"repeat": 1, "seconds": 30.0, "kernel_proof": None}), {})
+        store.add("r", structs.replace(record, repeat=1, seconds=30.0, kernel_proof=None), {})
     told = comparison(CELL, "--measure", "timing", "--repeats", "5", "--dry-run").out
     assert told.splitlines()[0] == f"{CELL}  about {duration(seconds)}"
 
@@ -362,11 +363,11 @@ def test_a_report_of_a_side_is_held_against_what_was_compared(comparison: Compar
     assert set(gaps.frame(reported(trained))["missing"]) == {8}
 
 
-def test_a_report_of_the_telling_cells_asks_for_no_others(comparison: Comparison) -> None:
+def test_a_report_of_the_representative_cells_asks_for_no_others(comparison: Comparison) -> None:
     comparison.sides()
     comparison("--measure", "timing", "--repeats", "2", "--name", "c")
     suites = load([]).suites
     with Store(comparison.store) as store:
         results = gather([from_run(store.run("c-base"), store.records("c-base"))], suites, comparison.folder)
-    marked = {(suite.name, case.name) for suite in suites.values() for case in suite.cases if case.telling}
+    marked = {(suite.name, case.name) for suite in suites.values() for case in suite.cases if case.representative}
     assert {(suite.name, case.name) for suite in results.suites.values() for case in suite.cases} == marked

@@ -159,10 +159,19 @@ def refuse(constant: str) -> float:
 
 def diverged() -> Record:
     """Return a record with a figure that is no number in every kind of place: required, optional, listed, keyed."""
-    timing = Timing(build=math.inf, first_epoch=2.0, epochs=[math.nan], steps=4, total=3.0, alone=True, step=math.nan)
+    timing = Timing(
+        build=math.inf,
+        first_epoch=2.0,
+        epochs=[math.nan],
+        steps=4,
+        total=3.0,
+        alone=True,
+        step=math.nan,
+        windows=[(4, 0.54), (8, 0.58)],
+        latency=[math.nan],
+    )
     lines = [EpochScore(loss=math.nan, accuracy=0.5, val_loss=math.inf, seconds=1.0, steps=4)]
     last = Weights(epoch=1, test=Score(loss=-math.inf, accuracy=0.5, rows=9))
-    timing.windows, timing.latency = [(4, 0.54), (8, 0.58)], [math.nan]
     return record(timing=timing, metrics=Metrics(epochs=lines, last=last), memory={"host_peak_bytes": math.nan})
 
 
@@ -197,8 +206,8 @@ def test_figures_that_are_no_numbers_come_back_from_an_export(odd: Path, tmp_pat
 def test_bench_run_prints_json_whatever_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended = SimpleNamespace(records=[diverged()], summary=lambda already: [], exit_code=lambda already: 0)
-    monkeypatch.setattr("bench.commands.run.execute", lambda *_: ended)
+    ended = SimpleNamespace(records=[diverged()], summary=list, exit_code=0)
+    monkeypatch.setattr("bench.commands.run.run_cells", lambda *_, **__: ended)
     with pytest.raises(SystemExit):
         main(["run", "imdb-rnn/lstm@torch", "--backend", "torch", "--json", "--store", str(tmp_path / "new.sqlite")])
     document = json.loads(capsys.readouterr().out, parse_constant=refuse)

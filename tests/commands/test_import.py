@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from bench.records.record import SCHEMA_VERSION, Record
 from bench.records.store import Store
@@ -80,7 +81,7 @@ def test_importing_again_adds_what_is_missing_and_keeps_what_is_better(exported:
 def test_an_older_export_does_not_undo_what_was_measured_since(exported: Path, tmp_path: Path) -> None:
     here = tmp_path / "here.sqlite"
     call("import", str(exported), "--store", str(here))
-    later = record(0).model_copy(update={"started": "2026-11-22T10:00:00+00:00", "measure": "all"})
+    later = structs.replace(record(0), started="2026-11-22T10:00:00+00:00", measure="all")
     with Store(here) as store:
         store.add("first", later, ENVIRONMENT)
     assert call("import", str(exported), "--store", str(here)) == 0
@@ -118,7 +119,10 @@ def test_two_machines_runs_of_one_name_stay_two_runs_however_often_they_are_impo
     [
         (lambda text: text[: len(text) // 2], "is no JSON or cut off"),
         (lambda text: text.replace('"schema_version": 2', '"schema_version": 99'), "has schema version 99"),
-        (lambda text: text.replace('"torch"', "7"), "record imdb-rnn/lstm@7: backend: Input should be a valid string"),
+        (
+            lambda text: text.replace('"torch"', "7"),
+            "record imdb-rnn/lstm@7: Expected `str`, got `int` - at `$.backend`",
+        ),
         (lambda text: json.dumps({"cells": []}), "holds no exported run"),
     ],
     ids=["truncated", "another schema", "a wrong value", "something else"],

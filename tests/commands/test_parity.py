@@ -131,7 +131,7 @@ def test_a_backend_that_breaks_leaves_the_other_cases_proven(
 
     def breaks(lane: lanes._Lane, subject: Any, *rest: Any, **more: Any) -> Iterator[Proof]:
         if subject.case.name == "rnn":
-            os.kill(lane.servers["torch"]._process.pid, signal.SIGKILL)
+            os.kill(lane.servers["torch"].child.process.pid, signal.SIGKILL)
         return plain(lane, subject, *rest, **more)
 
     monkeypatch.setattr(lanes._Lane, "proofs", breaks)
@@ -139,5 +139,5 @@ def test_a_backend_that_breaks_leaves_the_other_cases_proven(
     (tmp_path / "suite.py").write_text(SUITE.replace('"same-rnn", SimpleRNN(4)', '"other-rnn", SimpleRNN(3)'))
     code, out, _ = bench("small", "--short", "--backend", "torch")
     assert code == 3
-    assert "small/rnn torch,fused: not proven (torch: its process ended with code -9 in build" in out
+    assert "small/rnn torch,fused: not proven (torch: the process was killed by signal 9 (SIGKILL)" in out
     assert "small/other-rnn torch,fused: proven" in out

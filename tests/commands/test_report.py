@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.cases.catalog import load
-from bench.records.record import SCHEMA_VERSION, Record, Timing
+from bench.records.record import SCHEMA_VERSION, Record, Timing, read
 from bench.records.store import Store
 from tests.conftest import call
 from tests.making import make_record
@@ -185,7 +185,7 @@ def test_exported_json_gives_the_records_back(store: Path, capsys: pytest.Captur
     assert document["environments"][document["records"][0]["environment"]] == ENVIRONMENT
     assert {one["run"] for one in document["records"]} == {"older"}
     again = [
-        Record.model_validate({key: value for key, value in one.items() if key not in ("run", "environment")})
+        read({key: value for key, value in one.items() if key not in ("run", "environment")})
         for one in document["records"]
     ]
     assert again == [record(0), record(1)]

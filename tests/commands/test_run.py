@@ -5,19 +5,21 @@ from __future__ import annotations
 import datetime
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.cases.catalog import load
 from bench.cases.cell import Cell
-from bench.commands.run import _on_gpu, execute, free_name
 from bench.machine import gpu
 from bench.machine.gpu import Gpu, Holder, Look
 from bench.records.record import SCHEMA_VERSION
 from bench.records.store import Store
 from bench.runner.capabilities import Examined
-from bench.runner.plan import Matrix, Obstacle, PlannedCell
+from bench.runner.options import RunOptions
+from bench.runner.plan import Obstacle, PlannedCell
+from bench.runner.run import free_name, on_gpu, run_cells
 from tests.conftest import Bench, call
 
 
@@ -132,23 +134,23 @@ def test_a_run_that_was_asked_for_by_name_and_found_nothing_available_is_no_succ
 
 
 @pytest.mark.parametrize(
-    ("matrix", "code"),
+    ("options", "code"),
     [
-        (Matrix(), 0),
-        (Matrix(patterns=("s",)), 3),
-        (Matrix(backends=("torch",)), 3),
-        (Matrix(suites=("s.py",)), 3),
+        (RunOptions(), 0),
+        (RunOptions(patterns=("s",)), 3),
+        (RunOptions(backends=("torch",)), 3),
+        (RunOptions(suites=("s.py",)), 3),
     ],
 )
-def test_patterns_backends_and_suites_ask_by_name(matrix: Matrix, code: int, tmp_path: Path) -> None:
+def test_patterns_backends_and_suites_ask_by_name(options: RunOptions, code: int, tmp_path: Path) -> None:
     cell = Cell("s", "c", "torch", "none", "cpu", "documented", 0)
     cells = [PlannedCell(cell, 0, frozenset(), Obstacle("there is no data", "case"), 0.0)]
-    params = {"threads": 1, "name": "r", "memory": 1.0, "timeout": None, "budget": None}
-    with Store(tmp_path / "s.sqlite", create=True) as store:
-        ended = execute(["bench"], params, store, None, matrix, cells)
+    options = replace(options, threads=1, memory=1.0)
+    store = tmp_path / "s.sqlite"
+    ended = run_cells(cells, options, store, ["bench"], name="r")
     assert [record.status for record in ended.records] == ["unavailable"]
-    assert ended.exit_code(already=0) == code
-    assert ended.exit_code(already=1) == 0
+    assert ended.exit_code == code
+    assert run_cells(cells, options, store, ["bench"], name="again", already=1).exit_code == 0
 
 
 def test_a_device_that_was_asked_for_and_is_missing_is_no_success(fake_bench: Bench) -> None:
@@ -181,28 +183,29 @@ def test_a_gpu_that_does_not_exist_is_wrong_usage_and_stores_nothing(fake_bench:
 
 
 def test_a_gpu_that_others_hold_is_pointed_out(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "bench")
     held = Gpu(0, "GPU-0", "NVIDIA A", 10**10, "535.1", (12, 2), (Holder(77, "trainer", 3 * 10**9),))
     monkeypatch.delenv(gpu.VARIABLE, raising=False)
     monkeypatch.setattr(gpu, "look", lambda: Look((held,)))
     reasons = {"torch": None, "keras-jax": "JAX 1 sees no GPU"}
     monkeypatch.setattr(
-        "bench.commands.run.examine",
+        "bench.runner.run.examine",
         lambda info, threads, devices: Examined(info.name, {"cuda": reasons[info.name]}, {}),
     )
     cells = [
         PlannedCell(Cell("s", "c", name, "none", device, "documented", 0), 0, frozenset(), None, 1.0)
         for name, device in (("torch", "cuda"), ("keras-jax", "cuda"), ("keras-jax", "cpu"))
     ]
-    ready, kept_off, on_cpu = _on_gpu(cells, threads=1)
+    ready, kept_off, on_cpu = on_gpu(cells, threads=1)
     assert (ready, on_cpu) == (cells[0], cells[2])
     assert kept_off.obstacle == Obstacle("JAX 1 sees no GPU", "device")
-    assert capsys.readouterr().err.splitlines() == [
-        "bench: process 77 (trainer) holds 3.0 GB of GPU 0, NVIDIA A, 10.0 GB: times and memory will not be trusted; "
+    assert caplog.messages == [
+        "process 77 (trainer) holds 3.0 GB of GPU 0, NVIDIA A, 10.0 GB: times and memory will not be trusted; "
         "end it, or choose another GPU with CUDA_VISIBLE_DEVICES",
-        "bench: torch: trains on the GPU",
-        "bench: keras-jax: JAX 1 sees no GPU",
+        "torch: trains on the GPU",
+        "keras-jax: JAX 1 sees no GPU",
     ]
 
 
@@ -229,7 +232,7 @@ def test_runs_that_begin_in_one_second_have_names_of_their_own(tmp_path: Path, m
         def now(cls, tz: datetime.tzinfo | None = None) -> Frozen:
             return cls(2026, 1, 2, 3, 4, 5)
 
-    monkeypatch.setattr("bench.commands.run.datetime.datetime", Frozen)
+    monkeypatch.setattr("bench.runner.run.datetime.datetime", Frozen)
     names = []
     with Store(tmp_path / "s.sqlite", create=True) as store:
         for _ in range(3):

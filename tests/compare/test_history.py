@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from bench.compare.history import change_points, machine, series
 from bench.machine.fingerprint import commit, differences
-from bench.records.metrics import Kind, quantity
+from bench.records.metrics import Kind, metric
 from bench.records.record import DataUsed, Record
 from tests.making import make_record
 
@@ -37,7 +38,7 @@ def test_a_run_is_one_point_the_median_of_its_records_and_runs_are_in_the_order_
         ("later", ENVIRONMENT, record(3.0, 2)),
         *(("first", ENVIRONMENT, record(value, 1, repeat=n, seed=n)) for n, value in enumerate([5.0, 1.0, 2.0])),
     ]
-    (one,) = series(entries, quantity("epoch"))
+    (one,) = series(entries, metric("epoch"))
     assert one.cell == "imdb-rnn/lstm@torch,fused,cpu,documented"
     assert [(point.run, point.value, point.n) for point in one.points] == [("first", 2.0, 3), ("later", 3.0, 1)]
     assert one.points[0].commit == "a" * 10
@@ -59,15 +60,15 @@ def test_a_run_is_one_point_the_median_of_its_records_and_runs_are_in_the_order_
 def test_what_must_not_be_mixed_is_a_series_of_its_own(change: tuple[dict[str, Any], dict[str, Any]]) -> None:
     environment, fields = change
     entries = [("a", ENVIRONMENT, record(1.0, 1)), ("b", ENVIRONMENT | environment, record(2.0, 2, **fields))]
-    assert [len(one.points) for one in series(entries, quantity("epoch"))] == [1, 1]
-    assert [len(one.points) for one in series(entries[:1] * 2, quantity("epoch"))] == [1]
+    assert [len(one.points) for one in series(entries, metric("epoch"))] == [1, 1]
+    assert [len(one.points) for one in series(entries[:1] * 2, metric("epoch"))] == [1]
 
 
 def test_code_and_versions_are_what_a_series_is_about() -> None:
     newer = ENVIRONMENT | {"packages": {"torch": "2.13.0"}, "git": {"commit": "b" * 40, "dirty": True}}
     days = range(1, 13)
     entries = [(f"r{day}", ENVIRONMENT if day <= 6 else newer, record(1.0 if day <= 6 else 1.2, day)) for day in days]
-    (one,) = series(entries, quantity("epoch"))
+    (one,) = series(entries, metric("epoch"))
     (change,) = one.changes
     assert (change.at, change.before, change.after) == (6, 1.0, 1.2)
     assert one.points[change.at].commit == "b" * 10 + "+"
@@ -77,7 +78,7 @@ def test_code_and_versions_are_what_a_series_is_about() -> None:
 def test_two_machines_with_a_run_of_one_name_stay_two_runs() -> None:
     other = ENVIRONMENT | {"git": {"commit": "c" * 40, "dirty": False}}
     entries = [("nightly", ENVIRONMENT, record(1.0, 1)), ("nightly", other, record(2.0, 2))]
-    (one,) = series(entries, quantity("epoch"))
+    (one,) = series(entries, metric("epoch"))
     assert [point.n for point in one.points] == [1, 1]
 
 
@@ -86,11 +87,11 @@ def test_what_is_no_measurement_of_time_is_passed_over() -> None:
     assert timing is not None
     entries = [
         ("a", ENVIRONMENT, record(1.0, 1, status="failed")),
-        ("b", ENVIRONMENT, record(1.0, 1, timing=timing.model_copy(update={"alone": False}))),
+        ("b", ENVIRONMENT, record(1.0, 1, timing=structs.replace(timing, alone=False))),
         ("c", ENVIRONMENT, record(1.0, 1, timing=None)),
         ("d", ENVIRONMENT, record(float("nan"), 1)),
     ]
-    assert series(entries, quantity("epoch")) == []
+    assert series(entries, metric("epoch")) == []
 
 
 @pytest.mark.parametrize(("kind", "size"), [("time", 0.08), ("memory", -0.08), ("score", 0.08)])

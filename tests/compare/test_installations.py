@@ -13,8 +13,7 @@ import pytest
 
 from bench.compare.installations import Side, same_installation, side
 from bench.errors import UsageError
-from bench.runner.handshake import Question
-from bench.runner.worker import PROTOCOL, Request
+from bench.runner.protocol import PROTOCOL, Question, Request
 from tests.conftest import ROOT
 
 QUESTION = Question(patterns=["imdb-rnn/lstm@torch"], profile="quick", device=None, suites=[], threads=1)

@@ -15,7 +15,7 @@ from bench.compare.paired import Comparison, Policy, Verdict
 from bench.compare.sides import PLACE, Measured
 from bench.compare.stored import compare
 from bench.errors import Incomparable, NothingToCompare
-from bench.records.metrics import QUANTITIES, Quantity
+from bench.records.metrics import METRICS, Metric
 
 CELL = "s/lstm@torch,fused,cpu,documented"
 ENVIRONMENT = {
@@ -32,8 +32,8 @@ def side(
     *rows: Mapping[str, Any], name: str = "one", profile: str = "quick", environments: Sequence[Any] = (ENVIRONMENT,)
 ) -> Measured:
     known = {"cell": CELL, "seed": 0, "repeat": 0, "status": "ok", "reason": None, "data": "ab" * 32}
-    frame = pd.DataFrame([known | row for row in rows], columns=[*PLACE, *QUANTITIES])
-    return Measured(name, profile, tuple(environments), frame.astype(dict.fromkeys(QUANTITIES, float)))
+    frame = pd.DataFrame([known | row for row in rows], columns=[*PLACE, *METRICS])
+    return Measured(name, profile, tuple(environments), frame.astype(dict.fromkeys(METRICS, float)))
 
 
 def repeats(quantity: str, values: Sequence[float], cell: str = CELL) -> list[dict[str, Any]]:
@@ -110,7 +110,7 @@ def test_scores_are_compared_seed_by_seed() -> None:
 
 
 def test_a_score_without_a_margin_is_shown_beside_the_others_and_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(QUANTITIES, "f1", Quantity("f1", "F1", "", "higher", "score", lambda _: None))
+    monkeypatch.setitem(METRICS, "f1", Metric("f1", "F1", "", "higher", "score", lambda _: None))
     scores = [0.80, 0.81, 0.79]
     rows = [{"seed": seed, "accuracy": score, "loss": 1 - score, "f1": score} for seed, score in enumerate(scores)]
     lower = [row | {"f1": row["f1"] - 0.2} for row in rows]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +11,18 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.data import embedded, imdb
-from bench.data.embedded import Reviews, Role
+from bench.data.dataset import Labelled
+from bench.data.embedded import Role
 from bench.data.text import pad_sequences
 from bench.spec import Embedded
 
 if TYPE_CHECKING:
     import torch
 
-EVERY_WORD = embedded.INDEX_FROM + 1 + embedded.VOCABULARY
+EVERY_WORD = imdb.INDEX_FROM + 1 + embedded.VOCABULARY
 
 
-def made(num_words: int = EVERY_WORD, train: int = 2000, validation: int = 0, test: int = 1000) -> embedded.Corpus:
+def made(num_words: int = EVERY_WORD, train: int = 2000, validation: int = 0, test: int = 1000) -> dict[str, Labelled]:
     return embedded.corpus(Embedded(num_words, train=train, validation=validation, test=test))
 
 
@@ -29,25 +31,28 @@ def made(num_words: int = EVERY_WORD, train: int = 2000, validation: int = 0, te
 
 def test_the_corpus_is_the_same_on_every_machine() -> None:
     frozen = "9f9814b61910cbee663386e52bda17b3518fd4e196b38867c768cdc286a05171"
-    assert embedded.sha256(made(num_words=5000, train=300, validation=100, test=200)) == frozen
+    digest = hashlib.sha256()
+    for sequences, labels in made(num_words=5000, train=300, validation=100, test=200).values():
+        digest.update(sequences.ids.astype("<i4").tobytes())
+        digest.update(sequences.offsets.astype("<i8").tobytes())
+        digest.update(labels.astype("<f4").tobytes())
+    assert digest.hexdigest() == frozen
 
 
 def test_a_part_does_not_depend_on_the_size_of_another() -> None:
-    one, other = made(train=100, test=50), made(train=200, validation=30, test=50)
-    assert one.validation is None
-    assert one.test is not None
-    assert other.test is not None
-    np.testing.assert_array_equal(one.test.ids.ids, other.test.ids.ids)
+    small, large = made(train=100, test=50), made(train=200, validation=30, test=50)
+    assert list(small) == ["train", "test"]
+    np.testing.assert_array_equal(small["test"].sequences.ids, large["test"].sequences.ids)
 
 
 def test_ids_and_labels_are_shaped_as_keras_has_them() -> None:
-    every, clipped = made().train, made(num_words=1000).train
-    ids, starts = every.ids.ids, every.ids.offsets[:-1]
+    every, clipped = made()["train"], made(num_words=1000)["train"]
+    ids, starts = every.sequences.ids, every.sequences.offsets[:-1]
     assert ids.dtype == np.int32
-    assert (np.flatnonzero(ids == embedded.START) == starts).all()
-    assert ids[ids != embedded.START].min() == embedded.INDEX_FROM + 1
+    assert (np.flatnonzero(ids == imdb.START) == starts).all()
+    assert ids[ids != imdb.START].min() == imdb.INDEX_FROM + 1
     assert ids.max() < EVERY_WORD
-    np.testing.assert_array_equal(clipped.ids.ids, np.where(ids < 1000, ids, embedded.OUT_OF_VOCABULARY))
+    np.testing.assert_array_equal(clipped.sequences.ids, np.where(ids < 1000, ids, imdb.OUT_OF_VOCABULARY))
     assert every.labels.dtype == np.float32
     assert every.labels.sum() == 1000
     assert abs(every.labels[:200].mean() - 0.5) < 0.1
@@ -57,20 +62,20 @@ def test_ids_and_labels_are_shaped_as_keras_has_them() -> None:
 @pytest.mark.skipif("BENCH_DATA_DIR" not in os.environ, reason="BENCH_DATA_DIR is not set")
 def test_lengths_and_frequencies_are_those_of_imdb() -> None:
     (real, _), _ = imdb.load(Path(os.environ["BENCH_DATA_DIR"]) / "imdb.npz", EVERY_WORD)
-    ours = made(train=10_000).train.ids
-    lengths, real_lengths = np.diff(ours.offsets), np.diff(real.offsets)
+    generated = made(train=10_000)["train"].sequences
+    lengths, real_lengths = np.diff(generated.offsets), np.diff(real.offsets)
     assert lengths.mean() == pytest.approx(real_lengths.mean(), rel=0.03)
     percents = [1, 10, 25, 50, 75, 90, 99]
     np.testing.assert_allclose(np.percentile(lengths, percents), np.percentile(real_lengths, percents), rtol=0.06)
     assert real_lengths.min() <= lengths.min()
     assert 1500 < lengths.max() <= real_lengths.max()
-    covered, really_covered = _coverage(ours.ids), _coverage(real.ids)
+    covered, really_covered = _coverage(generated.ids), _coverage(real.ids)
     for ranks in (1, 3, 10, 100, 1000, 10_000, 30_000):
         assert covered[ranks - 1] == pytest.approx(really_covered[ranks - 1], abs=0.01), f"first {ranks} ranks"
 
 
 def _coverage(ids: NDArray[np.int32]) -> NDArray[np.float64]:
-    counts = np.bincount(ids, minlength=EVERY_WORD)[embedded.INDEX_FROM + 1 :]
+    counts = np.bincount(ids, minlength=EVERY_WORD)[imdb.INDEX_FROM + 1 :]
     covered: NDArray[np.float64] = np.cumsum(counts) / counts.sum()
     return covered
 
@@ -79,22 +84,22 @@ def _coverage(ids: NDArray[np.int32]) -> NDArray[np.float64]:
 
 
 def test_but_and_not_stand_between_opposite_words_of_which_the_grammar_says_which_counts() -> None:
-    train = made().train
-    roles = embedded.roles(EVERY_WORD)[train.ids.ids]
-    label = np.repeat(np.where(train.labels == 1, Role.POSITIVE, Role.NEGATIVE), np.diff(train.ids.offsets))
+    train = made()["train"]
+    roles = embedded.roles(EVERY_WORD)[train.sequences.ids]
+    label = np.repeat(np.where(train.labels == 1, Role.POSITIVE, Role.NEGATIVE), np.diff(train.sequences.offsets))
     for marker, verdict, concession in ((Role.BUT, 1, -1), (Role.NOT, -1, 1)):
         places = np.flatnonzero(roles == marker)
         # The last opinion of a review may be cut right behind its marker.
-        places = places[~np.isin(places + 1, train.ids.offsets)]
+        places = places[~np.isin(places + 1, train.sequences.offsets)]
         assert len(places) > 1000
         assert (roles[places + verdict] == label[places]).all()
         assert (roles[places + concession] == Role.POSITIVE + Role.NEGATIVE - label[places]).all()
 
 
 def test_a_plain_review_is_settled_by_counting_and_a_balanced_one_holds_as_much_of_either() -> None:
-    train = made().train
-    of = embedded.roles(EVERY_WORD)
-    counts = np.array([np.bincount(of[ids], minlength=len(Role)) for ids in train.ids])
+    train = made()["train"]
+    roles = embedded.roles(EVERY_WORD)
+    counts = np.array([np.bincount(roles[ids], minlength=len(Role)) for ids in train.sequences])
     surplus = counts[:, Role.POSITIVE] - counts[:, Role.NEGATIVE]
     balanced = counts[:, [Role.BUT, Role.NOT]].sum(axis=1) > 0
     assert balanced.mean() == pytest.approx(0.6, abs=0.03)
@@ -106,20 +111,19 @@ def test_a_plain_review_is_settled_by_counting_and_a_balanced_one_holds_as_much_
 def test_a_bag_of_words_is_right_in_part(maxlen: int, side: str) -> None:
     linear_model = pytest.importorskip("sklearn.linear_model")
     corpus = made(num_words=1000)
-    assert corpus.test is not None
-    bags = [_bags(_padded(part, maxlen, side), 1000) for part in (corpus.train, corpus.test)]
-    model = linear_model.LogisticRegression(C=0.01, max_iter=500).fit(bags[0], corpus.train.labels)
-    assert 0.62 < model.score(bags[1], corpus.test.labels) < 0.78
+    bags = [_bags(_padded(part, maxlen, side), 1000) for part in (corpus["train"], corpus["test"])]
+    model = linear_model.LogisticRegression(C=0.01, max_iter=500).fit(bags[0], corpus["train"].labels)
+    assert 0.62 < model.score(bags[1], corpus["test"].labels) < 0.78
 
 
-def _padded(part: Reviews, maxlen: int, side: str = "pre") -> NDArray[np.int32]:
-    return pad_sequences(part.ids, maxlen, side, side)  # type: ignore[arg-type]
+def _padded(part: Labelled, maxlen: int, side: str = "pre") -> NDArray[np.int32]:
+    return pad_sequences(part.sequences, maxlen, side, side)  # type: ignore[arg-type]
 
 
 def _bags(rows: NDArray[np.int32], width: int) -> NDArray[np.float32]:
     bags = np.zeros((len(rows), width), np.float32)
     np.add.at(bags, (np.arange(len(rows))[:, None], rows), 1)
-    return bags[:, embedded.INDEX_FROM + 1 :]
+    return bags[:, imdb.INDEX_FROM + 1 :]
 
 
 # --- what networks make of it ------------------------------------------------------------------------------------
@@ -146,7 +150,7 @@ def test_an_lstm_beats_flattening_and_pooling_by_ten_points_in_a_short_training(
         assert min(accuracy["flatten"], accuracy["pool"]) > 0.6
 
 
-def _accuracy(kind: str, corpus: embedded.Corpus, words: int, maxlen: int, width: int, seed: int) -> float:
+def _accuracy(kind: str, corpus: dict[str, Labelled], words: int, maxlen: int, width: int, seed: int) -> float:
     """Train `Embedding, kind, Dense(1)` for 4 epochs with Adam and batch 32, return the test accuracy."""
     import torch
 
@@ -168,10 +172,9 @@ def _accuracy(kind: str, corpus: embedded.Corpus, words: int, maxlen: int, width
     torch.manual_seed(seed)
     network = Network()
     _as_keras_begins(network)
-    assert corpus.test is not None
-    train, test = (torch.from_numpy(_padded(part, maxlen)).long() for part in (corpus.train, corpus.test))
-    _fit(network, torch.optim.Adam(network.parameters(), lr=0.001), train, corpus.train.labels, epochs=4)
-    return _right(network, test, corpus.test.labels)
+    train, test = (torch.from_numpy(_padded(part, maxlen)).long() for part in (corpus["train"], corpus["test"]))
+    _fit(network, torch.optim.Adam(network.parameters(), lr=0.001), train, corpus["train"].labels, epochs=4)
+    return _right(network, test, corpus["test"].labels)
 
 
 @pytest.mark.parametrize("epochs", [3, 10])
@@ -181,8 +184,7 @@ def test_pretrained_vectors_beat_learned_ones_at_200_reviews(epochs: int) -> Non
 
     words, maxlen, width = 10_000, 100, 100
     corpus = made(num_words=words, train=1000, test=1000)
-    assert corpus.test is not None
-    rows, test = (torch.from_numpy(_padded(part, maxlen)).long() for part in (corpus.train, corpus.test))
+    rows, test = (torch.from_numpy(_padded(part, maxlen)).long() for part in (corpus["train"], corpus["test"]))
     vectors = torch.from_numpy(embedded.vectors(words, width))
     right: dict[str, list[float]] = {"pretrained": [], "learned": []}
     for seed in range(3):
@@ -196,8 +198,8 @@ def test_pretrained_vectors_beat_learned_ones_at_200_reviews(epochs: int) -> Non
                 network[0] = torch.nn.Embedding.from_pretrained(vectors, freeze=True)
             trained = [weight for weight in network.parameters() if weight.requires_grad]
             optimizer = torch.optim.RMSprop(trained, lr=0.001, alpha=0.9, eps=1e-7)
-            _fit(network, optimizer, rows[chosen], corpus.train.labels[chosen], epochs)
-            accuracies.append(_right(network, test, corpus.test.labels))
+            _fit(network, optimizer, rows[chosen], corpus["train"].labels[chosen], epochs)
+            accuracies.append(_right(network, test, corpus["test"].labels))
     assert min(right["pretrained"]) > max(right["learned"])
     assert np.mean(right["pretrained"]) > np.mean(right["learned"]) + 0.05
 
@@ -206,8 +208,8 @@ def test_vectors_leave_the_ids_that_are_no_words_at_zero_and_do_not_depend_on_th
     table = embedded.vectors(1000, 50)
     assert table.shape == (1000, 50)
     assert table.dtype == np.float32
-    assert not table[: embedded.INDEX_FROM + 1].any()
-    assert table[embedded.INDEX_FROM + 1 :].any(axis=1).all()
+    assert not table[: imdb.INDEX_FROM + 1].any()
+    assert table[imdb.INDEX_FROM + 1 :].any(axis=1).all()
     np.testing.assert_array_equal(embedded.vectors(300, 50), table[:300])
 
 

@@ -109,10 +109,10 @@ def test_two_processes_may_prepare_the_same_data(data_folder: Path, monkeypatch:
     write_csv(data_folder)
     real_load = csvfile.load
 
-    def load_while_another_prepares(path: Path, remove: str) -> Any:
+    def load_while_another_prepares(path: Path) -> Any:
         monkeypatch.setattr(csvfile, "load", real_load)
         prepare(CSV, None, {})
-        return real_load(path, remove)
+        return real_load(path)
 
     monkeypatch.setattr(csvfile, "load", load_while_another_prepares)
     dataset = prepare(CSV, None, {})

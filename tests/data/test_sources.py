@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import functools
 import hashlib
 import http.server
 import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,7 +58,7 @@ def url(tmp_path: Path, ranges: list[str]) -> Iterator[str]:
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "words.bin").write_bytes(BODY)
-    handler = functools.partial(Handler, directory=str(folder), ranges=ranges)
+    handler = partial(Handler, directory=str(folder), ranges=ranges)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/words.bin"
@@ -94,7 +94,7 @@ def test_with_a_data_folder_nothing_is_downloaded_unless_asked(monkeypatch: pyte
         sources.obtain("words")
     assert in_cache() == []
 
-    assert sources.fetch("words") == (sources.cache_dir() / "files" / "words.bin", SHA256)
+    assert sources.obtain("words", download=True) == (sources.cache_dir() / "files" / "words.bin", SHA256)
 
 
 def test_without_a_data_folder_a_missing_file_is_downloaded(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -113,7 +113,7 @@ def test_a_download_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, ur
     part.parent.mkdir(parents=True)
     part.write_bytes(BODY[:1000])
 
-    assert sources.fetch("words")[1] == SHA256
+    assert sources.obtain("words", download=True)[1] == SHA256
 
     assert ranges == ["bytes=1000-"]
     assert in_cache() == ["words.bin"]
@@ -121,11 +121,11 @@ def test_a_download_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, ur
 
 def test_a_server_that_knows_no_ranges_begins_again(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     declare(monkeypatch, url + "?whole")
-    part = sources.cache_dir() / "files" / "words.bin?whole.part"
+    part = sources.cache_dir() / "files" / "words.bin.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(BODY[:1000])
 
-    assert sources.fetch("words")[1] == SHA256
+    assert sources.obtain("words", download=True)[1] == SHA256
 
 
 def test_a_part_that_is_too_long_is_thrown_away(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -135,16 +135,16 @@ def test_a_part_that_is_too_long_is_thrown_away(monkeypatch: pytest.MonkeyPatch,
     part.write_bytes(BODY + b"more")
 
     with pytest.raises(Unavailable, match="try again"):
-        sources.fetch("words")
+        sources.obtain("words", download=True)
 
-    assert sources.fetch("words")[1] == SHA256
+    assert sources.obtain("words", download=True)[1] == SHA256
 
 
 def test_a_download_of_another_content_is_refused_and_deleted(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     declare(monkeypatch, url, sha256="0" * 64)
 
     with pytest.raises(DataError, match=f"refused(.|\n)*{SHA256}"):
-        sources.fetch("words")
+        sources.obtain("words", download=True)
 
     assert in_cache() == []
 
@@ -155,7 +155,7 @@ def test_an_offline_machine_is_told_without_waiting(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(time, "sleep", waits.append)
 
     with pytest.raises(Unavailable, match=r"words is missing: no words\.bin in .*ask for it.*the download failed"):
-        sources.fetch("words")
+        sources.obtain("words", download=True)
 
     assert waits == []
 
@@ -164,7 +164,7 @@ def test_a_file_that_does_not_exist_there_is_unavailable(monkeypatch: pytest.Mon
     declare(monkeypatch, url + ".gone")
 
     with pytest.raises(Unavailable, match="404"):
-        sources.fetch("words")
+        sources.obtain("words", download=True)
 
 
 @pytest.mark.parametrize("content", [BODY[:-1], BODY[:-1] + b"x"])
@@ -175,7 +175,7 @@ def test_an_altered_file_is_refused_and_left_alone(
     mine = data_folder / "words.bin"
     mine.write_bytes(content)
 
-    for get in (sources.obtain, sources.fetch, sources.verify):
+    for get in (sources.obtain, partial(sources.obtain, download=True), sources.verify):
         with pytest.raises(DataError) as error:
             get("words")
         assert f"{mine} is not the known file" in str(error.value)

@@ -10,7 +10,8 @@ from keras_preprocessing import sequence as reference_sequence
 from keras_preprocessing import text as reference_text
 
 from bench.data import reviews, sources
-from bench.data.text import KERAS_FILTERS, Ragged, Tokenizer, pad_sequences
+from bench.data.dataset import MultiHot, Ragged
+from bench.data.text import KERAS_FILTERS, Tokenizer, pad_sequences
 
 # Letters whose lower case depends on their neighbours or is longer than they are, white space that is no separator,
 # filtered characters, non-ASCII ones, a lone surrogate.
@@ -18,6 +19,11 @@ TEXTS = st.lists(st.text("abAB '!<\t\n\r\x0b\x0c\x1cΣΑİé\xa0\u2028\x85\ud800
 FILTERS = st.sampled_from([KERAS_FILTERS, "", "abA", "!é\u2028", '#$%&()*+-/:;<=>@[\\]^{|}~\t\n,.!"'])
 SEQUENCES = st.lists(st.lists(st.integers(1, 99), max_size=9), min_size=1, max_size=6)
 SIDES = st.sampled_from(["pre", "post"])
+
+
+def ragged(sequences: list[list[int]]) -> Ragged:
+    offsets = np.cumsum([0, *map(len, sequences)])
+    return Ragged(np.array([i for sequence in sequences for i in sequence], np.int32), offsets)
 
 
 def as_lists(sequences: Ragged) -> list[list[int]]:
@@ -43,7 +49,8 @@ def test_multi_hot_rows_agree_with_keras(texts: list[str], num_words: int) -> No
     reference = reference_text.Tokenizer(num_words=num_words)
     reference.fit_on_texts(texts)
 
-    rows = Tokenizer(num_words).fit(texts).multi_hot(num_words)
+    fitted = Tokenizer(num_words).fit(texts)
+    rows = MultiHot(fitted.ids, fitted.offsets, num_words)
 
     np.testing.assert_array_equal(rows[np.arange(len(texts))], reference.texts_to_matrix(texts, mode="binary"))
 
@@ -54,14 +61,14 @@ def test_padding_agrees_with_keras(sequences: list[list[int]], maxlen: int, padd
         patch.setattr(np, "unicode_", np.str_, raising=False)  # keras_preprocessing was written for NumPy 1
         expected = reference_sequence.pad_sequences(sequences, maxlen, padding=padding, truncating=truncating)
 
-    padded = pad_sequences(Ragged.of(sequences), maxlen, padding, truncating)  # type: ignore[arg-type]
+    padded = pad_sequences(ragged(sequences), maxlen, padding, truncating)  # type: ignore[arg-type]
 
     np.testing.assert_array_equal(padded, expected)
     assert padded.dtype == expected.dtype == np.int32
 
 
 def test_padding_prints_what_document_001_prints() -> None:
-    padded = pad_sequences(Ragged.of([[1, 2, 23, 43], [2, 6, 1, 31, 3, 4, 21]]), maxlen=6)
+    padded = pad_sequences(ragged([[1, 2, 23, 43], [2, 6, 1, 31, 3, 4, 21]]), maxlen=6)
 
     assert padded.tolist() == [[0, 0, 1, 2, 23, 43], [6, 1, 31, 3, 4, 21]]
 
@@ -70,7 +77,7 @@ def test_padding_prints_what_document_001_prints() -> None:
 def test_taking_rows_is_picking_lists(sequences: list[list[int]], data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.integers(0, len(sequences) - 1)))
 
-    assert as_lists(Ragged.of(sequences).take(np.array(rows, np.intp))) == [sequences[row] for row in rows]
+    assert as_lists(ragged(sequences).take(np.array(rows, np.intp))) == [sequences[row] for row in rows]
 
 
 @pytest.mark.realdata
@@ -78,7 +85,7 @@ def test_train_texts_have_the_unique_tokens_that_document_001_prints(data_folder
     (texts, _), _ = reviews.load(sources.obtain("aclImdb")[0])
     tokenizer = Tokenizer(10_000)
 
-    one_hot = tokenizer.fit(texts).multi_hot(10_000)
+    fitted = tokenizer.fit(texts)
 
     assert len(tokenizer.word_index) == 88_582
-    assert (len(one_hot), one_hot.width) == (25_000, 10_000)
+    assert (len(fitted), fitted.ids.max()) == (25_000, 9_999)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 from scipy.stats import ttest_rel
 
 from bench.backends.registry import BACKENDS
@@ -93,7 +94,7 @@ def test_numerics_that_have_another_kernel_are_paired_but_for_their_seconds():
 
 
 def test_only_records_of_one_device_make_a_pair():
-    cuda = [one.model_copy(update={"device": "cuda"}) for one in records("matched", WORSE)]
+    cuda = [structs.replace(one, device="cuda") for one in records("matched", WORSE)]
     effects_of = {(effect.device, effect.numerics) for effect in found(records("native:init", SAME), cuda)}
     assert effects_of == {("cuda", "matched")}
     (_, init, _) = found(records("matched", MATCHED), records("native:init", SAME), cuda)

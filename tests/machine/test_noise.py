@@ -10,13 +10,13 @@ import pytest
 from bench.machine import noise as module
 from bench.machine.noise import Noise, Usage, calibrate, causes, noise, spread
 
-STILL = Usage(wall=100.0, busy=50.0, own=20.0, stolen=3.0, throttled=7)
+STILL = Usage(wall=100.0, busy=50.0, ours=20.0, stolen=3.0, throttled=7)
 
 
 def later(**more: float) -> Usage:
     """Return a reading ten seconds later, in which this program alone worked but for `more`."""
     changes = {name: getattr(STILL, name) + value for name, value in more.items()}
-    return replace(STILL, wall=STILL.wall + 10, **({"busy": STILL.busy + 20, "own": STILL.own + 20} | changes))
+    return replace(STILL, wall=STILL.wall + 10, **({"busy": STILL.busy + 20, "ours": STILL.ours + 20} | changes))
 
 
 def test_the_spread_is_what_the_slowest_twentieth_takes_longer() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.machine import peaks as module
-from bench.machine.peaks import Limits, best, limits, of_cpu
+from bench.machine.peaks import Peaks, best, measure_peaks, of_cpu, of_framework
 
 
 def test_the_fewest_seconds_of_warm_calls_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,9 +32,7 @@ def test_a_cpu_has_a_peak_and_a_bandwidth_of_this_world() -> None:
 
 def test_torch_on_the_cpu_measures_the_same_way_as_on_a_gpu() -> None:
     pytest.importorskip("torch")
-    from bench.machine.gpu_peaks import measure
-
-    found = measure("cpu", size=256, copy_bytes=1 << 22)
+    found = of_framework("cpu", size=256, copy_bytes=1 << 22)
     assert 1e8 < found.flops < 1e15
     assert 1e7 < found.bandwidth < 1e13
 
@@ -44,8 +42,8 @@ def test_a_process_that_cannot_measure_gives_nothing(monkeypatch: pytest.MonkeyP
     answering.write_text(f"#!/bin/sh\necho chatter; echo '{json.dumps([2e9, 1e9])}'\n")
     answering.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(answering))
-    assert limits("cpu", 1, {}) == Limits(2e9, 1e9)
+    assert measure_peaks("cpu", 1) == Peaks(2e9, 1e9)
     answering.write_text("#!/bin/sh\nexit 1\n")
-    assert limits("cuda", 1, {}) is None
+    assert measure_peaks("cuda", 1) is None
     answering.write_text("#!/bin/sh\necho no numbers\n")
-    assert limits("cuda", 1, {}) is None
+    assert measure_peaks("cuda", 1) is None

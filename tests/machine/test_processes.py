@@ -1,14 +1,16 @@
-"""A process of the package's own finds the package, and nothing of the folder that the user works in."""
+"""A process of the package's own finds the package, nothing of the folder that the user works in, and its end."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from bench.machine.processes import command
+from bench.machine.processes import Child, command
 from tests.conftest import ROOT
 
 
@@ -28,3 +30,30 @@ def test_a_checkout_that_is_not_installed_finds_itself(monkeypatch: pytest.Monke
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ended = subprocess.run(command("bench.cases.cell"), env=environment, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_child_that_closes_its_channel_and_lives_does_not_hang_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.machine.processes.END_SECONDS", 0.2)
+    code = "import os, sys, time; print('gone quiet', flush=True); os.close(int(sys.argv[1])); time.sleep(600)"
+    with Child((sys.executable, "-c", code), threads=1) as child:
+        assert child.ready(None)
+        assert os.read(child.channel, 1) == b""
+        assert child.ending() == "the process closed its channel, lived on for 0.2 s and was killed"
+        assert child.last_output() == "gone quiet"
+        assert child.process.poll() == -signal.SIGKILL
+
+
+def test_a_child_has_its_threads_and_its_channel_and_its_ending_is_told_in_words() -> None:
+    code = "import os, sys; os.write(int(sys.argv[1]), os.environ['OMP_NUM_THREADS'].encode()); sys.exit(3)"
+    with Child((sys.executable, "-c", code), threads=7) as child:
+        assert child.ready(None)
+        assert os.read(child.channel, 9) == b"7"
+        assert child.ending() == "the process ended with exit code 3"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are listed in /proc")
+def test_a_program_that_is_not_there_leaks_no_descriptor() -> None:
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(FileNotFoundError):
+        Child(("/no/such/program",), threads=1)
+    assert os.listdir("/proc/self/fd") == before

@@ -13,11 +13,11 @@ import pytest
 
 from bench.backends.base import Executed, Trace
 from bench.cases.model import Model
-from bench.data.dataset import Dataset, Part
+from bench.data.dataset import Examples
 from bench.measure import kernels
 from bench.spec import GRU, LSTM, Bidirectional, Dropout, Embedding, Flatten, Kernel, Layer, SimpleRNN
-from bench.training.loop import mask_source
-from tests.networks import LENGTH, WORDS, case, model_of, rows
+from bench.training.experiment import mask_source
+from tests.networks import LENGTH, WORDS, case, experiment_of, model_of, rows
 
 EMBEDDING = Embedding(WORDS, 4)
 TWO_LAYERS = (EMBEDDING, LSTM(3, return_sequences=True), LSTM(3))
@@ -180,10 +180,8 @@ def test_observing_takes_a_full_batch_of_the_case_and_its_masks() -> None:
             given.append((len(x), len(y), [len(mask) for mask in masks], steps))
             return super().trace(x, y, masks, steps)
 
-    dataset = Dataset("made", "none", Part(*rows()))
-    proof = kernels.observe(
-        Spy(resolved, "generic", "cpu"), declared, resolved, dataset, "s/c", 0, kernel="fused", device="cpu"
-    )
+    experiment = experiment_of(declared, resolved, Examples(*rows()))
+    proof = kernels.observe(Spy(resolved, "generic", "cpu"), experiment, "fused", "cpu")
     batch = resolved.batch_size
     assert [call[:3] for call in given] == [(batch, batch, [batch, batch])]
     assert 1 <= given[0][3] <= kernels.TRACED_STEPS

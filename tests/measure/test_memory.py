@@ -28,6 +28,7 @@ def test_what_went_before_does_not_count() -> None:
     large = memory.host_peak(lambda: allocate(300))
     small = memory.host_peak(lambda: allocate(50))
     assert large - small > 200 * MIB
+    assert memory.process_peak() >= large, "of the process it was the peak, all the same"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no peak that ends with exec")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from bench.backends.base import EpochResult
-from bench.data.dataset import Dataset, Part
+from bench.data.dataset import Examples
 from bench.measure import passes, steps
 from bench.measure.clock import Clock
 from bench.spec import Dense, Embedding, Flatten
-from tests.networks import WORDS, case, model_of, rows
+from tests.networks import WORDS, case, experiment_of, model_of, rows
 
 STEP, CALL, FIRST, SINGLE, BATCH, GATHER = 0.02, 0.02, 0.1, 0.004, 0.01, 0.001
 CASE = case(Embedding(WORDS, 3), Flatten(), Dense(2))
@@ -67,8 +67,8 @@ def test_every_pass_finds_what_the_network_takes(monkeypatch: pytest.MonkeyPatch
     x, y = rows(120)
     gathered = x.view(SlowRows)
     gathered.network = network
-    data = Dataset("made", "none", Part(gathered, y))
-    found = passes.timing_passes(network, CASE, MODEL, data, "suite/case", 0, steps.FULL)  # type: ignore[arg-type]
+    experiment = experiment_of(CASE, MODEL, Examples(gathered, y))
+    found = passes.timing_passes(network, experiment, steps.FULL)  # type: ignore[arg-type]
     timing = found.timing
     assert timing["first_step"] == pytest.approx(FIRST + CALL + STEP)
     # 90 of the 120 rows are trained on, and 90 is no multiple of a batch: both shapes of batch are warmed.

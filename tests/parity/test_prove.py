@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from bench.backends.base import Arrays, EpochResult
 from bench.cases.model import Model
-from bench.data.dataset import Dataset, MultiHot, Part, take
+from bench.data.dataset import Examples, MultiHot, take
 from bench.parity.inputs import Probe, probe
 from bench.parity.proof import Kind
 from bench.parity.prove import Findings, Twin, prove
@@ -34,7 +35,7 @@ from bench.spec import (
     GlobalMaxPooling1D,
     SimpleRNN,
 )
-from tests.networks import LENGTH, WORDS, case, inputs_of, model_of
+from tests.networks import LENGTH, WORDS, case, experiment_of, inputs_of, model_of
 
 torch = pytest.importorskip("torch")
 
@@ -184,12 +185,12 @@ class TwoTrainedBiases(TorchNetwork):
         counted = super().parameters()
         extra = self.second.numel()
         layers = [
-            layer.model_copy(update={"total": layer.total + extra, "trainable": layer.trainable + extra})
+            structs.replace(layer, total=layer.total + extra, trainable=layer.trainable + extra)
             if layer.name == "lstm"
             else layer
             for layer in counted.layers
         ]
-        return counted.model_copy(update={"layers": layers})
+        return structs.replace(counted, layers=layers)
 
 
 def loads(change: Callable[[Arrays, Model], Arrays]) -> type[TorchNetwork]:
@@ -624,7 +625,7 @@ def test_multi_hot_rows_stay_multi_hot() -> None:
     ids = np.arange(240, dtype=np.int32) % WORDS
     x = MultiHot(ids, np.arange(0, 241, 2), WORDS)
     y = (np.arange(120) % 2).astype(np.float32)
-    inputs = probe(model, declared, "suite/case", Dataset("made", "none", Part(x, y)), short=True)
+    inputs = probe(experiment_of(declared, model, Examples(x, y)), short=True)
     assert isinstance(inputs.evaluation, MultiHot)
     assert not inputs.evaluation[np.array([0])].any()
     np.testing.assert_array_equal(take(x, np.array([5, 3]))[np.arange(2)], x[np.array([5, 3])])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bench.cases.cell import Status
+from bench.cases.parameters import LayerParameters, Parameters
 from bench.errors import UsageError
-from bench.records.metrics import QUANTITIES, is_headline, value
-from bench.records.record import LayerParameters, Metrics, Parameters, Record, Score, Timing, Weights
+from bench.records.metrics import METRICS, is_comparable, metric, value
+from bench.records.record import Metrics, Record, Score, Timing, Weights
 from tests.making import make_record
 
 
@@ -39,7 +42,7 @@ def test_every_quantity_has_its_figure() -> None:
         parameters=PARAMETERS,
         memory={"host_peak_bytes": 2e9, "device_peak_bytes": 1e9},
     )
-    found = {name: value(full, name) for name in QUANTITIES}
+    found = {name: value(full, name) for name in METRICS}
     expected = {
         "epoch": 2.0,
         "step": 0.5,
@@ -53,26 +56,53 @@ def test_every_quantity_has_its_figure() -> None:
 
 
 def test_without_a_test_set_the_validation_set_counts() -> None:
-    last = LAST.model_copy(update={"test": None})
+    last = structs.replace(LAST, test=None)
     validated = record(metrics=Metrics(epochs=[], last=last))
     assert (value(validated, "accuracy"), value(validated, "loss")) == (0.7, 0.6)
 
 
 def test_what_was_not_measured_or_did_not_end_ok_has_no_figure() -> None:
-    assert all(value(record(), name) is None for name in QUANTITIES)
-    one_epoch = record(timing=TIMING.model_copy(update={"epochs": []}))
+    assert all(value(record(), name) is None for name in METRICS)
+    one_epoch = record(timing=structs.replace(TIMING, epochs=[]))
     assert value(one_epoch, "epoch") is None
     assert value(one_epoch, "step") is None
     assert value(record("failed", parameters=PARAMETERS), "parameters") is None
 
 
 def test_only_times_of_a_process_that_measured_nothing_else_are_compared() -> None:
-    assert is_headline(record(timing=TIMING))
-    assert not is_headline(record(timing=TIMING, measure="accuracy"))
-    assert not is_headline(record(timing=TIMING.model_copy(update={"alone": False})))
-    assert not is_headline(record())
+    assert is_comparable(record(timing=TIMING))
+    assert not is_comparable(record(timing=TIMING, measure="accuracy"))
+    assert not is_comparable(record(timing=structs.replace(TIMING, alone=False)))
+    assert not is_comparable(record())
 
 
 def test_an_unknown_metric_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown metric 'acuracy'; nearest: accuracy"):
         value(record(), "acuracy")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "half_width", "text", "figure"),
+    [
+        ("step", 0.0123, None, "12.3 ms", "0.012"),
+        ("epoch", 7.873, None, "7.87 s", "7.87"),
+        ("epoch", 1234.5, 0.5, "1234 ± 0 s", "1234 ±0"),
+        ("throughput", 5123.4, None, "5123 rows/s", "5,123"),
+        ("host_memory", 1_234_567_890.0, None, "1,234.6 MB", "1,234.6"),
+        ("accuracy", 0.80432, 0.01379, "80.43 ± 1.38 %", "80.43 ±1.38"),
+        ("loss", 0.3, None, "0.3", "0.3000"),
+        ("parameters", 160_033, None, "160,033", "160,033"),
+    ],
+)
+def test_a_metric_says_how_its_figures_are_read(
+    name: str, value: float, half_width: float | None, text: str, figure: str
+) -> None:
+    assert (metric(name).text(value, half_width), metric(name).figure(value, half_width)) == (text, figure)
+
+
+def test_effects_are_per_cent_of_times_and_points_of_accuracy() -> None:
+    assert metric("step").change(math.log(1.1)) == "+10.0%"
+    assert metric("host_memory").change(math.log(1.05), "±") == "±5.0%"
+    assert metric("accuracy").change(-0.0063) == "-0.63 points"
+    assert metric("loss").change(-0.02) == "-0.02"
+    assert metric("loss").change(0.02, "±") == "±0.02"

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
+from msgspec import structs
 
 from bench.cases.cell import Cell, Status
+from bench.cases.parameters import Parameters
 from bench.errors import UsageError
-from bench.records.metrics import QUANTITIES, value
-from bench.records.record import DataUsed, EpochScore, Failure, KernelProof, Metrics, Record, Score, Timing, Weights
+from bench.records.metrics import METRICS, value
+from bench.records.record import (
+    DataUsed,
+    EpochScore,
+    Failure,
+    KernelProof,
+    Metrics,
+    Record,
+    Score,
+    Timing,
+    Weights,
+    json_text,
+    plain,
+    read,
+)
 from bench.records.store import Store
 from tests.conftest import ROOT
 
@@ -76,6 +94,69 @@ def test_a_record_comes_back_as_it_was(store: Store) -> None:
     assert list(store.records()) == list(store.records("r"))
 
 
+def _with_losses(*losses: float) -> Record:
+    lines = [EpochScore(loss=loss, accuracy=0.5, seconds=0.1, steps=4) for loss in losses]
+    return structs.replace(make_record(), metrics=Metrics(epochs=lines), memory={"host_peak_bytes": losses[0]})
+
+
+def test_what_is_no_number_in_json_comes_back_as_the_number_it_is(store: Store) -> None:
+    record = _with_losses(math.inf, -math.inf, math.nan)
+    store.add("r", record, ENVIRONMENT)
+    with sqlite3.connect(store.path) as database:
+        written = [*database.execute("SELECT record FROM cell"), *database.execute('SELECT "values" FROM sample')]
+    assert all(json.loads(text, parse_constant=pytest.fail) for (text,) in written), "no JSON of a strict reader"
+    for found in (next(store.records("r")), read(json.loads(json_text(plain(record))))):
+        assert found.metrics is not None
+        assert [str(line.loss) for line in found.metrics.epochs] == ["inf", "-inf", "nan"]
+        assert found.memory == {"host_peak_bytes": math.inf}
+
+
+def test_numbers_that_an_older_store_holds_bare_are_read(store: Store) -> None:
+    store.add("r", _with_losses(1.5, 2.5), ENVIRONMENT)
+    store._db.execute("""UPDATE cell SET record = replace(record, '{"host_peak_bytes": 1.5}', '{"x": -Infinity}')""")
+    store._db.execute("""UPDATE sample SET "values" = replace("values", '2.5', 'NaN')""")
+    (found,) = store.records("r")
+    assert found.metrics is not None
+    assert [str(line.loss) for line in found.metrics.epochs] == ["1.5", "nan"]
+    assert found.memory == {"x": -math.inf}
+
+
+def test_records_that_something_else_wrote_into_the_store_are_read(store: Store) -> None:
+    """SQLite's own JSON functions write no spaces."""
+    hostile = 'say "metrics": {"epochs": 1} and "timing": {'
+    record = structs.replace(make_record(), reason=hostile, details={"timing": {"a": [1]}})
+    store.add("r", record, ENVIRONMENT)
+    store._db.execute("UPDATE cell SET record = json_set(record, '$.seed', 77)")
+    assert list(store.records("r")) == [structs.replace(record, seed=77)]
+
+
+def test_what_the_cells_of_a_variant_share_is_held_once(store: Store) -> None:
+    counts = Parameters(total=3, trainable=2, frozen=1, stored=3, layers=[])
+    for seed, total in enumerate((3, 3, 4)):
+        parameters = structs.replace(counts, total=total)
+        store.add("r", structs.replace(make_record(seed=seed), parameters=parameters), ENVIRONMENT)
+    first, second, third = store.records("r")
+    assert first.parameters is second.parameters
+    assert first.backend is second.backend
+    assert [record.parameters and record.parameters.total for record in (second, third)] == [3, 4], "equal parts only"
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [("timing", {"steps": "many"}), ("timing", {"epochs": None}), ("data", {"unheard_of": 1}), ("data", {"name": 7})],
+)
+def test_values_that_make_no_record_are_refused_with_the_field(part: str, changes: dict[str, object]) -> None:
+    content = plain(make_record())
+    content[part] |= changes
+    with pytest.raises(msgspec.ValidationError, match="|".join([*changes, part])):
+        read(content)
+
+
+def test_numpy_numbers_of_a_backend_are_numbers_of_a_record() -> None:
+    score = Score(loss=np.float32(0.5), accuracy=np.float64(0.25), rows=np.int64(7))  # type: ignore[arg-type]
+    assert json_text(plain(score)) == '{"loss": 0.5, "accuracy": 0.25, "rows": 7}'
+
+
 def test_a_run_comes_back_with_its_environment_command_and_options(store: Store) -> None:
     (run,) = store.runs()
     assert (run.name, run.profile, run.command, run.options) == ("r", "quick", ["bench", "run"], {"seeds": 2})
@@ -94,7 +175,7 @@ def test_a_later_record_replaces_one_that_failed_but_no_failure_replaces_a_resul
 
 def test_seeds_repeats_and_runs_are_kept_apart(store: Store) -> None:
     store.create_run("s", "quick", ENVIRONMENT, [], {})
-    records = [make_record(), make_record(seed=1), make_record().model_copy(update={"repeat": 1})]
+    records = [make_record(), make_record(seed=1), structs.replace(make_record(), repeat=1)]
     for record in records:
         store.add("r", record, ENVIRONMENT)
     store.add("s", make_record(seconds=1.0), ENVIRONMENT)
@@ -130,7 +211,7 @@ def test_seconds_are_those_of_the_same_numerics_and_of_a_measurement_as_full(sto
         {"seed": 2, "kernel_proof": None, "measure": "accuracy", "seconds": 3.0},
         {},
     ):
-        store.add("r", full.model_copy(update=changes), ENVIRONMENT)
+        store.add("r", structs.replace(full, **changes), ENVIRONMENT)
     cell = full.cell
     assert store.seconds(cell, "quick", "all") == 40.0
     assert store.seconds(cell, "quick", "all", brief=True) == 4.0
@@ -179,7 +260,8 @@ def test_a_store_of_another_version_is_refused_with_both_versions(store: Store) 
 
 def test_a_store_of_version_1_is_brought_up_to_date_once(store: Store) -> None:
     store.add("r", make_record(), ENVIRONMENT)
-    old = make_record().model_dump(mode="json", exclude={"cost", "kernel_proof"})
+    old = plain(make_record())
+    del old["cost"], old["kernel_proof"]
     old["memory"] = {"host_peak_bytes": 3e9}
     del old["metrics"]["epochs"], old["timing"]["epochs"]
     for name in ("first_step", "compile", "windows", "step", "input", "latency", "throughput", "noise"):
@@ -191,7 +273,7 @@ def test_a_store_of_version_1_is_brought_up_to_date_once(store: Store) -> None:
         with Store(store.path) as opened:
             (record,) = opened.records()
         assert record.memory == {"process_peak_bytes": 3e9}
-        assert record.timing == TIMING.model_copy(update={"windows": [], "latency": []})
+        assert record.timing == structs.replace(TIMING, windows=[], latency=[])
     assert store._db.execute("PRAGMA user_version").fetchone() == (2,)
 
 
@@ -221,26 +303,38 @@ def test_figures_are_there_without_decoding_records(store: Store) -> None:
         store.add("r", record, ENVIRONMENT)
     (ok, failed) = store.figures("r")
     assert ok[:6] == ("imdb-rnn/lstm@torch,fused,cpu,documented", 0, 0, "ok", None, "ab" * 32)
-    assert list(ok[6:]) == [value(make_record(), name) for name in QUANTITIES]
+    assert list(ok[6:]) == [value(make_record(), name) for name in METRICS]
     assert failed[3:5] == ("failed", "because")
     assert set(failed[6:]) == {None}
     assert store.environments("r") == [ENVIRONMENT]
 
 
 def test_times_of_a_shared_process_are_no_figures(store: Store) -> None:
-    shared = make_record()
-    assert shared.timing is not None
-    shared.timing.alone = False
-    store.add("r", shared, ENVIRONMENT)
+    timing = structs.replace(TIMING, alone=False)
+    store.add("r", structs.replace(make_record(), timing=timing), ENVIRONMENT)
     (row,) = store.figures("r")
-    assert [row[6:][list(QUANTITIES).index(name)] for name in ("step", "epoch", "accuracy")] == [None, None, 0.8125]
+    assert [row[6:][list(METRICS).index(name)] for name in ("step", "epoch", "accuracy")] == [None, None, 0.8125]
 
 
 def test_a_store_without_columns_of_figures_gains_them(store: Store) -> None:
     store.add("r", make_record(), ENVIRONMENT)
     (before,) = store.figures("r")
     with sqlite3.connect(store.path) as database:
-        for name in ("headline", "step", "accuracy"):
+        for name in ("comparable", "step", "accuracy"):
             database.execute(f'ALTER TABLE cell DROP COLUMN "{name}"')
     with Store(store.path) as upgraded:
         assert list(upgraded.figures("r")) == [before]
+
+
+def test_a_store_that_calls_comparable_times_headline_is_read_and_renamed(store: Store) -> None:
+    shared = structs.replace(make_record(seed=1), timing=structs.replace(TIMING, alone=False))
+    for record in (make_record(), shared):
+        store.add("r", record, ENVIRONMENT)
+    before = list(store.figures("r"))
+    with sqlite3.connect(store.path) as database:
+        database.execute('ALTER TABLE cell RENAME COLUMN "comparable" TO "headline"')
+    for _ in range(2):
+        with Store(store.path) as upgraded:
+            assert list(upgraded.figures("r")) == before
+    columns = {row[1] for row in store._db.execute("PRAGMA table_info(cell)")}
+    assert ("comparable" in columns, "headline" in columns) == (True, False)

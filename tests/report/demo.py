@@ -53,7 +53,7 @@ SUITE = Suite(
                 test=Score(0.51, 0.7321),
             ),
             notes=(HOSTILE,),
-            ours="the seed",
+            assumptions="the seed",
         ),
         Case(
             "lstm",

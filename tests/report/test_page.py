@@ -16,6 +16,7 @@ from statistics import fmean, median
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from bench.report import page
 from bench.report.results import Results
@@ -81,13 +82,18 @@ def few(record: Maker, results: Gather) -> Results:
     runs += [
         record("demo/lstm@torch,generic,cpu,documented#0", status="failed", reason="it broke", traceback=HOSTILE),
         record("demo/lstm@torch,fused,cpu,documented#0", val=(0.5,), loss=float("nan"), test=0.5, **diverged),
-        record(
-            "demo/lstm@keras-tensorflow,generic,cpu,documented#7",
-            test=0.5,
-            stand_in=HOSTILE,
-            kernels_seen=[HOSTILE],
-            memory={HOSTILE: 1.0},
-        ).model_copy(update={"case": HOSTILE, "backend": HOSTILE, "numerics": HOSTILE}),
+        structs.replace(
+            record(
+                "demo/lstm@keras-tensorflow,generic,cpu,documented#7",
+                test=0.5,
+                stand_in=HOSTILE,
+                kernels_seen=[HOSTILE],
+                memory={HOSTILE: 1.0},
+            ),
+            case=HOSTILE,
+            backend=HOSTILE,
+            numerics=HOSTILE,
+        ),
     ]
     return results([SUITE], runs, seeds=3)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from scipy import stats
 
 from bench.cases.catalog import load
@@ -93,8 +94,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(registry, "PLOTS", [plot for plot in PLOTS if plot.name == "speed"])
     box = tmp_path / "reports" / "box"
     absent = [
-        make_record(f"text-networks/word2vec-300@{backend},none,cpu,documented#0", measure="accuracy").model_copy(
-            update={"status": "unavailable", "reason": "the vectors are missing", "details": {"obstacle": "case"}}
+        structs.replace(
+            make_record(f"text-networks/word2vec-300@{backend},none,cpu,documented#0", measure="accuracy"),
+            status="unavailable",
+            reason="the vectors are missing",
+            details={"obstacle": "case"},
         )
         for backend in BACKENDS
     ]
@@ -208,7 +212,7 @@ def test_the_index_answers_what_people_ask(project: Path) -> None:
 
 def test_the_index_tells_folders_of_one_machine_apart_and_gives_commands_for_each(project: Path) -> None:
     times = timed(DENSE, 0.5, 0.2, ("none", "none"), profile="quick")
-    times.append(times[0].model_copy(update={"backend": "keras-jax"}))
+    times.append(structs.replace(times[0], backend="keras-jax"))
     write(project / "reports" / "short", "architectures", times, DENSE)
     suites = load([]).suites
     machines = {name: results_of(project / "reports" / name, suites) for name in ("box", "short")}

@@ -20,8 +20,8 @@ from bench.backends import registry
 from bench.backends.base import EpochResult, Executed, Trace
 from bench.backends.registry import BackendInfo
 from bench.cases.model import Model
+from bench.cases.parameters import LayerParameters, Parameters
 from bench.errors import Unavailable
-from bench.records.record import LayerParameters, Parameters
 from bench.runner import workers
 
 FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS = range(2, 13)
@@ -140,12 +140,12 @@ if __name__ == "__main__":
         worker.main()
     else:
         from bench.cli import main
-        from bench.commands import run
         from bench.machine.noise import Noise
-        from bench.machine.peaks import Limits
+        from bench.machine.peaks import Peaks
+        from bench.runner import run
         from bench.runner.capabilities import Examined
 
         run.noise = lambda threads: Noise(0.01, 100, ())
         run.examine = lambda info, threads, devices: Examined(info.name, {"cuda": "the fake backend sees no GPU"}, {})
-        run.measure_limits = lambda device, threads, environment: Limits(2e9, 1e9)
+        run.measure_peaks = lambda device, threads: Peaks(2e9, 1e9)
         main(sys.argv[1:])

@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 
 from bench.records.record import SCHEMA_VERSION
-from bench.runner.handshake import Question, introduce
-from bench.runner.worker import PROTOCOL
+from bench.runner.handshake import introduce
+from bench.runner.protocol import PROTOCOL, Question
 
 PROGRAM = """#!{python} -SE
 import json, os, random, re, sys, time
@@ -106,7 +106,7 @@ CELLS = (
 @cache
 def _introduction() -> str:
     question = Question(patterns=list(CELLS), profile="quick", device=None, suites=[], threads=1)
-    return introduce(question, PROTOCOL).model_dump_json()
+    return introduce(question).model_dump_json()
 
 
 def make(folder: Path, **settings: object) -> str:

@@ -10,9 +10,9 @@ import pytest
 
 from bench.backends.registry import backend
 from bench.errors import BenchError, Unavailable
-from bench.runner.client import RemoteNetwork, Server, ServerDied
+from bench.runner.client import Server, ServerDied
 from bench.spec import LSTM, Dropout, Embedding
-from bench.training.loop import mask_source
+from bench.training.experiment import mask_source
 from tests.networks import WORDS, case, model_of, rows, weights_of
 
 pytest.importorskip("torch")
@@ -29,7 +29,7 @@ def test_a_remote_network_is_the_network() -> None:
     assert masks
     here = build(MODEL, "generic", "cpu", "float64")
     with Server(backend("torch"), 1) as server:
-        there = RemoteNetwork(server, MODEL, "generic", "cpu", "float64")
+        there = server.network(MODEL, "generic", "cpu", "float64")
         for network in (here, there):
             network.set_weights(weights_of(MODEL))
         assert there.parameters() == here.parameters()
@@ -51,10 +51,10 @@ def test_a_remote_network_is_the_network() -> None:
 def test_what_goes_wrong_there_is_an_error_here() -> None:
     with Server(backend("torch"), 1) as server:
         with pytest.raises(Unavailable, match="no fused kernel: LSTM with hard_sigmoid_keras2 gates"):
-            RemoteNetwork(server, MODEL, "fused", "cpu", "float32")
-        network = RemoteNetwork(server, MODEL, "generic", "cpu", "float32")
+            server.network(MODEL, "fused", "cpu")
+        network = server.network(MODEL, "generic", "cpu")
         with pytest.raises(BenchError, match="torch: logits failed"):
             network.logits(np.full((1, 9), WORDS))
-        os.kill(server._process.pid, signal.SIGKILL)
-        with pytest.raises(ServerDied, match=r"torch: its process ended with code -9 in get_weights"):
+        os.kill(server.child.process.pid, signal.SIGKILL)
+        with pytest.raises(ServerDied, match=r"torch: the process was killed by signal 9 \(SIGKILL\).* in get_weights"):
             network.get_weights()

@@ -11,7 +11,8 @@ from bench.backends import registry
 from bench.backends.registry import BackendInfo
 from bench.cases.catalog import Catalog
 from bench.errors import Unavailable, UsageError
-from bench.runner.plan import Matrix, PlannedCell, plan
+from bench.runner.options import RunOptions
+from bench.runner.plan import PlannedCell, plan
 from bench.spec import (
     KERAS_3,
     LSTM,
@@ -65,7 +66,7 @@ def _backends(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def planned(*patterns: str, **options: Any) -> list[PlannedCell]:
-    return plan(CATALOG, Matrix(patterns=patterns, **options))
+    return plan(CATALOG, RunOptions(patterns=patterns, **options))
 
 
 def names(*patterns: str, **options: Any) -> list[str]:
@@ -162,15 +163,15 @@ def test_missing_data_is_known_before_anything_runs(monkeypatch: pytest.MonkeyPa
     suite = Suite(
         "s", document="none", title="t", era=KERAS_3, cases=(case("imdb", GlobalAveragePooling1D(), data=Imdb(20, 4)),)
     )
-    (cell,) = plan(Catalog({"s": suite}), Matrix(backends=("fused",), profile="documented"))
+    (cell,) = plan(Catalog({"s": suite}), RunOptions(backends=("fused",), profile="documented"))
     assert cell.obstacle is not None
     assert "imdb.npz" in cell.obstacle.reason
-    (quick,) = plan(Catalog({"s": suite}), Matrix(backends=("fused",)))
+    (quick,) = plan(Catalog({"s": suite}), RunOptions(backends=("fused",)))
     assert quick.obstacle is None
 
 
 def test_measured_seconds_stand_before_the_rough_formula() -> None:
-    (cell,) = plan(CATALOG, Matrix(patterns=("ours/lstm@fused",)), lambda _: 123.0)
+    (cell,) = plan(CATALOG, RunOptions(patterns=("ours/lstm@fused",)), lambda _: 123.0)
     assert cell.estimate == 123.0
     (rough,) = planned("ours/lstm@fused")
     assert 0 < rough.estimate < 60

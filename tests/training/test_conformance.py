@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from bench.backends.registry import backend
 from bench.errors import Unavailable
 from bench.training import conformance
-from bench.training.conformance import RULES, STACKS, Violation, model_of, subject, verify
+from bench.training.conformance import RULES, STACKS, Violation, built, model_of, verify
 
 torch = pytest.importorskip("torch")
 
@@ -65,8 +66,8 @@ print([each for each in ("tensorflow", "jax", "torch") if sys.modules.get(each)]
 class WrongCounts(TorchNetwork):
     def parameters(self) -> Any:
         counted = super().parameters()
-        first = counted.layers[0].model_copy(update={"total": counted.layers[0].total + 1})
-        return counted.model_copy(update={"layers": [first, *counted.layers[1:]]})
+        first = structs.replace(counted.layers[0], total=counted.layers[0].total + 1)
+        return structs.replace(counted, layers=[first, *counted.layers[1:]])
 
 
 class LosesState(TorchNetwork):
@@ -139,7 +140,7 @@ def test_a_wrong_backend_is_found(network: Callable[..., Any], rule: str) -> Non
     def build(model: Any, kernel: Any, device: Any, dtype: Any = "float32") -> Any:
         return network(model, kernel, device, getattr(torch, dtype))
 
-    checked = subject("wrong", build, "dense", "none")
+    checked = built("wrong", build, "dense", "none")
 
     def hold() -> None:
         for each in RULES:
@@ -186,7 +187,7 @@ def test_a_backend_without_float64_is_checked_in_float32() -> None:
             raise Unavailable("no float64")
         return build_torch(model, kernel, device)
 
-    checked = subject("single", single, "lstm", "generic")
+    checked = built("single", single, "lstm", "generic")
     assert checked.dtype == "float32"
     for rule in RULES:
         rule(checked)

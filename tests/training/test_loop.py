@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from bench.backends.base import EpochResult
 from bench.cases.model import resolve
-from bench.data.dataset import Dataset, MultiHot, Part
+from bench.data.dataset import Dataset, Examples, MultiHot
 from bench.errors import TrainingDiverged, UsageError
 from bench.spec import (
     KERAS_3,
@@ -29,7 +29,8 @@ from bench.spec import (
     Suite,
     Training,
 )
-from bench.training.loop import mask_source, order, scores, split, train
+from bench.training.experiment import Experiment
+from bench.training.loop import Trainer, scores
 
 LAYERS = (Embedding(50, 4), LSTM(3), Dense(1, "sigmoid"))
 
@@ -44,7 +45,15 @@ def model_of(case):
 
 def part(rows):
     random = np.random.RandomState(rows)
-    return Part(random.randint(1, 50, (rows, 6)).astype(np.int32), random.randint(0, 2, rows).astype(np.float32))
+    return Examples(random.randint(1, 50, (rows, 6)).astype(np.int32), random.randint(0, 2, rows).astype(np.float32))
+
+
+def experiment_of(case, data, seed=0):
+    return Experiment(case, model_of(case), data, "suite/case", seed)
+
+
+def split(case, data, seed=0):
+    return experiment_of(case, data, seed).split
 
 
 def dataset_of(train=40, validation=None, test=None):
@@ -90,9 +99,8 @@ def run(script, bad=None, data=None, measure="accuracy", brief=False, **training
     parts = [piece for piece in (data.train, data.validation, data.test) if piece]
     network.labels_of = {len(piece): piece.y for piece in parts}
     seen = []
-    options = {"measure": measure, "brief": brief, "on_epoch": seen.append}
-    trained = train(network, case, model_of(case), data, "suite/case", 0, **options)
-    return network, trained, seen
+    metrics = Trainer(network, experiment_of(case, data), measure, brief=brief).train(seen.append)
+    return network, metrics, seen
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
@@ -139,11 +147,12 @@ def test_too_few_rows_are_an_error_that_says_how_many():
 
 
 def test_order_is_a_new_permutation_of_the_rows_each_epoch():
-    rows = np.arange(100, 140)
-    first, second = order("suite/case", 0, 1, rows), order("suite/case", 0, 2, rows)
-    np.testing.assert_array_equal(np.sort(first), rows)
+    experiment = experiment_of(case_of(validation=FirstRows(10)), dataset_of(50))
+    first, second = experiment.order(1), experiment.order(2)
+    np.testing.assert_array_equal(np.sort(first), np.arange(10, 50))
     assert not np.array_equal(first, second)
-    np.testing.assert_array_equal(first, order("suite/case", 0, 1, rows))
+    np.testing.assert_array_equal(first, experiment.order(1))
+    np.testing.assert_array_equal(experiment.first_batch().x, experiment.dataset.train.x[first[:32]])
 
 
 # --- dropout masks -----------------------------------------------------------------------------------------------
@@ -152,7 +161,7 @@ def test_order_is_a_new_permutation_of_the_rows_each_epoch():
 def test_masks_have_keras_shapes_and_rates():
     inner = LSTM(30, dropout=0.1, recurrent_dropout=0.4)
     layers = (Embedding(50, 20, mask_zero=True), Dropout(0.2), Bidirectional(inner), Dropout(0.5), Dense(1, "sigmoid"))
-    masks = mask_source(model_of(case_of(layers)), "suite/case", 0, 1)(0, 500)
+    masks = experiment_of(case_of(layers), dataset_of()).masks(1)(0, 500)
     shapes = [(6, 20), (4, 20), (4, 30), (4, 20), (4, 30), (60,)]
     rates = [0.2, 0.1, 0.4, 0.1, 0.4, 0.5]
     assert [mask.shape for mask in masks] == [(500, *shape) for shape in shapes]
@@ -163,11 +172,11 @@ def test_masks_have_keras_shapes_and_rates():
 
 def test_without_recurrent_dropout_the_gates_share_one_mask():
     layers = (Embedding(50, 20), LSTM(30, dropout=0.1), Dense(1, "sigmoid"))
-    assert [m.shape for m in mask_source(model_of(case_of(layers)), "suite/case", 0, 1)(0, 5)] == [(5, 1, 20)]
+    assert [m.shape for m in experiment_of(case_of(layers), dataset_of()).masks(1)(0, 5)] == [(5, 1, 20)]
 
 
 def test_a_model_without_dropout_has_no_masks():
-    assert mask_source(model_of(case_of()), "suite/case", 0, 1) is None
+    assert experiment_of(case_of(), dataset_of()).masks(1) is None
 
 
 # --- scores ------------------------------------------------------------------------------------------------------
@@ -194,8 +203,8 @@ WORSE_LATER = [(0.6, 1.0), (0.8, 1.0), (0.7, 1.0), (0.9, 0.1), (0.7, 1.0)]
 
 @pytest.mark.parametrize(("patience", "epochs"), [(0, 3), (1, 3), (2, 4), (3, 5)])
 def test_early_stopping_equals_keras(patience, epochs):
-    _, trained, _ = run(WORSE_LATER, early_stopping=EarlyStopping(patience))
-    losses = [epoch.val_loss for epoch in trained.metrics.epochs]
+    _, metrics, _ = run(WORSE_LATER, early_stopping=EarlyStopping(patience))
+    losses = [epoch.val_loss for epoch in metrics.epochs]
     assert len(losses) == epochs
 
     keras = pytest.importorskip("keras")
@@ -210,15 +219,15 @@ def test_early_stopping_equals_keras(patience, epochs):
 
 def test_early_stopping_on_accuracy_counts_a_tie_as_no_improvement():
     script = [(0.6, 1.0), (0.8, 1.0), (0.8, 2.0), (0.8, 3.0), (0.9, 3.0)]
-    _, trained, _ = run(script, early_stopping=EarlyStopping(2, "val_accuracy"))
-    assert len(trained.metrics.epochs) == 4
+    _, metrics, _ = run(script, early_stopping=EarlyStopping(2, "val_accuracy"))
+    assert len(metrics.epochs) == 4
 
 
 def test_checkpoint_keeps_the_first_best_epoch_beside_the_last():
     script = [(0.6, 1.0), (0.9, 1.0), (0.9, 2.0), (0.7, 1.0), (0.8, 1.0)]
-    _, trained, _ = run(script, checkpoint="val_accuracy")
-    assert (trained.metrics.best.epoch, trained.metrics.best.validation.accuracy) == (2, 0.9)
-    assert (trained.metrics.last.epoch, trained.metrics.last.validation.accuracy) == (5, 0.8)
+    _, metrics, _ = run(script, checkpoint="val_accuracy")
+    assert (metrics.best.epoch, metrics.best.validation.accuracy) == (2, 0.9)
+    assert (metrics.last.epoch, metrics.last.validation.accuracy) == (5, 0.8)
 
 
 def test_scores_of_train_cover_the_validation_rows_of_a_split():
@@ -226,10 +235,10 @@ def test_scores_of_train_cover_the_validation_rows_of_a_split():
     case = case_of(validation=LastFraction(0.25))
     network = Scripted([(0.5, 1.0)] * 5)
     network.labels_of = {40: data.train.y, 20: data.test.y, 10: data.train.y[30:]}
-    found = train(network, case, model_of(case), data, "s/c", 0, measure="accuracy", on_epoch=lambda _: None)
-    assert found.metrics.last.train.rows == 40
-    assert found.metrics.last.validation.rows == 10
-    assert found.metrics.last.test.rows == 20
+    found = Trainer(network, experiment_of(case, data)).train()
+    assert found.last.train.rows == 40
+    assert found.last.validation.rows == 10
+    assert found.last.test.rows == 20
     assert {len(rows) for rows in network.epochs} == {30}
 
 
@@ -242,15 +251,15 @@ def test_scoring_some_multi_hot_rows_does_not_make_them_all(monkeypatch):
     case = Case("case", Imdb(50, encoding="multi-hot"), LAYERS[-1:], Training("adam", 1, validation=FirstRows(10)))
     network = Scripted([(0.5, 1.0)])
     network.labels_of = {10: y[:10], 30: y[10:]}
-    data = Dataset("data", "0", Part(rows, y))
-    found = train(network, case, model_of(case), data, "s/c", 0, measure="accuracy", on_epoch=lambda _: None)
-    assert (found.metrics.last.validation.rows, found.metrics.last.train.rows) == (10, 30)
+    data = Dataset("data", "0", Examples(rows, y))
+    found = Trainer(network, experiment_of(case, data)).train()
+    assert (found.last.validation.rows, found.last.train.rows) == (10, 30)
     assert made == []
 
 
 def test_steps_count_the_partial_batch():
-    _, trained, seen = run([(0.5, 1.0)] * 5)
-    assert trained.steps == 2  # 40 rows in batches of 32
+    _, metrics, seen = run([(0.5, 1.0)] * 5)
+    assert {epoch.steps for epoch in metrics.epochs} == {2}  # 40 rows in batches of 32
     assert [progress.epoch for progress in seen] == [1, 2, 3, 4, 5]
 
 
@@ -260,15 +269,15 @@ def test_divergence_names_epoch_and_step():
 
 
 def test_timing_evaluates_nothing_and_does_not_stop_early():
-    network, trained, _ = run([], measure="timing", early_stopping=EarlyStopping(0))
-    assert trained.metrics.last is None
-    assert all(epoch.val_loss is None for epoch in trained.metrics.epochs)
-    assert len(trained.epoch_seconds) == len(network.epochs) > 3
+    network, metrics, _ = run([], measure="timing", early_stopping=EarlyStopping(0))
+    assert metrics.last is None
+    assert all(epoch.val_loss is None for epoch in metrics.epochs)
+    assert len(metrics.epochs) == len(network.epochs) > 3
 
 
 def test_brief_timing_trains_one_steady_epoch():
-    network, trained, _ = run([], measure="timing", brief=True)
-    assert len(trained.epoch_seconds) == len(network.epochs) == 2
+    network, metrics, _ = run([], measure="timing", brief=True)
+    assert len(metrics.epochs) == len(network.epochs) == 2
 
 
 def test_monitoring_without_a_validation_set_is_an_error():

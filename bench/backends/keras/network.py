@@ -25,9 +25,9 @@ from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, M
 from bench.backends.keras.engine import Engine, UseCudnn
 from bench.backends.registry import backend, check_kernel
 from bench.cases.model import BuiltLayer, Model
+from bench.cases.parameters import LayerParameters, Parameters
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.errors import Unavailable
-from bench.records.record import LayerParameters, Parameters
 from bench.spec import (
     GRU,
     LSTM,

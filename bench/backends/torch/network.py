@@ -19,8 +19,8 @@ from bench.backends.torch.native import TorchOptimizer, probability_loss, shuffl
 from bench.backends.torch.optimizers import KerasAdam, KerasRMSprop
 from bench.backends.torch.trace import trace_steps
 from bench.cases.model import Model
+from bench.cases.parameters import LayerParameters, Parameters
 from bench.data.dataset import Features, Rows
-from bench.records.record import LayerParameters, Parameters
 from bench.spec import Device, Kernel
 
 EVALUATION_ROWS = 1024

@@ -61,7 +61,7 @@ def _panel(axis: Axes, suite: str, rows: Sequence[ArchitectureRow], theme: Theme
             capsize=2,
             zorder=3,
         )
-    kind = "test" if rows[0].figure == "test" else "validation"
+    kind = "test" if rows[0].figure.name == "test" else "validation"
     axis.set_title(f"{suite} ({kind}, {rows[0].rows:,} rows)")
     axis.margins(x=0.3)  # room for names beside the outermost points
     axis.set_ylim(*_reach([(100 * row.mean, 100 * (row.ci_half_width or 0.0)) for row in rows]))

@@ -70,11 +70,7 @@ def _rounded(content: Any) -> Any:
 def picture(plot: Plot, folder: str = "") -> str:
     """Return HTML that shows a plot as the reader's theme wants it; `folder` is that of the report, with a slash."""
     place = f"{folder}{FOLDER}/{plot.name}"
-    return "\n".join(
-        [
-            "<picture>",
-            f'  <source media="(prefers-color-scheme: dark)" srcset="{place}-dark.svg">',
-            f'  <img alt="{plot.title}: {plot.shows}" src="{place}-light.svg" width="830">',
-            "</picture>",
-        ]
-    )
+    return f"""<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="{place}-dark.svg">
+  <img alt="{plot.title}: {plot.shows}" src="{place}-light.svg" width="830">
+</picture>"""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.cases.cell import Cell
 from bench.compare.history import Series
 from bench.errors import UsageError
-from bench.records.metrics import Quantity
+from bench.records.metrics import Metric
 from bench.report.style import THEMES, VERMILLION, WIDTH, Format, Theme, colour, ink, marker, save, style
 from bench.report.topics import history
 
@@ -19,7 +19,7 @@ MOST_DRAWN = 40
 """Panels of one drawing."""
 
 
-def draw(found: Sequence[Series], quantity: Quantity, path: Path) -> list[Path]:
+def draw(found: Sequence[Series], quantity: Metric, path: Path) -> list[Path]:
     """Draw a panel per series, once on a light and once on a dark ground, and return the files.
 
     For `h.svg` they are `h-light.svg` and `h-dark.svg`. Raises `UsageError` for an ending that is not .svg, .png or
@@ -37,7 +37,7 @@ def draw(found: Sequence[Series], quantity: Quantity, path: Path) -> list[Path]:
     return drawn
 
 
-def _figure(found: Sequence[Series], quantity: Quantity, theme: Theme) -> Figure:
+def _figure(found: Sequence[Series], quantity: Metric, theme: Theme) -> Figure:
     """Return the panels, one below the other."""
     figure = Figure(figsize=(WIDTH, 2.6 * len(found)), layout="constrained")
     panels = figure.subplots(len(found), 1, squeeze=False)[:, 0]

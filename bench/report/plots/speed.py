@@ -19,7 +19,7 @@ def _comparable(results: Results) -> list[SpeedUp]:
 
 
 def _draw(rows: Sequence[SpeedUp], theme: Theme) -> Figure:
-    references = printable(" or ".join(sorted({row.reference for row in rows})))
+    references = printable(" or ".join(sorted({row.reference.column for row in rows})))
     return factors(rows, theme, f"times as fast as {references} (seconds per epoch)")
 
 

@@ -6,33 +6,26 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from bench.report.frames import VariantRow, grouped, main_rows, once
+from bench.report.frames import grouped, main_rows, once
 from bench.report.notes import NOT_YET, lacking, on_stand_in
 from bench.report.numbers import percent, seconds
 from bench.report.results import Results
 from bench.report.sentences import Finding, count, joined, under, with_kernels
 from bench.report.topic import Topic
 from bench.report.topics import accuracy, timing
+from bench.report.topics.accuracy import MeasuredRow
+from bench.report.topics.timing import TimingRow
 from bench.spec import RandomRows
 
 
-@dataclass(frozen=True)
-class ArchitectureRow(VariantRow):
-    """What an architecture reaches and costs under a variant.
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureRow(MeasuredRow):
+    """What an architecture reaches and costs under a variant: the figure is of one kind for all rows of a suite.
 
-    The accuracy is of the set that `figure` names ("test", or "val" where nothing was tested; one for all rows of a
-    suite), a mean over `n` seeds on `rows` rows after `epochs` epochs, a mean of those run. `seconds` of training are
-    those of an epoch times `epochs`, None where it was not timed; `on_frontier` says that no row of the suite is both
-    cheaper and better.
+    `seconds` of training are those of an epoch times the epochs, None where it was not timed; `on_frontier` says that
+    no row of the suite is both cheaper and better.
     """
 
-    figure: str
-    mean: float
-    ci_half_width: float | None
-    n: int
-    rows: int | None
-    stand_in: str | None
-    epochs: float | None
     seconds: float | None
     comparable: bool | None
     on_frontier: bool = False
@@ -49,7 +42,7 @@ def frame(results: Results) -> tuple[ArchitectureRow, ...]:
 
     Cases that train on a sample of the rows are left out: fewer rows are no architecture.
     """
-    measured = [row for row in main_rows(accuracy.frame(results)) if isinstance(row, accuracy.MeasuredRow)]
+    measured = [row for row in main_rows(accuracy.frame(results)) if isinstance(row, MeasuredRow)]
     times = {(row.suite, row.case, row.variant): row for row in timing.frame(results)}
     rows: list[ArchitectureRow] = []
     for suite in results.reported_suites():
@@ -57,7 +50,7 @@ def frame(results: Results) -> tuple[ArchitectureRow, ...]:
         reached = [row for row in measured if row.suite == suite.name and row.case not in sampled]
         names = {row.figure.name for row in reached}
         found = [
-            _architecture(row, times.get((row.suite, row.case, row.variant)))
+            _architecture(row, times[row.suite, row.case, row.variant])
             for row in reached
             if row.figure.name == ("test" if "test" in names else "val")
         ]
@@ -65,23 +58,9 @@ def frame(results: Results) -> tuple[ArchitectureRow, ...]:
     return tuple(rows)
 
 
-def _architecture(row: accuracy.MeasuredRow, timed: timing.TimingRow | None) -> ArchitectureRow:
-    epoch = timed.epoch if timed else None
-    return ArchitectureRow(
-        row.suite,
-        row.case,
-        row.variant,
-        row.column,
-        figure=row.figure.name,
-        mean=row.mean,
-        ci_half_width=row.ci_half_width,
-        n=row.n,
-        rows=row.rows,
-        stand_in=row.stand_in,
-        epochs=row.epochs,
-        seconds=epoch * row.epochs if epoch and row.epochs else None,
-        comparable=timed.comparable if timed else None,
-    )
+def _architecture(row: MeasuredRow, timed: TimingRow) -> ArchitectureRow:
+    seconds = timed.epoch * row.epochs if timed.epoch and row.epochs else None
+    return ArchitectureRow(**vars(row), seconds=seconds, comparable=timed.comparable)
 
 
 def _is_on_frontier(row: ArchitectureRow, others: Iterable[ArchitectureRow]) -> bool:
@@ -114,7 +93,7 @@ def answer(results: Results) -> list[Finding]:
             text = "1 seed: no interval, ranking provisional. "
         elif 1 in seeds:
             text = "Ranking provisional: 1 seed has no interval. "
-        kind = "test" if first.figure == "test" else "validation"
+        kind = "test" if first.figure.name == "test" else "validation"
         text += f"{_reached(winner, backends)}; {count(first.rows or 0, f'{kind} row')}."
         text += f"{_absent(results, winner, backends)} {_runner_up(winner, others)}."
         text += f" {on_stand_in(first.stand_in)}" if first.stand_in else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.compare.paired import Comparison, Outcome, Verdict
-from bench.records.metrics import quantity
+from bench.records.metrics import metric
 from bench.records.record import SCHEMA_VERSION
 from bench.report.markdown import plain, prose
 from bench.report.topics import history
@@ -95,12 +95,12 @@ def _row(verdict: Verdict) -> str:
 
 
 def _title(verdict: Verdict) -> str:
-    return quantity(verdict.quantity).title if verdict.quantity else "whole cell"
+    return metric(verdict.quantity).title if verdict.quantity else "whole cell"
 
 
 def _sides(verdict: Verdict) -> list[str]:
     figures = (verdict.base, verdict.candidate)
-    return [history.shown(figure, quantity(verdict.quantity)) if math.isfinite(figure) else "" for figure in figures]
+    return [metric(verdict.quantity).text(figure) if math.isfinite(figure) else "" for figure in figures]
 
 
 def _figures(verdict: Verdict, between: str) -> str:
@@ -121,17 +121,8 @@ def _change(verdict: Verdict) -> str:
     return f"{effect} ({_relative(verdict.low, verdict)} to {_relative(verdict.high, verdict)})"
 
 
-def _relative(effect: float, verdict: Verdict, sign: str = "") -> str:
-    """Return an effect or a margin: per cent of times and memory, points of accuracy, else the plain difference."""
-    if not math.isfinite(effect):
-        return ""
-    form = "" if sign else "+"
-    judged = quantity(verdict.quantity)
-    if judged.kind in ("time", "memory"):
-        return f"{sign}{math.expm1(effect):{form}.1%}"
-    if judged.name == "accuracy":
-        return f"{sign}{100 * effect:{form}.2f} points"
-    return f"{sign}{effect:{form},.4g}"
+def _relative(effect: float, verdict: Verdict, sign: str = "+") -> str:
+    return metric(verdict.quantity).change(effect, sign) if math.isfinite(effect) else ""
 
 
 # --- for programs ------------------------------------------------------------------------------------------------
@@ -172,7 +163,7 @@ def dashboard(comparison: Comparison, better: str) -> str:
     for verdict in sorted(comparison.verdicts, key=lambda one: (one.cell, one.quantity)):
         if not verdict.quantity or not math.isfinite(verdict.candidate):
             continue
-        judged = quantity(verdict.quantity)
+        judged = metric(verdict.quantity)
         if judged.better != better:
             continue
         found.append(

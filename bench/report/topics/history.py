@@ -9,25 +9,25 @@ from typing import Any
 from tabulate import tabulate
 
 from bench.compare.history import SEGMENT, Change, Series
-from bench.records.metrics import Quantity
+from bench.records.metrics import Metric
 
 
-def text(found: Sequence[Series], quantity: Quantity) -> str:
+def text(found: Sequence[Series], metric: Metric) -> str:
     """Return a table per series, oldest run first, with a line for every change of level."""
     blocks = []
     for one in found:
         starts = {change.at: change for change in one.changes}
         rows = []
         for place, point in enumerate(one.points):
-            value = shown(point.value, quantity) + (f"  ← new level{percent(starts[place])}" if place in starts else "")
+            value = metric.text(point.value) + (f"  ← new level{percent(starts[place])}" if place in starts else "")
             rows.append([point.started, point.run, point.commit, point.n, value])
-        table = tabulate(rows, ["started", "run", "commit", "n", quantity.title], disable_numparse=True)
+        table = tabulate(rows, ["started", "run", "commit", "n", metric.title], disable_numparse=True)
         lines = [f"{one.cell}  ({one.profile}, data {one.data[:8]})", one.machine, "", table]
         for change in one.changes:
             at = one.points[change.at]
             lines.append(
-                f"A new level begins with run {at.run}, commit {at.commit}: {shown(change.before, quantity)} → "
-                f"{shown(change.after, quantity)}{percent(change)}; {_what(change)}"
+                f"A new level begins with run {at.run}, commit {at.commit}: {metric.text(change.before)} → "
+                f"{metric.text(change.after)}{percent(change)}; {_what(change)}"
             )
         if len(one.points) < 2 * SEGMENT and not one.changes:
             lines.append(f"A change of level is looked for from {2 * SEGMENT} runs on.")
@@ -37,22 +37,9 @@ def text(found: Sequence[Series], quantity: Quantity) -> str:
     return printable("\n\n".join(blocks))
 
 
-def as_json(found: Sequence[Series], quantity: Quantity) -> dict[str, Any]:
-    """Return the series as plain JSON values, in the quantity's unit."""
-    return {"metric": quantity.name, "unit": quantity.unit, "series": [asdict(one) for one in found]}
-
-
-def shown(value: float, quantity: Quantity) -> str:
-    """Return a value as people read it: milliseconds below a second, megabytes, points of accuracy in percent."""
-    if quantity.unit == "s":
-        return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
-    if quantity.unit == "bytes":
-        return f"{value / 1e6:,.1f} MB"
-    if quantity.kind == "count":
-        return f"{value:,.0f}"
-    if quantity.name == "accuracy":
-        return f"{value:.2%}"
-    return f"{value:.4g}{f' {quantity.unit}' if quantity.unit else ''}"
+def as_json(found: Sequence[Series], metric: Metric) -> dict[str, Any]:
+    """Return the series as plain JSON values, in the metric's unit."""
+    return {"metric": metric.name, "unit": metric.unit, "series": [asdict(one) for one in found]}
 
 
 def percent(change: Change) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from bench.records.metrics import is_headline, value
+from bench.records.metrics import is_comparable, value
 from bench.records.record import Record, SeenKernel
 from bench.report.frames import VariantRow, grouped, main_rows, once
 from bench.report.markdown import document, markdown_table, plain, suite_heading
@@ -65,7 +65,7 @@ def proofs(results: Results) -> tuple[Proof, ...]:
 
 
 def _proof(row: VariantRow, records: Sequence[Record], gain: SpeedUp | None) -> Proof:
-    steps = [step for record in records if is_headline(record) and (step := value(record, "step")) is not None]
+    steps = [step for record in records if is_comparable(record) and (step := value(record, "step")) is not None]
     traced = [record.kernel_proof for record in records if record.kernel_proof]
     shares = [proof.share for proof in traced if proof.share is not None]
     worst = min(traced, key=lambda proof: (proof.met is not False, proof.met is not None), default=None)

@@ -8,9 +8,9 @@ from typing import Literal
 
 from bench.cases.cell import Status
 from bench.cases.model import numerics_differences, resolve
-from bench.cases.parameters import counts, printed_counts
+from bench.cases.parameters import Parameters, counts, printed_counts
 from bench.cases.parameters import parameters as declared_parameters
-from bench.records.record import Parameters, Record
+from bench.records.record import Record
 from bench.report.frames import Row, grouped, once
 from bench.report.markdown import document, markdown_table, plain, suite_heading
 from bench.report.notes import Notes, notes_on_case

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.cases.describe import recurrence
-from bench.records.metrics import is_headline, value
+from bench.records.metrics import is_comparable, value
 from bench.report.frames import VariantRow, grouped, main_rows, once
 from bench.report.results import Results, by_case
 from bench.report.sentences import Finding, count, device, joined, with_kernels
@@ -44,7 +44,7 @@ class RooflineRow(VariantRow):
 @once
 def frame(results: Results) -> tuple[RooflineRow, ...]:
     """Return how far training is from what the machine gives: a row per case and variant with a cost and step time."""
-    groups = by_case(filter(is_headline, results.timing_records))
+    groups = by_case(filter(is_comparable, results.timing_records))
     rows = []
     for suite, case in results.cases():
         for variant, members in sorted(groups.get((suite.name, case.name), {}).items()):

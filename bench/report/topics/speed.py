@@ -51,7 +51,7 @@ class Contest:
         """Order rows by column; the reference is that of the longest case."""
         columns = grouped(sorted(rows, key=lambda row: row.column), lambda row: row.column)
         ordered = sorted(columns.items(), key=lambda item: -_median(item[1]))
-        return cls(_longest(rows).reference, dict(ordered))
+        return cls(_longest(rows).reference.column, dict(ordered))
 
     @property
     def rows(self) -> list[SpeedUp]:
@@ -120,7 +120,7 @@ def _by_importance(layers: str, place: str) -> tuple[int, str, str]:
 def _further(rows: Sequence[SpeedUp], elsewhere: Mapping[str, Results]) -> Iterator[Link]:
     """Yield where backends that are not among `rows` were timed on the same kind of layer."""
     kind = rows[0].layers, rows[0].variant.device
-    here = {row.variant.backend for row in rows} | {row.reference for row in rows}
+    here = {row.variant.backend for row in rows} | {row.reference.column for row in rows}
     for folder, results in elsewhere.items():
         there = [row for row in main_rows(frame(results)) if (row.layers, row.variant.device) == kind]
         more = sorted({row.variant.backend for row in there if row.comparable} - here)
@@ -130,7 +130,7 @@ def _further(rows: Sequence[SpeedUp], elsewhere: Mapping[str, Results]) -> Itera
 
 def _one_against(asked: str, rows: Sequence[SpeedUp], see: tuple[Link, ...]) -> Finding:
     """Return how the only other backend fares against its reference, and the longest case by name."""
-    column, reference = rows[0].column, rows[0].reference
+    column, reference = rows[0].column, rows[0].reference.column
     winner = _winner(rows)
     lead = f"{asked}: {winner}"
     if winner.endswith(column):
@@ -146,7 +146,7 @@ def _one_against(asked: str, rows: Sequence[SpeedUp], see: tuple[Link, ...]) -> 
 def _winner(rows: Sequence[SpeedUp]) -> str:
     """Return which of two backends is clearly faster in every case, or in most, or that it depends on the case."""
     outcomes = Counter(row.outcome for row in rows)
-    won = {rows[0].column: outcomes["faster"], rows[0].reference: outcomes["slower"]}
+    won = {rows[0].column: outcomes["faster"], rows[0].reference.column: outcomes["slower"]}
     best = max(won, key=lambda column: won[column])
     if not won[best]:
         return "not clear from these times"
@@ -157,10 +157,10 @@ def _winner(rows: Sequence[SpeedUp]) -> str:
 
 def _case_speed(row: SpeedUp) -> str:
     kernel = row.variant.kernel
-    kernels = "" if kernel == "none" else f", {kernel} against {row.reference_kernel} kernel"
-    processes = "1 process each" if row.reference_n == row.n == 1 else f"{row.n} against {row.reference_n} processes"
+    kernels = "" if kernel == "none" else f", {kernel} against {row.reference.variant.kernel} kernel"
+    processes = "1 process each" if row.reference.n == row.n == 1 else f"{row.n} against {row.reference.n} processes"
     return (
-        f"on {row.name} an epoch takes {seconds(row.epoch)} against {seconds(row.reference_epoch)}: "
+        f"on {row.name} an epoch takes {seconds(row.epoch)} against {seconds(row.reference.epoch)}: "
         f"{times(row.factor)} times as fast ({row.spread} {row.bounds}, {processes}{kernels})"
     )
 
@@ -168,10 +168,10 @@ def _case_speed(row: SpeedUp) -> str:
 def _many_against(asked: str, rows: Sequence[SpeedUp], see: tuple[Link, ...]) -> Finding:
     """Return what holds of several backends in all cases, and in a list how each fares, the fastest first."""
     contest, longest = Contest.of(rows), _longest(rows)
+    reference = with_kernels(contest.reference, (row.reference.variant.kernel for row in rows))
     text = (
-        f"Times as fast as {with_kernels(contest.reference, (row.reference_kernel for row in rows))}, median over "
-        f"cases (least to most). An epoch of {longest.name} takes {contest.reference} "
-        f"{seconds(longest.reference_epoch)}."
+        f"Times as fast as {reference}, median over cases (least to most). An epoch of {longest.name} takes "
+        f"{contest.reference} {seconds(longest.reference.epoch)}."
     )
     items = []
     for column, members in contest.columns.items():
@@ -203,13 +203,13 @@ def _span(rows: Sequence[SpeedUp]) -> str:
 
 
 def _longest(rows: Iterable[SpeedUp]) -> SpeedUp:
-    return max(rows, key=lambda row: row.reference_epoch)
+    return max(rows, key=lambda row: row.reference.epoch)
 
 
 def block(results: Results) -> str:
     """Return how many times as fast as its reference every backend is, by kind of layer."""
     data = [row for row in main_rows(frame(results)) if row.comparable]
-    groups = grouped(data, lambda row: (row.layers, row.variant.device, row.column, row.reference))
+    groups = grouped(data, lambda row: (row.layers, row.variant.device, row.column, row.reference.column))
     rows = []
     for (layers, place, column, reference), members in sorted(groups.items()):
         longest, factors = _longest(members), [row.factor for row in members]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import numpy as np
 
 from bench.backends.registry import backends
 from bench.machine.noise import QUIET
-from bench.records.metrics import is_headline, step_seconds
+from bench.records.metrics import is_comparable, step_seconds
 from bench.records.record import Record
 from bench.report.frames import NATIVE, Row, grouped, once
 from bench.report.markdown import (
@@ -25,7 +25,7 @@ from bench.report.markdown import (
 )
 from bench.report.notes import Notes
 from bench.report.numbers import NOTHING, as_integer, as_range, as_seconds
-from bench.report.results import NOT_RUN, Results, status_of
+from bench.report.results import NOT_RUN, Results, Variant, status_of
 from bench.report.speedups import reference_of
 from bench.report.topic import Topic
 from bench.spec import Documented
@@ -38,10 +38,10 @@ class Passes:
     """What the passes of a timed variant measured, alone in its process: seconds, bytes, and shares (0 to 1).
 
     A figure is the median over processes. `quartiles` are those of the `samples` step times, all processes together;
-    `p50`, `p95`, `p99` those of all latencies (None below `LEAST_FOR` samples); `throughput` rows/s of inference;
-    `input` its share of a step; `host_memory`, `device_memory` peaks; `noise` the highest spread of a busy loop before
-    a run; `flops` and `bytes` per step, counted; the rates those over the step's seconds; the shares of what the
-    machine gives at most.
+    `latency` the 50th, 95th and 99th percentile of all latencies, as far as `LEAST_FOR` allows; `throughput` rows/s of
+    inference; `input` its share of a step; `host_memory`, `device_memory` peaks; `noise` the highest spread of a busy
+    loop before a run; `flops` and `bytes` per step, counted; the rates those over the step's seconds; the shares of
+    what the machine gives at most.
     """
 
     samples: int = 0
@@ -49,9 +49,7 @@ class Passes:
     first_step: float | None = None
     compile: float | None = None
     input: float | None = None
-    p50: float | None = None
-    p95: float | None = None
-    p99: float | None = None
+    latency: Mapping[int, float] = field(default_factory=dict)
     throughput: float | None = None
     host_memory: float | None = None
     device_memory: float | None = None
@@ -123,24 +121,23 @@ def _documented_times(documented: Documented) -> tuple[Bounds | None, Bounds | N
 
 def _timed(row: TimingRow, records: Sequence[Record]) -> TimingRow:
     """Return a row with the times of its records."""
-    row = replace(row, status=status_of(records), planned=len(records))
     ok = [record for record in records if record.status == "ok" and record.timing]
     timings = [record.timing for record in ok if record.timing]
-    if not ok:
-        return row
     steady = [timing for timing in timings if timing.epochs]
     every = [seconds for timing in steady for seconds in timing.epochs]
     return replace(
         row,
+        status=status_of(records),
+        comparable=all(map(is_comparable, ok)) if ok else None,
         n=len(ok),
-        comparable=all(map(is_headline, ok)),
+        planned=len(records),
         epoch=_median(median(timing.epochs) for timing in steady),
         bounds=(min(every), max(every)) if every else None,
         epochs=len(every),
         step=_median(timing.step or median(timing.epochs) / timing.steps for timing in steady),
         first_epoch=_median(timing.first_epoch for timing in timings),
         total=_median(timing.total for timing in timings),
-        passes=_passes([record for record in ok if is_headline(record)]),
+        passes=_passes([record for record in ok if is_comparable(record)]),
     )
 
 
@@ -169,7 +166,6 @@ def _passes(records: Sequence[Record]) -> Passes:
     slopes = [seconds for timing in timings for seconds in step_seconds(timing.windows)]
     latencies = np.concatenate([np.empty(0), *(np.asarray(timing.latency, dtype=float) for timing in timings)])
     told = [percent for percent in (50, 95, 99) if len(latencies) >= LEAST_FOR.get(percent, 1)]
-    percentiles = dict(zip(told, np.percentile(latencies, told), strict=True)) if told else {}
     costs = [(record.cost, record.timing.step) for record in records if record.cost and record.timing]
     timed = [(cost, step) for cost, step in costs if step]
     low, high = np.quantile(slopes, [0.25, 0.75]) if slopes else (0.0, 0.0)
@@ -179,9 +175,7 @@ def _passes(records: Sequence[Record]) -> Passes:
         first_step=_median(timing.first_step for timing in timings),
         compile=_median(timing.compile for timing in timings),
         input=_median(timing.input / timing.step for timing in timings if timing.input and timing.step),
-        p50=percentiles.get(50),
-        p95=percentiles.get(95),
-        p99=percentiles.get(99),
+        latency=dict(zip(told, np.percentile(latencies, told), strict=True)) if told else {},
         throughput=_median(timing.throughput for timing in timings),
         host_memory=_median((record.memory or {}).get("host_peak_bytes") for record in records),
         device_memory=_median((record.memory or {}).get("device_peak_bytes") for record in records),
@@ -208,19 +202,15 @@ def representatives(rows: Iterable[TimingRow]) -> list[TimingRow]:
     are no others; what did not end ok is shown.
     """
     shown: list[TimingRow] = []
-    for members in grouped(rows, _without_numerics).values():
-        ranked = sorted(members, key=lambda row: (not row.comparable, _rank(row)))
+    for members in grouped(rows, lambda row: row.variant and replace(row.variant, numerics="")).values():
+        ranked = sorted(members, key=lambda row: (not row.comparable, _rank(row.variant)))
         first = next((row for row in ranked if row.step is not None), None)
         shown += [row for row in ranked if first is None or row is first or not _says_the_same(row, first)]
     return shown
 
 
-def _without_numerics(row: TimingRow) -> tuple[str, ...]:
-    return (row.variant.backend, row.variant.kernel, row.variant.device) if row.variant else ()
-
-
-def _rank(row: TimingRow) -> tuple[int, str]:
-    numerics = row.variant.numerics if row.variant else ""
+def _rank(variant: Variant | None) -> tuple[int, str]:
+    numerics = variant.numerics if variant else ""
     return (ORDER.index(numerics) if numerics in ORDER else len(ORDER), numerics)
 
 
@@ -365,9 +355,9 @@ def _start_row(row: TimingRow) -> dict[str, str]:
         "first step": _scaled(row.passes.first_step),
         "first epoch": _scaled(row.first_epoch),
         "cell": _scaled(row.total),
-        "latency ms": _scaled(row.passes.p50, 1000),
-        "95 %": _scaled(row.passes.p95, 1000),
-        "99 %": _scaled(row.passes.p99, 1000),
+        "latency ms": _scaled(row.passes.latency.get(50), 1000),
+        "95 %": _scaled(row.passes.latency.get(95), 1000),
+        "99 %": _scaled(row.passes.latency.get(99), 1000),
         "rows/s": as_integer(row.passes.throughput),
     }
 

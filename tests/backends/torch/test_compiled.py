@@ -17,7 +17,7 @@ from bench.backends.torch.network import TorchNetwork  # noqa: E402
 from bench.cases.model import Model, build_layers  # noqa: E402
 from bench.errors import Unavailable  # noqa: E402
 from bench.spec import GRU, LSTM, Bidirectional, Dense, Dropout, Embedding, SimpleRNN  # noqa: E402
-from bench.training.loop import mask_source  # noqa: E402
+from bench.training.experiment import mask_source  # noqa: E402
 from tests.backends.test_oracle import STACKS, compare  # noqa: E402
 from tests.networks import WORDS, case, model_of, rows, weights_of  # noqa: E402
 

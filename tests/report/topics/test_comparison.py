@@ -47,7 +47,9 @@ def test_the_answer_comes_first_then_the_worst() -> None:
     assert [row[0].lstrip("| ") for row in rows] == ["failed", "regressed", "inconclusive", "not worse", "same"]
     regressed = "step | 10 ms | 11 ms | +10.0% (+8.0% to +12.0%) | ±5.0% | 12 of 12 |"
     assert regressed in text
-    assert "accuracy | 80.00% | 79.90% | -0.10 points (-0.40 points to +0.20 points) | ±0.50 points | 5 of 6 |" in text
+    assert (
+        "accuracy | 80.00 % | 79.90 % | -0.10 points (-0.40 points to +0.20 points) | ±0.50 points | 5 of 6 |" in text
+    )
 
 
 def test_larger_regressions_stand_above_smaller_ones() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from bench.cases.model import DIFFERENCES
 from bench.explain.effects import effects
 from bench.records.store import Run
@@ -56,7 +58,7 @@ def test_another_kernel_is_named_in_its_row():
 
 
 def test_what_did_not_end_ok_is_listed_and_escaped():
-    broken = record("native:bias", 0, 0.5, status="failed").model_copy(update={"reason": "a | <b> `c`\nmore"})
+    broken = structs.replace(record("native:bias", 0, 0.5, status="failed"), reason="a | <b> `c`\nmore")
     text = explain.page(explained(records("matched", MATCHED), records("native:init", WORSE), [broken]))
     assert "- s/c@torch,none,cpu,native:bias#0: failed: a \\| \\<b> \\`c\\`\n" in text
     assert "Run a\\|b, profile documented" in text
@@ -68,8 +70,6 @@ def test_a_difference_that_cannot_exist_is_said_to_cost_nothing_to_compare():
 
 
 def test_every_numerics_has_a_meaning():
-    from bench.cases.model import DIFFERENCES
-
     assert set(explain.MEANINGS) == {"documented", "matched", "native", *(f"native:{name}" for name in DIFFERENCES)}
 
 

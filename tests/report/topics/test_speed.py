@@ -30,9 +30,9 @@ def test_processes_give_an_interval_and_a_single_one_the_range_of_its_epochs(rec
     welch = stats.ttest_ind(np.log(keras), np.log(torch), equal_var=False).confidence_interval(0.95)
     many, single = rows
     assert (many.low, many.high) == pytest.approx((np.exp(welch.low), np.exp(welch.high)))
-    assert (many.reference_n, many.n, many.spread) == (3, 3, "95 % interval")
+    assert (many.reference.n, many.n, many.spread) == (3, 3, "95 % interval")
     assert (single.factor, single.low, single.high) == pytest.approx((4 / 2, 3 / 3, 5 / 1))
-    assert (single.reference_n, single.n, single.spread) == (1, 1, "range of epochs")
+    assert (single.reference.n, single.n, single.spread) == (1, 1, "range of epochs")
     assert [row.column for row in rows] == ["torch", "torch"], "the reference is not set against itself"
 
 

@@ -1,0 +1,110 @@
+"""How long cells take: a rough guess of one that never ran, and the time left of a run."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench.backends.registry import BackendInfo
+from bench.cases.cell import Cell, Measure, Profile
+from bench.cases.model import Model
+from bench.records.record import Record
+from bench.spec import Bidirectional, Case, Imdb, LabelledCsv, RandomRows, ReviewTexts, SimpleRNN
+
+if TYPE_CHECKING:
+    from bench.runner.plan import PlannedCell
+
+PASSES_SECONDS = 12.0
+"""What the timing passes of a cell take: they stop by the clock (`bench.measure.steps`)."""
+
+
+def rough_seconds(info: BackendInfo, case: Case, model: Model, *, shared: bool) -> float:
+    """Return a guess of a cell's seconds on two CPU cores, good to a factor of about three.
+
+    Process start, tracing and compiling are in `BackendInfo.start`. A recurrent layer costs 1.6 (SimpleRNN) or 4.5
+    microseconds (LSTM, GRU) per row and time step at 100 units and 32 features, measured on two cores at batch 32
+    (docs/design.md), times `BackendInfo.slow_loop`; a training step also touches every trainable weight (5 ns each).
+    Where the document prints its epochs, as many are assumed, else at most 20. Evaluation costs a third of training.
+    """
+    alone, after_others = info.start
+    start = after_others if shared else alone
+    rows, evaluated = _rows(case)
+    per_row = 2e-6
+    for built in model.layers:
+        inner = built.layer.layer if isinstance(built.layer, Bidirectional) else built.layer
+        if inner in model.recurrent:
+            steps, features = built.input_shape
+            one_way = steps * (1.6e-6 if isinstance(inner, SimpleRNN) else 4.5e-6)
+            share = max(0.2, inner.units * (inner.units + features) / (100 * 132))
+            per_row += info.slow_loop * one_way * share * (2 if isinstance(built.layer, Bidirectional) else 1)
+    trainable = sum(weight.size for weight in model.weights if weight.trainable)
+    per_step = 1e-3 + 5e-9 * trainable
+    epochs = len(case.documented.epochs) or min(case.training.epochs, 20)
+    steps_per_epoch = math.ceil(rows / case.training.batch_size)
+    return start + epochs * (rows * per_row + steps_per_epoch * per_step + evaluated * per_row / 3)
+
+
+def shares_processes(profile: Profile, measure: Measure) -> bool:
+    """Return whether one process takes several cells: quick cells cost less than a process each.
+
+    Never where their timing is wanted: a cell is timed in a process of its own.
+    """
+    return profile == "quick" and measure == "accuracy"
+
+
+def _rows(case: Case) -> tuple[int, int]:
+    """Return roughly how many rows are trained on and evaluated in an epoch."""
+    data = case.data
+    if isinstance(case.training.validation, RandomRows):
+        return case.training.validation.train, case.training.validation.validation
+    match data:
+        case Imdb():
+            train = data.train or 25_000
+        case ReviewTexts():
+            train = 25_000
+        case LabelledCsv():
+            train = 45_000
+        case _:
+            train = data.train
+    return train, train // 5
+
+
+class TimeLeft:
+    """Foretells what planned cells take: their estimates, times what those that ended took over theirs.
+
+    Where other seeds or repeats of a cell have ended, these alone are looked at.
+    """
+
+    def __init__(self, cells: Iterable[PlannedCell]) -> None:
+        self._left: dict[tuple[Cell, int], list[float]] = defaultdict(list)
+        for planned in cells:
+            self._left[planned.cell, planned.repeat].append(planned.estimate)
+        # By cell, and of all cells under None.
+        self._estimated: dict[Cell | None, float] = defaultdict(float)
+        self._taken: dict[Cell | None, float] = defaultdict(float)
+
+    def ended(self, record: Record) -> None:
+        """Take in a cell that ended; one that was unavailable or interrupted tells nothing."""
+        estimate = self._left[record.cell, record.repeat].pop()
+        if record.status not in ("unavailable", "interrupted"):
+            for key in (None, _any_seed(record.cell)):
+                self._estimated[key] += estimate
+                self._taken[key] += record.seconds
+
+    def expected(self, cell: Cell, estimate: float) -> float:
+        """Return the seconds that a cell will take whose estimate is `estimate`."""
+        for key in (_any_seed(cell), None):
+            if self._estimated.get(key):
+                return estimate * self._taken[key] / self._estimated[key]
+        return estimate
+
+    def seconds(self) -> float:
+        """Return the seconds left, those of the running cell included."""
+        return sum(self.expected(cell, estimate) for (cell, _), left in self._left.items() for estimate in left)
+
+
+def _any_seed(cell: Cell) -> Cell:
+    return replace(cell, seed=0)

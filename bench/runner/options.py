@@ -1,0 +1,151 @@
+"""The options of a run: one object for the command line, `bench.run`, the plan, and what a store keeps of a run.
+
+An option is a field here, with its declaration for the command line; what uses it reads the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import click
+
+from bench.backends.registry import DEFAULT_BACKENDS, backend
+from bench.cases.cell import Measure, Profile
+from bench.errors import UsageError, unknown
+from bench.spec import Device, Kernel
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """How an option is given on the command line: its flag, what a value must be, its help.
+
+    `kept`: a store keeps it with the run, for `--resume`.
+    """
+
+    flag: str
+    help: str
+    type: click.ParamType[Any] = click.STRING
+    metavar: str | None = None
+    kept: bool = True
+
+    def checked(self, value: Any) -> Any:
+        """Return a value as its type has it; raise `UsageError` that names the option where it is none."""
+        try:
+            return self.type.convert(str(value), None, None)
+        except click.BadParameter as error:
+            raise UsageError(f"Invalid value for '{self.flag}': {error.message}") from error
+
+
+def _cli(
+    flag: str, help: str, type: click.ParamType[Any] = click.STRING, metavar: str | None = None, *, kept: bool = True
+) -> dict[str, Declaration]:
+    return {"declaration": Declaration(flag, help, type, metavar, kept)}
+
+
+_PROFILE, _MEASURE = click.Choice(get_args(Profile)), click.Choice(get_args(Measure))
+_KERNEL, _DEVICE = click.Choice(get_args(Kernel)), click.Choice(get_args(Device))
+_COUNT, _POSITIVE = click.IntRange(1), click.FloatRange(0, min_open=True)
+_INSTALLED = f"Default: {' and '.join(DEFAULT_BACKENDS)}, as installed."
+_NUMERICS = "documented, matched, native or native:DIFFERENCE,..."
+_MEASURED = "Default: accuracy (quick; cells share processes), all (documented)."
+_FREE = "What a cell may use. Default: 80 % of what is free."
+_THREADS = "Threads of each framework. Default: every core."
+_TF32 = "Let products on a GPU round their factors to TF32; recorded."
+_ALL = "Start no cell that would end later."
+_BY_PROFILE = cast("Measure", None)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What was asked for; None, or nothing where there may be several, leaves the choice to the run.
+
+    Values are those of the command line, or their words; `stand_ins` may be a mapping. Raises `UsageError` for a wrong
+    value.
+    """
+
+    patterns: tuple[str, ...] = field(default=(), metadata=_cli("PATTERN", "Globs over case or cell names."))
+    profile: Profile = field(
+        default="quick", metadata=_cli("--profile", "Embedded data in minutes, or the real thing.", _PROFILE)
+    )
+    backends: tuple[str, ...] = field(default=(), metadata=_cli("--backend", _INSTALLED, metavar="B"))
+    kernels: tuple[Kernel, ...] = field(default=(), metadata=_cli("--kernel", "Default: the best available.", _KERNEL))
+    device: Device | None = field(default=None, metadata=_cli("--device", "Default: cpu.", _DEVICE))
+    numerics: str = field(default="documented", metadata=_cli("--numerics", _NUMERICS, metavar="N"))
+    seeds: int = field(default=1, metadata=_cli("--seeds", "Seeds 0 to N-1.", _COUNT, "N"))
+    repeats: int = field(default=1, metadata=_cli("--repeats", "Measure each cell N times.", _COUNT, "N"))
+    measure: Measure = field(default=_BY_PROFILE, metadata=_cli("--measure", _MEASURED, _MEASURE))
+    timeout: float | None = field(
+        default=None, metadata=_cli("--timeout", "Seconds that a cell may take.", _POSITIVE, "S")
+    )
+    memory: float | None = field(default=None, metadata=_cli("--memory", _FREE, _POSITIVE, "GB"))
+    # Not kept: to go on with a run is to begin its seconds anew.
+    budget: float | None = field(default=None, metadata=_cli("--budget", _ALL, _POSITIVE, "S", kept=False))
+    threads: int | None = field(default=None, metadata=_cli("--threads", _THREADS, _COUNT, "N"))
+    tf32: bool = field(default=False, metadata=_cli("--tf32", _TF32, click.BOOL))
+    suites: tuple[str, ...] = field(
+        default=(), metadata=_cli("--suites", "More suite files or folders.", metavar="PATH")
+    )
+    stand_ins: tuple[str, ...] = field(
+        default=(), metadata=_cli("--stand-in", "Use OTHER where a case needs NAME.", metavar="NAME=OTHER")
+    )
+
+    def __post_init__(self) -> None:
+        for name, declared in DECLARATIONS.items():
+            value, default = getattr(self, name), DEFAULTS[name]
+            if isinstance(value, Mapping):
+                value = [f"{wanted}={other}" for wanted, other in value.items()]
+            if default == ():
+                several = [value] if isinstance(value, str | Path) else value
+                object.__setattr__(self, name, tuple(map(declared.checked, several)))
+            elif value is not None or default is not None:
+                object.__setattr__(self, name, declared.checked(value))
+        if self.measure is None:
+            object.__setattr__(self, "measure", "accuracy" if self.profile == "quick" else "all")
+        for name in self.backends:
+            backend(name)
+        for text in self.stand_ins:
+            wanted, _, other = text.partition("=")
+            if not (wanted and other):
+                raise UsageError(f"--stand-in {text!r}: expected NAME=OTHER")
+
+    @property
+    def replaced(self) -> dict[str, str]:
+        """The stand-ins: name of a source to the one in its place."""
+        pairs = (text.partition("=") for text in self.stand_ins)
+        return {wanted: other for wanted, _, other in pairs}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> RunOptions:
+        """Return the options among `values`, which a store may have kept: it lacks some, holds others, or None."""
+        return cls(**{name: values[name] for name in DECLARATIONS if values.get(name) is not None})
+
+    def kept(self) -> dict[str, Any]:
+        """Return what a store keeps."""
+        return {name: getattr(self, name) for name, declared in DECLARATIONS.items() if declared.kept}
+
+    def words(self) -> list[str]:
+        """Return the options as `bench run` is given them, without those that are as by default."""
+        words = list(self.patterns)
+        for name, declared in DECLARATIONS.items():
+            value = getattr(self, name)
+            if value is True:
+                words.append(declared.flag)
+            elif name != "patterns" and value != DEFAULTS[name]:
+                words += [f"{declared.flag}={each}" for each in (value if isinstance(value, tuple) else [value])]
+        return words
+
+
+DECLARATIONS: dict[str, Declaration] = {option.name: option.metadata["declaration"] for option in fields(RunOptions)}
+DEFAULTS: dict[str, Any] = {option.name: option.default for option in fields(RunOptions)}
+
+
+def named(patterns: Sequence[str], options: Mapping[str, Any]) -> RunOptions:
+    """Return the options of these names and values; raise `UsageError` for a name that is none, with the nearest."""
+    known = DECLARATIONS.keys() - {"patterns"}
+    for name in options:
+        if name not in known:
+            raise unknown("option", name, known)
+    return RunOptions.of({**options, "patterns": patterns})

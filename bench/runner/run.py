@@ -1,0 +1,310 @@
+"""A run: the cells that are left of it, their records in the store, and what became of them.
+
+The logger `bench` is told what its user should know of the machine and of the backends.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import logging
+import os
+import shlex
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from msgspec import structs
+
+from bench.backends.base import TF32
+from bench.backends.registry import backend
+from bench.cases.catalog import Catalog
+from bench.cases.catalog import load as load_catalog
+from bench.cases.cell import Measure, Status
+from bench.cases.describe import definition
+from bench.cases.model import embedding_of
+from bench.cases.profiles import apply
+from bench.data import prepare, stand_ins_for
+from bench.errors import BenchError, SuiteError
+from bench.machine import gpu
+from bench.machine.fingerprint import available_memory, cores, fingerprint
+from bench.machine.noise import noise
+from bench.machine.peaks import measure_peaks
+from bench.records.record import Record
+from bench.records.store import DEFAULT_PATH, Run, Store
+from bench.runner import workers
+from bench.runner.capabilities import examine
+from bench.runner.options import RunOptions
+from bench.runner.plan import Obstacle, PlannedCell, plan
+from bench.runner.progress import Display, duration, first_line
+from bench.spec import Device
+
+SAFE_SHARE_OF_MEMORY = 0.8
+NAMED_CELLS = 3
+"""Cells of one fate that the summary names before it says how many more there are."""
+log = logging.getLogger("bench")
+
+
+# --- before ------------------------------------------------------------------------------------------------------
+
+
+def sound_catalog(suites: Iterable[str | Path]) -> Catalog:
+    """Return all suites, those in the files or folders `suites` too; raise `SuiteError` when one of them is broken."""
+    catalog = load_catalog([Path(path) for path in suites])
+    if catalog.errors:
+        raise SuiteError("\n".join(str(error) for error in catalog.errors))
+    return catalog
+
+
+def cells_left(path: Path, stored: Run | None, catalog: Catalog, options: RunOptions) -> tuple[list[PlannedCell], int]:
+    """Return the cells to run, and the number of those that the run `stored` has already.
+
+    Estimates come from the store at `path`, where there is one yet.
+    """
+    with Store(path) if path.exists() else nullcontext() as store:
+        measured = partial(store.seconds, profile=options.profile, measure=options.measure) if store else None
+        cells = plan(catalog, options, measured)
+        finished = store.finished(stored.name) if store and stored else []
+    done = {(record.cell, record.repeat) for record in finished if _still_holds(record, catalog, options)}
+    left = [planned for planned in cells if (planned.cell, planned.repeat) not in done]
+    return left, len(cells) - len(left)
+
+
+def _still_holds(record: Record, catalog: Catalog, options: RunOptions) -> bool:
+    """Return whether a stored `ok` record is what would be measured now: at least as much, of the same case and data.
+
+    Records of earlier versions do not say what the case was.
+    """
+    if record.measure not in (options.measure, "all"):
+        return False
+    try:
+        suite, case = catalog.case(record.cell.case_name)
+        case = apply(case, options.profile)
+        embedding = embedding_of(case)
+        dataset = prepare(case.data, embedding, stand_ins_for(case.data, embedding, options.replaced))
+    except BenchError:
+        return False
+    now = definition(suite, case)
+    on_same_data = record.data is not None and record.data.sha256 == dataset.sha256
+    return on_same_data and record.details.get("case", now) == now
+
+
+# --- during ------------------------------------------------------------------------------------------------------
+
+
+def run_cells(
+    cells: list[PlannedCell],
+    options: RunOptions,
+    path: Path,
+    command: list[str],
+    *,
+    name: str | None = None,
+    stored: Run | None = None,
+    already: int = 0,
+) -> Ended:
+    """Run cells and store their records at `path`: in the run `stored`, else in a new one that keeps `command`.
+
+    `already` cells of the run were done before. Progress is shown on stderr. Raises `UsageError` for a `name` that is
+    taken, and when `CUDA_VISIBLE_DEVICES` names a GPU that does not exist.
+    """
+    threads = options.threads or cores()
+    with Store(path, create=True) as store, _tf32(options):
+        environment = fingerprint(threads)
+        cells = on_gpu(cells, threads)
+        if stored is None:
+            kept = replace(options, threads=threads).kept()
+            name = name or free_name(run.name for run in store.runs())
+            stored = store.create_run(name, options.profile, environment, command, kept)
+        else:
+            changed = [key for key in environment if environment[key] != stored.environment.get(key)]
+            if changed:
+                log.warning("since run %r began these changed: %s", stored.name, ", ".join(changed))
+        add = survey({planned.cell.device for planned in cells if not planned.obstacle}, options.measure, threads)
+        settings = workers.Settings(options.profile, options.measure, threads, options.suites, options.replaced)
+        memory = options.memory * 1e9 if options.memory else SAFE_SHARE_OF_MEMORY * available_memory()
+        limits = workers.Limits(memory, options.timeout, options.budget)
+        records: list[Record] = []
+        started = time.monotonic()
+        with interruptible() as interrupted, Display(cells) as display:
+            for record in map(add, workers.run(cells, settings, limits, display, interrupted)):
+                store.add(stored.name, record, environment)
+                records.append(record)
+                display.ended(record)
+    seconds = time.monotonic() - started
+    return Ended(stored.name, path, options, cells, records, seconds, interrupted.is_set(), already)
+
+
+@contextmanager
+def _tf32(options: RunOptions) -> Iterator[None]:
+    """Let the processes that are started inside use TF32 where the options say so."""
+    before = os.environ.get(TF32)
+    os.environ.update({TF32: "1"} if options.tf32 else {})
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(TF32, None)
+        else:
+            os.environ[TF32] = before
+
+
+def on_gpu(cells: list[PlannedCell], threads: int) -> list[PlannedCell]:
+    """Say how each backend stands with the GPU, and return the cells with what keeps them off it, if anything does.
+
+    Raises `UsageError` when `CUDA_VISIBLE_DEVICES` names a GPU that does not exist.
+    """
+    wanted = {planned for planned in cells if planned.cell.device == "cuda" and not planned.obstacle}
+    if not wanted:
+        return cells
+    found = gpu.look()
+    gpu.check_visible(found.gpus)
+    for text in itertools.chain.from_iterable(map(gpu.warnings, gpu.visible(found.gpus)[:1])):
+        log.warning(text)
+    reasons: dict[str, str | None] = {}
+    for name in dict.fromkeys(planned.cell.backend for planned in cells if planned in wanted):
+        reasons[name] = examine(backend(name), threads, ("cuda",)).devices["cuda"]
+        log.info("%s: %s", name, reasons[name] or "trains on the GPU")
+    return [
+        replace(planned, obstacle=Obstacle(reason, "device"), estimate=0.0)
+        if planned in wanted and (reason := reasons[planned.cell.backend])
+        else planned
+        for planned in cells
+    ]
+
+
+def survey(devices: set[Device], measure: Measure, threads: int) -> Callable[[Record], Record]:
+    """Look at the machine before anything is timed; return what adds the findings to the record of a timed cell."""
+    if measure == "accuracy" or not devices:
+        return lambda record: record
+    found = noise(threads)
+    if found.high:
+        log.warning(found.sentence)
+    most = {device: measure_peaks(device, threads) for device in devices}
+
+    def add(record: Record) -> Record:
+        changes: dict[str, Any] = {}
+        if record.timing:
+            changes["timing"] = structs.replace(record.timing, noise=found.spread)
+        limit = most.get(record.device)
+        if record.cost and limit:
+            changes["cost"] = structs.replace(record.cost, peak_flops=limit.flops, bandwidth=limit.bandwidth)
+        return structs.replace(record, **changes)
+
+    return add
+
+
+def free_name(names: Iterable[str]) -> str:
+    """Name a run by the second it begins in, with a number behind it where that is among the `names` in use."""
+    name = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    taken = set(names)
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([name], numbered) if free not in taken)
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl-C (or SIGTERM) sets, so that no write is cut short; a second stops at once.
+
+    Only the main thread may set handlers of signals: in another one nothing sets the event.
+    """
+    event = threading.Event()
+
+    def note(number: int, _: FrameType | None) -> None:
+        event.set()
+        signal.signal(number, before[number])
+
+    before: dict[int, Any] = {}
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    for number in (signal.SIGINT, signal.SIGTERM) if in_main_thread else ():
+        before[number] = signal.signal(number, note)
+    try:
+        yield event
+    finally:
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
+
+
+# --- after -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of the cells of a run: `records` of those that were begun, in `seconds`; `already` were done."""
+
+    run: str
+    store: Path
+    options: RunOptions
+    cells: list[PlannedCell]
+    records: list[Record]
+    seconds: float
+    interrupted: bool
+    already: int
+
+    @property
+    def exit_code(self) -> int:
+        """The command's exit code."""
+        if self.interrupted:
+            return 130
+        planned = {(planned.cell, planned.repeat): planned for planned in self.cells}
+        counts = any(_counts(record, planned[record.cell, record.repeat]) for record in self.records)
+        named = self.options.patterns or self.options.backends or self.options.suites
+        states = [record.status for record in self.records]
+        nothing = not self.already and bool(states) and states == ["unavailable"] * len(self.cells)
+        return 3 if counts or (named and nothing) else 0
+
+    def summary(self) -> Iterator[str]:
+        """Yield lines on what did not end ok, how to go on, and where the results are."""
+        records = self.records
+        store = "" if self.store == DEFAULT_PATH else f" --store {shlex.quote(str(self.store))}"
+        again = f"bench run --resume {shlex.quote(self.run)}{store}"
+        for (status, reason), cells in self._not_ok().items():
+            counted = "" if len(cells) == 1 else f" ({counted_cells(len(cells))})"
+            yield f"{status}{counted}: {_listed(cells)}: {reason}"
+            which = "it" if len(cells) == 1 else "them"
+            named = cells if len(cells) <= NAMED_CELLS else ()
+            yield f"    run {which} again: {' '.join([again, *map(shlex.quote, named)])}"
+        states = Counter(record.status for record in records)
+        counted = ", ".join(f"{number} {status}" for status, number in states.most_common()) or "nothing to run"
+        done = f"; {self.already} done before" if self.already else ""
+        yield f"{counted_cells(len(records))} in {duration(self.seconds)}: {counted}{done}"
+        missing = len(self.cells) - len(records)
+        if missing:
+            have = "has" if missing == 1 else "have"
+            yield f"{counted_cells(missing)} {have} not been started; go on with: {again}"
+        yield f"Results: run {self.run} in {self.store}"
+        suites = "".join(f" --suites {shlex.quote(path)}" for path in self.options.suites)
+        yield f"Next: bench report {shlex.quote(self.run)}{store}{suites}"
+        yield "      writes reports/local/README.md, answers first; --format md,plots,html adds pictures and a page"
+
+    def _not_ok(self) -> dict[tuple[Status, str], list[str]]:
+        """Return the cells that did not end ok, by what became of them and why."""
+        found: dict[tuple[Status, str], list[str]] = {}
+        for record in self.records:
+            if record.status != "ok":
+                found.setdefault((record.status, first_line(record.reason)), []).append(str(record.cell))
+        return found
+
+
+def _counts(record: Record, planned: PlannedCell) -> bool:
+    """Return whether a record makes the command end with exit code 3."""
+    if record.status == "unavailable":
+        return planned.asked_for(record.details["obstacle"])
+    return record.status != "ok"
+
+
+def counted_cells(number: int) -> str:
+    """Return `1 cell`, `2 cells`."""
+    return f"{number} cell{'' if number == 1 else 's'}"
+
+
+def _listed(cells: Sequence[str]) -> str:
+    more = len(cells) - NAMED_CELLS
+    return ", ".join(cells[:NAMED_CELLS]) + (f" and {more} more" if more > 0 else "")
