@@ -58,9 +58,9 @@ def proofs(results: Results) -> tuple[Proof, ...]:
     gains = {(row.suite, row.case, row.variant): row for row in frame(results) if row.comparable}
     rows = []
     for suite, case in results.cases():
-        for variant, records in sorted(results.timing_groups.get((suite.name, case.name), {}).items()):
+        for variant, column, records in results.placed(results.timing_groups, suite.name, case.name):
             key = (suite.name, case.name, variant)
-            rows.append(_proof(VariantRow(*key, results.columns[key]), records, gains.get(key)))
+            rows.append(_proof(VariantRow(*key, column), records, gains.get(key)))
     return tuple(rows)
 
 
@@ -124,10 +124,8 @@ def claims(results: Results) -> list[Finding]:
     found = counts(results)
     if not found:
         return []
-    lead = (
-        f"The kernel claimed is the one that ran in {found.get(VERDICTS[True], 0)} of {sum(found.values())} timed "
-        "variants"
-    )
+    held, traced = found.get(VERDICTS[True], 0), sum(found.values())
+    lead = f"The kernel claimed is the one that ran in {held} of {traced} timed variants"
     return [Finding(lead, "A profiler says so, in a pass of its own.", (("kernels", "kernels.md"),))]
 
 

@@ -47,7 +47,7 @@ def frame(results: Results) -> tuple[RooflineRow, ...]:
     groups = by_case(filter(is_comparable, results.timing_records))
     rows = []
     for suite, case in results.cases():
-        for variant, members in sorted(groups.get((suite.name, case.name), {}).items()):
+        for variant, column, members in results.placed(groups, suite.name, case.name):
             measured = [
                 (record.cost, record.cost.peak_flops, record.cost.bandwidth, step)
                 for record in members
@@ -60,7 +60,7 @@ def frame(results: Results) -> tuple[RooflineRow, ...]:
                 suite.name,
                 case.name,
                 variant,
-                results.columns[suite.name, case.name, variant],
+                column,
                 recurrence(case),
                 intensity=costs[0].flops / costs[0].bytes,
                 rate=median(cost.flops / step for cost, _, _, step in measured),

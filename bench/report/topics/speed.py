@@ -54,14 +54,10 @@ class Contest:
         return cls(_longest(rows).reference.column, dict(ordered))
 
     @property
-    def rows(self) -> list[SpeedUp]:
-        """Return the rows of all columns."""
-        return [row for rows in self.columns.values() for row in rows]
-
-    @property
     def cases(self) -> list[list[SpeedUp]]:
         """Return the rows of every case."""
-        return list(grouped(self.rows, lambda row: row.name).values())
+        rows = (row for members in self.columns.values() for row in members)
+        return list(grouped(rows, lambda row: row.name).values())
 
     def leaders(self, rows: Sequence[SpeedUp]) -> set[Column]:
         """Return the backends as fast as the fastest of a case, the reference where none is clearly faster."""
@@ -78,7 +74,7 @@ class Contest:
 
     def in_words(self) -> str:
         """Return which backends are fastest, in all cases or by case, and which beat the reference in every case."""
-        if all(row.outcome == "unclear" for row in self.rows):
+        if all(row.outcome == "unclear" for rows in self.cases for row in rows):
             return "not clear from these times"
         leaders, ahead = [self.leaders(rows) for rows in self.cases], self.ahead()
         always = set.intersection(*leaders)
