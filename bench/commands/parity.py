@@ -58,7 +58,7 @@ def command(
     if as_json:
         records = [plain(proof) for proof in made]
         click.echo(json_text({"schema_version": SCHEMA_VERSION, "records": records}, indent=1))
-    click.echo(f"{report.answer(made)} ({time.perf_counter() - started:.0f} s)", err=as_json)
+    click.echo(f"{report.sentence(made)} ({time.perf_counter() - started:.0f} s)", err=as_json)
     click.echo(f"wrote {out / 'parity.md'}\nwrote {out / 'parity.json'}", err=as_json)
     if any(proof.verdict == "not proven" for proof in made):
         return NOT_PROVEN

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from bench.cases.describe import at_epoch, documented_validation, log_ends
 from bench.records import record as stored
 from bench.records.record import Metrics, Record
 from bench.spec import Case, Documented, Embedded, LabelledCsv, Score
+
+FigureKind = Literal["test", "val", "best val", "train", "fit"]
+KINDS: tuple[FigureKind, ...] = get_args(FigureKind)
 
 
 class Found(NamedTuple):
@@ -22,21 +25,27 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a case: what the document prints, and where a record holds the same thing.
+    """A figure of a case: what the document prints (after an `epoch`, None: the last), and where a record holds it.
 
     `main` figures are those that the accuracy table shows and judges, one per case: test accuracy, else validation
     accuracy (and, where there is no test accuracy, the train accuracy that is printed beside it).
     """
 
-    name: str
+    kind: FigureKind
     score: Score
     measured: Callable[[Metrics], stored.Scored | None]
     main: bool = False
+    epoch: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the figure as tables name it, `test` or `val, epoch 2`."""
+        return at_epoch(self.kind, self.epoch)
 
     @property
     def sampled(self) -> bool:
         """Return whether the figure is of rows held out from training, whose number limits what it can say."""
-        return self.name.startswith(("test", "val"))
+        return self.kind in ("test", "val")
 
 
 def figures(case: Case, documented: Documented) -> list[Figure]:
@@ -55,7 +64,7 @@ def figures(case: Case, documented: Documented) -> list[Figure]:
     test_is_main = test.accuracy is not None or (val.accuracy is None and not _validates_only(case))
     return [
         Figure("test", test, lambda metrics: _of(metrics, "test"), main=test_is_main),
-        Figure(at_epoch("val", val_at), val, lambda metrics: _validation(metrics, val_at), main=not test_is_main),
+        Figure("val", val, lambda metrics: _validation(metrics, val_at), main=not test_is_main, epoch=val_at),
         Figure("best val", Score(), lambda metrics: metrics.best.validation if metrics.best else None),
         Figure(
             "train",
@@ -63,7 +72,7 @@ def figures(case: Case, documented: Documented) -> list[Figure]:
             lambda metrics: _of(metrics, "train"),
             main=not test_is_main and train.accuracy is not None,
         ),
-        Figure(at_epoch("fit", fit_at), fit, lambda metrics: _fit(metrics, fit_at)),
+        Figure("fit", fit, lambda metrics: _fit(metrics, fit_at), epoch=fit_at),
     ]
 
 

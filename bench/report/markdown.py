@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 from tabulate import tabulate
 
+from bench.report.numbers import NOTHING
 from bench.report.results import Link, Results
 from bench.spec import Suite
 
-NOTHING = "–"
 Cells = Sequence[str]
 _SPECIAL = re.compile(
     r"""(?P<always>[\\`*|$])            # code, emphasis, table cells, GitHub's formulas
@@ -75,48 +74,8 @@ def markdown_table(headers: Cells, rows: Sequence[Cells], left: Iterable[int] = 
     return "\n".join([head, f"|{'|'.join(dashes)}|", *body])
 
 
-def given(value: Any) -> bool:
-    return value is not None and not (isinstance(value, float) and pd.isna(value))
-
-
-def as_percent(value: Any, half: Any = None) -> str:
-    if not given(value):
-        return NOTHING
-    return f"{100 * value:.2f}" + (f" ±{100 * half:.2f}" if given(half) else "")
-
-
-def as_loss(value: Any) -> str:
-    return f"{value:.4f}" if given(value) else NOTHING
-
-
-def as_integer(value: Any) -> str:
-    return f"{int(value):,}" if given(value) else ""
-
-
-def as_seconds(value: Any) -> str:
-    """Return three significant digits, never in scientific notation."""
-    if not given(value):
-        return NOTHING
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:.{digits}f}"
-
-
-def as_range(bounds: Any, factor: float = 1.0) -> str:
-    if not given(bounds):
-        return ""
-    least, most = (f"{factor * bound:g}" for bound in bounds)
-    return least if least == most else f"{least}–{most}"
-
-
-def n_of(row: Mapping[Any, Any]) -> str:
-    return f"{int(row['n'])} of {int(row['of'])}"
-
-
-def as_sum(counts: Any) -> str:
-    return " + ".join(map(str, counts)) if given(counts) else ""
-
-
 def as_text(value: Any) -> str:
+    """Return any value of a fingerprint or a frame in words."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {as_text(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
@@ -124,7 +83,14 @@ def as_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def versions(environment: Mapping[str, Any]) -> str:
+    """Return the packages of an environment with their versions, but for this one."""
+    packages = environment.get("packages", {})
+    return ", ".join(f"{package} {version}" for package, version in packages.items() if package != "twinbench")
+
+
 def document(parts: Sequence[str]) -> str:
+    """Return a file's text from its paragraphs."""
     return "\n\n".join(parts) + "\n"
 
 
@@ -140,27 +106,24 @@ def filled_table(lead: str, rows: Sequence[Mapping[str, str]]) -> list[str]:
     ]
 
 
-def frame_table(frame: pd.DataFrame, left: Iterable[int]) -> str:
-    rows = [
-        [plain(as_text(value)) if given(value) else "" for value in row]
-        for row in frame.astype(object).to_numpy().tolist()
-    ]
-    return markdown_table([plain(name) for name in frame.columns], rows, left) if rows else "None recorded."
-
-
-def source_of(column: str, kernel: str) -> str:
-    return column if column.endswith(f" {kernel}") or kernel == "none" else f"{column} {kernel}"
+def plain_table(headers: Sequence[str], rows: Iterable[Sequence[object]], left: Iterable[int]) -> str:
+    """Return a table of any values in words, an empty cell for None; columns not in `left` are right-aligned."""
+    texts = [["" if value is None else plain(as_text(value)) for value in row] for row in rows]
+    return markdown_table(list(map(plain, headers)), texts, left) if texts else "None recorded."
 
 
 def suite_heading(suite: Suite) -> str:
+    """Return the heading of a suite's section."""
     return f"## {plain(suite.name)}: {plain(suite.title)}"
 
 
 def how_twins(results: Results) -> list[str]:
+    """Return what the column `twins` says, nothing where there is none."""
     said = "`twins` says whether [parity](parity.md) has proven that the variants train the same model."
     return [said] if results.twins else []
 
 
 def as_link(link: Link, folder: str = "") -> str:
+    """Return a link as Markdown; `folder` is where the page is that it points to."""
     name, place = link
     return f"[{plain(name)}]({posixpath.normpath(folder + place)})" if place else plain(name)

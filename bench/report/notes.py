@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
-
-from bench.records.record import CASE, VARIANT, Record
-from bench.report.frames import once, rows_of
+from bench.cases.cell import Measure, Status
+from bench.records.record import VARIANT, Record
+from bench.report.frames import CaseRow, Row, once
 from bench.report.markdown import code, prose
-from bench.report.results import Results
-from bench.report.sentences import count, name
+from bench.report.results import Results, Variant
+from bench.report.sentences import count
 from bench.spec import Case
 
 
@@ -25,10 +25,10 @@ class Notes:
         self._problems = _problem_notes(results)
         self._stand_ins = _stand_ins(results)
 
-    def on_cells(self, row: Mapping[Any, Any], measures: Iterable[str]) -> list[str]:
+    def on_cells(self, row: Row, measures: Iterable[Measure]) -> list[str]:
         """Return the texts on cells of a row's case and variant that did not end ok."""
-        key = tuple(str(row[name]) for name in (*CASE, *VARIANT))
-        return [note for measure in measures for note in self._problems.get((*key, measure), [])]
+        keys = [(row.suite, row.case, row.variant, measure) for measure in measures]
+        return [note for key in keys for note in self._problems.get(key, [])]
 
     def on_data(self, suite: str, case: str) -> list[str]:
         """Return the texts on stand-ins that a case ran on."""
@@ -47,8 +47,21 @@ class Notes:
 
 
 def notes_on_case(case: Case) -> list[str]:
-    assumed = [f"Chosen here, not documented: {case.assumptions}."] if case.assumptions else []
-    return [prose(note) for note in (*case.notes, *assumed)]
+    """Return the notes of a case's declaration, and what was chosen here for want of a document."""
+    chosen = [f"Chosen here, not documented: {case.assumptions}."] if case.assumptions else []
+    return [prose(note) for note in (*case.notes, *chosen)]
+
+
+def stand_in_of(records: Iterable[Record]) -> str | None:
+    """Return what replaced the documented data or vectors of records; None where nothing did."""
+    return (
+        "; ".join(sorted({record.data.stand_in for record in records if record.data and record.data.stand_in})) or None
+    )
+
+
+def on_stand_in(name: str) -> str:
+    """Return the sentence that says on what a case ran in place of the documented data or vectors."""
+    return f"Ran on a stand-in: {name}."
 
 
 def _stand_ins(results: Results) -> dict[tuple[str, str], list[str]]:
@@ -60,78 +73,71 @@ def _stand_ins(results: Results) -> dict[tuple[str, str], list[str]]:
     return {key: [prose(on_stand_in(name)) for name in sorted(found)] for key, found in names.items()}
 
 
-def _problem_notes(results: Results) -> dict[tuple[str, ...], list[str]]:
+def _problem_notes(results: Results) -> dict[tuple[Any, ...], list[str]]:
     """Return the notes on cells that did not end ok, by suite, case, variant and measure."""
     store = f" --store {shlex.quote(str(results.store))}" if results.store else ""
-    notes: dict[tuple[str, ...], list[str]] = {}
-    for row in rows_of(problems(results)):
-        if row["status"] == "unavailable":
-            text = prose(f"unavailable: {row['reason']}")
+    notes: dict[tuple[Any, ...], list[str]] = {}
+    for problem in problems(results):
+        if problem.status == "unavailable":
+            text = prose(f"unavailable: {problem.reason}")
         else:
-            cells = " ".join(shlex.quote(name) for name in row["cells"])
-            again = code(f"bench run --resume {shlex.quote(row['run'])}{store} {cells}")
-            what = f"{row['status']} ({count(len(row['cells']), 'cell')}): {row['reason']}"
+            cells = " ".join(map(shlex.quote, problem.cells))
+            again = code(f"bench run --resume {shlex.quote(problem.run)}{store} {cells}")
+            what = f"{problem.status} ({count(len(problem.cells), 'cell')}): {problem.reason}"
             text = f"{prose(what)}; run it again: {again}"
-        key = tuple(str(row[name]) for name in (*CASE, *VARIANT, "measure"))
-        notes.setdefault(key, []).append(text)
+        notes.setdefault((problem.suite, problem.case, problem.variant, problem.measure), []).append(text)
     return notes
 
 
-@once
-def problems(results: Results) -> pd.DataFrame:
-    """Return one row per case, variant and reason that cells did not end `ok`.
+@dataclass(frozen=True)
+class Problem(CaseRow):
+    """Why cells of a case under a variant did not end `ok`: `reason` is one line; `records`: how many there are."""
 
-    Columns: suite, case, backend, kernel, device, numerics, measure, status, reason (one line), run (the name), cells
-    (their names).
-    """
-    rows: dict[tuple[Any, ...], list[str]] = {}
+    variant: Variant
+    measure: Measure
+    status: Status
+    reason: str
+    run: str
+    cells: tuple[str, ...] = ()
+    records: int = 0
+
+    @property
+    def gap(self) -> str:
+        """Return what became of the cells: their status and why."""
+        return f"{self.status}, {self.clause}"
+
+    @property
+    def clause(self) -> str:
+        """Return the first clause of the reason: what is missing, without the case's name and the places looked in."""
+        return self.reason.removeprefix(f"{self.name} is ").split(": no ")[0].split("; ")[0].rstrip(".")
+
+
+@once
+def problems(results: Results) -> tuple[Problem, ...]:
+    """Return one row per case, variant and reason that cells did not end `ok`."""
+    cells: dict[Problem, list[str]] = {}
     for record in results.records:
         if record.status != "ok":
-            key = (
-                *(getattr(record, name) for name in (*CASE, *VARIANT, "measure", "status")),
-                one_line(record),
-                results.run_of[id(record)],
-            )
-            rows.setdefault(key, []).append(str(record.cell))
-    listed = [(*key, tuple(dict.fromkeys(names))) for key, names in rows.items()]
-    return pd.DataFrame(listed, columns=[*CASE, *VARIANT, "measure", "status", "reason", "run", "cells"]).astype(object)
+            variant = Variant(*(getattr(record, name) for name in VARIANT))
+            run = results.run_of[id(record)]
+            problem = Problem(record.suite, record.case, variant, record.measure, record.status, one_line(record), run)
+            cells.setdefault(problem, []).append(str(record.cell))
+    return tuple(
+        replace(problem, cells=tuple(dict.fromkeys(names)), records=len(names)) for problem, names in cells.items()
+    )
 
 
 def one_line(record: Record) -> str:
     """Return the reason of a record, or the last line of its traceback, on one line."""
-    text = (
-        record.reason or (record.failure.traceback.strip().splitlines() or [""])[-1]
-        if record.failure
-        else record.reason
-    )
+    text = record.reason
+    if not text and record.failure:
+        text = (record.failure.traceback.strip().splitlines() or [""])[-1]
     return re.sub(r"\s+", " ", text or "no reason recorded").strip()
 
 
-def on_stand_in(name: str) -> str:
-    """Return the sentence that says on what a case ran in place of the documented data or vectors."""
-    return f"Ran on a stand-in: {name}."
-
-
-def lacking(results: Results) -> list[dict[str, Any]]:
+def lacking(results: Results) -> list[Problem]:
     """Return why cells have no result, by case and variant, but for fused kernels: the generic one does without."""
-    rows = rows_of(problems(results))
-    return [row for row in rows if not str(row["reason"]).startswith(f"{NO_FUSED}:")]
-
-
-def gap_of(problem: Mapping[Any, Any] | None) -> str:
-    """Return what became of cells without a result: their status and why, or that they have not been started."""
-    return f"{problem['status']}, {clause(problem)}" if problem else NOT_YET
-
-
-def problem_of(record: Record) -> dict[str, Any]:
-    """Return what `tables.problems` says of a record."""
-    return {"suite": record.suite, "case": record.case, "status": record.status, "reason": one_line(record)}
-
-
-def clause(problem: Mapping[Any, Any]) -> str:
-    """Return the first clause of a reason: what is missing, without the case's name and the places looked in."""
-    reason = str(problem["reason"]).removeprefix(f"{name(problem)} is ")
-    return reason.split(": no ")[0].split("; ")[0].rstrip(".")
+    return [problem for problem in problems(results) if not problem.reason.startswith(f"{NO_FUSED}:")]
 
 
 NOT_YET = "not run yet"

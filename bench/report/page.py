@@ -23,13 +23,14 @@ from markupsafe import Markup
 
 from bench.backends.registry import backends
 from bench.cases import describe
-from bench.records.metrics import METRICS, Metric, is_comparable, value
+from bench.records.metrics import METRICS, Format, Metric, is_comparable, value
 from bench.records.record import CASE, VARIANT, Record, plain
 from bench.report.answers import answers
 from bench.report.notes import one_line
-from bench.report.results import Results
-from bench.report.topics import accuracy as accuracy_topic
-from bench.report.topics import timing as timing_topic
+from bench.report.results import Results, Variant
+from bench.report.topics import accuracy, timing
+from bench.report.topics.accuracy import AccuracyRow, MeasuredRow
+from bench.report.topics.timing import TimingRow
 
 FILE = "page.html"
 FACETS = (*CASE, *VARIANT, "status")
@@ -43,8 +44,6 @@ _SCRIPTS = ("tabulator.min.js", "chart.umd.min.js", "page.js")
 _STYLES = ("tabulator_simple.min.css", "page.css")
 _LICENCES = ("tabulator.LICENSE", "chart.js.LICENSE")
 
-Kind = Literal["text", "count", "percent", "seconds", "bytes", "number"]
-
 
 @dataclass(frozen=True)
 class Column:
@@ -52,7 +51,7 @@ class Column:
 
     field: str
     title: str
-    kind: Kind = "text"
+    kind: Format | Literal["text"] = "text"
     shown: bool = True
 
 
@@ -97,9 +96,9 @@ def _json(content: Any) -> Markup:
 def _plain(content: Any) -> Any:
     """Return values as JSON has them: broken numbers of `DIGITS` digits, the undefined by name, no nulls."""
     if isinstance(content, dict):
-        return {str(key): _plain(one) for key, one in content.items() if one is not None}
+        return {str(key): _plain(value) for key, value in content.items() if value is not None}
     if isinstance(content, list | tuple):
-        return [_plain(one) for one in content]
+        return [_plain(value) for value in content]
     if isinstance(content, float) and not content.is_integer():
         return float(f"{content:.{DIGITS}g}") if math.isfinite(content) else str(content)
     return content
@@ -119,14 +118,7 @@ def overview(results: Results) -> dict[str, Any]:
         ("cells", "Cells", _CELL_COLUMNS, cells(results)),
     )
     runs = [
-        {
-            "name": source.name,
-            "profile": source.profile,
-            "command": source.command,
-            "started": source.started,
-            "environment": source.environment,
-            "settings": source.settings,
-        }
+        {name: getattr(source, name) for name in ("name", "profile", "command", "started", "environment", "settings")}
         for source in results.sources
     ]
     return {
@@ -147,23 +139,23 @@ def overview(results: Results) -> dict[str, Any]:
 def _filled(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the columns in which any row has a value, and those of the filter; shown, too, what tells rows apart."""
     filled = {name for row in rows for name, content in row.items() if content is not None}
-    telling = {name for name in _TELLING if len({row.get(name) for row in rows} - {None}) > 1}
+    differing = {name for name in _WHERE_DIFFERENT if len({row.get(name) for row in rows} - {None}) > 1}
     return [
-        asdict(replace(column, shown=column.shown or column.field in telling))
+        asdict(replace(column, shown=column.shown or column.field in differing))
         for column in columns
         if column.field in filled or column.field in FACETS
     ]
 
 
-def _quantities(shown: Iterable[str], left_out: Iterable[str] = ()) -> list[Column]:
+def _metrics(shown: Iterable[str], left_out: Iterable[str] = ()) -> list[Column]:
     return [
-        Column(one.name, one.title, one.format, one.name in shown)
-        for one in METRICS.values()
-        if one.name not in left_out
+        Column(metric.name, metric.title, metric.format, metric.name in shown)
+        for metric in METRICS.values()
+        if metric.name not in left_out
     ]
 
 
-_TELLING = ("device", "numerics", "repeat", "measure")
+_WHERE_DIFFERENT = ("device", "numerics", "repeat", "measure")
 """Columns that show at first only where rows differ in them."""
 _IDENTITY = [
     *(Column(name, name) for name in ("case", "suite", "backend", "kernel")),
@@ -174,13 +166,13 @@ _CONFIGURATION_COLUMNS = [
     *_IDENTITY,
     Column("n", "n", "count"),
     Column("accuracy", "accuracy", "percent"),
-    Column("half", "interval ±", "percent"),
+    Column("ci_half_width", "interval ±", "percent"),
     Column("documented", "documented", "percent"),
     Column("verdict", "verdict"),
     Column("epoch", "epoch", "seconds"),
     Column("ratio", "ratio to Keras", "number"),
     Column("comparable", "times comparable"),
-    *_quantities(("parameters",), left_out=("accuracy", "epoch")),
+    *_metrics(("parameters",), left_out=("accuracy", "epoch")),
     Column("twins", "twins", shown=False),
     Column("stand_in", "stand-in"),
 ]
@@ -189,7 +181,7 @@ _CELL_COLUMNS = [
     Column("seed", "seed", "count"),
     Column("repeat", "repeat", "count", shown=False),
     Column("measure", "measure", shown=False),
-    *_quantities(("step", "epoch", "accuracy", "loss", "parameters")),
+    *_metrics(("step", "epoch", "accuracy", "loss", "parameters")),
     Column("epochs_run", "epochs", "count"),
     Column("seconds", "whole cell", "seconds", shown=False),
     Column("comparable", "times comparable", shown=False),
@@ -208,7 +200,7 @@ def cells(results: Results) -> list[dict[str, Any]]:
         row |= {
             "id": identity(record),
             "epochs_run": len(record.metrics.epochs) if record.metrics else None,
-            "comparable": _yes(is_comparable(record)) if record.timing else None,
+            "comparable": _yes(is_comparable(record) if record.timing else None),
             "stand_in": record.data.stand_in if record.data else None,
             "run": results.run_of[id(record)],
             "reason": None if record.status == "ok" else one_line(record),
@@ -225,8 +217,8 @@ def _in_order(results: Results) -> list[Record]:
     )
 
 
-def _yes(fact: bool) -> str:
-    return "yes" if fact else "no"
+def _yes(fact: bool | None) -> str | None:
+    return None if fact is None else "yes" if fact else "no"
 
 
 def identity(record: Record) -> str:
@@ -236,44 +228,42 @@ def identity(record: Record) -> str:
 
 
 def configurations(results: Results) -> list[dict[str, Any]]:
-    """Return one row per case and variant: `tables.accuracy` and `tables.timing` beside medians of other quantities.
+    """Return one row per case and variant: its times and accuracy beside medians of other metrics.
 
     A case of a reported suite that has no record has one row, `not run`. One is `ok` where what was measured of it,
     accuracy and timing, both ended ok at least once.
     """
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for timing in timing_topic.frame(results).to_dict("records"):
-        row = {name: timing[name] for name in (*FACETS, "epoch", "ratio", "n")}
-        row["comparable"] = None if timing["headline"] is None else _yes(timing["headline"])
-        found[tuple(row[name] for name in (*CASE, *VARIANT))] = row
-    for accuracy in accuracy_topic.frame(results).to_dict("records"):
-        row = found.get(tuple(accuracy[name] for name in (*CASE, *VARIANT)), {})
-        if row and accuracy["main"] and "half" not in row:
-            row |= {name: accuracy[name] for name in ("half", "documented", "verdict", "n", "stand_in")}
-            row["accuracy"] = accuracy["mean"]
-            if accuracy["status"] != "ok":
-                row["status"] = accuracy["status"]
-    members: dict[tuple[Any, ...], list[Record]] = {}
-    for record in results.records:
-        members.setdefault(tuple(getattr(record, name) for name in (*CASE, *VARIANT)), []).append(record)
-    for key, row in found.items():
-        row["id"] = _configuration(key)
-        if key in members:
-            row |= {name: _typical(members[key], one) for name, one in METRICS.items() if name not in row}
-            row["twins"] = results.twin_mark([row]) if results.twins else None
-    return list(found.values())
+    accuracies: dict[tuple[str, Variant | None], AccuracyRow] = {}
+    for row in accuracy.frame(results):
+        if row.figure.main:
+            accuracies.setdefault((row.name, row.variant), row)
+    return [_configuration(results, row, accuracies.get((row.name, row.variant))) for row in timing.frame(results)]
 
 
-def _configuration(key: Sequence[Any]) -> str:
-    suite, case, *variant = key
-    return f"{suite}/{case}" + (f"@{','.join(variant)}" if all(variant) else "")
+def _configuration(results: Results, timed: TimingRow, reached: AccuracyRow | None) -> dict[str, Any]:
+    variant = timed.variant
+    row: dict[str, Any] = {"id": timed.name, "suite": timed.suite, "case": timed.case, "status": timed.status}
+    if variant is None:
+        return row | {"documented": reached.documented if reached else None}
+    row |= vars(variant)
+    row |= {"id": f"{timed.name}@{','.join(vars(variant).values())}", "n": timed.n}
+    row |= {"epoch": timed.epoch, "ratio": timed.ratio, "comparable": _yes(timed.comparable)}
+    if reached is not None:
+        row |= {"n": reached.n, "documented": reached.documented, "stand_in": reached.stand_in, "accuracy": None}
+        row["status"] = timed.status if reached.status == "ok" else reached.status
+    if isinstance(reached, MeasuredRow):
+        row |= {name: getattr(reached, name) for name in ("ci_half_width", "verdict")} | {"accuracy": reached.mean}
+    records = results.groups[timed.suite, timed.case][variant]
+    row |= {name: _typical(records, metric) for name, metric in METRICS.items() if name not in row}
+    row["twins"] = results.twin_mark(timed.suite, timed.case, [variant]) if results.twins else None
+    return row
 
 
-def _typical(records: Sequence[Record], quantity: Metric) -> float | None:
+def _typical(records: Sequence[Record], metric: Metric) -> float | None:
     """Return the median over records; of times only those that may be compared, unless there are none."""
-    headline = [record for record in records if is_comparable(record)]
-    counted = headline if quantity.kind == "time" and headline else records
-    found = [figure for record in counted if (figure := value(record, quantity.name)) is not None]
+    comparable = [record for record in records if is_comparable(record)]
+    counted = comparable if metric.kind == "time" and comparable else records
+    found = [figure for record in counted if (figure := value(record, metric.name)) is not None]
     return median(found) if found else None
 
 

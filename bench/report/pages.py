@@ -6,27 +6,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.report.answers import answers
-from bench.report.markdown import (
-    NOTHING,
-    as_link,
-    as_text,
-    code,
-    document,
-    frame_table,
-    markdown_table,
-    plain,
-    plain_but_code,
-    prose,
-)
+from bench.report.answers import TOPICS, answers
+from bench.report.markdown import as_link, code, document, plain, plain_but_code, plain_table, prose
+from bench.report.numbers import NOTHING
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.results import Results, Source
 from bench.report.sentences import Answer, Finding, count
-from bench.report.topics import accuracy as accuracy_topic
-from bench.report.topics import gaps, parameters, timing
-from bench.report.topics import kernels as kernels_topic
+from bench.report.topics import gaps
 
-PAGES = ("README.md", "accuracy.md", "timing.md", "kernels.md", "parameters.md")
+INDEX = "README.md"
+TABLES = {f"{topic.name}.md": topic.table for topic in TOPICS if topic.table}
+PAGES = (INDEX, *TABLES)
 
 
 def write(results: Results, folder: Path) -> list[Path]:
@@ -45,8 +35,7 @@ def write(results: Results, folder: Path) -> list[Path]:
 
 def pages(results: Results, plots: Iterable[Plot] = ()) -> dict[str, str]:
     """Return the text of every file by its name, `README.md` first; it shows `plots`, which lie beside it."""
-    tables = zip(PAGES[1:], (accuracy_topic.table, timing.table, kernels_topic.table, parameters.table), strict=True)
-    return {PAGES[0]: index(results, plots), **{name: page(results) for name, page in tables}}
+    return {INDEX: index(results, plots), **{name: table(results) for name, table in TABLES.items()}}
 
 
 def _plots_in(folder: Path, results: Results) -> list[Plot]:
@@ -62,25 +51,22 @@ def index(results: Results, plots: Iterable[Plot] = ()) -> str:
     names = ", ".join(source.name for source in results.sources)
     parts = [f"# Report of {'run' if len(results.sources) == 1 else 'runs'} {plain(names)} ({results.profile} profile)"]
     parts += answered(answers(results))
+    facts = [(name, fact) for name, fact in results.timing_environment.items() if name not in ("git", "threads")]
+    tables = [*TABLES, *(["parity.md"] if results.twins else [])]
     for plot in plots:
         parts += [f"## {plain(plot.title)}", picture(plot)]
     parts += [
-        "Tables: [accuracy](accuracy.md), [timing](timing.md), [kernels](kernels.md), [parameters](parameters.md)"
-        + (", [parity](parity.md)." if results.twins else "."),
+        f"Tables: {', '.join(f'[{Path(name).stem}]({name})' for name in tables)}.",
         "## Runs",
         "\n".join(map(_run, results.sources)),
         "## Cells by status",
-        frame_table(gaps.statuses(results), left=(0, 1)),
+        gaps.statuses(results),
         "## Not run",
         *gaps.section(results),
         "## Environment",
-        markdown_table(
-            ["what", "value"],
-            [[plain(name), plain(as_text(value))] for name, value in _environment(results)],
-            left=(0, 1),
-        ),
+        plain_table(("what", "value"), facts, left=(0, 1)),
         "## Data",
-        frame_table(gaps.data_used(results), left=(0, 1, 2, 3)),
+        gaps.data_used(results),
     ]
     return document(parts)
 
@@ -95,10 +81,6 @@ def _run(source: Source) -> str:
 def _commit(environment: Mapping[str, Any]) -> str:
     git = environment.get("git")
     return plain(f"{git['commit'][:12]}{' (changed)' if git['dirty'] else ''}") if git else NOTHING
-
-
-def _environment(results: Results) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in results.timing_environment.items() if name not in ("git", "threads")]
 
 
 def answered(found: Iterable[Answer], folder: str = "") -> list[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import pandas as pd
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from bench.cases.catalog import matches
 from bench.cases.cell import Measure, Profile, Status
@@ -21,10 +19,11 @@ from bench.errors import UsageError
 from bench.records.record import VARIANT, Record
 from bench.spec import Case, Kernel, Suite
 
-NOT_RUN = "not run"
+NOT_RUN: Final = "not run"
 _ACCURACY: tuple[Measure, ...] = ("accuracy", "all")
 _TIMING: tuple[Measure, ...] = ("timing", "all")
 KERNELS = get_args(Kernel)
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, order=True)
@@ -35,6 +34,25 @@ class Variant:
     kernel: Kernel
     device: str
     numerics: str
+
+    @property
+    def source(self) -> str:
+        """Return the backend with the kernel of its recurrent layers, if it has any."""
+        return self.backend if self.kernel == "none" else f"{self.backend} {self.kernel}"
+
+
+class Column(str):
+    """Where a variant stands in every table: its setting, and its kernel where that is not the case's best one."""
+
+    __slots__ = ("kernel", "setting")
+    setting: str
+    kernel: Kernel | None
+
+    def __new__(cls, setting: str, kernel: Kernel | None = None) -> Column:
+        """Return the column, which as a text is its heading."""
+        column = super().__new__(cls, f"{setting} {kernel}" if kernel else setting)
+        column.setting, column.kernel = setting, kernel
+        return column
 
 
 Link = tuple[str, str]
@@ -76,7 +94,7 @@ class Results:
 
     `store` is the path by which commands find the runs again, None where that is the default one. `twins` is what
     `bench parity` found of every (`suite/case`, backend, kernel); empty where it was not run. `reasons` says in a
-    sentence why the figures of a case, `suite/case`, deviate, and where that is shown (`bench.report.reasons`).
+    sentence why the figures of a case, `suite/case`, deviate, and where that is shown (`bench.report.sources.reasons`).
     `explained` are the pages of `bench explain` that lie in the report's folder; `documentation` whether that is a
     folder of a checkout's reports, whose pages may link to those in `docs`. A record of the same cell, repeat and
     measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share a table, and for
@@ -90,7 +108,7 @@ class Results:
     reasons: Mapping[str, Link] = field(default_factory=dict)
     explained: tuple[str, ...] = ()
     documentation: bool = False
-    _frames: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _made: dict[Callable[[Results], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         first = self.sources[0]
@@ -119,9 +137,39 @@ class Results:
         return tuple(_latest((record for source in self.sources for record in source.records), _recorded))
 
     @cached_property
-    def columns(self) -> dict[tuple[str, str, Variant], str]:
-        """Return the column that each case's variant stands in, in every table."""
-        return columns(self.groups)
+    def columns(self) -> dict[tuple[str, str, Variant], Column]:
+        """Return the column that each case's variant stands in: its backend, and what sets it apart from another one.
+
+        The best kernel of a case stands under the backend's bare name, another one under the name with the kernel. A
+        setting in which nothing ended `ok` gets no column of its own.
+        """
+        alive = Counter(
+            (variant.backend, variant.device, variant.numerics)
+            for variants in self.groups.values()
+            for variant, records in variants.items()
+            if _any_ok(records)
+        )
+        settings = {setting[1:] for setting in alive}
+        places: dict[tuple[str, str, Variant], Column] = {}
+        for (suite, case), variants in self.groups.items():
+            taken: set[str] = set()
+            ordered = [
+                (not _any_ok(records), KERNELS.index(known.kernel), known) for known, records in variants.items()
+            ]
+            for _, _, variant in sorted(ordered):
+                setting = (variant.backend, variant.device, variant.numerics)
+                if setting not in alive:
+                    known_settings = [(count, known) for known, count in alive.items() if known[0] == variant.backend]
+                    setting = max(known_settings)[1] if known_settings else setting
+                name = _setting_name(setting, settings)
+                places[suite, case, variant] = Column(name, variant.kernel if name in taken else None)
+                taken.add(places[suite, case, variant])
+        return places
+
+    def placed(self, groups: Groups, suite: str, case: str) -> Iterator[tuple[Variant, Column, list[Record]]]:
+        """Yield the variants of a case with their columns and their records among `groups`, in order."""
+        for variant, records in sorted(groups.get((suite, case), {}).items()):
+            yield variant, self.columns[suite, case, variant], records
 
     @cached_property
     def groups(self) -> Groups:
@@ -171,21 +219,20 @@ class Results:
         patterns = [[pattern.partition("#")[0] for pattern in source.patterns] for source in self.sources]
         return any(matches(cell, named) for cell in cells for named in patterns)
 
-    def twin_mark(self, variants: Iterable[Mapping[Any, Any]]) -> str | None:
-        """Return whether rows of one case are proven to train the same model: None where nothing was compared.
+    def twin_mark(self, suite: str, case: str, variants: Collection[Variant]) -> str | None:
+        """Return whether variants of a case are proven to train the same model: None where nothing was compared.
 
         Native numerics are no twins on purpose: they are `not applicable` where they stand alone, else left out. A
         variant that has no proof of its own is not proven.
         """
-        rows = list(variants)
-        twins = [row for row in rows if not numerics_differences(row["numerics"])]
+        twins = [variant for variant in variants if not numerics_differences(variant.numerics)]
         marks = {
-            self.twins.get((f"{row['suite']}/{row['case']}", row["backend"], row["kernel"]), "not proven")
-            if row["numerics"] == "documented" and row["device"] == "cpu"
+            self.twins.get((f"{suite}/{case}", twin.backend, twin.kernel), "not proven")
+            if twin.numerics == "documented" and twin.device == "cpu"
             else "not proven"
-            for row in twins
+            for twin in twins
         }
-        if rows and not twins:
+        if variants and not twins:
             return "not applicable"
         return next((mark for mark in ("not proven", "proven") if mark in marks), None)
 
@@ -236,11 +283,12 @@ class Results:
         seen = {suite for suite, _ in self.groups}
         return [suite for name, suite in self.suites.items() if name in seen]
 
-    def once(self, name: str, make: Callable[[Results], pd.DataFrame]) -> pd.DataFrame:
-        """Return what `make` makes of these results, made once; `name` is that of the frame. It may not be changed."""
-        if name not in self._frames:
-            self._frames[name] = make(self)
-        return self._frames[name]
+    def once(self, make: Callable[[Results], Made]) -> Made:
+        """Return what `make` makes of these results, made once; nobody may change it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: Made = self._made[make]
+        return made
 
     def cases(self) -> Iterator[tuple[Suite, Case]]:
         """Yield the cases of all suites with a record, as they were run."""
@@ -264,22 +312,22 @@ KINDS: dict[Measure, tuple[Literal["accuracy", "timing"], ...]] = {
 }  # fmt: skip
 
 
-def _differing(one: Source, other: Source) -> list[str]:
+def _differing(first: Source, other: Source) -> list[str]:
     """Return the parts of two fingerprints that keep the runs out of one table.
 
     Another commit is no other environment; the index lists the commits. Nor are other threads, unless both runs were
     timed: accuracies depend on them by rounding alone. A fact that only one fingerprint holds says nothing, nor does a
     package that only one had installed: what both had is compared.
     """
-    ignored = {"git"} if one.timed and other.timed else {"git", "threads"}
-    names = one.environment.keys() & other.environment.keys() - ignored
-    return sorted(name for name in names if not _agree(one.environment[name], other.environment[name]))
+    ignored = {"git"} if first.timed and other.timed else {"git", "threads"}
+    names = first.environment.keys() & other.environment.keys() - ignored
+    return sorted(name for name in names if not _agree(first.environment[name], other.environment[name]))
 
 
-def _agree(one: Any, other: Any) -> bool:
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return all(one[name] == other[name] for name in one.keys() & other.keys())
-    return bool(one == other)
+def _agree(fact: Any, other: Any) -> bool:
+    if isinstance(fact, Mapping) and isinstance(other, Mapping):
+        return all(fact[name] == other[name] for name in fact.keys() & other.keys())
+    return bool(fact == other)
 
 
 _cell = attrgetter("suite", "case", *VARIANT, "seed")
@@ -309,36 +357,7 @@ def by_case(records: Iterable[Record]) -> Groups:
     found: dict[Any, dict[Any, list[Record]]] = {}
     for record in records:
         found.setdefault(_case(record), {}).setdefault(_variant(record), []).append(record)
-    return {case: {Variant(*key): members for key, members in own.items()} for case, own in found.items()}
-
-
-def columns(groups: Groups) -> dict[tuple[str, str, Variant], str]:
-    """Return the column that each case's variant stands in: its backend, and what sets it apart from another column.
-
-    The best kernel of a case stands under the backend's bare name, another one under the name with the kernel. A
-    setting in which nothing ended `ok` gets no column of its own.
-    """
-    alive = Counter(
-        (variant.backend, variant.device, variant.numerics)
-        for variants in groups.values()
-        for variant, records in variants.items()
-        if any(record.status == "ok" for record in records)
-    )
-    settings = {setting[1:] for setting in alive}
-    places: dict[tuple[str, str, Variant], str] = {}
-    for (suite, case), variants in groups.items():
-        taken: set[str] = set()
-        for variant in sorted(variants, key=lambda one: (not _any_ok(variants[one]), KERNELS.index(one.kernel), one)):
-            setting = (variant.backend, variant.device, variant.numerics)
-            if setting not in alive:
-                mine = [(count, known) for known, count in alive.items() if known[0] == variant.backend]
-                setting = max(mine)[1] if mine else setting
-            name = _setting_name(setting, settings)
-            if name in taken:
-                name += f" {variant.kernel}"
-            taken.add(name)
-            places[suite, case, variant] = name
-    return places
+    return {case: {Variant(*key): members for key, members in variants.items()} for case, variants in found.items()}
 
 
 def _any_ok(records: Iterable[Record]) -> bool:

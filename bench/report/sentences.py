@@ -1,12 +1,11 @@
-"""What answers are made of: findings, and how their sentences put numbers and names."""
+"""What answers are made of: findings, and how their sentences put names and counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from bench.report.results import Link
+from bench.report.results import Column, Link
 
 MOST_NAMED = 6
 """How many cases a sentence names before it says how many more there are."""
@@ -35,23 +34,6 @@ class Answer:
     findings: tuple[Finding, ...]
 
 
-def percent(value: float, half: Any = None, digits: int = 2) -> str:
-    """Return `80.43 ± 1.38 %` for an accuracy from 0 to 1."""
-    return f"{100 * value:.{digits}f}" + (f" ± {100 * half:.{digits}f}" if half is not None else "") + " %"
-
-
-def points(row: Mapping[Any, Any]) -> str:
-    """Return a row's difference as `+0.63 ± 0.20 points`, and whether its interval leaves 0 open."""
-    half = f" ± {100 * row['half']:.2f}" if row["half"] is not None else ""
-    told = row["half"] is None or is_told(row)
-    return f"{100 * row['difference']:+.2f}{half} points" + ("" if told else ", not told from 0")
-
-
-def is_told(row: Mapping[Any, Any]) -> bool:
-    """Return whether the interval of a row's difference leaves out 0; one seed has no interval."""
-    return row["half"] is not None and abs(row["difference"]) > row["half"]
-
-
 def count(number: int, noun: str) -> str:
     """Return `1 case`, `2 cases`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
@@ -60,21 +42,6 @@ def count(number: int, noun: str) -> str:
 def have(number: int) -> str:
     """Return the verb that goes with a number of things."""
     return "has" if number == 1 else "have"
-
-
-def seconds(value: float) -> str:
-    """Return `7.87 s`, whole seconds from 100 on."""
-    return f"{value:.0f} s" if value >= 100 else f"{value:.3g} s"
-
-
-def times(value: float) -> str:
-    """Return a factor, with more digits near 1 and below."""
-    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1.1 else f"{value:.2f}"
-
-
-def span(low: float, high: float) -> str:
-    """Return `1.1 to 4.2`, one number where both read the same."""
-    return times(low) if times(low) == times(high) else f"{times(low)} to {times(high)}"
 
 
 def listed(texts: Sequence[str], separator: str = "; ", most: int = MOST_NAMED) -> str:
@@ -99,18 +66,10 @@ def device(name: str) -> str:
     return {"cpu": "CPU", "cuda": "GPU"}.get(name, name)
 
 
-def name(row: Mapping[Any, Any]) -> str:
-    """Return a row's case with its suite."""
-    return f"{row['suite']}/{row['case']}"
-
-
-def with_kernels(column: str, rows: Iterable[Mapping[Any, Any]]) -> str:
+def with_kernels(column: Column, kernels: Iterable[str]) -> str:
     """Return a column with the kernels of its rows, where recurrent layers have any."""
-    kernels = sorted({str(row["kernel"]) for row in rows} - {"none"})
-    bare = column
-    for kernel in kernels:
-        bare = bare.removesuffix(f" {kernel}")
-    return f"{bare} ({joined(kernels, 'or')})" if kernels else bare
+    named = sorted({*kernels} - {"none"})
+    return f"{column.setting} ({joined(named, 'or')})" if named else column
 
 
 def under(columns: Sequence[str], every: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +15,16 @@ from pathlib import Path
 from bench.errors import UsageError
 from bench.report import pages
 from bench.report import readme as readme_page
-from bench.report.answers import answers
+from bench.report.answers import TOPICS, answers
 from bench.report.frames import MAIN, NATIVE
 from bench.report.markdown import markdown_table, plain, plain_but_code
-from bench.report.pages import PAGES, answered, findings
+from bench.report.pages import INDEX, TABLES, answered, findings
 from bench.report.plots import registry
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.plots.registry import draw, files, is_fresh
 from bench.report.results import Results
 from bench.report.sources import RESULTS, committed
-from bench.report.topics import accuracy, explain, speed
 from bench.spec import Suite
-
-INDEX = "README.md"
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,9 @@ def index(machines: Mapping[str, Results]) -> str:
     words = _WORDS if documented else _LINK.sub(r"\1", _WORDS)
     parts = ["# Reports", "What the stored results say, folder by folder.", words]
     for name, results in machines.items():
-        beside = {other: one for other, one in machines.items() if other != name and machine(one) == machine(results)}
+        beside = {
+            other: found for other, found in machines.items() if other != name and machine(found) == machine(results)
+        }
         kind = "full trainings" if results.documented else "short trainings on generated text"
         parts += [f"## {plain(name)}: {kind}, {plain(machine(results))}", plain_but_code(_what(name, results))]
         parts += answered(answers(results, beside), f"{name}/")
@@ -126,7 +125,7 @@ def index(machines: Mapping[str, Results]) -> str:
             plain(results.profile),
             plain(", ".join(source.name for source in results.sources)),
             f"{sum(record.status == 'ok' for record in results.records)} of {len(results.records)}",
-            ", ".join(f"[{page.removesuffix('.md')}]({name}/{page})" for page in PAGES[1:]),
+            ", ".join(f"[{page.removesuffix('.md')}]({name}/{page})" for page in TABLES),
         ]
         for name, results in machines.items()
     ]
@@ -136,7 +135,7 @@ def index(machines: Mapping[str, Results]) -> str:
     parts += [
         f"`FOLDER/{RESULTS}/*.json` hold the stored records, one a line. To go on with the runs of a folder where they "
         "stop, and to write every page here again:",
-        "\n".join([*(line for one in machines.items() for line in _commands(*one)), "    nox -s report"]),
+        "\n".join([*(line for named in machines.items() for line in _commands(*named)), "    nox -s report"]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -190,15 +189,11 @@ def contents(machines: Mapping[str, Results], folder: str) -> dict[str, str]:
 
     `folder` is that of the reports, as the README sees it.
     """
-    makers: dict[str, Callable[[Results], str]] = {
-        "accuracy": accuracy.block,
-        "speed": speed.block,
-        "differences": explain.block,
-    }
     found: dict[str, str] = {}
     for name, results in machines.items():
-        found |= {f"{name}/{table}": make(results) for table, make in makers.items()}
-        found[f"{name}/explained"] = findings(explain.explained(results), f"{folder}{name}/")
+        for topic in TOPICS:
+            block = topic.block(results) if topic.block else findings(topic.found(results, {}), f"{folder}{name}/")
+            found[f"{name}/{topic.name}"] = block
         for plot in registry.pictures(results):
             found[f"{name}/plots/{plot.name}"] = picture(plot, f"{folder}{name}/")
     return found

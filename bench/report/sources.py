@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,12 +16,13 @@ from bench.parity import proof
 from bench.records import exports
 from bench.records.record import Record
 from bench.records.store import Run, Store
-from bench.report import reasons
-from bench.report.results import Measurement, Results, Source
+from bench.report.results import Link, Measurement, Results, Source
 from bench.spec import Suite
 
 PROOFS = "parity.json"
+DEVIATIONS = "deviations.md"
 RESULTS = "results"
+_HEADING = re.compile(r"^## (?P<case>[\w-]+/[\w-]+): (?P<reason>.+)$", re.MULTILINE)
 
 
 def chosen(store: Store, names: Sequence[str]) -> list[Run]:
@@ -82,7 +84,22 @@ def gather(
     twins = proof.load(proofs) if proofs.is_file() else {}
     explained = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("explain-*.md")))
     documentation = (folder.resolve().parent.parent / "docs" / "findings.md").is_file()
-    return Results(tuple(sources), suites, store, twins, reasons.load(folder), explained, documentation)
+    return Results(tuple(sources), suites, store, twins, reasons(folder), explained, documentation)
+
+
+def reasons(folder: Path) -> dict[str, Link]:
+    """Return why the figures of a case, `suite/case`, deviate, and where that is shown: in `deviations.md`.
+
+    A heading there, `## suite/case: reason`, gives it. Empty where the folder holds no such file.
+    """
+    path = folder / DEVIATIONS
+    headings = _HEADING.finditer(path.read_text(encoding="utf-8")) if path.is_file() else ()
+    return {found["case"]: (found["reason"].rstrip("."), f"{DEVIATIONS}#{_anchor(found[0][3:])}") for found in headings}
+
+
+def _anchor(heading: str) -> str:
+    """Return the name that GitHub gives to a heading: lower case, spaces as hyphens, other punctuation dropped."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def asked(sources: Iterable[Source], suites: Mapping[str, Suite]) -> dict[str, Suite]:
@@ -111,12 +128,11 @@ def committed(folder: Path, suites: Mapping[str, Suite]) -> Results:
     files = sorted((folder / RESULTS).glob("*.json"))
     sources: dict[str, Source] = {}
     for file in files:
-        for one in exports.read(file):
-            if one.run.name in sources:
-                raise UsageError(
-                    f"{file}: run {one.run.name!r} is in another file of this folder, too; keep one of them"
-                )
-            sources[one.run.name] = from_run(one.run, (record for record, _ in one.records))
+        for exported in exports.read(file):
+            name = exported.run.name
+            if name in sources:
+                raise UsageError(f"{file}: run {name!r} is in another file of this folder, too; keep one of them")
+            sources[name] = from_run(exported.run, (record for record, _ in exported.records))
     if not sources:
         raise UsageError(f"{folder / RESULTS} holds no exported run; write one with `bench export --format json`")
     try:

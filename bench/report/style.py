@@ -47,8 +47,8 @@ def faint(theme: Theme) -> str:
 
 def colour(name: str, theme: Theme) -> str:
     """Return a colour of the palette (a backend's name, or a colour) as it is shown on the theme's ground."""
-    own = name if name.startswith("#") else _looks(name)[0]
-    return _LIGHTER.get(own, own) if theme == "dark" else own
+    shade = name if name.startswith("#") else _looks(name)[0]
+    return _LIGHTER.get(shade, shade) if theme == "dark" else shade
 
 
 def marker(name: str) -> str:

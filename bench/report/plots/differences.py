@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Sequence
+
 from matplotlib.figure import Figure
 
-from bench.records.record import CASE
-from bench.report.frames import rows_of
+from bench.report.frames import grouped
 from bench.report.plots.base import Plot
-from bench.report.plots.drawing import handle, legend
+from bench.report.plots.drawing import handles_of, legend, offset, seeds
 from bench.report.style import WIDTH, Theme, colour, ink, marker
 from bench.report.topics import explain
+from bench.report.topics.numerics import NumericsRow
 
 
-def _differences(frame: pd.DataFrame, theme: Theme) -> Figure:
+def _draw(rows: Sequence[NumericsRow], theme: Theme) -> Figure:
     """Draw a panel for each explained case: what every numerics changes against matched ones, in points."""
-    groups = list(frame.groupby(CASE, sort=False))
-    columns = sorted(frame["backend"].unique())
-    heights = [len(own["numerics"].unique()) for _, own in groups]
+    cases = grouped(rows, lambda row: row.name)
+    backends = sorted({row.variant.backend for row in rows})
+    numerics = {
+        case: sorted({row.variant.numerics for row in members}, key=explain.numerics_order)
+        for case, members in cases.items()
+    }
+    heights = [len(names) for names in numerics.values()]
     figure = Figure(figsize=(WIDTH, 0.9 + sum(0.42 + 0.24 * height for height in heights)), layout="constrained")
-    axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=[height + 0.6 for height in heights])
-    for axis, (key, own) in zip(axes.flat, groups, strict=True):
-        suite, case = key
-        names = sorted(own["numerics"].unique(), key=explain.numerics_order)
-        for row in rows_of(own):
-            offset = 0.36 * (columns.index(row["backend"]) - (len(columns) - 1) / 2) / max(len(columns) - 1, 1)
+    axes = figure.subplots(len(cases), 1, squeeze=False, height_ratios=[height + 0.6 for height in heights])
+    for axis, (case, members) in zip(axes.flat, cases.items(), strict=True):
+        names = numerics[case]
+        for row in members:
+            backend = row.variant.backend
             axis.errorbar(
-                100 * row["difference"],
-                names.index(row["numerics"]) + offset,
-                xerr=None if row["half"] is None else 100 * row["half"],
-                fmt=marker(row["backend"]),
-                color=colour(row["backend"], theme),
+                100 * row.difference,
+                names.index(row.variant.numerics) + offset(backend, backends, 0.36),
+                xerr=None if row.ci_half_width is None else 100 * row.ci_half_width,
+                fmt=marker(backend),
+                color=colour(backend, theme),
                 elinewidth=1.4,
                 capsize=2,
             )
@@ -38,13 +42,10 @@ def _differences(frame: pd.DataFrame, theme: Theme) -> Figure:
         axis.set_yticks(range(len(names)), [explain.called(name) for name in names])
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.grid(axis="y", visible=False)
-        seeds = sorted({int(n) for n in own["n"]})
-        said = "–".join(map(str, sorted({seeds[0], seeds[-1]})))
-        axis.set_title(
-            f"{suite}/{case}: {own['figure'].iloc[0]} accuracy, {said} paired seed{'' if said == '1' else 's'}"
-        )
+        said = seeds((row.n for row in members), "paired seed")
+        axis.set_title(f"{case}: {members[0].figure.name} accuracy, {said}")
     figure.supxlabel("points against matched numerics, 95 % interval", fontsize=9)
-    legend(figure, [handle(column, theme) for column in columns])
+    legend(figure, handles_of(backends, theme))
     return figure
 
 
@@ -53,5 +54,5 @@ PLOT = Plot(
     "What each difference between the frameworks costs",
     "for every explained case, the change of accuracy against matched numerics by backend",
     explain.frame,
-    _differences,
+    _draw,
 )

@@ -1,10 +1,10 @@
-"""What plots draw alike: legends, markers, logarithmic axes, names beside points."""
+"""What plots draw alike: legends, markers, factors by case, logarithmic axes, names beside points."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -18,10 +18,20 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from bench.report.style import WIDTH, Theme, colour, marker
+from bench.report.frames import columns_of, grouped
+from bench.report.sentences import count
+from bench.report.speedups import SpeedUp
+from bench.report.style import WIDTH, Theme, colour, ink, marker
 
-PANELS = 3
-"""Panels beside each other in a figure of small ones."""
+
+def panels(number: int, across: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `number` panels, `across` of them beside each other, each `height` inches high."""
+    rows = math.ceil(number / across)
+    figure = Figure(figsize=(WIDTH, 0.5 + height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, across, squeeze=False).flat)
+    for axis in axes[number:]:
+        axis.set_visible(False)
+    return figure, axes[:number]
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:
@@ -37,14 +47,30 @@ def _width(widths: Sequence[float], columns: int) -> float:
     return sum(max(widths[start : start + rows]) for start in range(0, len(widths), rows))
 
 
-def handle(column: str, theme: Theme) -> Line2D:
-    shade = colour(column, theme)
-    return Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=printable_label(column))
+def handles_of(columns: Iterable[str], theme: Theme) -> list[Line2D]:
+    """Return what a legend shows of columns or backends."""
+    shades = {column: colour(column, theme) for column in columns}
+    return [
+        Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=printable(column))
+        for column, shade in shades.items()
+    ]
 
 
-def printable_label(text: str) -> str:
+def offset(column: str, columns: Sequence[str], width: float) -> float:
+    """Return where a column's marker stands beside the middle of a line that all columns share."""
+    return width * (columns.index(column) - (len(columns) - 1) / 2) / max(len(columns) - 1, 1)
+
+
+def printable(text: str) -> str:
     """Return `text` without control characters, which no SVG may hold; a backend's name may come from any file."""
     return "".join(mark if mark.isprintable() else "?" for mark in text)
+
+
+def seeds(counts: Iterable[int], noun: str = "seed") -> str:
+    """Return `3–5 seeds`, the least and the most of how many there are, one number where they are the same."""
+    found = sorted(counts)
+    least, most = found[0], found[-1]
+    return count(most, noun) if least == most else f"{least}–{count(most, noun)}"
 
 
 def logarithmic(ruler: Axis, least: float, most: float) -> None:
@@ -52,6 +78,43 @@ def logarithmic(ruler: Axis, least: float, most: float) -> None:
     ruler.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 200 * least else (1,)))
     ruler.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ruler.set_minor_locator(NullLocator())
+
+
+def factors(rows: Sequence[SpeedUp], theme: Theme, label: str) -> Figure:
+    """Draw a factor with its spread for every case, grouped by kind of layer, the largest first."""
+    columns = columns_of(rows)
+    kinds = grouped(sorted(rows, key=lambda row: (row.layers.startswith("no "), row.layers)), lambda row: row.layers)
+    cases = len({(row.layers, row.name) for row in rows})
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.2 * (cases + len(kinds))), layout="constrained")
+    axis = figure.subplots()
+    names: dict[str, float] = {}
+    place = 0.0
+    for kind, members in kinds.items():
+        beside = axis.get_yaxis_transform()
+        axis.text(0.0, place + 0.3, kind, transform=beside, fontsize=8.5, fontweight="bold", va="center")
+        place += 1.3
+        by_case = grouped(members, lambda row: row.name)
+        for name in sorted(by_case, key=lambda name: -max(row.factor for row in by_case[name])):
+            names[name] = place
+            for row in by_case[name]:
+                y, shade = place + offset(row.column, columns, 0.28), colour(row.column, theme)
+                axis.plot([row.low, row.high], [y, y], color=shade, lw=2.2, alpha=0.45, solid_capstyle="butt")
+                axis.plot(row.factor, y, marker(row.column), color=shade)
+            place += 1
+    axis.axvline(1, color=ink(theme), lw=1)
+    axis.set_xscale("log", base=2)
+    narrow = max(row.high for row in rows) < 4 * min(row.low for row in rows)
+    axis.xaxis.set_major_locator(LogLocator(base=2, subs=(1, 1.25, 1.5, 1.75) if narrow else (1,)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_yticks(list(names.values()), list(names))
+    axis.set_ylim(place, -0.4)
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel(label)
+    spread = " or ".join(sorted({row.spread for row in rows}))
+    bar = Line2D([], [], color=ink(theme), lw=2.2, alpha=0.45, label=spread)
+    legend(figure, [*handles_of(columns, theme), bar])
+    return figure
 
 
 def label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
@@ -62,9 +125,9 @@ def label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
     frame, taken = axis.get_window_extent(), _drawn_at(axis)
     boxes: list[Bbox] = []
     for x, y, name in points:
-        own = axis.transData.transform((x, y))
-        others = [point for weight, point in taken if weight == _MARKER and math.dist(point, own) > 1]
-        tried: list[tuple[float, int, Annotation, Bbox]] = []
+        here = axis.transData.transform((x, y))
+        others = [point for weight, point in taken if weight == _MARKER and math.dist(point, here) > 1]
+        tried: dict[Annotation, tuple[float, Bbox]] = {}
         for dx, dy, across, upward in _PLACES:
             text = axis.annotate(
                 name, (x, y), (dx, dy), textcoords="offset points", ha=across, va=upward, fontsize=7.5, zorder=4,
@@ -76,10 +139,10 @@ def label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
             covered += sum(weight for weight, point in taken if box.contains(*point))
             covered += sum(_NEAR for other in others if box.padded(8).contains(*other))
             outside = max(0.0, frame.x0 - box.x0, box.x1 - frame.x1, frame.y0 - box.y0, box.y1 - frame.y1)
-            tried.append((covered + 30 * outside + math.hypot(dx, dy), len(tried), text, box))
-        _, _, text, box = min(tried, key=lambda one: one[:2])
-        axis.add_artist(text)
-        boxes.append(box)
+            tried[text] = covered + 30 * outside + math.hypot(dx, dy), box
+        best = min(tried, key=lambda text: tried[text][0])
+        axis.add_artist(best)
+        boxes.append(tried[best][1])
 
 
 _PLACES = [

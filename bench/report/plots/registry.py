@@ -1,14 +1,33 @@
-"""The plots: each is a frame, what it shows of it, and a picture in two themes; drawn only where the frame has rows."""
+"""The plots: each is rows, what it shows of them, and a picture in two themes; drawn only where there are rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.report.plots import architectures, curves, differences, low_data, roofline, speed
+from bench.report.plots import (
+    accuracy_against_time,
+    differences,
+    kernels,
+    learning_curves,
+    pre_trained,
+    roofline,
+    speed,
+)
 from bench.report.plots.base import FOLDER, Plot
 from bench.report.results import Results
 from bench.report.style import FORMATS, THEMES, Format, drawn_in, save, style
+
+PLOTS: tuple[Plot, ...] = (
+    accuracy_against_time.PLOT,
+    speed.PLOT,
+    kernels.PLOT,
+    learning_curves.PLOT,
+    pre_trained.PLOT,
+    differences.PLOT,
+    roofline.PLOT,
+)
+"""In the order in which they are shown."""
 
 
 def pictures(results: Results) -> list[Plot]:
@@ -40,15 +59,3 @@ def is_fresh(plot: Plot, results: Results, folder: Path) -> bool:
     """Return whether a plot lies in `folder/plots`, light and dark, and shows these results."""
     drawn = plot.drawn(results)
     return all(drawn_in(path) == drawn for path in files(plot, folder))
-
-
-PLOTS = (
-    architectures.PLOT,
-    speed.SPEED,
-    speed.KERNELS,
-    curves.PLOT,
-    low_data.PLOT,
-    differences.PLOT,
-    roofline.PLOT,
-)
-"""In the order in which they are shown."""

@@ -3,68 +3,69 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-import pandas as pd
-
-from bench.records.record import CASE, VARIANT
-from bench.report.frames import frame_of, key_of, main_rows, once, rows_of
-from bench.report.notes import gap_of, lacking, on_stand_in
+from bench.report.frames import grouped, main_rows, once
+from bench.report.notes import NOT_YET, lacking, on_stand_in
+from bench.report.numbers import percent, seconds
 from bench.report.results import Results
-from bench.report.sentences import Finding, count, joined, percent, seconds, under, with_kernels
-from bench.report.topics import accuracy as accuracy_topic
-from bench.report.topics import timing
+from bench.report.sentences import Finding, count, joined, under, with_kernels
+from bench.report.topic import Topic
+from bench.report.topics import accuracy, timing
+from bench.report.topics.accuracy import MeasuredRow
+from bench.report.topics.timing import TimingRow
 from bench.spec import RandomRows
 
 
-@once
-def frame(results: Results) -> pd.DataFrame:
-    """Return what each architecture reaches and costs: one row per case and variant that measured an accuracy.
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureRow(MeasuredRow):
+    """What an architecture reaches and costs under a variant: the figure is of one kind for all rows of a suite.
 
-    Within a suite all accuracies are of one kind, `figure`: test, or validation where nothing was tested. Cases that
-    train on a sample of the rows are left out: fewer rows are no architecture. Columns: suite, case, figure, column,
-    backend, kernel, device, numerics, mean, half, n, rows, stand_in, epochs (mean of those run), epoch, headline,
-    seconds (of training: epoch time by epochs), frontier (no row of the suite is both cheaper and better), best
-    (highest mean).
+    `seconds` of training are those of an epoch times the epochs, None where it was not timed; `on_frontier` says that
+    no row of the suite is both cheaper and better.
     """
-    accuracy = main_rows(accuracy_topic.frame(results))
-    times = main_rows(timing.frame(results))
-    epochs = {key_of(row): row for row in rows_of(times)}
-    rows: list[dict[str, Any]] = []
+
+    seconds: float | None
+    comparable: bool | None
+    on_frontier: bool = False
+
+    @property
+    def cost(self) -> float:
+        """Return the seconds of training, infinite where they are not known."""
+        return math.inf if self.seconds is None else self.seconds
+
+
+@once
+def frame(results: Results) -> tuple[ArchitectureRow, ...]:
+    """Return what each architecture reaches and costs: a row per case and variant that measured an accuracy.
+
+    Cases that train on a sample of the rows are left out: fewer rows are no architecture.
+    """
+    measured = [row for row in main_rows(accuracy.frame(results)) if isinstance(row, MeasuredRow)]
+    times = {(row.suite, row.case, row.variant): row for row in timing.frame(results)}
+    rows: list[ArchitectureRow] = []
     for suite in results.reported_suites():
         sampled = {case.name for case in suite.cases if isinstance(case.training.validation, RandomRows)}
-        own = accuracy[(accuracy["suite"] == suite.name) & accuracy["mean"].notna() & ~accuracy["case"].isin(sampled)]
-        kind = next((kind for kind in ("test", "val") if (own["figure"] == kind).any()), None)
-        found = []
-        for row in rows_of(own[own["figure"] == kind]):
-            timed = epochs.get(key_of(row), {})
-            epoch = timed.get("epoch")
-            found.append(
-                {name: row[name] for name in (*CASE, "figure", "column", *VARIANT, "mean", "half", "n", "rows")}
-                | {"stand_in": row["stand_in"], "epochs": row["epochs"]}
-                | {"epoch": epoch, "headline": timed.get("headline")}
-                | {"seconds": epoch * row["epochs"] if epoch and row["epochs"] else None}
-            )
-        best = max((row["mean"] for row in found), default=None)
-        for row in found:
-            row |= {"best": row["mean"] == best, "frontier": _on_frontier(row, found)}
-        rows += found
-    return frame_of(rows, _COLUMNS)
+        reached = [row for row in measured if row.suite == suite.name and row.case not in sampled]
+        names = {row.figure.name for row in reached}
+        found = [
+            _architecture(row, times[row.suite, row.case, row.variant])
+            for row in reached
+            if row.figure.name == ("test" if "test" in names else "val")
+        ]
+        rows += [replace(row, on_frontier=_is_on_frontier(row, found)) for row in found]
+    return tuple(rows)
 
 
-_COLUMNS = [
-    *CASE, "figure", "column", *VARIANT, "mean", "half", "n", "rows", "stand_in", "epochs", "epoch", "headline",
-    "seconds", "frontier", "best",
-]  # fmt: skip
+def _architecture(row: MeasuredRow, timed: TimingRow) -> ArchitectureRow:
+    seconds = timed.epoch * row.epochs if timed.epoch and row.epochs else None
+    return ArchitectureRow(**vars(row), seconds=seconds, comparable=timed.comparable)
 
 
-def _on_frontier(row: Mapping[Any, Any], others: Iterable[Mapping[Any, Any]]) -> bool:
-    return row["seconds"] is not None and not any(
-        other["seconds"] is not None
-        and other["seconds"] <= row["seconds"]
-        and other["mean"] >= row["mean"]
-        and (other["seconds"], other["mean"]) != (row["seconds"], row["mean"])
+def _is_on_frontier(row: ArchitectureRow, others: Iterable[ArchitectureRow]) -> bool:
+    return row.seconds is not None and not any(
+        other.cost <= row.cost and other.mean >= row.mean and (other.cost, other.mean) != (row.cost, row.mean)
         for other in others
     )
 
@@ -74,128 +75,113 @@ NEAR, CHEAPER = 0.01, 0.8
 
 
 def answer(results: Results) -> list[Finding]:
-    data = frame(results)
+    """Return the best architecture of every suite, with its cost, and the next best or a cheaper one near it."""
     found = []
-    for suite, rows in data.groupby("suite", sort=False):
-        cases = {str(case): rows_of(own) for case, own in rows.groupby("case", sort=False)}
-        best = max(cases, key=lambda case: _best(cases[case])["mean"])
-        own = cases.pop(best)
+    for suite, rows in grouped(frame(results), lambda row: row.suite).items():
+        cases = grouped(rows, lambda row: row.case)
+        best = max(cases, key=lambda case: _best(cases[case]).mean)
         # The same network under another protocol is no other architecture.
-        network = results.case(str(suite), best).layers
-        others = {case: members for case, members in cases.items() if results.case(str(suite), case).layers != network}
+        network = results.case(suite, best).layers
+        others = {case: members for case, members in cases.items() if results.case(suite, case).layers != network}
         if not others:
             continue
-        kind = "test" if own[0]["figure"] == "test" else "validation"
-        provisional = {int(row["n"]) for row in rows_of(rows)}
+        winner = cases[best]
+        first, backends = winner[0], dict.fromkeys(row.variant.backend for row in rows)
+        seeds = {row.n for row in rows}
         text = ""
-        if 1 in provisional:
-            text = (
-                "1 seed: no interval, ranking provisional. "
-                if provisional == {1}
-                else "Ranking provisional: 1 seed has no interval. "
-            )
-        every = dict.fromkeys(map(str, rows["backend"]))
-        text += f"{_reached(own, every)}; {count(int(own[0]['rows']), f'{kind} row')}.{_absent(results, own, every)}"
-        text += f" {_runner_up(own, others)}."
-        if own[0]["stand_in"]:
-            text += f" {on_stand_in(own[0]['stand_in'])}"
+        if seeds == {1}:
+            text = "1 seed: no interval, ranking provisional. "
+        elif 1 in seeds:
+            text = "Ranking provisional: 1 seed has no interval. "
+        kind = "test" if first.figure.name == "test" else "validation"
+        text += f"{_reached(winner, backends)}; {count(first.rows or 0, f'{kind} row')}."
+        text += f"{_absent(results, winner, backends)} {_runner_up(winner, others)}."
+        text += f" {on_stand_in(first.stand_in)}" if first.stand_in else ""
         found.append(Finding(f"{suite}: {best}", text, (("accuracy", "accuracy.md"),)))
     return found
 
 
-def _best(rows: Sequence[Mapping[Any, Any]]) -> Mapping[Any, Any]:
-    return max(rows, key=lambda row: float(row["mean"]))
+def _best(rows: Iterable[ArchitectureRow]) -> ArchitectureRow:
+    return max(rows, key=lambda row: row.mean)
 
 
-def _cost(row: Mapping[Any, Any]) -> float:
-    return math.inf if row["seconds"] is None else float(row["seconds"])
+def _cheapest(rows: Iterable[ArchitectureRow]) -> ArchitectureRow:
+    return min(rows, key=lambda row: row.cost)
 
 
-def _cheapest(rows: Sequence[Mapping[Any, Any]]) -> Mapping[Any, Any]:
-    return min(rows, key=_cost)
-
-
-def _runner_up(best: Sequence[Mapping[Any, Any]], others: Mapping[str, Sequence[Mapping[Any, Any]]]) -> str:
+def _runner_up(best: Sequence[ArchitectureRow], others: dict[str, list[ArchitectureRow]]) -> str:
     """Return the cheapest other architecture within a point of the best, else the next best one."""
-    top, cost = _best(best), _cost(_cheapest(best))
+    top, affordable = _best(best), CHEAPER * _cheapest(best).cost
     near = [
-        case
-        for case, rows in others.items()
-        if _best(rows)["mean"] >= top["mean"] - NEAR and _cost(_cheapest(rows)) <= CHEAPER * cost
+        rows for rows in others.values() if _best(rows).mean >= top.mean - NEAR and _cheapest(rows).cost <= affordable
     ]
     if near:
-        other, said = min(near, key=lambda case: _cost(_cheapest(others[case]))), "Within a point of it and cheaper"
+        other, said = min(near, key=lambda rows: _cheapest(rows).cost), "Within a point of it and cheaper"
     else:
-        other, said = max(others, key=lambda case: _best(others[case])["mean"]), "Next"
-    second = _best(others[other])
-    if None not in (top["half"], second["half"]) and second["mean"] + second["half"] >= top["mean"] - top["half"]:
-        said += ", not clearly worse"
-    return f"{said}: {other}, {_accuracy_and_cost(_cheapest(others[other]))}"
+        other, said = max(others.values(), key=lambda rows: _best(rows).mean), "Next"
+    second = _best(other)
+    if top.ci_half_width is not None and second.ci_half_width is not None:
+        overlap = second.mean + second.ci_half_width >= top.mean - top.ci_half_width
+        said += ", not clearly worse" if overlap else ""
+    return f"{said}: {second.case}, {_accuracy_and_cost(_cheapest(other))}"
 
 
-def _reached(rows: Sequence[Mapping[Any, Any]], every: Mapping[str, None]) -> str:
+def _reached(rows: Sequence[ArchitectureRow], backends: Iterable[str]) -> str:
     """Return accuracy and training time of a case under its fastest backend, then under the others."""
-    ordered = sorted(rows, key=_cost)
-    columns = [str(row["backend"]) for row in ordered]
-    if len(ordered) > 1 and len(set(columns)) == len(columns) and len(set(map(_accuracy, ordered))) == 1:
-        return f"{_accuracy(ordered[0])} {under(columns, every)}{_joined_costs(ordered)}"
-    first, *others = ordered
+    first, *others = ordered = sorted(rows, key=lambda row: row.cost)
+    names = [row.variant.backend for row in ordered]
+    if others and len(set(names)) == len(names) and len(set(map(_accuracy, ordered))) == 1:
+        return f"{_accuracy(first)} {under(names, backends)}{_joined_costs(ordered)}"
     text = _accuracy_and_cost(first)
     if len(others) == 1:
         text += f"; {_accuracy_and_cost(others[0])}"
     elif others:
-        low, high = (pick(row["mean"] for row in others) for pick in (min, max))
+        low, high = (pick(row.mean for row in others) for pick in (min, max))
         span = f"{100 * low:.2f} to " if f"{low:.4f}" != f"{high:.4f}" else ""
         text += f"; the other {len(others)} variants {span}{percent(high)}"
-        costs = [row["seconds"] for row in others if row["seconds"] is not None]
+        costs = [row.seconds for row in others if row.seconds is not None]
         text += f" in {seconds(min(costs))} to {seconds(max(costs))}" if costs else ""
     return text
 
 
-def _joined_costs(rows: Sequence[Mapping[Any, Any]]) -> str:
+def _joined_costs(rows: Sequence[ArchitectureRow]) -> str:
     """Return ` in 4 epochs: 1.5 s with torch and 5.24 s with keras-tensorflow` for rows of the same accuracy."""
-    epochs = {_epochs(row) for row in rows}
-    told = [f"{_seconds(row)} with {_source(row)}" for row in rows if row["seconds"] is not None]
-    if len(epochs) > 1:
-        told = [f"{_seconds(row)} ({_epochs(row)}) with {_source(row)}" for row in rows if row["seconds"] is not None]
-    length = f" in {next(iter(epochs))}" if len(epochs) == 1 and None not in epochs else ""
+    lengths = {_epochs(row) for row in rows}
+    same = len(lengths) == 1
+    told = [f"{_cost(row, with_epochs=not same)} with {_source(row)}" for row in rows if row.seconds is not None]
+    length = f" in {_epochs(rows[0])}" if same and rows[0].epochs is not None else ""
     return length + (f": {joined(told)}" if told else "")
 
 
-def _accuracy(row: Mapping[Any, Any]) -> str:
-    return f"{percent(row['mean'], row['half'])} ({count(int(row['n']), 'seed')})"
+def _accuracy(row: ArchitectureRow) -> str:
+    return f"{percent(row.mean, row.ci_half_width)} ({count(row.n, 'seed')})"
 
 
-def _accuracy_and_cost(row: Mapping[Any, Any]) -> str:
+def _accuracy_and_cost(row: ArchitectureRow) -> str:
     """Return `80.43 ± 1.38 % (5 seeds) in 6.76 s (4 epochs) with torch (fused)`."""
-    cost = f" in {_seconds(row)} ({_epochs(row)})" if row["seconds"] is not None else ""
-    return f"{_accuracy(row)}{cost} with {_source(row)}"
+    return f"{_accuracy(row)}{f' in {_cost(row)}' if row.seconds is not None else ''} with {_source(row)}"
 
 
-def _epochs(row: Mapping[Any, Any]) -> str | None:
+def _epochs(row: ArchitectureRow) -> str:
     """Return the epochs that were run, a mean over seeds."""
-    if row["epochs"] is None:
-        return None
-    return f"{row['epochs']:.3g} epoch{'' if row['epochs'] == 1 else 's'}"
+    return f"{row.epochs:.3g} epoch{'' if row.epochs == 1 else 's'}" if row.epochs is not None else ""
 
 
-def _seconds(row: Mapping[Any, Any]) -> str:
-    return seconds(row["seconds"]) + ("" if row["headline"] else " beside other work")
+def _cost(row: ArchitectureRow, *, with_epochs: bool = True) -> str:
+    said = seconds(row.cost) + ("" if row.comparable else " beside other work")
+    return f"{said} ({_epochs(row)})" if with_epochs else said
 
 
-def _source(row: Mapping[Any, Any]) -> str:
-    return with_kernels(str(row["column"]), [row])
+def _source(row: ArchitectureRow) -> str:
+    return with_kernels(row.column, [row.variant.kernel])
 
 
-def _absent(results: Results, rows: Sequence[Mapping[Any, Any]], every: Mapping[str, None]) -> str:
+def _absent(results: Results, rows: Sequence[ArchitectureRow], backends: Iterable[str]) -> str:
     """Return why backends that other cases of the suite ran under have no figure for this one."""
-    first = rows[0]
-    here = {str(row["backend"]) for row in rows}
-    problems = lacking(results)
-    said = []
-    for backend in every:
-        if backend not in here:
-            own = [row for row in problems if (row["suite"], row["case"]) == (first["suite"], first["case"])]
-            why = gap_of(next((row for row in own if row["backend"] == backend), None))
-            said.append(f"{backend}: {why}")
+    here = {row.variant.backend for row in rows}
+    gaps = {row.variant.backend: row.gap for row in reversed(lacking(results)) if row.name == rows[0].name}
+    said = [f"{backend}: {gaps.get(backend, NOT_YET)}" for backend in backends if backend not in here]
     return f" No figure under {'; '.join(said)}." if said else ""
+
+
+TOPIC = Topic("architectures", frame=frame, question="Which architecture is best, and at what cost?", answer=answer)

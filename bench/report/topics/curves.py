@@ -3,61 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import chain
 from math import isnan
 from statistics import fmean
-from typing import Any
+from typing import Literal
 
-import pandas as pd
-
-from bench.records.record import CASE, EpochScore
-from bench.report.frames import MAIN, frame_of, once
-from bench.report.results import Results
+from bench.records.record import EpochScore
+from bench.report.frames import MAIN, CaseRow, once
+from bench.report.results import Column, Results
+from bench.report.topic import Topic
 from bench.spec import Epoch
+
+Curve = Literal["val", "fit"]
+
+
+@dataclass(frozen=True)
+class CurveRow(CaseRow):
+    """A point of a learning curve: accuracies, mean, least and most, of the `n` seeds that trained that long.
+
+    `curve`: accuracy on validation data, or what `fit` prints while it trains. `column` is None for the document.
+    """
+
+    curve: Curve
+    column: Column | None
+    epoch: int
+    mean: float
+    low: float
+    high: float
+    n: int
 
 
 @once
-def frame(results: Results) -> pd.DataFrame:
+def frame(results: Results) -> tuple[CurveRow, ...]:
     """Return the documented learning curves and the measured ones: one row per case, column and epoch.
 
     Only cases whose document prints epochs and that were measured. The curve is validation accuracy where both have it,
-    else the accuracy that `fit` prints while it trains. Columns: suite, case, curve ("val" or "fit"), column
-    (None: the document), epoch, mean, low, high (least and most over seeds), n (seeds that trained that long).
+    else the accuracy that `fit` prints while it trains.
     """
-    groups = results.accuracy_groups
-    places = results.columns
-    rows: list[dict[str, Any]] = []
+    rows: list[CurveRow] = []
     for suite, case in results.cases():
+        key = (suite.name, case.name)
         printed = case.documented.epochs if results.documented else ()
-        variants = {
-            variant: [record.metrics.epochs for record in records if record.status == "ok" and record.metrics]
-            for variant, records in groups.get((suite.name, case.name), {}).items()
+        columns = {
+            column: [record.metrics.epochs for record in records if record.status == "ok" and record.metrics]
+            for variant, column, records in results.placed(results.accuracy_groups, *key)
             if variant.numerics == MAIN
         }
-        measured = [run for runs in variants.values() for run in runs]
+        measured = [run for runs in columns.values() for run in runs]
         curve = next(
             (name for name in _CURVES if _accuracies(printed, name) and _accuracies(chain(*measured), name)),
             None,
         )
         if curve is None:
             continue
-        shared = {"suite": suite.name, "case": case.name, "curve": curve}
         for epoch, line in enumerate(printed, 1):
-            for figure in _accuracies([line], curve):
-                rows.append(shared | {"epoch": epoch, "mean": figure, "low": figure, "high": figure, "n": 1})
-        for variant, runs in sorted(variants.items()):
-            column = places[suite.name, case.name, variant]
+            rows += [CurveRow(*key, curve, None, epoch, value, value, value, 1) for value in _accuracies([line], curve)]
+        for column, runs in columns.items():
             for epoch in range(1, max(map(len, runs), default=0) + 1):
                 values = _accuracies((run[epoch - 1] for run in runs if len(run) >= epoch), curve)
                 if values:
-                    spread = {"mean": fmean(values), "low": min(values), "high": max(values), "n": len(values)}
-                    rows.append(shared | {"column": column, "epoch": epoch} | spread)
-    return frame_of(rows, [*CASE, "curve", "column", "epoch", "mean", "low", "high", "n"])
+                    spread = (fmean(values), min(values), max(values))
+                    rows.append(CurveRow(*key, curve, column, epoch, *spread, n=len(values)))
+    return tuple(rows)
 
 
-_CURVES = ("val", "fit")
+_CURVES: tuple[Curve, ...] = ("val", "fit")
 
 
-def _accuracies(lines: Iterable[Epoch | EpochScore], curve: str) -> list[float]:
+def _accuracies(lines: Iterable[Epoch | EpochScore], curve: Curve) -> list[float]:
     values = [line.val_accuracy if curve == "val" else line.accuracy for line in lines]
     return [value for value in values if value is not None and not isnan(value)]
+
+
+TOPIC = Topic("curves", frame=frame)

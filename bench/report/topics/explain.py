@@ -7,31 +7,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from bench.cases.profiles import QUICK_MAXLEN
 from bench.compare.statistics import Estimate
 from bench.explain.effects import REFERENCE, Effect, Quantity, conclusions
-from bench.records.record import CASE, Record
+from bench.records.record import Record
 from bench.records.store import Run
-from bench.report.frames import MAIN, MATCHED, NATIVE, once, rows_of
-from bench.report.markdown import NOTHING, code, markdown_table, plain, plain_but_code
+from bench.report.frames import MAIN, MATCHED, NATIVE, grouped, once
+from bench.report.markdown import code, markdown_table, plain, plain_but_code, versions
+from bench.report.notes import stand_in_of
+from bench.report.numbers import NOTHING, as_change, is_told, points
 from bench.report.results import Results
-from bench.report.sentences import Finding, count, is_told, name, points
-from bench.report.topics.numerics import against, matched, with_keras_3
+from bench.report.sentences import Finding, count
+from bench.report.topic import Topic
+from bench.report.topics.numerics import NumericsRow, against, matched, with_keras_3
 
 
 @once
-def frame(results: Results) -> pd.DataFrame:
+def frame(results: Results) -> tuple[NumericsRow, ...]:
     """Return what the frameworks' own ways change, all together and one by one, against `matched` numerics.
 
-    Only cases that ran any native numerics; the columns are those of `numerics`, with `base` under matched ones.
+    Only cases that ran any native numerics.
     """
-    data = against(results, MATCHED)
-    native = data[data["numerics"].astype(str).str.startswith(NATIVE)]
-    explained = set(zip(native["suite"], native["case"], strict=True))
-    kept = [key in explained for key in zip(data["suite"], data["case"], strict=True)]
-    return data[pd.Series(kept, index=data.index, dtype=bool)]
+    rows = against(results, MATCHED)
+    explained = {row.name for row in rows if row.variant.numerics.startswith(NATIVE)}
+    return tuple(row for row in rows if row.name in explained)
 
 
 def numerics_order(name: str) -> tuple[int, str]:
@@ -46,38 +45,39 @@ def called(numerics: str) -> str:
 
 def explained(results: Results) -> list[Finding]:
     """Return a sentence on Keras 3's formulas, and one on each framework's own ways, for every case explained."""
-    told = {case for case, _ in frame(results).groupby(CASE)}
+    told = {row.name for row in frame(results)}
     formulas = [with_keras_3(rows, results) for case, rows in matched(results).items() if case in told]
-    return [*formulas, *_own_ways(results)]
+    return [*formulas, *_native_ways(results)]
 
 
 def answer(results: Results) -> list[Finding]:
     """Return what each framework's own ways cost, and how that is to be read."""
-    found = _own_ways(results)
+    found = _native_ways(results)
     if found:
         text = "Each is switched on alone, against one set of formulas on every backend, those of today's Keras 3."
         found.append(Finding("The effects do not add up", text))
     return found
 
 
-def _own_ways(results: Results) -> list[Finding]:
+def _native_ways(results: Results) -> list[Finding]:
     """Return what each framework's own ways cost every case that was explained, and what is not told from 0."""
     found = []
-    data = frame(results)
-    for _, own in data.groupby([*CASE, "backend", "kernel"], sort=False):
-        rows = [row for row in rows_of(own) if row["numerics"] != MAIN]
-        rows.sort(key=lambda row: (row["numerics"] != NATIVE, -abs(row["difference"])))
-        if not rows:
-            continue
-        told = [row for row in rows if is_told(row)]
-        rest = [IN_WORDS.get(row["numerics"], row["numerics"]) for row in rows if row not in told]
-        parts = [f"{IN_WORDS.get(row['numerics'], row['numerics'])} {points(row)}" for row in told]
+    native = (row for row in frame(results) if row.variant.numerics != MAIN)
+    for rows in grouped(native, lambda row: (row.name, row.variant.backend, row.variant.kernel)).values():
+        rows.sort(key=lambda row: (row.variant.numerics != NATIVE, -abs(row.difference)))
+        parts, rest = [], []
+        for row in rows:
+            word = IN_WORDS.get(row.variant.numerics, row.variant.numerics)
+            if is_told(row.difference, row.ci_half_width):
+                parts.append(f"{word} {points(row.difference, row.ci_half_width)}")
+            else:
+                rest.append(word)
         if rest:
             parts.append(f"not told from 0: {', '.join(rest)}")
-        fewest, most = (pick(int(row["n"]) for row in rows) for pick in (min, max))
+        fewest, most = (pick(row.n for row in rows) for pick in (min, max))
         seeds = count(most, "paired seed") if fewest == most else f"{fewest} to {most} paired seeds"
-        lead = f"{name(rows[0])} under {rows[0]['backend']}"
-        see = results.explanation(rows[0]["suite"], rows[0]["case"]) or (("accuracy", "accuracy.md"),)
+        see = results.explanation(rows[0].suite, rows[0].case) or (("accuracy", "accuracy.md"),)
+        lead = f"{rows[0].name} under {rows[0].variant.backend}"
         found.append(Finding(lead, f"{'; '.join(parts)} ({seeds}).", see))
     return found
 
@@ -98,23 +98,21 @@ IN_WORDS = {
 def block(results: Results) -> str:
     """Return what each difference between the frameworks changes in every explained case, in points of accuracy."""
     data = frame(results)
-    columns = sorted(data["backend"].unique())
-    order = sorted(data["numerics"].unique(), key=numerics_order)
-    rows = []
-    for (suite, case), own in data.groupby(CASE, sort=False):
-        for numerics in order:
-            members = {row["backend"]: row for row in rows_of(own[own["numerics"] == numerics])}
-            if members:
-                texts = [_points(members[name]) if name in members else NOTHING for name in columns]
-                rows.append([plain(text) for text in (f"{suite}/{case}", called(numerics), *texts)])
-    if not rows:
+    backends = sorted({row.variant.backend for row in data})
+    lines = []
+    for case, rows in grouped(data, lambda row: row.name).items():
+        by_numerics = grouped(rows, lambda row: row.variant.numerics)
+        for numerics in sorted(by_numerics, key=numerics_order):
+            members = {row.variant.backend: row for row in by_numerics[numerics]}
+            texts = [_points(members[backend]) if backend in members else NOTHING for backend in backends]
+            lines.append([plain(text) for text in (case, called(numerics), *texts)])
+    if not lines:
         return "Not run: `bench explain CASE` measures it."
-    return markdown_table(["case", "difference", *map(plain, columns)], rows, left=(0, 1))
+    return markdown_table(["case", "difference", *map(plain, backends)], lines, left=(0, 1))
 
 
-def _points(row: Mapping[Any, Any]) -> str:
-    half = f" ±{100 * row['half']:.1f}" if row["half"] is not None else ""
-    return f"{100 * row['difference']:+.1f}{half} ({int(row['n'])})"
+def _points(row: NumericsRow) -> str:
+    return f"{as_change(row.difference, row.ci_half_width, 1)} ({row.n})"
 
 
 MEANINGS = {
@@ -164,8 +162,8 @@ def page(explained: Explained) -> str:
     parts = [f"# What each difference costs: {plain(explained.case)}"]
     parts.append("\n".join(f"- {plain_but_code(sentence)}" for sentence in explained.sentences))
     for backend in dict.fromkeys(effect.backend for effect in explained.effects):
-        own = [effect for effect in explained.effects if effect.backend == backend]
-        parts += [f"## {plain(backend)}, kernel {plain(own[0].kernel)}", _table(own, explained)]
+        effects = [effect for effect in explained.effects if effect.backend == backend]
+        parts += [f"## {plain(backend)}, kernel {plain(effects[0].kernel)}", _table(effects, explained)]
     parts += ["## How to read this", *_reading(explained)]
     problems = [record for record in explained.records if record.status != "ok"]
     if problems:
@@ -226,13 +224,13 @@ def _reading(explained: Explained) -> Iterator[str]:
         "other work on the machine widens their intervals."
     )
     numerics = dict.fromkeys(effect.numerics for effect in explained.effects)
-    yield "\n".join(f"- {code(one)}: {MEANINGS[one]}." for one in MEANINGS if one in numerics)
+    yield "\n".join(f"- {code(name)}: {meaning}." for name, meaning in MEANINGS.items() if name in numerics)
     run = explained.run
     data = sorted({record.data.name for record in explained.records if record.data})
-    stand_ins = sorted({record.data.stand_in for record in explained.records if record.data and record.data.stand_in})
+    stand_in = stand_in_of(explained.records)
     facts = [f"Run {run.name}, profile {run.profile}, {count(explained.seeds, 'seed')}, started {run.started}"]
     facts += [f"data {', '.join(data)}"] if data else []
-    facts += [f"standing in: {'; '.join(stand_ins)}"] if stand_ins else []
+    facts += [f"standing in: {stand_in}"] if stand_in else []
     facts.append(_environment(run.environment))
     yield f"{plain('; '.join(facts))}. Written, and gone on with where seeds are missing, by {code(explained.command)}."
     if run.profile == "quick":
@@ -243,12 +241,16 @@ def _reading(explained: Explained) -> Iterator[str]:
 
 
 def _environment(environment: Mapping[str, Any]) -> str:
-    packages = environment.get("packages", {})
-    versions = [f"{package} {version}" for package, version in packages.items() if package != "twinbench"]
     threads = environment.get("threads")
-    return ", ".join([*versions, *([count(threads, "thread")] if threads else [])])
+    return ", ".join(filter(None, [versions(environment), count(threads, "thread") if threads else ""]))
 
 
 def _problem(record: Record) -> str:
     reason = (record.reason or "").splitlines()
     return f"- {plain(record.cell)}: {plain(record.status)}: {plain(reason[0] if reason else '')}"
+
+
+TOPIC = Topic(
+    "differences", frame=frame, question="What do the frameworks' own defaults change?", answer=answer, block=block
+)
+EXPLAINED = Topic("explained", frame=frame, answer=explained)

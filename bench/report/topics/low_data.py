@@ -2,68 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
-
-import pandas as pd
 
 from bench.cases.describe import documented_accuracy
 from bench.cases.profiles import apply
 from bench.compare.statistics import mean_interval
-from bench.records.record import VARIANT, Metrics, Score
+from bench.records.record import Metrics, Score
 from bench.report.figures import by_seed
-from bench.report.frames import frame_of, main_rows, once, rows_of
-from bench.report.markdown import NOTHING, as_percent, given, markdown_table, plain
-from bench.report.notes import Notes, on_stand_in
-from bench.report.results import Results
-from bench.report.sentences import Finding, count, percent, points, shared, under
+from bench.report.frames import VariantRow, columns_of, grouped, main_rows, once
+from bench.report.markdown import markdown_table, plain
+from bench.report.notes import Notes, on_stand_in, stand_in_of
+from bench.report.numbers import NOTHING, as_change, as_percent, known, percent, points
+from bench.report.results import Column, Results
+from bench.report.sentences import Finding, count, shared, under
+from bench.report.topic import Topic
 from bench.spec import Case, Embedding, RandomRows, Suite
 
 
-@once
-def frame(results: Results) -> pd.DataFrame:
-    """Return the pairs of cases that differ only in a pre-trained, frozen against a learned embedding.
+@dataclass(frozen=True)
+class PairRow(VariantRow):
+    """Two cases that differ in their embedding: `case` takes vectors and keeps them, `learned` learns its own.
 
-    One row per pair and variant: suite, rows (trained on), pretrained and learned (case names), column, backend,
-    kernel, device, numerics, pretrained_mean, learned_mean, difference and half (mean over paired seeds of pretrained -
-    learned, 95 % interval), n, stand_in (for the vectors). Pairs are found in the declarations (`RandomRows`), not in
-    the names.
+    `rows`: how many were trained on. `difference`: mean over `n` paired seeds of pre-trained minus learned accuracy,
+    with its 95 % interval. `stand_in`: for the vectors.
     """
-    groups = results.accuracy_groups
-    places = results.columns
-    rows: list[dict[str, Any]] = []
+
+    learned: str
+    rows: int
+    pretrained_mean: float
+    learned_mean: float
+    difference: float
+    ci_half_width: float | None
+    n: int
+    stand_in: str | None
+
+
+@once
+def frame(results: Results) -> tuple[PairRow, ...]:
+    """Return the pairs of cases that differ only in a pre-trained, frozen against a learned embedding, by variant.
+
+    Pairs are found in the declarations (`RandomRows`), not in the names.
+    """
+    rows: list[PairRow] = []
     for suite in results.reported_suites():
         cases = [apply(case, results.profile) for case in suite.cases]
         for pretrained in cases:
             learned = learned_twin(cases, pretrained)
             if learned is None or not isinstance(pretrained.training.validation, RandomRows):
                 continue
-            ours, theirs = (groups.get((suite.name, case.name), {}) for case in (pretrained, learned))
-            for variant in sorted(ours.keys() & theirs.keys()):
-                with_vectors, without = (by_seed(_test, side[variant]) for side in (ours, theirs))
-                seeds = sorted(with_vectors.keys() & without.keys())
-                if not seeds:
-                    continue
-                difference = mean_interval([with_vectors[seed] - without[seed] for seed in seeds])
-                stand_ins = {record.data.stand_in for record in ours[variant] if record.data and record.data.stand_in}
-                rows.append(
-                    {"suite": suite.name, "rows": pretrained.training.validation.train}
-                    | {"pretrained": pretrained.name, "learned": learned.name}
-                    | {"column": places[suite.name, pretrained.name, variant], **vars(variant)}
-                    | {"pretrained_mean": fmean(with_vectors[seed] for seed in seeds)}
-                    | {"learned_mean": fmean(without[seed] for seed in seeds)}
-                    | {"difference": difference.mean, "half": difference.half, "n": difference.n}
-                    | {"stand_in": "; ".join(sorted(stand_ins)) or None}
-                )
-    return frame_of(rows, _COLUMNS)
-
-
-_COLUMNS = [
-    "suite", "rows", "pretrained", "learned", "column", *VARIANT, "pretrained_mean", "learned_mean", "difference",
-    "half", "n", "stand_in",
-]  # fmt: skip
+            size, groups = pretrained.training.validation.train, results.accuracy_groups
+            without = groups.get((suite.name, learned.name), {})
+            for variant, column, records in results.placed(groups, suite.name, pretrained.name):
+                first, second = by_seed(_test, records), by_seed(_test, without.get(variant, ()))
+                seeds = sorted(first.keys() & second.keys())
+                if seeds:
+                    place = (suite.name, pretrained.name, variant, column, learned.name, size)
+                    means = (fmean(first[seed] for seed in seeds), fmean(second[seed] for seed in seeds))
+                    change = mean_interval([first[seed] - second[seed] for seed in seeds])
+                    half, stand_in = known(change.half), stand_in_of(records)
+                    rows.append(PairRow(*place, *means, change.mean, half, change.n, stand_in))
+    return tuple(rows)
 
 
 def _test(metrics: Metrics) -> Score | None:
@@ -87,77 +87,86 @@ def answer(results: Results) -> list[Finding]:
     """Return what the smallest sample gains by pre-trained vectors, and from which on it gains nothing."""
     if not results.documented:
         return []
-    data = main_rows(frame(results))
     found = []
-    for suite, every in data.groupby("suite", sort=False):
-        columns = {str(column): rows_of(own.sort_values("rows")) for column, own in every.groupby("column")}
-        said: dict[tuple[str, str, int | None], list[str]] = {}
-        for column, ordered in columns.items():
-            said.setdefault((*_smallest(results, str(suite), ordered[0]), crossing(ordered)), []).append(column)
+    for every in grouped(main_rows(frame(results)), lambda row: row.suite).values():
+        columns = _by_column(every)
+        said: dict[tuple[str, str, int | None], list[Column]] = {}
+        for column, pairs in columns.items():
+            said.setdefault((*_smallest(results, pairs[0]), crossing(pairs)), []).append(column)
         for (lead, text, place), who in said.items():
             text += f" {under(who, columns)}; {crossover(columns[who[0]])}"
             if place is not None:
-                at = shared(((column, points(columns[column][place])) for column in who), columns)
+                crossed = ((column, columns[column][place]) for column in who)
+                at = shared(
+                    ((column, points(pair.difference, pair.ci_half_width)) for column, pair in crossed), columns
+                )
                 text += f" ({', '.join(at)})"
             found.append(Finding(lead, f"{text}.", (("accuracy", "accuracy.md"),)))
     return found
 
 
-def _smallest(results: Results, suite: str, pair: Mapping[Any, Any]) -> tuple[str, str]:
+def _by_column(pairs: Iterable[PairRow]) -> dict[Column, list[PairRow]]:
+    """Return the pairs of each column, the one with the fewest rows first."""
+    return grouped(sorted(pairs, key=lambda pair: (pair.column, pair.rows)), lambda pair: pair.column)
+
+
+def _smallest(results: Results, pair: PairRow) -> tuple[str, str]:
     """Return what vectors buy at the least number of rows: a phrase, and sentences that begin with a stand-in."""
     text = ""
-    if pair["stand_in"] is not None:
-        text = on_stand_in(pair["stand_in"]).rstrip(".") + ". "
-        printed = documented_accuracy(results.case(suite, pair["pretrained"]))
+    if pair.stand_in is not None:
+        text = on_stand_in(pair.stand_in).rstrip(".") + ". "
+        printed = documented_accuracy(results.case(pair.suite, pair.case))
         text += f"The document's {percent(printed[1])} ({printed[0]}) used the real vectors. " if printed else ""
     text += (
-        f"Test accuracy: {pair['pretrained']} {percent(pair['pretrained_mean'])}, {pair['learned']} "
-        f"{percent(pair['learned_mean'])} ({count(int(pair['n']), 'paired seed')})"
+        f"Test accuracy: {pair.case} {percent(pair.pretrained_mean)}, {pair.learned} {percent(pair.learned_mean)} "
+        f"({count(pair.n, 'paired seed')})"
     )
-    return f"At {pair['rows']:,} training rows {points(pair)}", text
+    return f"At {pair.rows:,} training rows {points(pair.difference, pair.ci_half_width)}", text
 
 
-def crossover(ordered: Sequence[Mapping[Any, Any]]) -> str:
-    """Return from how many training rows on the learned embedding is at least as good; `ordered` are pairs by rows."""
-    place = crossing(ordered)
+def crossover(pairs: Sequence[PairRow]) -> str:
+    """Return from how many training rows on the learned embedding is at least as good; `pairs` are in their order."""
+    place = crossing(pairs)
     if place is None:
-        return f"pre-trained ahead at the largest measured size, {ordered[-1]['rows']:,} rows"
-    return f"learned at least as good from {ordered[place]['rows']:,} rows on"
+        return f"pre-trained ahead at the largest measured size, {pairs[-1].rows:,} rows"
+    return f"learned at least as good from {pairs[place].rows:,} rows on"
 
 
-def crossing(ordered: Sequence[Mapping[Any, Any]]) -> int | None:
+def crossing(pairs: Sequence[PairRow]) -> int | None:
     """Return the first pair from which on the learned embedding stays at least as good; None where there is none."""
-    behind = [pair["difference"] <= 0 for pair in ordered]
+    behind = [pair.difference <= 0 for pair in pairs]
     return next((place for place in range(len(behind)) if all(behind[place:])), None)
 
 
-def section(suite: Suite, pairs: pd.DataFrame, notes: Notes) -> list[str]:
-    if pairs.empty:
+def section(suite: Suite, results: Results, notes: Notes) -> list[str]:
+    """Return the table of a suite's pairs below the sentences on them, nothing where there are none."""
+    pairs = [pair for pair in main_rows(frame(results)) if pair.suite == suite.name]
+    if not pairs:
         return []
-    columns = sorted(pairs["column"].unique())
+    columns = columns_of(pairs)
     headers = ["rows", "pair"]
     for column in columns:
         headers += [f"{plain(column)} pre-trained %", "learned %", "difference", "seeds"]
-    rows = []
-    for (size, pretrained, learned), group in pairs.groupby(["rows", "pretrained", "learned"], sort=True):
-        marks = notes.mark(note for case in (pretrained, learned) for note in notes.on_data(suite.name, str(case)))
-        row = [f"{size:,}", plain(f"{pretrained} / {learned}") + marks]
-        members = {str(member["column"]): member for member in rows_of(group)}
+    lines = []
+    by_cases = grouped(pairs, lambda pair: (pair.rows, pair.case, pair.learned))
+    for (rows, *cases), members in sorted(by_cases.items()):
+        marks = notes.mark(note for case in cases for note in notes.on_data(suite.name, case))
+        line = [f"{rows:,}", plain(" / ".join(cases)) + marks]
+        by_column = {pair.column: pair for pair in members}
         for column in columns:
-            member = members.get(column)
-            if member is None:
-                row += [NOTHING] * 4
-            else:
-                half = f" ±{100 * member['half']:.2f}" if given(member["half"]) else ""
-                row += [as_percent(member["pretrained_mean"]), as_percent(member["learned_mean"])]
-                row += [f"{100 * member['difference']:+.2f}{half}", str(member["n"])]
-        rows.append(row)
-    sentences = [
-        f"{plain(column)}: {crossover(own.sort_values('rows').to_dict('records'))}."
-        for column, own in pairs.groupby("column", sort=True)
-    ]
+            line += _cells(by_column[column]) if column in by_column else [NOTHING] * 4
+        lines.append(line)
+    sentences = [f"{plain(column)}: {crossover(members)}." for column, members in _by_column(pairs).items()]
     lead = (
         "Low data: test accuracy with a pre-trained, frozen and with a learned embedding, by the number of training "
         "rows; the difference (in points, ± 95 % interval) is paired by seed. "
     )
-    return [lead + " ".join(sentences), markdown_table(headers, rows, left=(1,))]
+    return [lead + " ".join(sentences), markdown_table(headers, lines, left=(1,))]
+
+
+def _cells(pair: PairRow) -> list[str]:
+    means = [as_percent(pair.pretrained_mean), as_percent(pair.learned_mean)]
+    return [*means, as_change(pair.difference, pair.ci_half_width), str(pair.n)]
+
+
+TOPIC = Topic("low-data", frame=frame, question="What does a pre-trained embedding buy?", answer=answer)

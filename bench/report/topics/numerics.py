@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any
-
-import pandas as pd
 
 from bench.explain.effects import effects
-from bench.records.record import CASE, VARIANT
-from bench.report.figures import figures
-from bench.report.frames import MAIN, MATCHED, frame_of, once, rows_of
-from bench.report.markdown import as_percent, given, markdown_table, plain, source_of
+from bench.report.figures import Figure, figures
+from bench.report.frames import MAIN, MATCHED, VariantRow, grouped, once
+from bench.report.markdown import markdown_table, plain
+from bench.report.numbers import as_change, as_percent, known, percent, points
 from bench.report.results import Results, Variant
-from bench.report.sentences import MOST_NAMED, Finding, count, name, percent, points, shared, upper
-from bench.spec import GRU, KERAS_3, LSTM, Bidirectional, Case
+from bench.report.sentences import MOST_NAMED, Finding, count, shared, upper
+from bench.report.topic import Topic
+from bench.spec import GRU, KERAS_3, LSTM, Bidirectional, Case, Suite
+
+
+@dataclass(frozen=True)
+class NumericsRow(VariantRow):
+    """What numerics make of a figure: accuracies under the `base` ones and under these, means over `n` paired seeds.
+
+    `difference` is the mean of the pairs' differences, these minus base, with its 95 % interval.
+    """
+
+    figure: Figure
+    base: float
+    mean: float
+    difference: float
+    ci_half_width: float | None
+    n: int
 
 
 @once
-def frame(results: Results) -> pd.DataFrame:
-    """Return what other formulas change: one row per case and variant whose numerics are not the documented ones.
-
-    Columns: suite, case, figure, documented (printed accuracy or None), column, backend, kernel, device, numerics,
-    base and mean (accuracies under documented and under these numerics, means over the paired seeds), difference and
-    half (95 % interval of the paired differences, other minus documented), n.
-    """
+def frame(results: Results) -> tuple[NumericsRow, ...]:
+    """Return what other formulas change: one row per case and variant whose numerics are not the documented ones."""
     return against(results, MAIN)
 
 
-def against(results: Results, base: str) -> pd.DataFrame:
+def against(results: Results, base: str) -> tuple[NumericsRow, ...]:
     """Return accuracies under every other numerics beside those under `base`, paired by seed."""
-    rows: list[dict[str, Any]] = []
+    rows: list[NumericsRow] = []
     for suite, case in results.cases():
-        figure = next(one for one in figures(case, case.documented) if one.main)
+        figure = next(figure for figure in figures(case, case.documented) if figure.main)
         groups = results.accuracy_groups.get((suite.name, case.name), {})
         found = {
             Variant(effect.backend, effect.kernel, effect.device, effect.numerics): effect.accuracy
@@ -41,25 +50,17 @@ def against(results: Results, base: str) -> pd.DataFrame:
             if effect.numerics != base
         }
         for variant, score in sorted(found.items()):
-            rows.append(
-                {"suite": suite.name, "case": case.name, "figure": figure.name}
-                | {"documented": figure.score.accuracy if results.documented else None}
-                | {"column": results.columns[suite.name, case.name, variant], **vars(variant)}
-                | {"base": score.base.mean / 100, "mean": (score.base.mean + score.change.mean) / 100}
-                | {"difference": score.change.mean / 100, "half": score.change.half / 100, "n": score.change.n}
-            )
-    return frame_of(rows, COLUMNS)
-
-
-COLUMNS = [
-    *CASE, "figure", "documented", "column", *VARIANT, "base", "mean", "difference", "half", "n",
-]  # fmt: skip
+            place = (suite.name, case.name, variant, results.columns[suite.name, case.name, variant], figure)
+            means = (score.base.mean / 100, (score.base.mean + score.change.mean) / 100)
+            half = known(score.change.half / 100)
+            rows.append(NumericsRow(*place, *means, score.change.mean / 100, half, score.change.n))
+    return tuple(rows)
 
 
 def answer(results: Results) -> list[Finding]:
     """Return which formulas changed, and what those of today's Keras do to accuracies."""
     found = _changed_formulas(results) if results.documented else []
-    cases = sorted(matched(results).values(), key=lambda rows: -max(abs(row["difference"]) for row in rows))
+    cases = sorted(matched(results).values(), key=lambda rows: -max(abs(row.difference) for row in rows))
     if cases and results.documented:
         found += [with_keras_3(rows, results) for rows in cases[:MOST_NAMED]]
     elif found:
@@ -67,31 +68,27 @@ def answer(results: Results) -> list[Finding]:
     return found
 
 
-def matched(results: Results) -> dict[Hashable, list[dict[Any, Any]]]:
+def matched(results: Results) -> dict[str, list[NumericsRow]]:
     """Return by case what the formulas of today's Keras change, a row per backend."""
-    data = frame(results)
-    matched = data[data["numerics"] == MATCHED]
-    return {case: rows_of(own) for case, own in matched.groupby(CASE, sort=False)}
+    return grouped((row for row in frame(results) if row.variant.numerics == MATCHED), lambda row: row.name)
 
 
-def with_keras_3(rows: Sequence[Mapping[Any, Any]], results: Results) -> Finding:
+def with_keras_3(rows: Sequence[NumericsRow], results: Results) -> Finding:
     """Return what the formulas of today's Keras make of one case under every backend."""
     first = rows[0]
-    measured = shared(
+    said = [
         (
-            (
-                str(row["backend"]),
-                f"{percent(row['mean'])} where the documents' formulas give {percent(row['base'])} ({points(row)}, "
-                f"{count(int(row['n']), 'paired seed')})",
-            )
-            for row in rows
-        ),
-        (str(row["backend"]) for row in rows),
-    )
-    printed = f" Documented: {percent(first['documented'])}." if first["documented"] is not None else ""
-    text = f"{'; '.join(measured)}.{printed}"
-    see = results.explanation(first["suite"], first["case"]) or (("accuracy", "accuracy.md"),)
-    return Finding(f"{name(first)} with Keras 3's formulas", text, see)
+            row.variant.backend,
+            f"{percent(row.mean)} where the documents' formulas give {percent(row.base)} "
+            f"({points(row.difference, row.ci_half_width)}, {count(row.n, 'paired seed')})",
+        )
+        for row in rows
+    ]
+    measured = "; ".join(shared(said, (backend for backend, _ in said)))
+    printed = first.figure.score.accuracy if results.documented else None
+    text = f"{measured}." + ("" if printed is None else f" Documented: {percent(printed)}.")
+    see = results.explanation(first.suite, first.case) or (("accuracy", "accuracy.md"),)
+    return Finding(f"{first.name} with Keras 3's formulas", text, see)
 
 
 def _changed_formulas(results: Results) -> list[Finding]:
@@ -122,20 +119,20 @@ def _has_gates(case: Case) -> bool:
     return any(isinstance(layer, LSTM | GRU) and layer.recurrent_activation is None for layer in inner)
 
 
-def section(data: pd.DataFrame) -> list[str]:
+def section(suite: Suite, results: Results) -> list[str]:
     """Return the table of what figures under other numerics are beside the documented ones, nothing for none."""
-    if data.empty:
-        return []
-    rows = []
-    for row in rows_of(data):
-        half = f" ±{100 * row['half']:.2f}" if given(row["half"]) else ""
-        source = source_of(str(row["backend"]), row["kernel"])
-        what = [plain(text) for text in (row["case"], row["figure"], source, row["numerics"])]
-        difference = f"{100 * row['difference']:+.2f}{half}"
-        rows.append([*what, as_percent(row["base"]), as_percent(row["mean"]), difference, str(row["n"])])
+    lines = []
+    for row in frame(results):
+        if row.suite == suite.name:
+            what = [plain(text) for text in (row.case, row.figure.name, row.variant.source, row.variant.numerics)]
+            change = as_change(row.difference, row.ci_half_width)
+            lines.append([*what, as_percent(row.base), as_percent(row.mean), change, str(row.n)])
     lead = (
         "Other numerics: the same cells with other formulas, means over the seeds that both have; the difference (in "
         "points, ± 95 % interval) is paired by seed."
     )
     headers = ["case", "set", "source", "numerics", "documented numerics %", "these %", "difference", "seeds"]
-    return [lead, markdown_table(headers, rows, left=(0, 1, 2, 3))]
+    return [lead, markdown_table(headers, lines, left=(0, 1, 2, 3))] if lines else []
+
+
+TOPIC = Topic("numerics", frame=frame, question="What did Keras 3 change?", answer=answer)

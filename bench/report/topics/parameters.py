@@ -2,78 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-import pandas as pd
-
+from bench.cases.cell import Status
 from bench.cases.model import numerics_differences, resolve
 from bench.cases.parameters import Parameters, counts, printed_counts
 from bench.cases.parameters import parameters as declared_parameters
-from bench.records.record import CASE, VARIANT
-from bench.report.frames import frame_of, once, rows_of
-from bench.report.markdown import as_integer, as_sum, document, given, markdown_table, plain, source_of, suite_heading
+from bench.records.record import Record
+from bench.report.frames import Row, grouped, once
+from bench.report.markdown import document, markdown_table, plain, suite_heading
 from bench.report.notes import Notes, notes_on_case
+from bench.report.numbers import as_integer, as_sum
 from bench.report.results import NOT_RUN, Results, status_of
 from bench.report.sentences import Finding, listed
+from bench.report.topic import Topic
 from bench.spec import Case, Suite
 
 
-@once
-def frame(results: Results) -> pd.DataFrame:
-    """Return one row per case and variant with the counts of what was built (several, should seeds differ).
+@dataclass(frozen=True)
+class ParameterRow(Row):
+    """What was `built` of a case under a variant, None where nothing was.
 
-    Columns: suite, case, column, backend, kernel, device, numerics, status, layers (tuple), total, trainable, frozen,
-    stored, then documented_layers, documented_total, documented_trainable, documented_frozen (None where nothing is
-    printed) and verdict: "equal", "differs: ...", "document misprint: ..." (what was built is what the case declares)
-    or None where the document prints nothing, or where native numerics give torch's layers a bias more. Counts hold
-    under both profiles.
+    `verdict` is "equal", "differs: ...", "document misprint: ..." (what was built is what the case declares), or None
+    where the document prints nothing, or where native numerics give torch's layers a bias more.
     """
-    groups = results.groups
-    places = results.columns
-    rows: list[dict[str, Any]] = []
+
+    status: Status | Literal["not run"]
+    built: Parameters | None = None
+    verdict: str | None = None
+
+
+@once
+def frame(results: Results) -> tuple[ParameterRow, ...]:
+    """Return one row per case and variant (several, should seeds differ); counts hold under both profiles."""
+    rows: list[ParameterRow] = []
     for suite, case in results.cases():
-        documented = case.documented
-        shared = {
-            "suite": suite.name,
-            "case": case.name,
-            "documented_layers": documented.layers or None,
-            "documented_total": documented.total,
-            "documented_trainable": documented.trainable,
-            "documented_frozen": documented.frozen,
-        }
-        variants = groups.get((suite.name, case.name), {})
-        for variant, members in sorted(variants.items()):
-            place = {
-                "column": places[suite.name, case.name, variant],
-                "backend": variant.backend,
-                "kernel": variant.kernel,
-            }
-            place |= {"device": variant.device, "numerics": variant.numerics, "status": status_of(members)}
-            counts: list[Parameters] = []
-            for record in members:
-                if record.parameters and record.parameters not in counts:
-                    counts.append(record.parameters)
-            for built in counts:
-                row = shared | place | {"layers": tuple(layer.total for layer in built.layers)}
-                row |= {
-                    "total": built.total,
-                    "trainable": built.trainable,
-                    "frozen": built.frozen,
-                    "stored": built.stored,
-                }
-                rows.append(row | {"verdict": _verdict(suite, case, variant.numerics, built)})
-            if not counts:
-                rows.append(shared | place)
-        if not variants:
-            rows.append(shared | {"status": NOT_RUN})
-    return frame_of(rows, _COLUMNS)
+        key = (suite.name, case.name)
+        for variant, column, records in results.placed(results.groups, *key):
+            place = (*key, variant, column, status_of(records))
+            built = _built(records)
+            rows += [ParameterRow(*place, model, _verdict(suite, case, variant.numerics, model)) for model in built]
+            if not built:
+                rows.append(ParameterRow(*place))
+        if key not in results.groups:
+            rows.append(ParameterRow(*key, None, None, NOT_RUN))
+    return tuple(rows)
 
 
-_COLUMNS = [
-    *CASE, "column", *VARIANT, "status", "layers", "total", "trainable", "frozen", "stored", "documented_layers",
-    "documented_total", "documented_trainable", "documented_frozen", "verdict",
-]  # fmt: skip
+def _built(records: Sequence[Record]) -> list[Parameters]:
+    """Return the different counts of records."""
+    built: list[Parameters] = []
+    for record in records:
+        if record.parameters and record.parameters not in built:
+            built.append(record.parameters)
+    return built
 
 
 def _verdict(suite: Suite, case: Case, numerics: str, built: Parameters) -> str | None:
@@ -89,15 +73,15 @@ def _verdict(suite: Suite, case: Case, numerics: str, built: Parameters) -> str 
     return f"{'document misprint' if misprint else 'differs'}: {', '.join(differing)}"
 
 
-def answer(parameters: pd.DataFrame) -> list[Finding]:
-    judged = parameters[parameters["verdict"].notna()]
-    if judged.empty:
+def findings(results: Results) -> list[Finding]:
+    """Return in how many cases the documented counts are exactly those of what was built, and which differ."""
+    judged = [row for row in frame(results) if row.verdict is not None]
+    if not judged:
         return []
-    differing = judged[judged["verdict"] != "equal"]
-    names = sorted({f"{row['suite']}/{row['case']} ({row['verdict']})" for row in rows_of(differing)})
-    cases = len(judged[CASE].drop_duplicates())
-    equal = cases - len(differing[CASE].drop_duplicates())
-    lead = f"Parameter counts are exactly the documented ones in {equal} of {cases} cases"
+    differing = [row for row in judged if row.verdict != "equal"]
+    cases, unequal = ({row.name for row in rows} for rows in (judged, differing))
+    names = sorted({f"{row.name} ({row.verdict})" for row in differing})
+    lead = f"Parameter counts are exactly the documented ones in {len(cases - unequal)} of {len(cases)} cases"
     return [Finding(lead, f"{listed(names)}." if names else "", (("parameters", "parameters.md"),))]
 
 
@@ -111,39 +95,31 @@ _HOW_PARAMETERS = (
 
 def table(results: Results) -> str:
     """Return `parameters.md`: for every case the documented counts and, below them, those of every variant."""
-    data = frame(results)
     notes = Notes(results)
     parts = [f"# Parameters: {results.profile} profile", _HOW_PARAMETERS]
+    by_suite = grouped(frame(results), lambda row: row.suite)
+    headers = ["case", "source", "layers", "total", "trainable", "frozen", "stored", "verdict"]
     for suite in results.reported_suites():
-        rows = []
-        for case, group in data[data["suite"] == suite.name].groupby("case", sort=False):
-            name = plain(case)
-            case_notes = notes_on_case(results.case(suite.name, str(case)))
-            marks = notes.mark(case_notes + notes.on_data(suite.name, str(case)))
-            first = group.iloc[0]
-            printed = [
-                as_sum(first["documented_layers"]),
-                *(as_integer(first[f"documented_{part}"]) for part in ("total", "trainable", "frozen")),
-            ]
-            rows.append([name + marks, "documented", *printed, "", ""])
-            rows += [_parameter_row(name, row, notes) for row in rows_of(group)]
-        parts += [
-            suite_heading(suite),
-            markdown_table(
-                ["case", "source", "layers", "total", "trainable", "frozen", "stored", "verdict"],
-                rows,
-                left=(0, 1, 2, 7),
-            ),
-        ]
+        lines = []
+        for name, rows in grouped(by_suite[suite.name], lambda row: row.case).items():
+            case = results.case(suite.name, name)
+            marks = notes.mark(notes_on_case(case) + notes.on_data(suite.name, name))
+            printed = case.documented
+            totals = map(as_integer, (printed.total, printed.trainable, printed.frozen))
+            lines.append([plain(name) + marks, "documented", as_sum(printed.layers), *totals, "", ""])
+            lines += [_line(row, notes) for row in rows]
+        parts += [suite_heading(suite), markdown_table(headers, lines, left=(0, 1, 2, 7))]
     return document(parts + notes.section())
 
 
-def _parameter_row(name: str, row: Mapping[Any, Any], notes: Notes) -> list[str]:
-    if row["status"] == NOT_RUN:
-        return [name, "", *[""] * 5, NOT_RUN]
-    source = plain(source_of(str(row["column"]), row["kernel"]))
-    if not given(row["total"]):
-        marks = notes.mark(notes.on_cells(row, ("accuracy", "all", "timing")))
-        return [name, source, *[""] * 5, f"{row['status']}{marks}"]
-    counts = [as_integer(row[part]) for part in ("total", "trainable", "frozen", "stored")]
-    return [name, source, as_sum(row["layers"]), *counts, plain(row["verdict"]) if given(row["verdict"]) else ""]
+def _line(row: ParameterRow, notes: Notes) -> list[str]:
+    head = [plain(row.case), plain(row.source)]
+    if row.built is None:
+        marks = "" if row.variant is None else notes.mark(notes.on_cells(row, ("accuracy", "all", "timing")))
+        return [*head, *[""] * 5, f"{row.status}{marks}"]
+    built = row.built
+    totals = map(as_integer, (built.total, built.trainable, built.frozen, built.stored))
+    return [*head, as_sum(layer.total for layer in built.layers), *totals, plain(row.verdict or "")]
+
+
+TOPIC = Topic("parameters", frame=frame, table=table)

@@ -9,12 +9,14 @@ from typing import Any
 from tabulate import tabulate
 
 from bench.parity.proof import KINDS, Proof
-from bench.report.markdown import plain
+from bench.report.markdown import plain, versions
 from bench.report.results import Link, Results
 from bench.report.sentences import Finding
+from bench.report.topic import Topic
 
 
-def answer_twins(results: Results) -> list[Finding]:
+def answer(results: Results) -> list[Finding]:
+    """Return how many variants are proven to train the same model."""
     marks = [mark for mark in results.twins.values() if mark != "not applicable"]
     if not marks:
         return []
@@ -29,7 +31,7 @@ HEADERS = ("case", "backend, kernel", *KINDS, "free running", "verdict")
 def write(proofs: Sequence[Proof], environment: dict[str, Any], path: Path) -> None:
     """Write the page of `proofs`."""
     compared = [proof for proof in proofs if proof.verdict in ("proven", "not proven", "not applicable")]
-    parts = ["# Parity: do the backends train the same model?", answer(proofs), _explained(proofs, environment)]
+    parts = ["# Parity: do the backends train the same model?", sentence(proofs), _explained(proofs, environment)]
     failures = [
         f"- {plain(f'{proof.case_name}, {proof.backend},{proof.kernel}: {each}')}"
         for proof in proofs
@@ -46,7 +48,7 @@ def write(proofs: Sequence[Proof], environment: dict[str, Any], path: Path) -> N
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def answer(proofs: Sequence[Proof]) -> str:
+def sentence(proofs: Sequence[Proof]) -> str:
     """Return the main finding in one sentence."""
     judged = [proof for proof in proofs if proof.reference]
     if not judged:
@@ -67,9 +69,6 @@ def _explained(proofs: Sequence[Proof], environment: dict[str, Any]) -> str:
     profiles = {
         profile: sum(p.profile == profile and p.steps > 0 for p in proofs) for profile in ("documented", "quick")
     }
-    versions = ", ".join(
-        f"{name} {version}" for name, version in environment.get("packages", {}).items() if name != "twinbench"
-    )
     return (
         f"Reference: {', '.join(references) or 'none'}. Errors are float64 / float32, relative to the largest value of "
         f"an array (of an update: to its largest change). Each of {', '.join(map(str, steps)) or 'no'} training steps "
@@ -77,7 +76,7 @@ def _explained(proofs: Sequence[Proof], environment: dict[str, Any]) -> str:
         "as many steps without coming back, reported and not judged. Rows on the documented data: "
         f"{profiles['documented']}, on the embedded corpus: {profiles['quick']}. Tolerances and their reasons: "
         "docs/parity.md. "
-        f"Versions: {versions}."
+        f"Versions: {versions(environment)}."
     )
 
 
@@ -107,3 +106,6 @@ def _unavailable(proofs: Sequence[Proof]) -> str:
         if proof.verdict == "unavailable":
             by_reason.setdefault(f"{proof.backend}, {proof.kernel}: {proof.reason}", []).append(proof.case_name)
     return "\n".join(f"- {plain(reason)}: {plain(', '.join(names))}" for reason, names in by_reason.items())
+
+
+TOPIC = Topic("parity", question="Do the backends train the same model?", answer=answer)

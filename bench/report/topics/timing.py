@@ -3,130 +3,154 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bench.backends.registry import backends
 from bench.machine.noise import QUIET
 from bench.records.metrics import is_comparable, step_seconds
-from bench.records.record import CASE, VARIANT, Record, Timing
-from bench.report.frames import NATIVE, frame_of, once, reference_order, rows_of
+from bench.records.record import Record
+from bench.report.frames import NATIVE, Row, grouped, once
 from bench.report.markdown import (
-    NOTHING,
-    as_integer,
     as_link,
-    as_range,
-    as_seconds,
     as_text,
     document,
     filled_table,
-    given,
     how_twins,
     markdown_table,
-    n_of,
     plain,
-    source_of,
     suite_heading,
 )
 from bench.report.notes import Notes
-from bench.report.results import _TIMING, KERNELS, NOT_RUN, Results, status_of
+from bench.report.numbers import NOTHING, as_integer, as_range, as_seconds
+from bench.report.results import NOT_RUN, Results, Variant, status_of
+from bench.report.speedups import reference_of
+from bench.report.topic import Topic
 from bench.spec import Documented
+
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What the passes of a timed variant measured, alone in its process: seconds, bytes, and shares (0 to 1).
+
+    A figure is the median over processes. `quartiles` are those of the `samples` step times, all processes together;
+    `latency` the 50th, 95th and 99th percentile of all latencies, as far as `LEAST_FOR` allows; `throughput` rows/s of
+    inference; `input` its share of a step; `host_memory`, `device_memory` peaks; `noise` the highest spread of a busy
+    loop before a run; `flops` and `bytes` per step, counted; the rates those over the step's seconds; the shares of
+    what the machine gives at most.
+    """
+
+    samples: int = 0
+    quartiles: Bounds | None = None
+    first_step: float | None = None
+    compile: float | None = None
+    input: float | None = None
+    latency: Mapping[int, float] = field(default_factory=dict)
+    throughput: float | None = None
+    host_memory: float | None = None
+    device_memory: float | None = None
+    noise: float | None = None
+    flops: float | None = None
+    bytes: float | None = None
+    flops_rate: float | None = None
+    flops_share: float | None = None
+    bytes_rate: float | None = None
+    bytes_share: float | None = None
+
+
+@dataclass(frozen=True)
+class TimingRow(Row):
+    """The times of a variant of a case, in seconds, beside those that its document prints (least and most).
+
+    A process's epoch time is the median of its steady epochs (all but the first), `epoch` the median over the `n` that
+    ended ok of `planned` processes; `epochs` counts the steady ones, `bounds` are the fastest and the slowest. `step`
+    is from windows of steps, where there are none from epochs. `ratio` is `epoch` over that of the backend `reference`
+    (`reference_of`), of comparable times alone.
+    """
+
+    status: str
+    comparable: bool | None
+    documented_epoch: Bounds | None
+    documented_step: Bounds | None
+    n: int = 0
+    planned: int = 0
+    epoch: float | None = None
+    bounds: Bounds | None = None
+    epochs: int = 0
+    step: float | None = None
+    first_epoch: float | None = None
+    total: float | None = None
+    reference: str | None = None
+    ratio: float | None = None
+    passes: Passes = Passes()
 
 
 @once
-def frame(results: Results) -> pd.DataFrame:
-    """Return one row per case and variant; times in seconds.
-
-    A process's epoch time is the median of its steady epochs (all but the first), the row's is the median over its
-    processes; `low` and `high` are the fastest and the slowest steady epoch of all. Columns: suite, case, column,
-    backend, kernel, device, numerics, status, headline (from records that measured timing, each alone in its process),
-    epoch, low, high, n of `of` processes, epochs (steady ones), step (from windows of steps, where there are none from
-    epochs), first_epoch, total, documented_epoch and
-    documented_step (each least and most, documented profile only), reference (the backend) and ratio (this epoch time
-    over the reference's), both of headlines alone. The reference is the backend of the same case, device and
-    numerics that `reference_order` puts first, with its best kernel.
-    """
-    timed = results.timing_groups
-    everything = results.accuracy_groups
-    places = results.columns
-    rows: list[dict[str, Any]] = []
+def frame(results: Results) -> tuple[TimingRow, ...]:
+    """Return a row per case and variant, and one per case that has not run."""
+    rows: list[TimingRow] = []
     for suite, case in results.cases():
         key = (suite.name, case.name)
-        documented = case.documented if results.documented else Documented()
-        shared = {"suite": suite.name, "case": case.name} | _documented_times(documented)
-        variants = sorted({*timed.get(key, {}), *everything.get(key, {})})
-        own: list[dict[str, Any]] = []
-        for variant in variants:
-            members = timed.get(key, {}).get(variant) or everything[key][variant]
-            own.append(
-                shared
-                | {"column": places[*key, variant], "backend": variant.backend, "kernel": variant.kernel}
-                | {"device": variant.device, "numerics": variant.numerics, "status": status_of(members)}
-                | _times(members)
+        printed = _documented_times(case.documented if results.documented else Documented())
+        timed, rest = results.timing_groups.get(key, {}), results.accuracy_groups.get(key, {})
+        found = [
+            _timed(
+                TimingRow(*key, variant, results.columns[*key, variant], "ok", None, *printed),
+                timed.get(variant) or rest[variant],
             )
-        _add_ratios(own)
-        rows += own or [shared | {"status": NOT_RUN}]
-    return frame_of(rows, _COLUMNS)
+            for variant in sorted({*timed, *rest})
+        ]
+        rows += _with_ratios(found) or [TimingRow(*key, None, None, NOT_RUN, None, *printed)]
+    return tuple(rows)
 
 
-_COLUMNS = [
-    *CASE, "column", *VARIANT, "status", "headline", "epoch", "low", "high", "n", "of", "epochs", "step",
-    "first_epoch", "total", "documented_epoch", "documented_step", "reference", "ratio",
-]  # fmt: skip
-
-
-def _documented_times(documented: Documented) -> dict[str, Any]:
+def _documented_times(documented: Documented) -> tuple[Bounds | None, Bounds | None]:
+    """Return least and most seconds of an epoch and of a step as a document prints them."""
     seconds = [line.seconds for line in documented.epochs if line.seconds is not None]
     steps = [line.step_ms for line in documented.epochs if line.step_ms is not None]
     step = documented.step_ms or ((min(steps), max(steps)) if steps else None)
-    return {
-        "documented_epoch": (min(seconds), max(seconds)) if seconds else None,
-        "documented_step": (step[0] / 1000, step[1] / 1000) if step else None,
-    }
+    return (
+        (min(seconds), max(seconds)) if seconds else None,
+        (step[0] / 1000, step[1] / 1000) if step else None,
+    )
 
 
-def _times(records: Sequence[Record]) -> dict[str, Any]:
-    ok = [(record, record.timing) for record in records if record.status == "ok" and record.timing]
-    row: dict[str, Any] = {"n": len(ok), "of": len(records), "headline": None}
-    if not ok:
-        return row
-    row["headline"] = all(record.measure in _TIMING and timing.alone for record, timing in ok)
-    row["first_epoch"] = median(timing.first_epoch for _, timing in ok)
-    row["total"] = median(timing.total for _, timing in ok)
-    steady = [timing for _, timing in ok if timing.epochs]
-    if steady:
-        every = [seconds for timing in steady for seconds in timing.epochs]
-        row |= {
-            "epoch": median(median(timing.epochs) for timing in steady),
-            "low": min(every),
-            "high": max(every),
-            "epochs": len(every),
-            "step": median(_step(timing) for timing in steady),
-        }
-    return row
+def _timed(row: TimingRow, records: Sequence[Record]) -> TimingRow:
+    """Return a row with the times of its records."""
+    ok = [record for record in records if record.status == "ok" and record.timing]
+    timings = [record.timing for record in ok if record.timing]
+    steady = [timing for timing in timings if timing.epochs]
+    every = [seconds for timing in steady for seconds in timing.epochs]
+    return replace(
+        row,
+        status=status_of(records),
+        comparable=all(map(is_comparable, ok)) if ok else None,
+        n=len(ok),
+        planned=len(records),
+        epoch=_median(median(timing.epochs) for timing in steady),
+        bounds=(min(every), max(every)) if every else None,
+        epochs=len(every),
+        step=_median(timing.step or median(timing.epochs) / timing.steps for timing in steady),
+        first_epoch=_median(timing.first_epoch for timing in timings),
+        total=_median(timing.total for timing in timings),
+        passes=_passes([record for record in ok if is_comparable(record)]),
+    )
 
 
-def _step(timing: Timing) -> float:
-    return timing.step or median(timing.epochs) / timing.steps
-
-
-def _add_ratios(rows: list[dict[str, Any]]) -> None:
-    comparable = [row for row in rows if row["headline"] and row.get("epoch")]
-    for row in comparable:
-        peers = [
-            other
-            for other in comparable
-            if reference_order(other["backend"]) is not None
-            and all(other[name] == row[name] for name in ("device", "numerics"))
-        ]
-        if peers:
-            reference = min(
-                peers, key=lambda other: (reference_order(other["backend"]), KERNELS.index(other["kernel"]))
-            )
-            row |= {"reference": reference["backend"], "ratio": row["epoch"] / reference["epoch"]}
+def _with_ratios(rows: Sequence[TimingRow]) -> list[TimingRow]:
+    """Return the rows of a case, those with comparable times set against their reference."""
+    epochs = {row.variant: row.epoch for row in rows if row.variant and row.comparable and row.epoch}
+    found = []
+    for row in rows:
+        reference = reference_of(row.variant, epochs) if row.variant and row.variant in epochs else None
+        if row.epoch and reference:
+            row = replace(row, reference=reference.backend, ratio=row.epoch / epochs[reference])
+        found.append(row)
+    return found
 
 
 DIFFERENT = 0.05
@@ -135,65 +159,34 @@ ORDER = ("native", "matched", "documented")
 """Which numerics stand for a variant's times: what users run comes first."""
 LEAST_FOR = {95: 20, 99: 100}
 """Samples from which a percentile of latencies says more than their maximum."""
-_PASS_COLUMNS = [
-    *CASE, "column", *VARIANT, "step", "step_low", "step_high", "samples", "first_step", "compile", "input", "p50",
-    "p95", "p99", "throughput", "host_memory", "device_memory", "noise", "flops", "bytes", "flops_rate",
-    "flops_share", "bytes_rate", "bytes_share",
-]  # fmt: skip
 
 
-@once
-def passes(results: Results) -> pd.DataFrame:
-    """Return one row per case and variant that was timed, alone in its process; seconds, bytes, and shares (0 to 1).
-
-    A figure is the median over processes. step_low, step_high: quartiles of the `samples` step times, all processes
-    together; p50, p95, p99: of all latencies (None below `LEAST_FOR` samples); throughput: rows/s of inference; input:
-    its share of a step; host_memory, device_memory: peaks; noise: the highest spread of a busy loop before a run; flops
-    and bytes: per step, counted; flops_rate and bytes_rate: those over the step's seconds; flops_share and bytes_share:
-    of what the machine gives at most.
-    """
-    rows: list[dict[str, Any]] = []
-    timed = results.timing_groups
-    for suite, case in results.cases():
-        for variant, records in sorted(timed.get((suite.name, case.name), {}).items()):
-            ok = [record for record in records if record.status == "ok" and is_comparable(record)]
-            place = {"suite": suite.name, "case": case.name, "column": results.columns[suite.name, case.name, variant]}
-            rows.append({**place, **vars(variant), **_timed(ok), **_costs(ok)})
-    return frame_of(rows, _PASS_COLUMNS)
-
-
-def _timed(records: Sequence[Record]) -> dict[str, Any]:
+def _passes(records: Sequence[Record]) -> Passes:
     timings = [record.timing for record in records if record.timing]
-    row: dict[str, Any] = {
-        name: _median(getattr(timing, name) for timing in timings)
-        for name in ("step", "first_step", "compile", "throughput")
-    }
-    row["input"] = _median(timing.input / timing.step for timing in timings if timing.input and timing.step)
     slopes = [seconds for timing in timings for seconds in step_seconds(timing.windows)]
-    if slopes:
-        low, high = np.quantile(slopes, [0.25, 0.75])
-        row |= {"samples": len(slopes), "step_low": low, "step_high": high}
     latencies = np.concatenate([np.empty(0), *(np.asarray(timing.latency, dtype=float) for timing in timings)])
     told = [percent for percent in (50, 95, 99) if len(latencies) >= LEAST_FOR.get(percent, 1)]
-    if told:
-        row |= zip([f"p{percent}" for percent in told], np.percentile(latencies, told), strict=True)
-    row["noise"] = max((timing.noise for timing in timings if timing.noise is not None), default=None)
-    for name in ("host", "device"):
-        row[f"{name}_memory"] = _median((record.memory or {}).get(f"{name}_peak_bytes") for record in records)
-    return row
-
-
-def _costs(records: Sequence[Record]) -> dict[str, Any]:
     costs = [(record.cost, record.timing.step) for record in records if record.cost and record.timing]
     timed = [(cost, step) for cost, step in costs if step]
-    return {
-        "flops": _median(cost.flops for cost, _ in costs),
-        "bytes": _median(cost.bytes for cost, _ in costs),
-        "flops_rate": _median(cost.flops / step for cost, step in timed),
-        "flops_share": _median(cost.flops / step / cost.peak_flops for cost, step in timed if cost.peak_flops),
-        "bytes_rate": _median(cost.bytes / step for cost, step in timed),
-        "bytes_share": _median(cost.bytes / step / cost.bandwidth for cost, step in timed if cost.bandwidth),
-    }
+    low, high = np.quantile(slopes, [0.25, 0.75]) if slopes else (0.0, 0.0)
+    return Passes(
+        samples=len(slopes),
+        quartiles=(low, high) if slopes else None,
+        first_step=_median(timing.first_step for timing in timings),
+        compile=_median(timing.compile for timing in timings),
+        input=_median(timing.input / timing.step for timing in timings if timing.input and timing.step),
+        latency=dict(zip(told, np.percentile(latencies, told), strict=True)) if told else {},
+        throughput=_median(timing.throughput for timing in timings),
+        host_memory=_median((record.memory or {}).get("host_peak_bytes") for record in records),
+        device_memory=_median((record.memory or {}).get("device_peak_bytes") for record in records),
+        noise=max((timing.noise for timing in timings if timing.noise is not None), default=None),
+        flops=_median(cost.flops for cost, _ in costs),
+        bytes=_median(cost.bytes for cost, _ in costs),
+        flops_rate=_median(cost.flops / step for cost, step in timed),
+        flops_share=_median(cost.flops / step / cost.peak_flops for cost, step in timed if cost.peak_flops),
+        bytes_rate=_median(cost.bytes / step for cost, step in timed),
+        bytes_share=_median(cost.bytes / step / cost.bandwidth for cost, step in timed if cost.bandwidth),
+    )
 
 
 def _median(values: Iterable[float | None]) -> float | None:
@@ -201,33 +194,30 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(found) if found else None
 
 
-def headlines(rows: Iterable[Mapping[Any, Any]]) -> tuple[list[Mapping[Any, Any]], list[Mapping[Any, Any]]]:
-    """Divide the rows of one case into those to be shown and those that another one stands for.
+def representatives(rows: Iterable[TimingRow]) -> list[TimingRow]:
+    """Return those rows of one case that are to be shown; each of the others one of them stands for.
 
     Of the numerics of one backend, kernel and device the first of `ORDER` that was timed is shown, and of the others
     those whose step takes more than `DIFFERENT` longer or shorter. Times from accuracy runs are shown only where there
     are no others; what did not end ok is shown.
     """
-    groups: dict[tuple[Any, ...], list[Mapping[Any, Any]]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in ("backend", "kernel", "device")), []).append(row)
-    shown: list[Mapping[Any, Any]] = []
-    left_out: list[Mapping[Any, Any]] = []
-    for members in groups.values():
-        ranked = sorted(members, key=lambda row: (not row["headline"], _rank(str(row["numerics"]))))
-        first = next((row for row in ranked if row["step"] is not None), None)
-        for row in ranked:
-            stands = first is not None and row is not first and row["step"] is not None and _says_the_same(row, first)
-            (left_out if stands else shown).append(row)
-    return shown, left_out
+    shown: list[TimingRow] = []
+    for members in grouped(rows, lambda row: row.variant and replace(row.variant, numerics="")).values():
+        ranked = sorted(members, key=lambda row: (not row.comparable, _rank(row.variant)))
+        first = next((row for row in ranked if row.step is not None), None)
+        shown += [row for row in ranked if first is None or row is first or not _says_the_same(row, first)]
+    return shown
 
 
-def _says_the_same(row: Mapping[Any, Any], first: Mapping[Any, Any]) -> bool:
-    return bool(row["headline"] != first["headline"] or abs(row["step"] / first["step"] - 1) <= DIFFERENT)
-
-
-def _rank(numerics: str) -> tuple[int, str]:
+def _rank(variant: Variant | None) -> tuple[int, str]:
+    numerics = variant.numerics if variant else ""
     return (ORDER.index(numerics) if numerics in ORDER else len(ORDER), numerics)
+
+
+def _says_the_same(row: TimingRow, first: TimingRow) -> bool:
+    if row.step is None or first.step is None:
+        return False
+    return row.comparable != first.comparable or abs(row.step / first.step - 1) <= DIFFERENT
 
 
 _HOW_TIMING = (
@@ -259,51 +249,47 @@ _BESIDE = (
 def table(results: Results) -> str:
     """Return `timing.md`: for every suite the documented times and, below each, those of every variant."""
     data = frame(results)
-    timed_passes = passes(results)
     notes = Notes(results)
     parts = [f"# Timing: {results.profile} profile" + ("" if results.documented else " (embedded corpus)")]
-    parts += [_machine(results, timed_passes), _HOW_TIMING, _HOW_START]
-    if timed_passes["samples"].notna().any():
+    parts += [_machine(results, data), _HOW_TIMING, _HOW_START]
+    if any(row.passes.samples for row in data):
         parts.append(_HOW_COST)
     parts += [*_how_numerics(data), *how_twins(results)]
-    fitted = set(data.loc[(data["numerics"] == NATIVE) & data["epoch"].notna(), "backend"])
+    native = {row.variant.backend for row in data if row.variant and row.variant.numerics == NATIVE and row.epoch}
     findings = as_link(results.documentation_on("findings"))
     parts += [
         info.epochs_note.format(findings=findings)
         for info in backends().values()
-        if info.name in fitted and info.epochs_note
+        if info.name in native and info.epochs_note
     ]
     for suite in results.reported_suites():
-        own = data[data["suite"] == suite.name]
+        rows = [row for row in data if row.suite == suite.name]
         parts.append(suite_heading(suite))
-        if results.documented and own["documented_epoch"].notna().any():
-            parts.append(
-                "Documented times were measured on "
-                f"{plain(suite.hardware or 'hardware that the document does not name')}."
-            )
-        parts += _timing_tables(results, own, timed_passes[timed_passes["suite"] == suite.name], notes)
+        if results.documented and any(row.documented_epoch for row in rows):
+            hardware = plain(suite.hardware or "hardware that the document does not name")
+            parts.append(f"Documented times were measured on {hardware}.")
+        parts += _timing_tables(results, rows, notes)
     return document(parts + notes.section())
 
 
-def _machine(results: Results, timed_passes: pd.DataFrame) -> str:
+def _machine(results: Results, data: Iterable[TimingRow]) -> str:
     environment = results.timing_environment
     machine = ", ".join(
         f"{name} {as_text(environment[name])}" for name in ("cpu", "cores", "threads", "gpus") if environment.get(name)
     )
-    noise = timed_passes["noise"].dropna()
+    noise = max((row.passes.noise for row in data if row.passes.noise is not None), default=None)
     quiet = ""
-    if len(noise):
-        judged = "noisy: times are worth less" if noise.max() > QUIET else "quiet"
+    if noise is not None:
         quiet = (
-            f" Before the runs one in twenty equal pieces of work took up to {100 * noise.max():.1f} % longer than "
-            f"usual ({judged})."
+            f" Before the runs one in twenty equal pieces of work took up to {100 * noise:.1f} % longer than usual "
+            f"({'noisy: times are worth less' if noise > QUIET else 'quiet'})."
         )
     return f"Machine: {plain(machine or 'not recorded')}.{quiet}"
 
 
-def _how_numerics(data: pd.DataFrame) -> list[str]:
+def _how_numerics(data: Iterable[TimingRow]) -> list[str]:
     """Return what is said of numerics: which ones ran, and which rows stand for others."""
-    ran = [str(name) for name in data["numerics"].dropna().unique()]
+    ran = list(dict.fromkeys(row.variant.numerics for row in data if row.variant))
     if len(ran) < 2:
         return [f"Numerics: {plain(name)}." for name in ran]
     return [
@@ -313,101 +299,89 @@ def _how_numerics(data: pd.DataFrame) -> list[str]:
     ]
 
 
-def _timing_tables(results: Results, data: pd.DataFrame, timed_passes: pd.DataFrame, notes: Notes) -> list[str]:
-    references = sorted(data["reference"].dropna().unique())
-    measured = {_key(row): row for row in rows_of(timed_passes)}
-    headers = ["case", "source", "ms/step", "quartiles", "samples", "s/epoch", "range", "k of n"]
-    headers += [f"/ {plain(reference)}" for reference in references]
+def _timing_tables(results: Results, data: Sequence[TimingRow], notes: Notes) -> list[str]:
+    references = [f"/ {plain(name)}" for name in sorted({row.reference for row in data if row.reference})]
+    headers = ["case", "source", "ms/step", "quartiles", "samples", "s/epoch", "range", "k of n", *references]
     rows: list[dict[str, str]] = []
     start: list[dict[str, str]] = []
     cost: list[dict[str, str]] = []
-    for case, group in data.groupby("case", sort=False):
-        first = group.iloc[0]
-        if given(first["documented_epoch"]) or given(first["documented_step"]):
-            times = {
-                "ms/step": as_range(first["documented_step"], 1000),
-                "s/epoch": as_range(first["documented_epoch"]),
-            }
-            rows.append({"case": plain(case), "source": "documented"} | times)
-        for row in headlines(rows_of(group))[0]:
-            found = measured.get(_key(row), {})
-            one = _timing_row(row, found, references, notes)
-            rows.append(one | {"twins": (results.twin_mark([row]) if row["status"] == "ok" else None) or NOTHING})
-            if row["status"] == "ok":
-                named = {"case": plain(case), "source": plain(source_of(str(row["column"]), row["kernel"]))}
-                start.append(named | _start_row(row, found))
-                cost.append(named | _cost_row(found))
-    shown = [*headers, "twins"] if results.twins else headers
-    texts = [markdown_table(shown, [[row.get(name, "") for name in shown] for row in rows], left=(0, 1, len(headers)))]
+    for case, group in grouped(data, lambda row: row.case).items():
+        named = {"case": plain(case)}
+        epoch, step = group[0].documented_epoch, group[0].documented_step
+        if epoch or step:
+            times = {"ms/step": as_range(step, 1000), "s/epoch": as_range(epoch)}
+            rows.append(named | {"source": "documented"} | times)
+        for row in representatives(group):
+            rows.append(named | _timing_row(row, references, notes) | {"twins": NOTHING})
+            if row.status == "ok" and row.variant:
+                rows[-1]["twins"] = results.twin_mark(row.suite, row.case, [row.variant]) or NOTHING
+                source = named | {"source": plain(row.source)}
+                start.append(source | _start_row(row))
+                cost.append(source | _cost_row(row.passes))
+    left = (0, 1, len(headers))
+    headers += ["twins"] if results.twins else []
+    texts = [markdown_table(headers, [[row.get(name, "") for name in headers] for row in rows], left=left)]
     texts += filled_table("What comes once, and inference:", start)
     texts += filled_table("Memory, and how near to the machine's limits:", cost)
     return texts
 
 
-def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in (*CASE, *VARIANT))
+def _timing_row(row: TimingRow, references: Sequence[str], notes: Notes) -> dict[str, str]:
+    dashes = dict.fromkeys(("quartiles", "samples", "s/epoch", "range", "k of n", *references), NOTHING)
+    if row.status == NOT_RUN:
+        return dashes | {"ms/step": NOT_RUN}
+    texts = [
+        *notes.on_cells(row, ("timing", "all", "accuracy")),
+        *([_BESIDE] if row.comparable is False else []),
+        *notes.on_data(row.suite, row.case),
+    ]
+    shown = dashes | {"source": plain(row.source) + notes.mark(texts), "k of n": f"{row.n} of {row.planned}"}
+    if row.status != "ok":
+        return shown | {"ms/step": row.status}
+    shown |= {"ms/step": _scaled(row.step, 1000) or NOTHING, "s/epoch": as_seconds(row.epoch)}
+    if row.bounds:
+        shown["range"] = "–".join(map(as_seconds, row.bounds))
+    if row.ratio:
+        shown[f"/ {plain(row.reference)}"] = f"{row.ratio:.2f}"
+    if row.passes.quartiles:
+        shown["quartiles"] = "–".join(as_seconds(1000 * bound) for bound in row.passes.quartiles)
+        shown["samples"] = as_integer(row.passes.samples)
+    return shown
 
 
-def _timing_row(
-    row: Mapping[Any, Any], timed_passes: Mapping[Any, Any], references: Sequence[str], notes: Notes
-) -> dict[str, str]:
-    one = {"case": plain(row["case"])}
-    dashes = dict.fromkeys(("quartiles", "samples", "s/epoch", "range", "k of n"), NOTHING)
-    dashes |= {f"/ {plain(reference)}": NOTHING for reference in references}
-    if row["status"] == NOT_RUN:
-        return one | dashes | {"ms/step": NOT_RUN}
-    texts = notes.on_cells(row, ("timing", "all", "accuracy"))
-    if row["headline"] is False:
-        texts.append(_BESIDE)
-    texts += notes.on_data(str(row["suite"]), str(row["case"]))
-    one |= {"source": plain(source_of(str(row["column"]), row["kernel"])) + notes.mark(texts)}
-    if row["status"] != "ok":
-        return one | dashes | {"ms/step": row["status"], "k of n": n_of(row)}
-    one |= dashes | {
-        "ms/step": as_seconds(1000 * row["step"]) if given(row["step"]) else NOTHING,
-        "s/epoch": as_seconds(row["epoch"]),
-        "range": f"{as_seconds(row['low'])}–{as_seconds(row['high'])}" if given(row["low"]) else NOTHING,
-        "k of n": n_of(row),
-    }
-    if given(row["reference"]):
-        one[f"/ {plain(row['reference'])}"] = f"{row['ratio']:.2f}"
-    if given(timed_passes.get("samples")):
-        low, high = (as_seconds(1000 * timed_passes[f"step_{side}"]) for side in ("low", "high"))
-        one |= {"quartiles": f"{low}–{high}", "samples": as_integer(timed_passes["samples"])}
-    return one
-
-
-def _start_row(row: Mapping[Any, Any], timed_passes: Mapping[Any, Any]) -> dict[str, str]:
-    def of(value: Any, factor: float = 1.0) -> str:
-        return as_seconds(factor * value) if given(value) else ""
-
+def _start_row(row: TimingRow) -> dict[str, str]:
     return {
-        "compile": of(timed_passes.get("compile")),
-        "first step": of(timed_passes.get("first_step")),
-        "first epoch": of(row["first_epoch"]),
-        "cell": of(row["total"]),
-        "latency ms": of(timed_passes.get("p50"), 1000),
-        "95 %": of(timed_passes.get("p95"), 1000),
-        "99 %": of(timed_passes.get("p99"), 1000),
-        "rows/s": as_integer(timed_passes.get("throughput")),
+        "compile": _scaled(row.passes.compile),
+        "first step": _scaled(row.passes.first_step),
+        "first epoch": _scaled(row.first_epoch),
+        "cell": _scaled(row.total),
+        "latency ms": _scaled(row.passes.latency.get(50), 1000),
+        "95 %": _scaled(row.passes.latency.get(95), 1000),
+        "99 %": _scaled(row.passes.latency.get(99), 1000),
+        "rows/s": as_integer(row.passes.throughput),
     }
 
 
-def _cost_row(timed_passes: Mapping[Any, Any]) -> dict[str, str]:
-    def of(name: str, factor: float, unit: str = "") -> str:
-        return f"{as_seconds(factor * timed_passes[name])}{unit}" if given(timed_passes.get(name)) else ""
-
-    def size(name: str) -> str:
-        return f"{timed_passes[name] / 1e6:,.0f}" if given(timed_passes.get(name)) else ""
-
+def _cost_row(passes: Passes) -> dict[str, str]:
     return {
-        "host MB": size("host_memory"),
-        "device MB": size("device_memory"),
-        "input": of("input", 100, " %"),
-        "MFLOP/step": f"{timed_passes['flops'] / 1e6:,.0f}" if given(timed_passes.get("flops")) else "",
-        "GFLOP/s": of("flops_rate", 1e-9),
-        "% of peak": of("flops_share", 100),
-        "MB/step": size("bytes"),
-        "GB/s": of("bytes_rate", 1e-9),
-        "% of copy": of("bytes_share", 100),
+        "host MB": _millions(passes.host_memory),
+        "device MB": _millions(passes.device_memory),
+        "input": "" if passes.input is None else f"{as_seconds(100 * passes.input)} %",
+        "MFLOP/step": _millions(passes.flops),
+        "GFLOP/s": _scaled(passes.flops_rate, 1e-9),
+        "% of peak": _scaled(passes.flops_share, 100),
+        "MB/step": _millions(passes.bytes),
+        "GB/s": _scaled(passes.bytes_rate, 1e-9),
+        "% of copy": _scaled(passes.bytes_share, 100),
     }
+
+
+def _scaled(value: float | None, factor: float = 1.0) -> str:
+    return "" if value is None else as_seconds(factor * value)
+
+
+def _millions(value: float | None) -> str:
+    return "" if value is None else f"{value / 1e6:,.0f}"
+
+
+TOPIC = Topic("timing", frame=frame, table=table)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from bench.cases.model import DIFFERENCES
 from bench.explain.effects import effects
 from bench.records.store import Run
+from bench.report.answers import answers
 from bench.report.topics import explain
+from bench.spec import LSTM
 from tests.explain.test_effects import MATCHED, SAME, WORSE, record, records
+from tests.making import Gather, Maker, name
+from tests.report import asking
 
 RUN = Run("a|b", "documented", "2026-01-01", ["bench"], {}, {"packages": {"torch": "2.13.0"}, "threads": 1})
 
@@ -65,6 +70,39 @@ def test_a_difference_that_cannot_exist_is_said_to_cost_nothing_to_compare():
 
 
 def test_every_numerics_has_a_meaning():
-    from bench.cases.model import DIFFERENCES
-
     assert set(explain.MEANINGS) == {"documented", "matched", "native", *(f"native:{name}" for name in DIFFERENCES)}
+
+
+def test_native_differences_are_told_apart_from_those_that_the_seeds_do_not_show(
+    record: Maker, results: Gather
+) -> None:
+    values = {
+        "documented": [0.80, 0.82, 0.81],
+        "matched": [0.80, 0.82, 0.81],
+        "native": [0.70, 0.72, 0.71],
+        "native:init": [0.75, 0.77, 0.77],
+        "native:order": [0.81, 0.80, 0.82],
+    }
+    records = [
+        record(name("lstm", kernel="generic", seed=seed, numerics=numerics), test=value)
+        for numerics, own in values.items()
+        for seed, value in enumerate(own)
+    ]
+    gathered = results(
+        [asking.suite(asking.case("lstm", asking.net(LSTM(4))))], records, explained=("explain/explain-demo-lstm.md",)
+    )
+    text, note = asking.found(gathered, "What do the frameworks' own")
+    assert note.startswith("The effects do not add up")
+    (finding,) = (one for answer in answers(gathered) for one in answer.findings if "initial weights" in one.text)
+    assert finding.see == (("explained", "explain/explain-demo-lstm.md"),)
+    assert text.startswith("demo/lstm under torch: all together -10.00 ± ")
+    assert "; initial weights -4.67 ± " in text
+    assert text.endswith("; not told from 0: order of rows (3 paired seeds).")
+    fewer = [one for one in records if (one.numerics, one.seed) != ("native:order", 2)]
+    assert asking.found(
+        results([asking.suite(asking.case("lstm", asking.net(LSTM(4))))], fewer), "What do the frameworks' own"
+    )[0].endswith("(2 to 3 paired seeds).")
+
+
+def test_every_native_difference_has_words() -> None:
+    assert {f"native:{one}" for one in DIFFERENCES} | {"native"} == set(explain.IN_WORDS)

@@ -9,10 +9,10 @@ from markdown_it import MarkdownIt
 
 from bench.records.record import KernelProof, Record, SeenKernel, Timing
 from bench.report.answers import answers
-from bench.report.results import Results
 from bench.report.topics import kernels
 from bench.spec import GRU, KERAS_2_3, LSTM, Case, Dense, Embedding, Imdb, Suite, Training
-from tests.making import Gather, Maker
+from tests.making import Gather, Maker, name
+from tests.report.asking import case, found, net, suite
 
 PARSER = MarkdownIt("commonmark").enable("table")
 DATA = Imdb(num_words=50, maxlen=10)
@@ -74,19 +74,16 @@ def test_a_row_has_the_worst_verdict_the_median_share_and_the_speed_up(record: M
         timed(record, "demo/lstm@keras-tensorflow,generic,cpu,documented#0", 1.0, True, "While lstm"),
     ]
     gathered = results([SUITE], records)
-    rows = {(row["backend"], row["kernel"]): row for row in rows_of_frame(gathered)}
+    rows = {(row.variant.backend, row.variant.kernel): row for row in kernels.proofs(gathered)}
     fused = rows["torch", "fused"]
-    assert (fused["verdict"], fused["share"], fused["step"]) == ("not proven", 0.6, 0.015)
-    assert fused["seen"] == [("aten::lstm", 2, 0.7)]
-    assert fused["speedup"] == 3.0
-    assert rows["torch", "generic"]["speedup"] is None
-    assert rows["keras-tensorflow", "generic"]["verdict"] == "holds"
+    assert (fused.verdict, fused.share, fused.step) == ("not proven", 0.6, 0.015)
+    assert [(kernel.name, kernel.calls, kernel.share) for kernel in fused.seen] == [("aten::lstm", 2, 0.7)]
+    assert fused.gain is not None
+    assert fused.gain.factor == 3.0
+    assert rows["torch", "generic"].gain is None
+    assert rows["keras-tensorflow", "generic"].verdict == "holds"
     assert kernels.counts(gathered) == {"holds": 2, "not proven": 1}
     assert any("in 2 of 3 timed variants" in str(answer.findings) for answer in answers(gathered))
-
-
-def rows_of_frame(gathered: Results) -> list[dict[str, Any]]:
-    return list(kernels.proofs(gathered).to_dict("records"))
 
 
 def test_a_claim_that_does_not_hold_is_shown_and_its_times_are_not_used(record: Maker, results: Gather) -> None:
@@ -125,3 +122,30 @@ def test_where_nothing_was_traced_it_says_not_run(record: Maker, results: Gather
     traced = timed(record, "demo/gru@torch,fused,cpu,documented#0", 0.01, True, "aten::gru")
     both = kernels.table(results([SUITE], [*records, traced]))
     assert [row[3] for row in rows_of(both)[1:]] == ["not traced", "holds"]
+
+
+def test_kernels_are_compared_where_both_ran(record: Maker, results: Gather) -> None:
+    records = [
+        record(name("a", kernel=kernel), measure="timing", epoch_seconds=[99, seconds, seconds])
+        for kernel, seconds in (("fused", 2), ("generic", 5))
+    ]
+    (text,) = found(results([suite(case("a", net(LSTM(4))))], records), "Do fused kernels")
+    assert text == (
+        "torch on a CPU: yes for 1 of 1 case: Times as fast as the generic kernel (range of epochs): "
+        "yes for demo/a 2.5 (2.5 to 2.5)."
+    )
+
+
+def test_kernels_are_ordered_by_verdict(record: Maker, results: Gather) -> None:
+    fused = {"slow": [8, 8], "fast": [2, 2], "open": [3, 5]}
+    records = [
+        record(name(one, kernel=kernel), measure="timing", epoch_seconds=[99, *seconds])
+        for one, own in fused.items()
+        for kernel, seconds in (("fused", own), ("generic", [4, 4.1]))
+    ]
+    declared = suite(*(case(one, net(LSTM(units))) for units, one in enumerate(fused, 4)))
+    (text,) = found(results([declared], records), "Do fused kernels")
+    assert text.startswith("torch on a CPU: yes for 1, no for 1, unclear for 1 of 3 cases: ")
+    yes, no, unclear = (text.index(f"{one} for demo/") for one in ("yes", "no", "unclear"))
+    assert yes < no < unclear
+    assert text.endswith("unclear for demo/open 1.01 (0.80 to 1.4) (the range includes 1).")

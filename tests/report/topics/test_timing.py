@@ -12,7 +12,8 @@ from bench.records.record import Cost, Record, Timing
 from bench.report.results import Results
 from bench.report.topics import timing
 from tests.making import Gather, Maker, case, name, suite
-from tests.report.test_markdown import Row, only, parsed
+from tests.report import demo
+from tests.report.reading import Row, marks, notes, only, parsed
 
 COST = Cost(flops=6e9, bytes=2e9, peak_flops=100e9, bandwidth=10e9)
 
@@ -50,25 +51,24 @@ def tables_of(gathered: Results) -> list[list[Row]]:
 
 def test_every_figure_is_the_median_over_processes_and_samples_are_put_together(record: Maker, results: Gather) -> None:
     records = [timed(record, name("a"), step, repeat=repeat) for repeat, step in enumerate((0.1, 0.2, 0.4))]
-    (row,) = timing.passes(results([suite(case("a"))], records)).to_dict("records")
+    (row,) = timing.frame(results([suite(case("a"))], records))
+    passes = row.passes
     slopes = [factor * step for step in (0.1, 0.2, 0.4) for factor in (1, 1, 1.2, 1)]
-    assert (row["step"], row["samples"]) == (0.2, 12)
-    assert (row["step_low"], row["step_high"]) == pytest.approx(tuple(np.quantile(slopes, [0.25, 0.75])))
-    assert (row["first_step"], row["compile"], row["throughput"]) == (0.9, 1.5, 320.0)
-    assert row["input"] == pytest.approx(0.01)
-    assert row["p50"] == pytest.approx(0.0505)
-    assert (row["host_memory"], row["device_memory"]) == (2e9, None)
+    assert (row.step, passes.samples) == (0.2, 12)
+    assert passes.quartiles == pytest.approx(tuple(np.quantile(slopes, [0.25, 0.75])))
+    assert (passes.first_step, passes.compile, passes.throughput) == (0.9, 1.5, 320.0)
+    assert passes.input == pytest.approx(0.01)
+    assert passes.latency[50] == pytest.approx(0.0505)
+    assert (passes.host_memory, passes.device_memory) == (2e9, None)
     # 6 GFLOP in 0.2 s of 100 GFLOP/s, 2 GB in 0.2 s of 10 GB/s.
-    assert (row["flops_rate"], row["flops_share"]) == pytest.approx((30e9, 0.3))
-    assert (row["bytes_rate"], row["bytes_share"]) == pytest.approx((10e9, 1.0))
+    assert (passes.flops_rate, passes.flops_share) == pytest.approx((30e9, 0.3))
+    assert (passes.bytes_rate, passes.bytes_share) == pytest.approx((10e9, 1.0))
 
 
-@pytest.mark.parametrize(("latencies", "known"), [(10, {"p50"}), (20, {"p50", "p95"}), (100, {"p50", "p95", "p99"})])
-def test_a_percentile_needs_enough_samples(record: Maker, results: Gather, latencies: int, known: set[str]) -> None:
-    (row,) = timing.passes(results([suite(case("a"))], [timed(record, name("a"), latencies=latencies)])).to_dict(
-        "records"
-    )
-    assert {percentile for percentile in ("p50", "p95", "p99") if row[percentile] is not None} == known
+@pytest.mark.parametrize(("latencies", "known"), [(10, {50}), (20, {50, 95}), (100, {50, 95, 99})])
+def test_a_percentile_needs_enough_samples(record: Maker, results: Gather, latencies: int, known: set[int]) -> None:
+    (row,) = timing.frame(results([suite(case("a"))], [timed(record, name("a"), latencies=latencies)]))
+    assert set(row.passes.latency) == known
 
 
 def test_the_page_shows_steps_first_then_what_comes_once_then_the_limits(record: Maker, results: Gather) -> None:
@@ -125,3 +125,57 @@ def test_times_of_accuracy_runs_and_failures_do_not_stand_for_others(record: Mak
     rows = tables_of(results([suite(case("a"))], [beside, native, failed]))[0]
     assert [row["ms/step"] for row in rows] == ["100", "failed"]
     assert rows[0]["source"] == "torch native"
+
+
+def test_times_are_medians_of_processes_and_the_ratio_is_to_the_keras_backend(record: Maker, results: Gather) -> None:
+    keras = [
+        record(name("a", "keras-tensorflow"), repeat=r, measure="timing", epoch_seconds=[9, t, t + 1])
+        for r, t in enumerate([4, 6, 5])
+    ]
+    torch = [
+        record(name("a"), repeat=r, measure="timing", epoch_seconds=[9, t, t, t + 3], steps=50)
+        for r, t in enumerate([2, 3, 4])
+    ]
+    base, row = timing.frame(results([suite(case("a"))], [*keras, *torch]))
+    assert (base.column, base.epoch, base.bounds, base.n, base.epochs) == ("keras-tensorflow", 5.5, (4, 7), 3, 6)
+    assert (row.column, row.epoch, row.bounds, row.first_epoch) == ("torch", 3, (2, 7), 9)
+    assert (row.step, row.ratio) == pytest.approx((3 / 50, 3 / 5.5))
+    assert base.ratio == 1
+
+
+def test_times_beside_other_work_are_not_comparable_and_have_no_ratio(record: Maker, results: Gather) -> None:
+    keras = record(name("a", "keras-tensorflow"), measure="timing", epoch_seconds=[9, 4])
+    beside = record(name("a"), test=0.7, measure="accuracy", epoch_seconds=[9, 2])
+    base, row = timing.frame(results([suite(case("a"))], [keras, beside]))
+    assert (base.comparable, base.ratio) == (True, 1)
+    assert (row.comparable, row.ratio, row.epoch) == (False, None, 2)
+    shared = record(name("a"), test=0.7, measure="all", epoch_seconds=[9, 2], alone=False)
+    assert [row.comparable for row in timing.frame(results([suite(case("a"))], [shared]))] == [False]
+    others = [
+        record(name("a", backend), test=0.7, epoch_seconds=[9, 2], alone=False) for backend in ("keras-jax", "torch")
+    ]
+    ratios = [row.ratio for row in timing.frame(results([suite(case("a"))], others))]
+    assert ratios == [None, None], "neither side is comparable"
+
+
+def test_the_timing_table_holds_documented_and_measured_times_and_their_ratio(full: Results) -> None:
+    text = timing.table(full)
+    rows = parsed(text)[0]
+    printed = only(rows, case="flat", source="documented")
+    assert (printed["s/epoch"], printed["ms/step"]) == ("3–5", "4–6")
+    keras, torch = (only(rows, case="flat", source=backend) for backend in ("keras-tensorflow", "torch"))
+    assert (keras["s/epoch"], keras["range"], keras["k of n"]) == ("6.00", "4.00–8.00", "5 of 5")
+    assert only(parsed(text)[1], case="flat", source="keras-tensorflow")["first epoch"] == "9.00"
+    assert float(torch["ms/step"]) == pytest.approx(1000 * np.median([2, 3, 4, 5, 6]) / 100)
+    assert float(torch["/ keras-tensorflow"]) == pytest.approx(4 / 6, abs=0.005)
+    assert "cpu Example CPU, cores 2, threads 2" in text
+    assert only(rows, case="lstm", source="keras-tensorflow fused")["ms/step"] == "unavailable"
+    assert only(rows, case="idle")["ms/step"] == "not run"
+
+
+def test_times_of_accuracy_runs_are_marked(record: Maker, results: Gather) -> None:
+    records = [record(demo.name("flat", "torch", 0), test=0.7, measure="accuracy", epoch_seconds=[3, 2])]
+    gathered = results([demo.SUITE], records)
+    text = timing.table(gathered)
+    source = only(parsed(text)[0], case="flat", source="torch")["source"]
+    assert [notes(text)[number][:19] for number in marks(source)] == ["From accuracy runs:"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.report import reasons
+from bench.report.sources import reasons
 
 
 def test_headings_that_name_a_case_give_its_reason_and_anchor(tmp_path: Path) -> None:
@@ -12,8 +12,8 @@ def test_headings_that_name_a_case_give_its_reason_and_anchor(tmp_path: Path) ->
         "# Why\n\n## suite-a/case_1: One reason, with `code` (and more).\n\ntext\n\n## Times\n\n## no-case: here\n"
     )
     expected = "deviations.md#suite-acase_1-one-reason-with-code-and-more"
-    assert reasons.load(tmp_path) == {"suite-a/case_1": ("One reason, with `code` (and more)", expected)}
+    assert reasons(tmp_path) == {"suite-a/case_1": ("One reason, with `code` (and more)", expected)}
 
 
 def test_no_file_means_no_reasons(tmp_path: Path) -> None:
-    assert reasons.load(tmp_path) == {}
+    assert reasons(tmp_path) == {}

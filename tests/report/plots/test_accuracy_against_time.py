@@ -1,0 +1,44 @@
+"""Architectures, drawn from records made by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Annotation
+
+from bench.report.results import Results
+from bench.report.topics import architectures
+from tests.making import Gather, Maker
+from tests.report.plots.demo import SUITE, drawn, name
+
+
+def test_an_interval_of_two_seeds_does_not_press_the_points_together(record: Maker, results: Gather) -> None:
+    cells = {("flat-0", 0): 0.70, ("flat-1", 0): 0.75, ("flat-2", 0): 0.80, ("flat-2", 1): 0.72}
+    records = [
+        record(name(case, "torch", seed), test=accuracy, epoch_seconds=[9, 2, 2])
+        for (case, seed), accuracy in cells.items()
+    ]
+    gathered = results([SUITE], records, seeds=2)
+    (wide,) = (row for row in architectures.frame(gathered) if row.case == "flat-2")
+    assert wide.ci_half_width is not None
+    assert wide.ci_half_width > 0.5, "12.7 standard errors"
+    (axis,) = (one for one in drawn("accuracy-against-time", gathered).axes if one.get_visible())
+    low, high = axis.get_ylim()
+    assert 65 < low < 70
+    assert 76 < high < 80
+
+
+def test_names_of_close_points_do_not_cover_one_another_or_leave_the_panel(full: Results) -> None:
+    figure = drawn("accuracy-against-time", full)
+    FigureCanvasAgg(figure).draw()
+    (axis,) = (one for one in figure.axes if one.get_visible())
+    frame = axis.get_window_extent()
+    boxes = {text.get_text(): text.get_window_extent() for text in axis.texts if isinstance(text, Annotation)}
+    assert set(boxes) == {*(f"flat-{i}" for i in range(5)), "lstm"}
+    for one, other in itertools.combinations(boxes.values(), 2):
+        assert not one.overlaps(other)
+    for box in boxes.values():
+        assert (box.x0, box.y0) >= (frame.x0, frame.y0)
+        assert box.x1 <= frame.x1
+        assert box.y1 <= frame.y1

@@ -1,0 +1,35 @@
+"""Speed-ups, drawn from records made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from msgspec import structs
+
+from bench.report.plots.registry import draw
+from bench.report.results import Results
+from bench.report.topics import speed
+from tests.making import Gather, Maker
+from tests.report.plots.demo import SUITE, drawn, name, plot
+
+
+def test_speed_ups_stand_where_the_frame_has_them(full: Results) -> None:
+    rows = speed.frame(full)
+    (axis,) = drawn("speed", full).axes
+    markers = {float(line.get_xdata()[0]) for line in axis.get_lines() if line.get_marker() == "s"}
+    assert markers == {row.factor for row in rows}
+    assert {text.get_text() for text in axis.get_yticklabels()} == {row.name for row in rows}
+
+
+def test_names_from_a_file_are_shown_as_text_and_break_no_picture(
+    record: Maker, results: Gather, tmp_path: Path
+) -> None:
+    hostile = "<script>alert(1)</script> $x^2$ \x1b[2J&"
+    records = [
+        record(name("flat-0", "keras-tensorflow"), test=0.7, epoch_seconds=[9, 4, 4]),
+        structs.replace(record(name("flat-0", "torch"), test=0.7, epoch_seconds=[9, 2, 2]), backend=hostile),
+    ]
+    for path in draw(plot("speed"), results([SUITE], records), tmp_path, ("svg",)):
+        text = " ".join(ElementTree.fromstring(path.read_text()).itertext())
+        assert "<script>alert(1)</script> $x^2$ ?[2J&" in text
