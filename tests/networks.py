@@ -42,7 +42,7 @@ def inputs_of(declared: Case, model: Model) -> Probe:
     return probe(experiment_of(declared, model, Examples(*rows())), short=True)
 
 
-def experiment_of(declared: Case, model: Model, train: Part) -> Experiment:
+def experiment_of(declared: Case, model: Model, train: Examples) -> Experiment:
     return Experiment(declared, model, Dataset("made", "none", train), "suite/case", seed=0)
 
 

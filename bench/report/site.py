@@ -98,7 +98,8 @@ _WORDS = """\
 - A **document** is a source whose printed figures are checked, a [**suite**](../docs/design.md#words) its cases, a
   [**case**](../docs/design.md#words) one configuration: network, data, training (`imdb-rnn/lstm`).
 - A **backend** trains it: `torch` is PyTorch, a `keras-` backend Keras 3 on the engine that its name ends with.
-- A [**kernel**](../docs/method-timing.md#kernels) computes a recurrent layer: `fused` in one piece, `generic` step by step.
+- A [**kernel**](../docs/method-timing.md#kernels) computes a recurrent layer: `fused` in one piece, `generic` step by
+  step.
 - A **variant** is a case under a backend and kernel, a [**cell**](../docs/design.md#words) a variant with one seed;
   [**twins**](../docs/parity.md) are variants that train the same model.
 - An accuracy is a mean over seeds, **±** its 95 % interval; times are of training
