@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import keyword
+import logging
 import os
 import sys
 from typing import Any
@@ -60,11 +61,21 @@ def cli() -> None:
     """Train the same documented model under Keras and PyTorch, and report accuracy, timing and parameters."""
 
 
+class _Messages(logging.Handler):
+    """Prints what the library says."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"bench: {record.getMessage()}", err=True)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command; print a `BenchError` as one message and exit with its code, a file's error with 2.
 
     A verb finds the words that it was called with in its context's `obj`.
     """
+    library = logging.getLogger("bench")
+    library.setLevel(logging.INFO)
+    library.handlers = [_Messages()]
     try:
         words = sys.argv[1:] if args is None else args
         colours = False if os.environ.get("NO_COLOR") else None  # None: on a terminal

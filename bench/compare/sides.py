@@ -40,6 +40,15 @@ class Measured:
         return [name for name in self.frame.columns if name not in PLACE]
 
 
+def two_sides(base: str, candidate: str, store: Path) -> tuple[Measured, Measured]:
+    """Return two different sides by their names, as `measured` does; raise `UsageError` for the same one twice."""
+    if base == candidate or (
+        base.endswith(".json") and candidate.endswith(".json") and Path(base).resolve() == Path(candidate).resolve()
+    ):
+        raise UsageError(f"{base} cannot be compared with itself; name another run or file as CANDIDATE")
+    return measured(base, store), measured(candidate, store)
+
+
 def measured(name: str, store: Path) -> Measured:
     """Return the side called `name`: what a JSON file of that path holds, else the run of the store at `store`.
 

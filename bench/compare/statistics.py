@@ -13,7 +13,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Sides = tuple[ArrayLike, ArrayLike]
-Verdict = Literal["inside", "outside", "n too small", "not judged"]
+Agreement = Literal["inside", "outside", "n too small", "not judged"]
 
 LEVEL = 0.95
 SMALLEST_SAMPLE = 5
@@ -44,7 +44,7 @@ class Ratio:
 class Judgement:
     """What became of a documented figure: the prediction interval it was held against, or why it was not."""
 
-    verdict: Verdict
+    verdict: Agreement
     low: float = math.nan
     high: float = math.nan
     reason: str = ""
@@ -86,7 +86,7 @@ def ratio_interval(numerator: ArrayLike, denominator: ArrayLike) -> Ratio:
     student = welch(
         (len(logs[0]), len(logs[1])), (logs[0].mean(), logs[1].mean()), (_deviation(logs[0]), _deviation(logs[1]))
     )
-    difference, half = float(student.difference), float(student.half(LEVEL))
+    difference, half = float(student.difference), float(student.half_width(LEVEL))
     return Ratio(*(math.exp(difference + side * half) for side in (0, -1, 1)))
 
 
@@ -299,10 +299,10 @@ class Student:
     error: Floats
     freedom: Floats
 
-    def half(self, level: float) -> Floats:
+    def half_width(self, level: float) -> Floats:
         """Return the half width of the two-sided interval; nan without a degree of freedom."""
-        half: Floats = stdtrit(self.freedom, 0.5 + level / 2) * self.error
-        return half
+        half_width: Floats = stdtrit(self.freedom, 0.5 + level / 2) * self.error
+        return half_width
 
     def p_values(self) -> tuple[Floats, Floats]:
         """Return the one-sided p-values that the difference is > 0, and < 0."""

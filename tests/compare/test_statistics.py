@@ -243,7 +243,7 @@ def test_paired_means_are_judged_as_by_scipy() -> None:
     student = paired([4, 4], differences.mean(axis=1), differences.std(axis=1, ddof=1))
     expected = reference.ttest_1samp(differences, 0, axis=1)
     interval = expected.confidence_interval(0.9)
-    assert student.difference + student.half(0.9) == pytest.approx(interval.high)
+    assert student.difference + student.half_width(0.9) == pytest.approx(interval.high)
     assert student.p_values()[1] == pytest.approx(
         reference.ttest_1samp(differences, 0, axis=1, alternative="less").pvalue
     )
@@ -256,7 +256,7 @@ def test_independent_means_are_judged_as_by_scipy() -> None:
     assert student.freedom == pytest.approx(expected.df)
     assert student.p_values()[0] == pytest.approx(expected.pvalue)
     two_sided = reference.ttest_ind(candidate, base, equal_var=False).confidence_interval(0.95)
-    assert student.difference - student.half(0.95) == pytest.approx(two_sided.low)
+    assert student.difference - student.half_width(0.95) == pytest.approx(two_sided.low)
 
 
 def test_without_any_spread_a_difference_is_certain_and_none_is_none() -> None:

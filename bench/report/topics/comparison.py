@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.compare.paired import Comparison, Outcome, Verdict
+from bench.compare.verdicts import Comparison, Outcome, Verdict
 from bench.records.metrics import quantity
 from bench.records.record import SCHEMA_VERSION
 from bench.report.markdown import plain, prose
@@ -108,7 +108,7 @@ def _figures(verdict: Verdict, between: str) -> str:
 
 
 def _of(verdict: Verdict) -> str:
-    return f"{verdict.n} of {verdict.of}" if verdict.of else ""
+    return f"{verdict.n} of {verdict.planned}" if verdict.planned else ""
 
 
 def _change(verdict: Verdict) -> str:
@@ -138,7 +138,7 @@ def _relative(effect: float, verdict: Verdict, sign: str = "") -> str:
 
 
 def as_json(comparison: Comparison) -> str:
-    """Return the whole comparison; missing figures are null, effects are as in `bench.compare.paired.Verdict`."""
+    """Return the whole comparison; missing figures are null, effects are as in `bench.compare.verdicts.Verdict`."""
     names = [field.name for field in fields(Verdict)]
     policy = comparison.policy
     head = {
