@@ -40,7 +40,9 @@ def _described(pair: PairSet) -> Verdict:
     """Return the figures of a pair without a verdict."""
     complete = pair.complete
     middle = np.mean if quantity(pair.quantity).kind == "score" else np.median
-    base, candidate = (float(middle(side[complete])) if complete.any() else math.nan for side in pair.sides)
+    base, candidate = (
+        float(middle(side[complete])) if complete.any() else math.nan for side in (pair.base, pair.candidate)
+    )
     n = int(complete.sum())
     return Verdict(pair.cell, pair.quantity, "not judged", n=n, planned=pair.planned, base=base, candidate=candidate)
 

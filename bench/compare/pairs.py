@@ -37,11 +37,6 @@ class PairSet:
     planned: int
 
     @property
-    def sides(self) -> tuple[Floats, Floats]:
-        """Return the figures of base and candidate."""
-        return self.base, self.candidate
-
-    @property
     def complete(self) -> NDArray[np.bool_]:
         """Return which pairs have a figure on both sides, (n,); one that is compared by its ratio must be positive."""
         least = 0.0 if quantity(self.quantity).kind in ("time", "memory") else -math.inf

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from itertools import product
 from statistics import median
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -168,44 +169,37 @@ def _planned(name: str, sides: Sequence[pd.DataFrame]) -> dict[str, int]:
     return {str(cell): int(count) for cell, count in pd.concat(counts, axis=1).max(axis=1).items()}
 
 
+def _described(tables: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, list[Verdict]]:
+    """Return the tables as one, and a verdict that is still to be given for each row, whose columns are its fields."""
+    table = pd.concat(tables, ignore_index=True)
+    rows = table[[field.name for field in fields(Verdict) if field.name in table]].to_dict("records")
+    return table, [Verdict(verdict="not judged", **row) for row in cast("list[dict[str, Any]]", rows)]
+
+
 def _judge_ratios(shared: Sequence[Shared], policy: Policy) -> list[Verdict]:
     if not shared:
         return []
-    table = pd.concat([_ratios(name, sides) for name, sides in shared], ignore_index=True)
-    table = table.fillna({"n0": 0, "n1": 0, "known0": 0, "known1": 0})
-    n, mean, deviation = ([table[f"{what}{side}"].to_numpy() for side in (0, 1)] for what in ("n", "mean", "deviation"))
-    student = welch((n[0], n[1]), (mean[0], mean[1]), (deviation[0], deviation[1]))
-    planned = {name: _planned(name, sides) for name, sides in shared}
-    verdicts = []
-    for row, effect in zip(table.to_dict("records"), student.difference, strict=True):
-        cell, name = row["cell"], row["quantity"]
-        verdict = Verdict(
-            cell,
-            name,
-            "not judged",
-            effect=float(effect),
-            n=int(min(row["n0"], row["n1"])),
-            planned=planned[name][cell],
-            base=row["median0"],
-            candidate=row["median1"],
-            margin=policy.margin_of(cell, quantity(name), row["median0"]),
-        )
-        few = f"{row['n0']:.0f} and {row['n1']:.0f} processes: a verdict takes 2 of each"
-        known, largest = int(min(row["known0"], row["known1"])), max(row["most0"], row["most1"])
-        verdicts.append(screened(verdict, policy, known, largest, 2, few))
-    left = np.array([not verdict.reason for verdict in verdicts])
-    cells = max(1, int((np.minimum(*n) > 1).sum()))
+    table, verdicts = _described(_ratios(name, sides, policy) for name, sides in shared)
+    columns = {name: table[name].to_numpy() for name in table}
+    n, mean, deviation = ((columns[f"{what}0"], columns[f"{what}1"]) for what in ("n", "mean", "deviation"))
+    for place, (verdict, known, largest) in enumerate(zip(verdicts, table["known"], table["most"], strict=True)):
+        few = f"{n[0][place]:.0f} and {n[1][place]:.0f} processes: a verdict takes 2 of each"
+        verdicts[place] = screened(verdict, policy, known, largest, 2, few)
+    student = welch(n, mean, deviation)
     half_width = student.half_width(LEVEL)
-    effects = (student.difference, student.difference - half_width, student.difference + half_width)
+    cells = max(1, int((table["n"] > 1).sum()))
     p_values = (np.minimum(1, cells * p) for p in student.p_values())  # Bonferroni
-    columns = [column[left] for column in (*effects, *p_values, np.hypot(*deviation))]
-    tested = Tested(policy.level, cells, "repeats", *columns)
+    effects = (student.difference, student.difference - half_width, student.difference + half_width)
+    left = np.array([not verdict.reason for verdict in verdicts])
+    tested = Tested(
+        policy.level, cells, "repeats", *(column[left] for column in (*effects, *p_values, np.hypot(*deviation)))
+    )
     judged = iter(judge_ratios([verdict for verdict in verdicts if not verdict.reason], tested))
     return [verdict if verdict.reason else next(judged) for verdict in verdicts]
 
 
-def _ratios(name: str, sides: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return what is tested of a time or memory, a row for each cell, of base (0) and candidate (1)."""
+def _ratios(name: str, sides: Sequence[pd.DataFrame], policy: Policy) -> pd.DataFrame:
+    """Return what is known of a time or memory, a row for each cell, of base (0) and candidate (1)."""
     columns: dict[str, pd.Series] = {}
     for number, side in enumerate(sides):
         known = side[np.isfinite(side[name])]
@@ -213,27 +207,26 @@ def _ratios(name: str, sides: Sequence[pd.DataFrame]) -> pd.DataFrame:
         columns |= {f"known{number}": by_cell.size(), f"most{number}": by_cell.max()}
         usable = known[known[name] > 0]
         logs = np.log(usable[name]).groupby(usable["cell"], observed=True)
-        columns[f"median{number}"] = usable.groupby("cell", observed=True)[name].median()
+        columns[("base", "candidate")[number]] = usable.groupby("cell", observed=True)[name].median()
         columns |= {f"n{number}": logs.size(), f"mean{number}": logs.mean(), f"deviation{number}": logs.std()}
-    return pd.DataFrame(columns).rename_axis("cell").reset_index().assign(quantity=name)
+    table = pd.DataFrame(columns).rename_axis("cell").reset_index()
+    table = table.fillna({"n0": 0, "n1": 0, "known0": 0, "known1": 0})
+    planned, metric = _planned(name, sides), quantity(name)
+    return table.assign(
+        quantity=name,
+        effect=table["mean1"] - table["mean0"],
+        n=table[["n0", "n1"]].min(axis=1).astype(int),
+        planned=[planned[cell] for cell in table["cell"]],
+        known=table[["known0", "known1"]].min(axis=1).astype(int),
+        most=table[["most0", "most1"]].max(axis=1),
+        margin=[policy.margin_of(cell, metric, base) for cell, base in zip(table["cell"], table["base"], strict=True)],
+    )
 
 
 def _judge_scores(shared: Sequence[Shared], policy: Policy) -> list[Verdict]:
     if not shared:
         return []
-    table = pd.concat([_scores(name, sides) for name, sides in shared], ignore_index=True).fillna({"n": 0})
-    described = [
-        Verdict(
-            row["cell"],
-            row["quantity"],
-            "not judged",
-            n=int(row["n"]),
-            planned=row["planned"],
-            base=row["base"],
-            candidate=row["candidate"],
-        )
-        for row in table.to_dict("records")
-    ]
+    table, described = _described(_scores(name, sides) for name, sides in shared)
     return judge_scores(described, table["difference"].to_numpy(), table["deviation"].to_numpy(), policy.level)
 
 
@@ -246,7 +239,8 @@ def _scores(name: str, sides: Sequence[pd.DataFrame]) -> pd.DataFrame:
     by_cell = complete.assign(difference=complete["candidate"] - complete["base"]).groupby("cell", observed=True)
     found = by_cell.mean().assign(n=by_cell.size(), deviation=by_cell["difference"].std())
     planned = pairs.groupby("cell", observed=True).size().rename("planned")
-    return found.join(planned, how="right").rename_axis("cell").reset_index().assign(quantity=name)
+    table = found.join(planned, how="right").rename_axis("cell").reset_index()
+    return table.assign(quantity=name, n=table["n"].fillna(0).astype(int))
 
 
 def _judge_counts(shared: Sequence[Shared]) -> list[Verdict]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bench.backends.base import tf32
 from bench.errors import Unavailable
-from bench.machine.peaks import COPY_BYTES, GPU_SIZE, Limits, best
+from bench.machine.peaks import COPY_BYTES, GPU_SIZE, Peaks, best
 from bench.spec import Device
 
 
@@ -55,12 +55,12 @@ def with_tensorflow(device: Device, size: int, copy_bytes: int) -> Actions:
     return Actions(waited(lambda: matrix @ matrix), waited(lambda: values + 1))
 
 
-def measure(device: Device, size: int = GPU_SIZE, copy_bytes: int = COPY_BYTES) -> Limits:
+def measure(device: Device, size: int = GPU_SIZE, copy_bytes: int = COPY_BYTES) -> Peaks:
     """Measure a device with the first framework that has it; raise `Unavailable` when none has."""
     for prepare in (with_torch, with_jax, with_tensorflow):
         with suppress(Exception):
             actions = prepare(device, size, copy_bytes)
-            return Limits(2 * size**3 / best(actions.product), 2 * copy_bytes / best(actions.copy))
+            return Peaks(2 * size**3 / best(actions.product), 2 * copy_bytes / best(actions.copy))
     raise Unavailable(f"no installed framework can use {device}")
 
 

@@ -28,14 +28,14 @@ COPY_BYTES = 1 << 28
 SECONDS = 0.4
 
 
-class Limits(NamedTuple):
+class Peaks(NamedTuple):
     """FLOP/s (float32) and bytes/s (read and written)."""
 
     flops: float
     bandwidth: float
 
 
-def limits(device: Device, threads: int, environment: dict[str, str]) -> Limits | None:
+def limits(device: Device, threads: int, environment: dict[str, str]) -> Peaks | None:
     """Measure the limits of a device in a process of its own, under the variables that fix its thread count.
 
     None where no installed framework can use the device, or where the process fails.
@@ -49,7 +49,7 @@ def limits(device: Device, threads: int, environment: dict[str, str]) -> Limits 
             timeout=120,
             check=True,
         ).stdout
-        return Limits(*json.loads(answer.splitlines()[-1]))
+        return Peaks(*json.loads(answer.splitlines()[-1]))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
 
@@ -65,7 +65,7 @@ def best(action: Callable[[], object], seconds: float = SECONDS) -> float:
     return min(found)
 
 
-def of_cpu(threads: int, size: int = CPU_SIZE, copy_bytes: int = COPY_BYTES) -> Limits:
+def of_cpu(threads: int, size: int = CPU_SIZE, copy_bytes: int = COPY_BYTES) -> Peaks:
     """Measure this process's CPU: a product of `size` squared matrices, and a copy on `threads` threads at once."""
     left, right = (np.full((size, size), 0.5, np.float32) for _ in range(2))
     product = np.empty_like(left)
@@ -75,7 +75,7 @@ def of_cpu(threads: int, size: int = CPU_SIZE, copy_bytes: int = COPY_BYTES) -> 
     with ThreadPoolExecutor(threads) as pool:
         copy_seconds = best(lambda: list(pool.map(lambda part: np.copyto(part[1], part[0]), parts)))
     product_seconds = best(lambda: np.matmul(left, right, out=product))
-    return Limits(2 * size**3 / product_seconds, 2 * copy_bytes / copy_seconds)
+    return Peaks(2 * size**3 / product_seconds, 2 * copy_bytes / copy_seconds)
 
 
 if __name__ == "__main__":

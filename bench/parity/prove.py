@@ -21,7 +21,7 @@ from bench.backends.base import Arrays, EpochResult, Network
 from bench.cases.model import Model
 from bench.data.randomness import stream
 from bench.parity.inputs import Batch, Probe
-from bench.parity.proof import Difference, Kind, Verdict
+from bench.parity.proof import Difference, Kind, ProofVerdict
 
 FLOAT64 = 1e-9
 OWN_ERRORS = 10.0
@@ -55,7 +55,7 @@ class Findings:
     free_running: float
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ProofVerdict:
         """Return whether the twins are proven."""
         return "not proven" if self.failures else "proven"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.machine import peaks as module
-from bench.machine.peaks import Limits, best, limits, of_cpu
+from bench.machine.peaks import Peaks, best, limits, of_cpu
 
 
 def test_the_fewest_seconds_of_warm_calls_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +44,7 @@ def test_a_process_that_cannot_measure_gives_nothing(monkeypatch: pytest.MonkeyP
     answering.write_text(f"#!/bin/sh\necho chatter; echo '{json.dumps([2e9, 1e9])}'\n")
     answering.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(answering))
-    assert limits("cpu", 1, {}) == Limits(2e9, 1e9)
+    assert limits("cpu", 1, {}) == Peaks(2e9, 1e9)
     answering.write_text("#!/bin/sh\nexit 1\n")
     assert limits("cuda", 1, {}) is None
     answering.write_text("#!/bin/sh\necho no numbers\n")

@@ -142,10 +142,10 @@ if __name__ == "__main__":
         from bench.cli import main
         from bench.commands import run
         from bench.machine.noise import Noise
-        from bench.machine.peaks import Limits
+        from bench.machine.peaks import Peaks
         from bench.runner.capabilities import Examined
 
         run.noise = lambda threads: Noise(0.01, 100, ())
         run.examine = lambda info, threads, devices: Examined(info.name, {"cuda": "the fake backend sees no GPU"}, {})
-        run.measure_limits = lambda device, threads, environment: Limits(2e9, 1e9)
+        run.measure_limits = lambda device, threads, environment: Peaks(2e9, 1e9)
         main(sys.argv[1:])

@@ -102,7 +102,7 @@ def _measured(figure: Figure, records: Sequence[Record], unjudged: str | None) -
     set_rows = scores[0].rows if figure.sampled else None
     row |= {
         "mean": estimate.mean,
-        "half": estimate.half,
+        "half": estimate.ci_half_width,
         "loss": fmean(score.loss for score in scores),
         "rows": set_rows,
         "own": binomial_half_width(estimate.mean, set_rows) if set_rows else None,

@@ -54,7 +54,7 @@ def frame(results: Results) -> pd.DataFrame:
                     | {"column": places[suite.name, pretrained.name, variant], **vars(variant)}
                     | {"pretrained_mean": fmean(with_vectors[seed] for seed in seeds)}
                     | {"learned_mean": fmean(without[seed] for seed in seeds)}
-                    | {"difference": difference.mean, "half": difference.half, "n": difference.n}
+                    | {"difference": difference.mean, "half": difference.ci_half_width, "n": difference.n}
                     | {"stand_in": "; ".join(sorted(stand_ins)) or None}
                 )
     return frame_of(rows, _COLUMNS)

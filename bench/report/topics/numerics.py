@@ -46,7 +46,7 @@ def against(results: Results, base: str) -> pd.DataFrame:
                 | {"documented": figure.score.accuracy if results.documented else None}
                 | {"column": results.columns[suite.name, case.name, variant], **vars(variant)}
                 | {"base": score.base.mean / 100, "mean": (score.base.mean + score.change.mean) / 100}
-                | {"difference": score.change.mean / 100, "half": score.change.half / 100, "n": score.change.n}
+                | {"difference": score.change.mean / 100, "half": score.change.ci_half_width / 100, "n": score.change.n}
             )
     return frame_of(rows, COLUMNS)
 
