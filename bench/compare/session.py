@@ -18,7 +18,6 @@ from bench.compare.noise_floor import known_noise, noise_floors
 from bench.compare.paired import judge_pairs
 from bench.compare.pairs import (
     LeftOut,
-    PairSet,
     broken,
     check_data,
     common,
@@ -241,13 +240,12 @@ class Session:
             left = [verdict for verdict in verdicts if verdict.verdict == "inconclusive"]
             if not left:
                 break
-            scores = {verdict.cell for verdict in left if QUANTITIES[verdict.quantity].kind == "score"}
-            others = {verdict.cell for verdict in left if QUANTITIES[verdict.quantity].kind != "score"}
-            timed = [planned for planned in self._plan.cells if planned.cell.configuration in others]
-            trained = [planned for planned in self._plan.cells if planned.cell.configuration in scores]
+            again = {(verdict.cell, QUANTITIES[verdict.quantity].kind == "score") for verdict in left}
+            timed = [planned for planned in self._plan.cells if (planned.cell.configuration, False) in again]
+            trained = [planned for planned in self._plan.cells if (planned.cell.configuration, True) in again]
             if look < LOOKS:
-                again = f"{len(others | scores)} of {len(self._plan.cells)} cells"
-                _log.info("%s are inconclusive and measured again", again)
+                cells = len({cell for cell, _ in again})
+                _log.info("%d of %d cells are inconclusive and measured again", cells, len(self._plan.cells))
         return self._comparison(policy, verdicts)
 
     @property
@@ -305,7 +303,12 @@ class Session:
         instead = {(verdict.cell, verdict.quantity) for verdict in failed}
         caveats = [f"not compared: {cell.cell}: {cell.reason}" for cell in left_out if "base" in cell.lacking]
         caveats += concessions([self._sides[name] for name in SIDES[self._options.noise :]])
-        caveats += [*odd_figures("base", base), *odd_figures("candidate", candidate), *self._noise(policy, pairs)]
+        caveats += [*odd_figures("base", base), *odd_figures("candidate", candidate)]
+        if self._options.noise:
+            floors = noise_floors(pairs)
+            caveats += [f"noise floor of {QUANTITIES[name].title}: {floor:.2%}" for name, floor in floors.items()]
+        elif not policy.noise:
+            caveats.append("this machine's noise floor is not known; `bench ab --noise` measures it")
         return Comparison(
             self._runs["base"].name,
             self._runs["candidate"].name,
@@ -315,13 +318,6 @@ class Session:
             tuple(differences(self._sides["base"].environment, self._sides["candidate"].environment)),
             tuple(caveats),
         )
-
-    def _noise(self, policy: Policy, pairs: Sequence[PairSet]) -> list[str]:
-        """Return what is to be said of this machine's noise."""
-        if self._options.noise:
-            floors = noise_floors(pairs)
-            return [f"noise floor of {QUANTITIES[name].title}: {floor:.2%}" for name, floor in floors.items()]
-        return [] if policy.noise else ["this machine's noise floor is not known; `bench ab --noise` measures it"]
 
 
 class _Progress:
