@@ -9,12 +9,13 @@ from typing import cast
 import click
 
 from bench.cases.catalog import load
-from bench.compare.paired import Comparison, Policy
-from bench.compare.pairs import known_noise, margins
-from bench.compare.sides import Measured, measured
-from bench.compare.stored import PARTS, Part, compare
+from bench.compare.noise_floor import noise_of
+from bench.compare.pairs import margins
+from bench.compare.sides import two_sides
+from bench.compare.stored import PARTS, Difference, compare
+from bench.compare.verdicts import Comparison, Policy
 from bench.errors import SuiteError, unknown
-from bench.records.store import DEFAULT_PATH, Store
+from bench.records.store import DEFAULT_PATH
 from bench.report.topics import comparison as comparison_page
 
 MOST_SHOWN = 40
@@ -73,20 +74,14 @@ def command(
     for part in parts:
         if part not in PARTS:
             raise unknown("part of an environment", part, PARTS)
-    sides = [measured(name, store_path) for name in (base, candidate)]
+    sides = two_sides(base, candidate, store_path)
     catalog = load(paths)
     if catalog.errors:  # among the cases of a broken file may be one that declares a margin
         raise SuiteError("\n".join(map(str, catalog.errors)))
     policy = Policy(margin, margins(catalog), noise_of(sides[1], store_path))
-    return tell(compare(sides[0], sides[1], policy, cast("list[Part]", parts)), out, as_json=as_json, strict=strict)
-
-
-def noise_of(side: Measured, store_path: Path) -> dict[str, float]:
-    """Return the noise floors of the machine that a side was measured on, where the store knows them."""
-    if not store_path.is_file() or not side.environments:  # a run without a record has none
-        return {}
-    with Store(store_path) as store:
-        return known_noise(store, dict(side.environments[0]))
+    return tell(
+        compare(sides[0], sides[1], policy, cast("list[Difference]", parts)), out, as_json=as_json, strict=strict
+    )
 
 
 def tell(comparison: Comparison, out: Path | None, *, as_json: bool, strict: bool) -> int:

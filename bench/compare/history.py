@@ -66,29 +66,64 @@ class Series:
     changes: tuple[Change, ...]
 
 
-_Key = tuple[str, str, str, str]
+_Place = tuple[str, str, str, str]
 """The fields of a `Series` that tell it from others: cell, profile, data, machine."""
+_Moment = tuple[str, str]
+"""A run and its environment: a name can stand for two runs where stores of two machines were merged, or one was gone
+on with elsewhere.
+"""
 
 
-def series(entries: Iterable[tuple[str, dict[str, Any], Record]], quantity: Metric) -> list[Series]:
-    """Return the series of `quantity` in stored `entries` (run name, fingerprint, record).
+def series(entries: Iterable[tuple[str, dict[str, Any], Record]], metric: Metric) -> list[Series]:
+    """Return the series of a metric in stored `entries` (run name, fingerprint, record).
 
     Records that do not hold it are passed over, and so are times from processes that were shared. Machines (processor,
     cores, threads, GPUs), profiles and data are never mixed; code and versions are what a series is about.
     """
-    groups: dict[_Key, dict[tuple[str, str], list[tuple[Record, float]]]] = {}
-    environments: dict[tuple[str, str], dict[str, Any]] = {}
+    groups: dict[_Place, dict[_Moment, list[tuple[Record, float]]]] = {}
+    environments: dict[_Moment, dict[str, Any]] = {}
     for run, environment, record in entries:
-        value = quantity.of(record) if record.status == "ok" else None
-        if value is None or not np.isfinite(value) or (quantity.kind == "time" and not is_comparable(record)):
+        value = metric.of(record) if record.status == "ok" else None
+        if value is None or not np.isfinite(value) or (metric.kind == "time" and not is_comparable(record)):
             continue
-        # A name can stand for two runs where stores of two machines were merged, or one was gone on with elsewhere.
         moment = run, repr(sorted(environment.items()))
         environments[moment] = environment
         data = record.data.sha256 if record.data else ""
-        key = record.cell.configuration, record.profile, data, machine(environment)
-        groups.setdefault(key, {}).setdefault(moment, []).append((record, value))
-    return [_series(key, runs, environments, quantity.kind) for key, runs in sorted(groups.items())]
+        place: _Place = (record.cell.configuration, record.profile, data, machine(environment))
+        groups.setdefault(place, {}).setdefault(moment, []).append((record, value))
+    found = []
+    for place, runs in sorted(groups.items()):
+        points = [
+            (
+                Point(
+                    moment[0],
+                    min(record.started for record, _ in measured),
+                    commit(environments[moment]),
+                    median(value for _, value in measured),
+                    len(measured),
+                ),
+                environments[moment],
+            )
+            for moment, measured in runs.items()
+        ]
+        points.sort(key=lambda pair: pair[0].started)
+        found.append(Series(*place, tuple(point for point, _ in points), _changes(points, metric.kind)))
+    return found
+
+
+def _changes(points: Sequence[tuple[Point, dict[str, Any]]], kind: Kind) -> tuple[Change, ...]:
+    """Return where the level of points, each with its environment, changes."""
+    values = [point.value for point, _ in points]
+    places = change_points(values, kind)
+    return tuple(
+        Change(
+            at,
+            median(values[start:at]),
+            median(values[at:end]),
+            tuple(differences(points[at - 1][1], points[at][1])),
+        )
+        for at, start, end in zip(places, [0, *places], [*places[1:], len(values)], strict=False)
+    )
 
 
 def machine(environment: dict[str, Any]) -> str:
@@ -117,25 +152,3 @@ def change_points(values: Sequence[float] | NDArray[np.float64], kind: Kind) -> 
     found = ruptures.Pelt(model="l1", min_size=SEGMENT, jump=1).fit(signal.reshape(-1, 1))
     ends: list[int] = found.predict(pen=PENALTY * spread * np.log(len(array)))
     return ends[:-1]
-
-
-def _series(
-    key: _Key,
-    runs: dict[tuple[str, str], list[tuple[Record, float]]],
-    environments: dict[tuple[str, str], dict[str, Any]],
-    kind: Kind,
-) -> Series:
-    points = []
-    for moment, found in runs.items():
-        started = min(record.started for record, _ in found)
-        value = median(value for _, value in found)
-        points.append((Point(moment[0], started, commit(environments[moment]), value, len(found)), moment))
-    points.sort(key=lambda pair: pair[0].started)
-    values = [point.value for point, _ in points]
-    places = change_points(values, kind)
-    changes = []
-    for at, start, end in zip(places, [0, *places], [*places[1:], len(values)], strict=False):
-        before, after = environments[points[at - 1][1]], environments[points[at][1]]
-        changes.append(Change(at, median(values[start:at]), median(values[at:end]), tuple(differences(before, after))))
-    cell, profile, data, machine_ = key
-    return Series(cell, profile, data, machine_, tuple(point for point, _ in points), tuple(changes))

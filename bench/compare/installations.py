@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ from bench.runner import workers
 from bench.runner.protocol import PROTOCOL, SINCE, Introduction, Question
 
 SideName = Literal["base", "candidate"]
+SIDES: tuple[SideName, SideName] = get_args(SideName)
 SPOKEN = (2, PROTOCOL)
 """The protocols whose workers this parent can drive. One of protocol 1 does not say which cells it knows, nor what its
 environment is: there is nothing to compare it by.
@@ -48,39 +49,38 @@ class Side:
         """Return the protocol in which its worker is spoken to."""
         return self.introduction.protocol
 
-
-def brief(sides: Iterable[Side]) -> bool:
-    """Return whether processes of all `sides` can be brief: of a pair both are, or neither, to be measured alike."""
-    return all(one.protocol >= SINCE["brief"] for one in sides)
+    @property
+    def brief(self) -> bool:
+        """Return whether its processes can be brief: of a pair both are, or neither, to be measured alike."""
+        return self.protocol >= SINCE["brief"]
 
 
 def concessions(sides: Iterable[Side]) -> list[str]:
     """Return what is done otherwise because a side speaks an older protocol, in words."""
     return [
-        f"the {one.name} speaks worker protocol {one.protocol}, which knows no brief processes: every pair is "
+        f"the {side.name} speaks worker protocol {side.protocol}, which knows no brief processes: every pair is "
         "measured in full on both sides, which takes longer"
-        for one in sides
-        if not brief([one])
+        for side in sides
+        if not side.brief
     ]
 
 
-def side(name: SideName, python: str | None, path: Path | None, question: Question) -> Side:
+def side(name: SideName, python: str | None, path: str | Path | None, question: Question) -> Side:
     """Return the side whose worker runs under `python` (None: this interpreter) with the checkout `path`, if any.
 
     Without `path` the interpreter's own installation is measured; the current folder never is by accident. Raises
     `UsageError` for an interpreter that does not run, lacks the package, or speaks a protocol that is not spoken here.
     """
-    worker = _command(name, python, path)
-    return Side(name, python or sys.executable, worker, _introduction(name, python or sys.executable, worker, question))
+    worker, python = _command(name, python, path), python or sys.executable
+    return Side(name, python, worker, _introduction(name, python, worker, question))
 
 
 def same_installation(base: Side, candidate: Side) -> bool:
     """Return whether both sides are one Python with one twinbench: then there is nothing to compare."""
-    one, other = base.introduction, candidate.introduction
-    return (one.prefix, one.package) == (other.prefix, other.package)
+    return len({(side.introduction.prefix, side.introduction.package) for side in (base, candidate)}) == 1
 
 
-def _command(name: SideName, python: str | None, path: Path | None) -> tuple[str, ...]:
+def _command(name: SideName, python: str | None, path: str | Path | None) -> tuple[str, ...]:
     if python is None and path is None:
         return tuple(workers.WORKER)
     python = python or sys.executable
@@ -92,7 +92,7 @@ def _command(name: SideName, python: str | None, path: Path | None) -> tuple[str
     if path is None:
         # -P: `python -m` would look in the current folder first, which may be the other side's checkout.
         return python, "-P", "-m", _MODULE
-    folder = path.resolve()
+    folder = Path(path).resolve()
     if not (folder / "bench" / "runner" / "worker.py").is_file():
         raise UsageError(
             f"--{name}-path {path}: no checkout of twinbench; name the folder that holds bench/ and suites/"

@@ -1,30 +1,53 @@
-"""An A/B comparison: the cells that both sides can run, the pairs that were measured, the machine's own noise."""
+"""An A/B comparison: the cells that both sides can run, and the pairs of figures that were measured of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
-from operator import attrgetter
-from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.cases.catalog import Catalog
 from bench.cases.cell import Cell
-from bench.compare.installations import Side, SideName
-from bench.compare.paired import LOOKS, Outcome, PairSet, Policy, Verdict
-from bench.compare.statistics import Floats, fewest_pairs, hodges_lehmann, noise_floor
-from bench.data.randomness import stream
+from bench.compare.installations import SIDES, Side, SideName
+from bench.compare.statistics import Floats
+from bench.compare.verdicts import Outcome, Verdict
 from bench.errors import Incomparable
-from bench.machine.fingerprint import MACHINE
-from bench.records.metrics import METRICS, has_timed_steps, is_comparable, value
+from bench.records.metrics import METRICS, Metric, has_timed_steps, is_comparable, metric, value
 from bench.records.record import Record
-from bench.records.store import Store
 from bench.runner.plan import PlannedCell
 
-RELABELLINGS = 100
-"""Comparisons of a side with itself that one A/A session of a cell gives."""
+
+@dataclass(frozen=True)
+class PairSet:
+    """One quantity of one cell on both sides: arrays (n,), entries i measured as a pair, nan where one is missing.
+
+    Entry i of a time or memory is repeat i, and entries i of all cells were measured in the same block. Entries of a
+    score (accuracy, loss) are seeds, one each. Of this cell `planned` pairs were measured, or begun, on either side:
+    fewer than there are entries where only other cells got more.
+    """
+
+    cell: str
+    quantity: str
+    base: Floats
+    candidate: Floats
+    planned: int
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """Return which pairs have a figure on both sides, (n,); one that is compared by its ratio must be positive."""
+        least = 0.0 if metric(self.quantity).kind in ("time", "memory") else -math.inf
+        return np.isfinite(self.base) & np.isfinite(self.candidate) & (np.minimum(self.base, self.candidate) > least)
+
+    @property
+    def logarithms(self) -> Floats:
+        """Return ln(candidate / base) of the complete pairs."""
+        complete = self.complete
+        ratios: Floats = np.log(self.candidate[complete] / self.base[complete])
+        return ratios
 
 
 @dataclass(frozen=True)
@@ -38,23 +61,19 @@ class LeftOut:
 
 def common(base: Side, candidate: Side) -> tuple[list[PlannedCell], list[LeftOut]]:
     """Return the cells that both sides can run, in the candidate's order, and those that one side or both cannot."""
-    known = {side.name: {cell.cell: cell for cell in side.introduction.cells} for side in (base, candidate)}
+    known = {side.name: {cell.cell: cell for cell in side.introduction.cells} for side in (candidate, base)}
     cells, left_out = [], []
-    for name in dict.fromkeys([*known["candidate"], *known["base"]]):
-        reasons: dict[SideName, str] = {}
-        for side in (base, candidate):
-            cell = known[side.name].get(name)
-            if cell is None:
-                reasons[side.name] = f"the {side.name} has no such cell"
-            elif cell.obstacle:
-                reasons[side.name] = cell.obstacle
-        if reasons:
-            left_out.append(
-                LeftOut(Cell.parse(name).configuration, tuple(reasons), "; ".join(dict.fromkeys(reasons.values())))
-            )
+    for name in dict.fromkeys(name for cells_of in known.values() for name in cells_of):
+        lacking: dict[SideName, str] = {}
+        for side in SIDES:
+            cell = known[side].get(name)
+            if obstacle := cell.obstacle if cell else f"the {side} has no such cell":
+                lacking[side] = obstacle
+        if lacking:
+            reason = "; ".join(dict.fromkeys(lacking.values()))
+            left_out.append(LeftOut(Cell.parse(name).configuration, tuple(lacking), reason))
         else:
-            estimate = known["candidate"][name].estimate
-            cells.append(PlannedCell(Cell.parse(name), 0, frozenset(), None, estimate))
+            cells.append(PlannedCell(Cell.parse(name), 0, frozenset(), None, known["candidate"][name].estimate))
     return cells, left_out
 
 
@@ -63,49 +82,62 @@ def representative(catalog: Catalog) -> list[str]:
     return [f"{suite.name}/{case.name}@{name}" for suite, case in catalog.cases() for name in case.representative]
 
 
-def times(options: Mapping[str, Any]) -> bool:
-    """Return whether a comparison of these options times its cells."""
-    return bool(options["measured"] != "accuracy")
-
-
-def trains(options: Mapping[str, Any]) -> bool:
-    """Return whether a comparison of these options trains its cells for accuracy and loss."""
-    return options["measured"] != "timing" and not options["noise"]
-
-
 def margins(catalog: Catalog) -> dict[str, float]:
     """Return the margins that cases declare, by cell name pattern."""
     return {f"{suite.name}/{case.name}@*": case.margin for suite, case in catalog.cases() if case.margin is not None}
 
 
-def pair_sets(base: Sequence[Record], candidate: Sequence[Record]) -> list[PairSet]:
+def pair_sets(base: Iterable[Record], candidate: Iterable[Record]) -> list[PairSet]:
     """Return the pairs of every quantity that either side measured, cell by cell.
 
     Times and memory are paired by repeat (from 1: 0 are the accuracy runs), scores by seed. The arrays of all cells
     are of one length; a pair that is not there, or whose figure is not finite, is nan. An older side's step, its share
     of an epoch, is no match for one that was timed for itself, and left out where the other side has that.
     """
-    everything = [*base, *candidate]
-    blocks = sorted({record.repeat for record in everything if record.measure != "accuracy"})
-    seeds = sorted({record.seed for record in everything if record.measure == "accuracy"})
-    found = []
-    for name in dict.fromkeys(record.cell.configuration for record in everything):
-        of_cell = [[record for record in side if record.cell.configuration == name] for side in (base, candidate)]
-        for quantity in METRICS.values():
-            by_seed = quantity.kind == "score" or (quantity.kind == "count" and not blocks)
-            places, place = (seeds, attrgetter("seed")) if by_seed else (blocks, attrgetter("repeat"))
-            paired = [[record for record in side if (record.measure == "accuracy") == by_seed] for side in of_cell]
-            pairs = len(set(map(place, chain(*paired))))
-            if quantity.name == "step" and any(map(has_timed_steps, chain(*paired))):
-                paired = [list(filter(has_timed_steps, records)) for records in paired]
-            ours, theirs = np.full((2, len(places)), np.nan)
-            for row, records in zip((ours, theirs), paired, strict=True):
-                for record in records:
-                    figure = value(record, quantity.name) if by_seed or is_comparable(record) else None
-                    row[places.index(place(record))] = np.nan if figure is None else figure
-            if np.isfinite([ours, theirs]).any():
-                found.append(PairSet(name, quantity.name, ours, theirs, pairs))
-    return found
+    measured: dict[tuple[str, bool], Sides] = defaultdict(lambda: ({}, {}))
+    places: dict[bool, set[int]] = {True: set(), False: set()}
+    for side, records in enumerate((base, candidate)):
+        for record in records:
+            by_seed = record.measure == "accuracy"
+            place = record.seed if by_seed else record.repeat
+            measured[record.cell.configuration, by_seed][side][place] = record
+            places[by_seed].add(place)
+    columns = {by_seed: sorted(found) for by_seed, found in places.items()}
+    pairs = []
+    for cell in dict.fromkeys(cell for cell, _ in measured):
+        for known in METRICS.values():
+            by_seed = known.kind == "score" or (known.kind == "count" and not columns[False])
+            sides = measured[cell, by_seed]
+            planned = len(sides[0].keys() | sides[1].keys())
+            if not by_seed:
+                sides = _comparable(sides, known.name)
+            figures = np.array([[_figure(side.get(place), known) for place in columns[by_seed]] for side in sides])
+            if np.isfinite(figures).any():
+                pairs.append(PairSet(cell, known.name, figures[0], figures[1], planned))
+    return pairs
+
+
+Sides = tuple[dict[int, Record], dict[int, Record]]
+"""The records of one cell, of base and candidate, by seed or by repeat."""
+
+
+def _comparable(sides: Sides, name: str) -> Sides:
+    """Return the records whose times, or memory, of that name may be compared."""
+    steps = name == "step" and any(has_timed_steps(record) for side in sides for record in side.values())
+    base, candidate = (
+        {
+            repeat: record
+            for repeat, record in side.items()
+            if is_comparable(record) and (has_timed_steps(record) or not steps)
+        }
+        for side in sides
+    )
+    return base, candidate
+
+
+def _figure(record: Record | None, metric: Metric) -> float:
+    figure = value(record, metric.name) if record else None
+    return math.nan if figure is None else figure
 
 
 def broken(side: SideName, records: Iterable[Record]) -> list[Verdict]:
@@ -136,17 +168,17 @@ def one_sided_figures(pairs: Iterable[PairSet]) -> list[Verdict]:
         else:
             continue
         reason = f"the {side} has no such figure"
-        found.append(Verdict(pair.cell, pair.quantity, outcome, of=pair.of, reason=reason))
+        found.append(Verdict(pair.cell, pair.quantity, outcome, planned=pair.planned, reason=reason))
     return found
 
 
 def odd_figures(side: SideName, records: Iterable[Record]) -> list[str]:
     """Return a line for every figure of records that ended ok which is no number: it is left out of its pair."""
     return [
-        f"{side}: {quantity.title} of {record.cell}{f' repeat {record.repeat}' if record.repeat else ''} is {figure}"
+        f"{side}: {metric.title} of {record.cell}{f' repeat {record.repeat}' if record.repeat else ''} is {figure}"
         for record in records
-        for quantity in METRICS.values()
-        if (figure := value(record, quantity.name)) is not None and not np.isfinite(figure)
+        for metric in METRICS.values()
+        if (figure := value(record, metric.name)) is not None and not math.isfinite(figure)
     ]
 
 
@@ -160,40 +192,3 @@ def check_data(base: Iterable[Record], candidate: Iterable[Record]) -> None:
                 f"{record.cell} ran on other data than in the base: {record.data.name} {record.data.sha256[:8]}, "
                 f"base {before[:8]}; compare code that prepares the same data"
             )
-
-
-def noise_floors(pairs: Iterable[PairSet]) -> dict[str, float]:
-    """Return the noise floor of every time and memory in `pairs` of a side with itself, as a relative change.
-
-    Each pair could as well have had its sides exchanged, so a cell's n pairs give many comparisons of the side with
-    itself: `RELABELLINGS` of them are drawn, the effect of each is its Hodges-Lehmann estimate, and the floor is the
-    95th percentile of their sizes over all cells (`bench.compare.statistics.noise_floor`). It is that of n pairs, as
-    are verdicts.
-    """
-    effects: dict[str, list[Floats]] = {}
-    for pair in pairs:
-        if METRICS[pair.quantity].kind in ("time", "memory") and pair.complete.any():
-            differences = np.log(pair.candidate[pair.complete] / pair.base[pair.complete])
-            signs = stream("noise", pair.cell, pair.quantity).choice([-1.0, 1.0], (RELABELLINGS, len(differences)))
-            effects.setdefault(pair.quantity, []).append(hodges_lehmann(signs * differences).estimate)
-    return {name: noise_floor(np.concatenate(found)) for name, found in effects.items()}
-
-
-def known_noise(store: Store, environment: dict[str, Any]) -> dict[str, float]:
-    """Return the noise floors that `bench ab --noise` measured last on the machine of `environment`; none: empty.
-
-    A cell with fewer pairs than a verdict takes tells none, nor does a comparison of which one side was imported.
-    """
-    fewest = fewest_pairs(Policy().level / LOOKS)
-    runs = store.runs()
-    names = {run.name for run in runs}
-    for run in reversed(runs):
-        same = all(run.environment.get(field) == environment.get(field) for field in MACHINE)
-        if same and run.options.get("noise") and run.options["side"] == "base":
-            sides = [f"{run.options['comparison']}-{side}" for side in get_args(SideName)]
-            if names.issuperset(sides):
-                pairs = pair_sets(*(list(store.records(side)) for side in sides))
-                enough = [pair for pair in pairs if pair.complete.sum() >= fewest]
-                if floors := noise_floors(enough):
-                    return floors
-    return {}

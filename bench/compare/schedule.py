@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from bench.compare.installations import Side, SideName, brief
+from bench.compare.installations import Side, SideName
 from bench.records.record import Record
 from bench.runner.plan import PlannedCell
 from bench.runner.workers import Limits, Observer, Settings, run
@@ -45,7 +45,7 @@ def schedule(cells: Sequence[PlannedCell], repeats: Iterable[int], seed: str) ->
 
 def is_brief(repeat: int, sides: Iterable[Side]) -> bool:
     """Return whether a pair is brief: the first of a cell is not, the others are where both sides can be."""
-    return repeat > 1 and brief(sides)
+    return repeat > 1 and all(side.brief for side in sides)
 
 
 def measure(
@@ -68,8 +68,8 @@ def measure(
             continue
         effort = replace(settings, brief=is_brief(pair.planned.repeat, sides.values()))
         for name in pair.order:
-            one = sides[name]
-            for record in run([pair.planned], effort, limits, observer, interrupted, one.worker, one.protocol):
+            side = sides[name]
+            for record in run([pair.planned], effort, limits, observer, interrupted, side.worker, side.protocol):
                 if record.status != "ok":
                     broken.add(pair.planned.cell)
                 yield name, record

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bench.errors import UsageError
 from bench.records import exports
@@ -38,6 +38,14 @@ class Measured:
     def quantities(self) -> list[str]:
         """Return the names of the quantities that the frame has columns of."""
         return [name for name in self.frame.columns if name not in PLACE]
+
+
+def two_sides(base: str, candidate: str, store: Path) -> tuple[Measured, Measured]:
+    """Return two different sides by their names, as `measured` does; raise `UsageError` for the same one twice."""
+    places = [Path(name).resolve() if name.endswith(".json") else name for name in (base, candidate)]
+    if places[0] == places[1]:
+        raise UsageError(f"{base} cannot be compared with itself; name another run or file as CANDIDATE")
+    return measured(base, store), measured(candidate, store)
 
 
 def measured(name: str, store: Path) -> Measured:
@@ -86,31 +94,27 @@ def _from_file(path: Path) -> Measured:
         return _from_pytest_benchmark(path, document)
     found = exports.runs_in(document, path)
     if len(found) != 1:
-        names = ", ".join(one.run.name for one in found) or "none"
+        names = ", ".join(export.run.name for export in found) or "none"
         raise UsageError(
             f"{path} holds not one run but {len(found)} ({names}); `bench import` it, then name one of them"
         )
     return of_records(found[0].run.name, found[0].run.profile, found[0].records)
 
 
-class _Foreign(BaseModel):
-    """A part of pytest-benchmark's JSON; what is not listed is not read."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Stats(_Foreign):
+class _Stats(BaseModel):
     median: float
     data: list[float] = []
 
 
-class _Benchmark(_Foreign):
+class _Benchmark(BaseModel):
     fullname: str
     stats: _Stats
     extra_info: dict[str, Any] = {}
 
 
-class _PytestBenchmark(_Foreign):
+class _PytestBenchmark(BaseModel):
+    """A part of pytest-benchmark's JSON; what is not listed is not read."""
+
     benchmarks: list[_Benchmark]
     machine_info: dict[str, Any] = {}
     commit_info: dict[str, Any] = {}
@@ -125,9 +129,9 @@ def _from_pytest_benchmark(path: Path, document: Mapping[str, Any]) -> Measured:
         place = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{path}: {place}: {first['msg']}; write it again with pytest --benchmark-json") from error
     rows = [
-        (one.fullname, 0, number, "ok", None, one.extra_info.get("data"), seconds)
-        for one in results.benchmarks
-        for number, seconds in enumerate(one.stats.data or [one.stats.median])
+        (benchmark.fullname, 0, number, "ok", None, benchmark.extra_info.get("data"), seconds)
+        for benchmark in results.benchmarks
+        for number, seconds in enumerate(benchmark.stats.data or [benchmark.stats.median])
     ]
     machine, commit = results.machine_info, results.commit_info
     known = {
@@ -139,7 +143,7 @@ def _from_pytest_benchmark(path: Path, document: Mapping[str, Any]) -> Measured:
         "git": {"commit": commit["id"], "dirty": bool(commit.get("dirty"))} if commit.get("id") else None,
     }
     environment = {name: fact for name, fact in known.items() if fact is not None}
-    whole = all(one.stats.data for one in results.benchmarks)
+    whole = all(benchmark.stats.data for benchmark in results.benchmarks)
     caveat = (
         "rounds of one process are no repeats of it: the intervals are too narrow"
         if whole

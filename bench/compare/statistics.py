@@ -13,7 +13,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Sides = tuple[ArrayLike, ArrayLike]
-Verdict = Literal["inside", "outside", "n too small", "not judged"]
+Agreement = Literal["inside", "outside", "n too small", "not judged"]
 
 LEVEL = 0.95
 SMALLEST_SAMPLE = 5
@@ -27,7 +27,7 @@ class Estimate:
     """The mean of `n` values and the half width of its interval (nan where `n` is too small for one)."""
 
     mean: float
-    half: float
+    ci_half_width: float
     n: int
 
 
@@ -44,7 +44,7 @@ class Ratio:
 class Judgement:
     """What became of a documented figure: the prediction interval it was held against, or why it was not."""
 
-    verdict: Verdict
+    verdict: Agreement
     low: float = math.nan
     high: float = math.nan
     reason: str = ""
@@ -58,8 +58,10 @@ def mean_interval(values: ArrayLike) -> Estimate:
     """
     array = _sample(values)
     n = len(array)
-    mean = float(array.mean()) if n else math.nan
-    return Estimate(mean, _t(n) * _deviation(array) / math.sqrt(n) if n > 1 else math.nan, n)
+    if n < 2:
+        return Estimate(float(array.mean()) if n else math.nan, math.nan, n)
+    student = paired(n, array.mean(), _deviation(array))
+    return Estimate(float(student.difference), float(student.half_width(LEVEL)), n)
 
 
 def prediction_interval(values: ArrayLike) -> tuple[float, float]:
@@ -68,12 +70,9 @@ def prediction_interval(values: ArrayLike) -> tuple[float, float]:
     `values` has shape (n,), in any unit; (nan, nan) for n < 2. Source: Montgomery & Runger, ch. 8-6.1 (one future
     observation of a normal sample).
     """
-    array = _sample(values)
-    n = len(array)
-    if n < 2:
-        return math.nan, math.nan
-    mean, half = float(array.mean()), _t(n) * _deviation(array) * math.sqrt(1 + 1 / n)
-    return mean - half, mean + half
+    found = mean_interval(values)
+    half_width = found.ci_half_width * math.sqrt(found.n + 1)
+    return found.mean - half_width, found.mean + half_width
 
 
 def ratio_interval(numerator: ArrayLike, denominator: ArrayLike) -> Ratio:
@@ -86,8 +85,8 @@ def ratio_interval(numerator: ArrayLike, denominator: ArrayLike) -> Ratio:
     student = welch(
         (len(logs[0]), len(logs[1])), (logs[0].mean(), logs[1].mean()), (_deviation(logs[0]), _deviation(logs[1]))
     )
-    difference, half = float(student.difference), float(student.half(LEVEL))
-    return Ratio(*(math.exp(difference + side * half) for side in (0, -1, 1)))
+    difference, half_width = float(student.difference), float(student.half_width(LEVEL))
+    return Ratio(*(math.exp(difference + side * half_width) for side in (0, -1, 1)))
 
 
 def binomial_half_width(accuracy: float, rows: int) -> float:
@@ -119,11 +118,6 @@ def _sample(values: ArrayLike) -> NDArray[np.float64]:
 
 def _deviation(array: NDArray[np.float64]) -> float:
     return float(array.std(ddof=1))
-
-
-@cache
-def _t(n: int) -> float:
-    return float(stdtrit(n - 1, 0.5 + LEVEL / 2))
 
 
 # --- two sides, measured in pairs --------------------------------------------------------------------------------
@@ -278,8 +272,8 @@ def pairs_to_detect(deviation: float, margin: float, cells: int, level: float) -
 
 def deviation_behind(shift: Shifts, n: int) -> float:
     """Return the standard deviation of the differences that gives `n` of them the interval of `shift`."""
-    half = float(shift.high - shift.low) / 2
-    return half * math.sqrt(n) / (float(ndtri(0.5 + LEVEL / 2)) * HODGES_LEHMANN_LOSS)
+    half_width = float(shift.high - shift.low) / 2
+    return half_width * math.sqrt(n) / (float(ndtri(0.5 + LEVEL / 2)) * HODGES_LEHMANN_LOSS)
 
 
 EXCESS = 0.03
@@ -299,10 +293,10 @@ class Student:
     error: Floats
     freedom: Floats
 
-    def half(self, level: float) -> Floats:
+    def half_width(self, level: float) -> Floats:
         """Return the half width of the two-sided interval; nan without a degree of freedom."""
-        half: Floats = stdtrit(self.freedom, 0.5 + level / 2) * self.error
-        return half
+        half_width: Floats = stdtrit(self.freedom, 0.5 + level / 2) * self.error
+        return half_width
 
     def p_values(self) -> tuple[Floats, Floats]:
         """Return the one-sided p-values that the difference is > 0, and < 0."""
@@ -316,7 +310,7 @@ def paired(n: ArrayLike, mean: ArrayLike, deviation: ArrayLike) -> Student:
 
     Source: Student (1908); scipy.stats.ttest_1samp.
     """
-    size, centre, spread = (np.asarray(one, dtype=np.float64) for one in (n, mean, deviation))
+    size, centre, spread = (np.asarray(each, dtype=np.float64) for each in (n, mean, deviation))
     return Student(centre, spread / np.sqrt(size), size - 1)
 
 
@@ -326,7 +320,7 @@ def welch(n: Sides, mean: Sides, deviation: Sides) -> Student:
     Error s with s^2 = s1^2/n1 + s2^2/n2, degrees of freedom s^4 / (s1^4/(n1^2(n1-1)) + s2^4/(n2^2(n2-1))). Source:
     Welch (1947), Biometrika 34; scipy.stats.ttest_ind(equal_var=False).
     """
-    sizes, spreads = ([np.asarray(one, dtype=np.float64) for one in sides] for sides in (n, deviation))
+    sizes, spreads = ([np.asarray(each, dtype=np.float64) for each in sides] for sides in (n, deviation))
     squares = [spread**2 / size for spread, size in zip(spreads, sizes, strict=True)]
     total = squares[0] + squares[1]
     with np.errstate(divide="ignore", invalid="ignore"):

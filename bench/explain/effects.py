@@ -22,7 +22,7 @@ from bench.spec import Device, Kernel
 REFERENCE = "matched"
 ScoreOf = Callable[[Metrics], Scored | None]
 """Takes from the metrics the score whose accuracy the case documents."""
-Verdict = Literal["costs", "gains", "not told from 0", "changes nothing", "one seed"]
+EffectVerdict = Literal["costs", "gains", "not told from 0", "changes nothing", "one seed"]
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Effect:
         return name or None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> EffectVerdict:
         """Return what can be said of its accuracy: its 95 % interval lies below 0, above it, or holds it."""
         if not any(self.accuracy.pairs + self.loss.pairs):
             return "changes nothing"
         if self.accuracy.change.n < 2:
             return "one seed"
-        if abs(self.accuracy.change.mean) <= self.accuracy.change.half:
+        if abs(self.accuracy.change.mean) <= self.accuracy.change.ci_half_width:
             return "not told from 0"
         return "costs" if self.accuracy.change.mean < 0 else "gains"
 
@@ -177,7 +177,7 @@ def conclusions(found: Sequence[Effect], figure: str) -> Iterator[str]:
 def _native_against_native(by_backend: dict[str, list[Effect]], figure: str) -> Iterator[str]:
     for numerics, what in (("native", "Each framework as its users write it"), (REFERENCE, "Matched")):
         levels = [
-            f"{backend} {effect.accuracy.level.mean:.1f} % (± {effect.accuracy.level.half:.1f})"
+            f"{backend} {effect.accuracy.level.mean:.1f} % (± {effect.accuracy.level.ci_half_width:.1f})"
             for backend, own in by_backend.items()
             for effect in own
             if effect.numerics == numerics and effect.accuracy.level.n > 1
@@ -193,7 +193,7 @@ def name(effect: Effect) -> str:
 
 def _told(effect: Effect) -> str:
     change = effect.accuracy.change
-    low, high = sorted((abs(change.mean) - change.half, abs(change.mean) + change.half))
+    low, high = sorted((abs(change.mean) - change.ci_half_width, abs(change.mean) + change.ci_half_width))
     return f"{name(effect)} {effect.verdict} {abs(change.mean):.2f} points ({low:.2f} to {high:.2f})"
 
 
@@ -201,7 +201,7 @@ def _listed(effect: Effect) -> str:
     change = effect.accuracy.change
     if not any(effect.accuracy.pairs):
         return name(effect)
-    half = f" ± {change.half:.2f}" if math.isfinite(change.half) else ""
+    half = f" ± {change.ci_half_width:.2f}" if math.isfinite(change.ci_half_width) else ""
     return f"{name(effect)} ({round(change.mean, 2) + 0.0:+.2f}{half} points)"  # + 0.0: never -0.00
 
 
@@ -213,9 +213,9 @@ def _from_seeds(effects: Sequence[Effect]) -> str:
 
 def _slower(effect: Effect) -> bool:
     change = effect.epoch.change
-    return change.n > 1 and abs(change.mean) > change.half
+    return change.n > 1 and abs(change.mean) > change.ci_half_width
 
 
 def _seconds(effect: Effect) -> str:
     change = effect.epoch.change
-    return f"{name(effect)} {change.mean:+.2f} ± {change.half:.2f}"
+    return f"{name(effect)} {change.mean:+.2f} ± {change.ci_half_width:.2f}"

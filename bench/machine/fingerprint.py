@@ -13,10 +13,10 @@ from typing import Any
 import cpuinfo
 import psutil
 
-import bench
 from bench.backends.base import tf32
 from bench.backends.registry import backends
 from bench.machine.gpu import look, visible
+from bench.machine.processes import PACKAGE
 
 
 def fingerprint(threads: int) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def fingerprint(threads: int) -> dict[str, Any]:
         "os": platform.platform(),
         "python": platform.python_version(),
         "packages": packages(),
-        "git": git(Path(bench.__file__).resolve().parent.parent),
+        "git": git(PACKAGE.parent),
     }
 
 

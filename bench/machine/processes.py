@@ -21,6 +21,9 @@ END_SECONDS = 5.0
 GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """GPUs are counted as `nvidia-smi` does; by itself CUDA begins with the fastest."""
 
+PACKAGE = Path(__file__).resolve().parents[1]
+"""Where this package lies."""
+
 
 def command(module: str) -> tuple[str, ...]:
     """Return the command that runs a module of this package under this Python.
@@ -28,7 +31,7 @@ def command(module: str) -> tuple[str, ...]:
     `python -m` looks in the current folder first, where a `bench.py` or a `random.py` of the user's may lie: -P keeps
     it from that. In the root of a checkout, which need not be installed, the current folder is where the package is.
     """
-    in_checkout = Path.cwd() == Path(__file__).resolve().parents[2]
+    in_checkout = Path.cwd() == PACKAGE.parent
     return (sys.executable, *(() if in_checkout else ("-P",)), "-m", module)
 
 

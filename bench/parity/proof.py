@@ -26,7 +26,7 @@ KINDS: tuple[Kind, ...] = (
     "evaluation",
     "precision",
 )
-Verdict = Literal["proven", "not proven", "unavailable", "not applicable"]
+ProofVerdict = Literal["proven", "not proven", "unavailable", "not applicable"]
 Mark = Literal["proven", "not proven", "not applicable"]
 
 
@@ -68,7 +68,7 @@ class Proof(Part, frozen=True, kw_only=True):
     kernel: Kernel
     device: Device = "cpu"
     numerics: str = "documented"
-    verdict: Verdict
+    verdict: ProofVerdict
     reason: str | None = None
     reference: str | None = None
     same_as: str | None = None

@@ -21,7 +21,7 @@ from bench.backends.base import Arrays, EpochResult, Network
 from bench.cases.model import Model
 from bench.data.randomness import stream
 from bench.parity.inputs import Probe
-from bench.parity.proof import Difference, Kind, Verdict
+from bench.parity.proof import Difference, Kind, ProofVerdict
 from bench.training.conformance import epoch_by_steps
 from bench.training.experiment import Batch
 
@@ -57,7 +57,7 @@ class Findings:
     free_running: float
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ProofVerdict:
         """Return whether the twins are proven."""
         return "not proven" if self.failures else "proven"
 

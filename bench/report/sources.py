@@ -7,10 +7,9 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from bench.cases.catalog import matches
-from bench.compare import pairs
+from bench.compare.session import Options
 from bench.errors import UsageError
 from bench.parity import proof
 from bench.records import exports
@@ -55,14 +54,14 @@ def from_run(run: Run, records: Iterable[Record]) -> Source:
         run.options["repeats"],
         tuple(run.options["patterns"]),
         _settings(run),
-        _plan(run.options) if "comparison" in run.options else None,
+        _plan(Options.stored(run.options)) if "comparison" in run.options else None,
     )
 
 
-def _plan(options: Mapping[str, Any]) -> frozenset[Measurement]:
+def _plan(options: Options) -> frozenset[Measurement]:
     """Return what `bench ab` measures of each cell before it judges: trainings by seed, timed processes from 1 on."""
-    trained = range(options["seeds"] if pairs.trains(options) else 0)
-    timed = range(1, options["repeats"] + 1 if pairs.times(options) else 1)
+    trained = range(options.seeds if options.trains else 0)
+    timed = range(1, options.repeats + 1 if options.times else 1)
     return frozenset({("accuracy", seed, 0) for seed in trained} | {("timing", 0, repeat) for repeat in timed})
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import bench
 from bench.cases.catalog import load
 from bench.errors import SuiteError, UsageError
 from bench.machine.fingerprint import fingerprint
+from bench.machine.processes import PACKAGE
 from bench.records.record import SCHEMA_VERSION
 from bench.runner.options import RunOptions
 from bench.runner.plan import plan
@@ -31,7 +31,7 @@ def introduce(question: Question) -> Introduction:
         schema_version=SCHEMA_VERSION,
         version=None,
         prefix=sys.prefix,
-        package=str(Path(bench.__file__).resolve().parent),
+        package=str(PACKAGE),
         environment=fingerprint(question.threads),
         cells=[],
         unmatched={},

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
-from bench.compare.paired import DEFAULT_PAIRS
+from bench.compare.verdicts import DEFAULT_PAIRS
 from bench.machine.fingerprint import cores, fingerprint
 from bench.records.record import Record
 from bench.records.store import Store

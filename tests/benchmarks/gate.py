@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bench.compare import statistics as ours  # noqa: E402
-from bench.compare.paired import DEFAULT_PAIRS, LOOKS, PairSet, Policy, Verdict, judge_pairs, judge_scores  # noqa: E402
+from bench.compare.paired import judge_pairs  # noqa: E402
+from bench.compare.pairs import PairSet  # noqa: E402
+from bench.compare.verdicts import DEFAULT_PAIRS, LOOKS, Policy, Verdict, judge_scores  # noqa: E402
 from bench.records.metrics import metric  # noqa: E402
 from tests.benchmarks.ab_demo import asv_fails, pytest_benchmark_fails, real_samples  # noqa: E402
 
@@ -91,7 +93,7 @@ def judged(times: Floats, policy: Policy) -> list[Verdict]:
     lengths = [times.shape[2] // LOOKS] * times.shape[1]
     verdicts: list[Verdict] = []
     for look in range(1, LOOKS + 1):
-        sets = [PairSet(str(cell), "step", *times[:, cell, :n], of=n) for cell, n in enumerate(lengths)]
+        sets = [PairSet(str(cell), "step", *times[:, cell, :n], planned=n) for cell, n in enumerate(lengths)]
         verdicts = judge_pairs(sets, policy, look)
         lengths = [times.shape[2] if one.verdict == "inconclusive" else one.n for one in verdicts]
         if times.shape[2] not in lengths:
@@ -120,7 +122,7 @@ def flips_alone(level: float) -> Gate:
 
 def first_look(times: Floats, _: np.random.Generator) -> list[str]:
     """Return what the gate says of all pairs at its first look."""
-    sets = [PairSet(str(cell), "step", *times[:, cell], of=times.shape[2]) for cell in range(times.shape[1])]
+    sets = [PairSet(str(cell), "step", *times[:, cell], planned=times.shape[2]) for cell in range(times.shape[1])]
     return [one.verdict for one in judge_pairs(sets, Policy(MARGIN), 1)]
 
 
@@ -371,9 +373,9 @@ def each_at_5_percent(differences: Floats) -> NDArray[np.bool_]:
 
 
 def over_all_cells(differences: Floats) -> NDArray[np.bool_]:
-    """Return which cells (suites, cells) `bench.compare.paired.judge_scores` calls regressed."""
+    """Return which cells (suites, cells) `bench.compare.verdicts.judge_scores` calls regressed."""
     seeds = differences.shape[2]
-    described = [Verdict(str(cell), "accuracy", "not judged", n=seeds, of=seeds) for cell in range(CELLS)]
+    described = [Verdict(str(cell), "accuracy", "not judged", n=seeds, planned=seeds) for cell in range(CELLS)]
     found = [
         judge_scores(described, suite.mean(axis=1), suite.std(axis=1, ddof=1), Policy().level / LOOKS)
         for suite in differences

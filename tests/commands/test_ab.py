@@ -16,7 +16,7 @@ from msgspec import structs
 
 from bench.cases.catalog import load
 from bench.commands.ab import command
-from bench.compare.pairs import known_noise
+from bench.compare.noise_floor import known_noise
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.report.results import Results
@@ -92,7 +92,7 @@ def test_a_slower_candidate_has_regressed_in_time_and_in_nothing_else(comparison
         "parameters": "same",
     }
     (step,) = [one for one in ended.document["verdicts"] if one["quantity"] == "step"]
-    assert (step["n"], step["of"]) == (12, 12)
+    assert (step["n"], step["planned"]) == (12, 12)
     assert "torch 2.12.0 → 2.13.0" in ended.err
     with Store(comparison.store) as store:
         assert [run.name for run in store.runs()] == ["c-base", "c-candidate"]
@@ -167,7 +167,7 @@ def test_pairs_that_only_another_cell_was_given_are_not_counted_as_missing(compa
     ended = comparison(CELL, OTHER, "--measure", "timing", "--repeats", "8", "--json")
     assert "1 of 2 cells are inconclusive and measured again" in ended.err
     steps = {one["cell"]: one for one in ended.document["verdicts"] if one["quantity"] == "step"}
-    assert {cell: (step["n"], step["of"]) for cell, step in steps.items()} == {CELL: (8, 8), OTHER: (16, 16)}
+    assert {cell: (step["n"], step["planned"]) for cell, step in steps.items()} == {CELL: (8, 8), OTHER: (16, 16)}
 
 
 def test_a_comparison_goes_on_where_it_was_killed(comparison: Comparison) -> None:

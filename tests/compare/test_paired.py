@@ -8,7 +8,9 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from bench.compare.paired import DEFAULT_PAIRS, PairSet, Policy, Verdict, judge_pairs
+from bench.compare.paired import judge_pairs
+from bench.compare.pairs import PairSet
+from bench.compare.verdicts import DEFAULT_PAIRS, Policy, Verdict
 
 N = DEFAULT_PAIRS
 
@@ -17,7 +19,7 @@ def pair(change: float = 1.0, sd: float = 0.01, cell: str = "c", quantity: str =
     """Return times of two sides whose true ratio is `change`."""
     random = np.random.default_rng(crc32(f"{cell} {quantity} {n}".encode()))
     sides = base * np.exp(random.normal(0, sd, (2, n)))
-    return PairSet(cell, quantity, sides[0], change * sides[1], of=n)
+    return PairSet(cell, quantity, sides[0], change * sides[1], planned=n)
 
 
 def judged(*pairs: PairSet, policy: Policy | None = None, look: int = 1) -> list[Verdict]:
@@ -38,7 +40,7 @@ def judged(*pairs: PairSet, policy: Policy | None = None, look: int = 1) -> list
 def test_a_time_is_judged_by_its_effect_its_interval_and_the_test(change: float, sd: float, verdict: str) -> None:
     (found,) = judged(pair(change, sd))
     assert found.verdict == verdict
-    assert (found.n, found.of) == (N, N)
+    assert (found.n, found.planned) == (N, N)
     assert found.low <= found.effect <= found.high
     assert found.effect == pytest.approx(math.log(change), abs=sd)
     assert found.margin == pytest.approx(math.log(1.05))
@@ -80,11 +82,11 @@ def test_what_comes_once_counts_from_a_tenth_of_a_second_on() -> None:
 def test_figures_too_small_to_count_are_the_same_whatever_their_noise() -> None:
     random = np.random.default_rng(0)
     sides = np.maximum(0, random.normal(0, 0.03, (2, N)))
-    tiny = PairSet("c", "compile", np.append(sides[0], np.nan), np.append(sides[1], np.nan), of=N + 1)
+    tiny = PairSet("c", "compile", np.append(sides[0], np.nan), np.append(sides[1], np.nan), planned=N + 1)
     (found,) = judged(tiny)
-    assert (found.verdict, found.n, found.of) == ("same", N, N + 1)
+    assert (found.verdict, found.n, found.planned) == ("same", N, N + 1)
     assert found.reason == f"at most {sides.max():.2g} s on both sides; a change of 0.1 s would count"
-    larger = PairSet("c", "compile", sides[0], sides[1] + 0.1, of=N)
+    larger = PairSet("c", "compile", sides[0], sides[1] + 0.1, planned=N)
     assert judged(larger)[0].verdict != "same"
 
 
@@ -100,7 +102,7 @@ def test_a_figure_that_is_no_number_counts_as_missing() -> None:
     spoiled.candidate[3] = np.inf
     spoiled.candidate[4] = 0.0
     (found,) = judged(spoiled)
-    assert (found.verdict, found.n, found.of) == ("regressed", N - 3, N)
+    assert (found.verdict, found.n, found.planned) == ("regressed", N - 3, N)
 
 
 def test_an_inconclusive_verdict_says_what_would_settle_it() -> None:
@@ -130,7 +132,7 @@ def test_cells_that_were_not_extended_are_judged_beside_those_that_were() -> Non
 
 def scores(*differences: float, quantity: str = "accuracy") -> PairSet:
     base = np.full(len(differences), 0.8)
-    return PairSet("c", quantity, base, base + np.array(differences), of=len(base))
+    return PairSet("c", quantity, base, base + np.array(differences), planned=len(base))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_more_cells_ask_for_more_evidence_before_a_score_has_regressed() -> None
 
 def test_parameters_must_not_change_at_all() -> None:
     def counts(base: float, candidate: float) -> Verdict:
-        return judged(PairSet("c", "parameters", np.full(3, base), np.full(3, candidate), of=3))[0]
+        return judged(PairSet("c", "parameters", np.full(3, base), np.full(3, candidate), planned=3))[0]
 
     assert counts(160_033, 160_033).verdict == "same"
     changed = counts(160_033, 160_065)

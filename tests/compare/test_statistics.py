@@ -34,8 +34,8 @@ def test_the_mean_interval_is_that_of_scipys_one_sample_t_test() -> None:
     expected = reference.ttest_1samp(VALUES, 0).confidence_interval(0.95)
     found = mean_interval(VALUES)
     assert found.n == 6
-    assert found.mean - found.half == pytest.approx(expected.low, rel=1e-12)
-    assert found.mean + found.half == pytest.approx(expected.high, rel=1e-12)
+    assert found.mean - found.ci_half_width == pytest.approx(expected.low, rel=1e-12)
+    assert found.mean + found.ci_half_width == pytest.approx(expected.high, rel=1e-12)
 
 
 @pytest.mark.parametrize(("n", "factor"), [(3, 4.97), (5, 3.04), (10, 2.37)])
@@ -57,7 +57,7 @@ def test_one_further_run_falls_into_the_prediction_interval_95_times_in_100(n: i
 def test_the_mean_falls_into_its_interval_95_times_in_100() -> None:
     runs = np.random.default_rng(1).normal(0.8, 0.01, size=(8000, 5))
     found = [mean_interval(row) for row in runs]
-    assert np.mean([abs(one.mean - 0.8) <= one.half for one in found]) == pytest.approx(0.95, abs=0.008)
+    assert np.mean([abs(one.mean - 0.8) <= one.ci_half_width for one in found]) == pytest.approx(0.95, abs=0.008)
 
 
 @pytest.mark.parametrize(("accuracy", "rows", "points"), [(0.88, 25_000, 0.40), (0.75, 2_000, 1.9)])
@@ -74,7 +74,7 @@ def test_the_test_set_uncertainty_covers_the_true_accuracy_95_times_in_100() -> 
 def test_a_single_value_has_a_mean_and_no_interval() -> None:
     found = mean_interval([0.5])
     assert (found.mean, found.n) == (0.5, 1)
-    assert math.isnan(found.half)
+    assert math.isnan(found.ci_half_width)
     assert all(map(math.isnan, prediction_interval([0.5])))
     assert math.isnan(mean_interval([]).mean)
 
@@ -243,7 +243,7 @@ def test_paired_means_are_judged_as_by_scipy() -> None:
     student = paired([4, 4], differences.mean(axis=1), differences.std(axis=1, ddof=1))
     expected = reference.ttest_1samp(differences, 0, axis=1)
     interval = expected.confidence_interval(0.9)
-    assert student.difference + student.half(0.9) == pytest.approx(interval.high)
+    assert student.difference + student.half_width(0.9) == pytest.approx(interval.high)
     assert student.p_values()[1] == pytest.approx(
         reference.ttest_1samp(differences, 0, axis=1, alternative="less").pvalue
     )
@@ -256,7 +256,7 @@ def test_independent_means_are_judged_as_by_scipy() -> None:
     assert student.freedom == pytest.approx(expected.df)
     assert student.p_values()[0] == pytest.approx(expected.pvalue)
     two_sided = reference.ttest_ind(candidate, base, equal_var=False).confidence_interval(0.95)
-    assert student.difference - student.half(0.95) == pytest.approx(two_sided.low)
+    assert student.difference - student.half_width(0.95) == pytest.approx(two_sided.low)
 
 
 def test_without_any_spread_a_difference_is_certain_and_none_is_none() -> None:

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from scipy import stats as reference
 
-from bench.compare.paired import Comparison, Policy, Verdict
 from bench.compare.sides import PLACE, Measured
 from bench.compare.stored import compare
+from bench.compare.verdicts import Comparison, Policy, Verdict
 from bench.errors import Incomparable, NothingToCompare
 from bench.records.metrics import METRICS, Metric
 
@@ -60,7 +60,7 @@ def test_times_are_judged_as_by_scipys_welch_test_on_logarithms() -> None:
     expected = reference.ttest_ind(np.log(slower), np.log(BASE), equal_var=False).confidence_interval(0.95)
     assert (verdict.low, verdict.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
     assert verdict.effect == pytest.approx(np.log(slower).mean() - np.log(BASE).mean())
-    assert (verdict.verdict, verdict.n, verdict.of) == ("regressed", 5, 6)
+    assert (verdict.verdict, verdict.n, verdict.planned) == ("regressed", 5, 6)
     assert (verdict.base, verdict.candidate) == (0.100, 0.111)
 
 
@@ -92,7 +92,7 @@ def test_one_process_on_a_side_gives_no_verdict_and_says_what_would() -> None:
 def test_figures_that_are_no_numbers_are_left_out() -> None:
     base = side(*repeats("step", [*BASE, math.inf, 0.0]))
     verdict = judged(base, side(*repeats("step", [math.nan, *BASE])))
-    assert (verdict.verdict, verdict.n, verdict.of) == ("same", 5, 7)
+    assert (verdict.verdict, verdict.n, verdict.planned) == ("same", 5, 7)
 
 
 def test_times_too_small_to_count_are_the_same() -> None:
@@ -105,7 +105,7 @@ def test_scores_are_compared_seed_by_seed() -> None:
     base = side(*seeds("accuracy", [0.80, 0.81, 0.79, 0.82, 0.78]))
     lower = side(*seeds("accuracy", [0.751, 0.759, 0.741, 0.769, 0.729])[::-1])
     verdict = judged(base, lower, "accuracy")
-    assert (verdict.verdict, verdict.n, verdict.of) == ("regressed", 5, 5)
+    assert (verdict.verdict, verdict.n, verdict.planned) == ("regressed", 5, 5)
     assert verdict.effect == pytest.approx(-0.0502)
 
 
@@ -128,13 +128,13 @@ def test_a_score_without_a_margin_is_shown_beside_the_others_and_not_judged(monk
 def test_only_seeds_of_both_sides_count_and_repeats_of_a_seed_once() -> None:
     base = side(*seeds("accuracy", [0.80, 0.81, 0.79]), {"seed": 0, "repeat": 1, "accuracy": 0.80})
     verdict = judged(base, side(*seeds("accuracy", [0.80, 0.81])), "accuracy")
-    assert (verdict.verdict, verdict.n, verdict.of) == ("same", 2, 3)
+    assert (verdict.verdict, verdict.n, verdict.planned) == ("same", 2, 3)
 
 
 def test_scores_without_a_common_seed_are_not_judged() -> None:
     base, candidate = side({"seed": 0, "accuracy": 0.8}), side({"seed": 1, "accuracy": 0.8})
     verdict = judged(base, candidate, "accuracy")
-    assert (verdict.verdict, verdict.n, verdict.of, verdict.needed) == ("not judged", 0, 2, 2)
+    assert (verdict.verdict, verdict.n, verdict.planned, verdict.needed) == ("not judged", 0, 2, 2)
 
 
 def test_parameters_are_compared_exactly() -> None:
@@ -182,7 +182,7 @@ def test_what_crashed_in_the_base_already_is_no_failure_of_the_candidate() -> No
     found = compare(both, both, Policy())
     assert whole(found) == []
     (step,) = found.verdicts
-    assert (step.verdict, step.n, step.of) == ("same", 5, 6)
+    assert (step.verdict, step.n, step.planned) == ("same", 5, 6)
 
 
 def test_a_new_cell_and_a_new_figure_are_told_and_a_lost_figure_failed() -> None:

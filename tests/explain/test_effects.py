@@ -71,8 +71,8 @@ def test_an_effect_is_the_paired_t_interval_of_scipy():
     (_, effect) = found(records("matched", MATCHED), records("native:init", WORSE))
     interval = ttest_rel(WORSE, MATCHED).confidence_interval(0.95)
     change = effect.accuracy.change
-    assert change.mean - change.half == pytest.approx(100 * interval.low, rel=1e-9)
-    assert change.mean + change.half == pytest.approx(100 * interval.high, rel=1e-9)
+    assert change.mean - change.ci_half_width == pytest.approx(100 * interval.low, rel=1e-9)
+    assert change.mean + change.ci_half_width == pytest.approx(100 * interval.high, rel=1e-9)
     assert (effect.verdict, effect.accuracy.change.n) == ("costs", 5)
     assert effect.loss.change.mean == pytest.approx(-change.mean / 100)
 
@@ -141,7 +141,7 @@ def test_a_verdict_is_where_the_interval_lies(values, verdict):
 def test_seconds_of_an_epoch_count_where_the_process_had_one_cell():
     slow = records("native:order", SAME, seconds=3.0)
     (_, effect) = found(records("matched", MATCHED), slow)
-    assert (effect.epoch.change.mean, effect.epoch.change.half, effect.epoch.change.n) == (2.0, 0.0, 5)
+    assert (effect.epoch.change.mean, effect.epoch.change.ci_half_width, effect.epoch.change.n) == (2.0, 0.0, 5)
     (_, effect) = found(records("matched", MATCHED), records("native:order", SAME, seconds=3.0, alone=False))
     assert effect.epoch.change.n == 0
 

@@ -25,7 +25,7 @@ def draw(found: Sequence[Series], quantity: Metric, path: Path) -> list[Path]:
     For `h.svg` they are `h-light.svg` and `h-dark.svg`. Raises `UsageError` for an ending that is not .svg, .png or
     .pdf, and for more panels than one drawing holds.
     """
-    formats = [one for one in get_args(Format) if path.suffix == f".{one}"]
+    formats = [known for known in get_args(Format) if path.suffix == f".{known}"]
     if not formats:
         raise UsageError(f"--out {path}: the ending says how to draw; use .svg, .png or .pdf")
     if len(found) > MOST_DRAWN:
@@ -41,22 +41,15 @@ def _figure(found: Sequence[Series], quantity: Metric, theme: Theme) -> Figure:
     """Return the panels, one below the other."""
     figure = Figure(figsize=(WIDTH, 2.6 * len(found)), layout="constrained")
     panels = figure.subplots(len(found), 1, squeeze=False)[:, 0]
-    for axes, one in zip(panels, found, strict=True):
-        values = [point.value for point in one.points]
-        backend = Cell.parse(f"{one.cell}#0").backend
-        axes.plot(
-            range(len(values)),
-            values,
-            marker(backend),
-            ls="-",
-            lw=0.8,
-            color=colour(backend, theme),
-            markersize=4,
-        )
-        for change in one.changes:
+    for axes, series in zip(panels, found, strict=True):
+        values = [point.value for point in series.points]
+        backend = Cell.parse(f"{series.cell}#0").backend
+        look = {"ls": "-", "lw": 0.8, "color": colour(backend, theme), "markersize": 4}
+        axes.plot(range(len(values)), values, marker(backend), **look)
+        for change in series.changes:
             axes.axvline(change.at - 0.5, color=VERMILLION, linewidth=1, linestyle="--")
             axes.annotate(
-                f"{one.points[change.at].commit}{history.percent(change)}",
+                f"{series.points[change.at].commit}{history.percent(change)}",
                 (change.at - 0.5, 1.0),
                 xycoords=("data", "axes fraction"),
                 xytext=(3, -10),
@@ -64,11 +57,13 @@ def _figure(found: Sequence[Series], quantity: Metric, theme: Theme) -> Figure:
                 fontsize=7.5,
                 color=ink(theme),
             )
-        axes.set_title(f"{history.printable(one.cell)} ({one.profile}) on {history.printable(one.machine)}", fontsize=8)
+        axes.set_title(
+            f"{history.printable(series.cell)} ({series.profile}) on {history.printable(series.machine)}", fontsize=8
+        )
         axes.set_ylabel(f"{quantity.title}{f', {quantity.unit}' if quantity.unit else ''}", fontsize=8)
         axes.set_xticks(
             range(len(values)),
-            [history.printable(f"{point.run}\n{point.commit}") for point in one.points],
+            [history.printable(f"{point.run}\n{point.commit}") for point in series.points],
             fontsize=6.5,
             rotation=90 if len(values) > 8 else 0,
         )

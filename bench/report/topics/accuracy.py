@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Literal
 
 from bench.cases.cell import Status
-from bench.compare.statistics import SMALLEST_SAMPLE, Judgement, Verdict, binomial_half_width, judge, mean_interval
+from bench.compare.statistics import SMALLEST_SAMPLE, Agreement, Judgement, binomial_half_width, judge, mean_interval
 from bench.records.record import Record
 from bench.report.figures import KINDS, Figure, figures
 from bench.report.frames import Row, columns_of, grouped, main_rows, once
@@ -68,7 +68,7 @@ class MeasuredRow(AccuracyRow):
     judgement: Judgement | None
 
     @property
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> Agreement | None:
         """Return what became of the documented figure."""
         return self.judgement.verdict if self.judgement else None
 
@@ -119,7 +119,7 @@ def _measured(place: AccuracyRow, records: Sequence[Record], unjudged: str | Non
     return MeasuredRow(
         **vars(row),
         mean=estimate.mean,
-        ci_half_width=known(estimate.half),
+        ci_half_width=known(estimate.ci_half_width),
         loss=fmean(score.loss for score in scores),
         rows=rows,
         sampling_half_width=binomial_half_width(estimate.mean, rows) if rows else None,
@@ -153,7 +153,7 @@ def answer(results: Results) -> list[Finding]:
 def _judged(main: Sequence[MeasuredRow]) -> list[Finding]:
     """Return how many figures hold, under all backends that judge them, and what could not be judged."""
     figures = list(grouped(filter(_is_judged, main), _by_figure).values())
-    reasons: dict[Verdict, str] = {
+    reasons: dict[Agreement, str] = {
         "n too small": f"measured with fewer than {SMALLEST_SAMPLE} seeds, too few to judge",
         "not judged": "may not be judged (no printed protocol, or a stand-in for the data)",
     }

@@ -7,12 +7,13 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from bench.compare.paired import Comparison, Outcome, Verdict
+from bench.compare.verdicts import Comparison, Outcome, Verdict
 from bench.records.metrics import metric
 from bench.records.record import SCHEMA_VERSION
 from bench.report.markdown import plain, prose
@@ -26,18 +27,15 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     """Write the files of a comparison into `folder`, which is made, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
-        "compare.md": markdown(comparison),
-        "compare.json": as_json(comparison),
-        "junit.xml": junit(comparison),
-        "smaller-is-better.json": dashboard(comparison, "lower"),
-        "bigger-is-better.json": dashboard(comparison, "higher"),
+        folder / "compare.md": markdown(comparison),
+        folder / "compare.json": as_json(comparison),
+        folder / "junit.xml": junit(comparison),
+        folder / "smaller-is-better.json": dashboard(comparison, "lower"),
+        folder / "bigger-is-better.json": dashboard(comparison, "higher"),
     }
-    written = []
-    for name, text in contents.items():
-        path = folder / name
+    for path, text in contents.items():
         path.write_text(text, encoding="utf-8")
-        written.append(path)
-    return written
+    return list(contents)
 
 
 # --- for people --------------------------------------------------------------------------------------------------
@@ -53,8 +51,8 @@ def line(verdict: Verdict) -> str:
     """Return a verdict as one line of a terminal."""
     parts = [f"{verdict.verdict:<13} {verdict.cell}"]
     if verdict.quantity:
-        parts.append(f"{_title(verdict)}: {_figures(verdict, ' → ')}")
-    parts += [part for part in (_change(verdict), _of(verdict), verdict.reason) if part]
+        parts.append(f"{_title(verdict)}: {' → '.join(side or '–' for side in _sides(verdict))}")
+    parts += [part for part in (_change(verdict), _counted(verdict), verdict.reason) if part]
     return history.printable("  ".join(parts))
 
 
@@ -91,7 +89,7 @@ def markdown(comparison: Comparison) -> str:
 def _row(verdict: Verdict) -> str:
     margin = _relative(verdict.margin, verdict, sign="±")
     cells = [verdict.verdict, plain(verdict.cell), _title(verdict), *_sides(verdict), _change(verdict), margin]
-    return f"| {' | '.join([*cells, _of(verdict), plain(verdict.reason)])} |\n"
+    return f"| {' | '.join([*cells, _counted(verdict), plain(verdict.reason)])} |\n"
 
 
 def _title(verdict: Verdict) -> str:
@@ -103,12 +101,8 @@ def _sides(verdict: Verdict) -> list[str]:
     return [metric(verdict.quantity).text(figure) if math.isfinite(figure) else "" for figure in figures]
 
 
-def _figures(verdict: Verdict, between: str) -> str:
-    return between.join(side or "–" for side in _sides(verdict))
-
-
-def _of(verdict: Verdict) -> str:
-    return f"{verdict.n} of {verdict.of}" if verdict.of else ""
+def _counted(verdict: Verdict) -> str:
+    return f"{verdict.n} of {verdict.planned}" if verdict.planned else ""
 
 
 def _change(verdict: Verdict) -> str:
@@ -129,24 +123,16 @@ def _relative(effect: float, verdict: Verdict, sign: str = "+") -> str:
 
 
 def as_json(comparison: Comparison) -> str:
-    """Return the whole comparison; missing figures are null, effects are as in `bench.compare.paired.Verdict`."""
+    """Return the whole comparison; missing figures are null, effects are as in `bench.compare.verdicts.Verdict`."""
+    head = asdict(replace(comparison, verdicts=()))
+    del head["verdicts"]
+    document = {"schema_version": SCHEMA_VERSION, **head, "counts": comparison.counts()}
     names = [field.name for field in fields(Verdict)]
-    policy = comparison.policy
-    head = {
-        "schema_version": SCHEMA_VERSION,
-        "base": comparison.base,
-        "candidate": comparison.candidate,
-        "paired": comparison.paired,
-        "policy": {field.name: getattr(policy, field.name) for field in fields(policy)},
-        "changed": comparison.changed,
-        "caveats": comparison.caveats,
-        "counts": comparison.counts(),
-    }
     verdicts = ",\n".join(
         "  " + json.dumps({name: _finite(getattr(verdict, name)) for name in names})
         for verdict in comparison.worst_first()
     )
-    return json.dumps(head, indent=1).removesuffix("\n}") + ',\n "verdicts": [\n' + verdicts + "\n ]\n}\n"
+    return json.dumps(document, indent=1).removesuffix("\n}") + ',\n "verdicts": [\n' + verdicts + "\n ]\n}\n"
 
 
 def _finite(value: Any) -> Any:
@@ -159,22 +145,18 @@ def dashboard(comparison: Comparison, better: str) -> str:
     The form is that of github-action-benchmark's custom tools (benchmark-action/github-action-benchmark, README.md:
     `customSmallerIsBetter`, `customBiggerIsBetter`): a list of name, unit, value, range and extra.
     """
-    found = []
-    for verdict in sorted(comparison.verdicts, key=lambda one: (one.cell, one.quantity)):
-        if not verdict.quantity or not math.isfinite(verdict.candidate):
-            continue
-        judged = metric(verdict.quantity)
-        if judged.better != better:
-            continue
-        found.append(
-            {
-                "name": f"{verdict.cell} {judged.title}",
-                "unit": judged.unit or "1",
-                "value": verdict.candidate,
-                "range": _change(verdict),
-                "extra": f"{verdict.verdict}, {_of(verdict)}, base {verdict.base:g}",
-            }
-        )
+    known = (verdict for verdict in comparison.verdicts if verdict.quantity and math.isfinite(verdict.candidate))
+    found = [
+        {
+            "name": f"{verdict.cell} {_title(verdict)}",
+            "unit": metric(verdict.quantity).unit or "1",
+            "value": verdict.candidate,
+            "range": _change(verdict),
+            "extra": f"{verdict.verdict}, {_counted(verdict)}, base {verdict.base:g}",
+        }
+        for verdict in sorted(known, key=attrgetter("cell", "quantity"))
+        if metric(verdict.quantity).better == better
+    ]
     return json.dumps(found, indent=1) + "\n"
 
 
@@ -188,8 +170,8 @@ def junit(comparison: Comparison) -> str:
     """
     suite = ET.Element("testsuite", name=_xml(f"{comparison.base} → {comparison.candidate}"))
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
-    ordered = sorted(comparison.verdicts, key=lambda one: one.cell)
-    for cell, group in groupby(ordered, key=lambda one: one.cell):
+    by_cell = attrgetter("cell")
+    for cell, group in groupby(sorted(comparison.verdicts, key=by_cell), by_cell):
         verdicts = list(group)
         case = ET.SubElement(suite, "testcase", classname="twinbench", name=_xml(cell))
         counts["tests"] += 1

@@ -210,7 +210,7 @@ def _change(quantity: Quantity, digits: int) -> str:
     change = quantity.change
     if not change.n:
         return NOTHING
-    half = f" ±{change.half:.{digits}f}" if math.isfinite(change.half) else ""
+    half = f" ±{change.ci_half_width:.{digits}f}" if math.isfinite(change.ci_half_width) else ""
     return f"{round(change.mean, digits) + 0.0:+.{digits}f}{half}"  # + 0.0: never -0.00
 
 

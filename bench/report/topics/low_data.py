@@ -61,7 +61,7 @@ def frame(results: Results) -> tuple[PairRow, ...]:
                     place = (suite.name, pretrained.name, variant, column, learned.name, size)
                     means = (fmean(first[seed] for seed in seeds), fmean(second[seed] for seed in seeds))
                     change = mean_interval([first[seed] - second[seed] for seed in seeds])
-                    half, stand_in = known(change.half), stand_in_of(records)
+                    half, stand_in = known(change.ci_half_width), stand_in_of(records)
                     rows.append(PairRow(*place, *means, change.mean, half, change.n, stand_in))
     return tuple(rows)
 

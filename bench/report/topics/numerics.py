@@ -52,7 +52,7 @@ def against(results: Results, base: str) -> tuple[NumericsRow, ...]:
         for variant, score in sorted(found.items()):
             place = (suite.name, case.name, variant, results.columns[suite.name, case.name, variant], figure)
             means = (score.base.mean / 100, (score.base.mean + score.change.mean) / 100)
-            half = known(score.change.half / 100)
+            half = known(score.change.ci_half_width / 100)
             rows.append(NumericsRow(*place, *means, score.change.mean / 100, half, score.change.n))
     return tuple(rows)
 

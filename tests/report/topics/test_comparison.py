@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.compare.paired import Comparison, Policy, Verdict
+from bench.compare.verdicts import Comparison, Policy, Verdict
 from bench.report.topics import comparison as page
 
 CELL = "imdb-rnn/lstm@torch,fused,cpu,documented"
