@@ -354,13 +354,13 @@ def test_a_report_of_a_side_is_held_against_what_was_compared(comparison: Compar
         return gather([from_run(run, records)], load([]).suites, comparison.folder)
 
     complete = reported(records)
-    assert gaps.frame(complete).empty
-    test = accuracy.frame(complete).query("figure == 'test'")
-    assert test[["n", "of"]].to_numpy().tolist() == [[5, 5], [5, 5]]
-    (lacking,) = gaps.frame(reported(records[1:])).to_dict("records")
-    assert (lacking["missing"], lacking["planned"]) == (1, 13)
+    assert not gaps.frame(complete)
+    test = [row for row in accuracy.frame(complete) if row.figure.name == "test"]
+    assert [(row.n, row.planned) for row in test] == [(5, 5), (5, 5)]
+    (lacking,) = gaps.frame(reported(records[1:]))
+    assert (lacking.missing, lacking.planned) == (1, 13)
     trained = [record for record in records if record.measure == "accuracy"]
-    assert set(gaps.frame(reported(trained))["missing"]) == {8}
+    assert {row.missing for row in gaps.frame(reported(trained))} == {8}
 
 
 def test_a_report_of_the_representative_cells_asks_for_no_others(comparison: Comparison) -> None:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from bench.compare.pairs import pair_sets
 from bench.records.record import Record
@@ -15,7 +16,7 @@ from tests.making import make_record
 def timed(repeat: int, seconds: float, **changes: Any) -> Record:
     name = "imdb-rnn/lstm@torch,fused,cpu,documented#0"
     record = make_record(name, epoch_seconds=(9.0, seconds), steps=4, measure="timing", **changes)
-    return record.model_copy(update={"repeat": repeat})
+    return structs.replace(record, repeat=repeat)
 
 
 def trained(seed: int, accuracy: float, case: str = "lstm") -> Record:
