@@ -6,13 +6,12 @@ A backend is one module with a function `build(model, kernel, device, dtype) -> 
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,12 +190,3 @@ def no_gpu(framework: str, version: str, cuda: str | None, said: object = "") ->
     build = f"built for CUDA {cuda}" if cuda else "not built for CUDA, or without its CUDA libraries"
     first_line = next(iter(str(said).splitlines()), "").rstrip(". ")
     return NoGpu(f"{framework} {version} sees no GPU: it is {build}" + (f" ({first_line})" if first_line else ""), cuda)
-
-
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """Return what other distributions' backends imported from here before there was `bench.backends.registry`."""
-        if name in ("BackendInfo", "check_kernel"):
-            return getattr(importlib.import_module("bench.backends.registry"), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
+import types
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, cast
@@ -83,6 +84,8 @@ class BackendInfo:
             raise Unavailable(reason)
         for module in self.without:
             sys.modules.setdefault(module, None)  # type: ignore[arg-type]  # makes `import` raise ImportError
+        if self.name not in BACKENDS:
+            _keep_older_names()
         return cast("Build", importlib.import_module(self.module).build)
 
 
@@ -203,6 +206,7 @@ def backends() -> dict[str, BackendInfo]:
     """
     found = dict(BACKENDS)
     for entry in importlib.metadata.entry_points(group="twinbench.backends"):
+        _keep_older_names()
         try:
             info: BackendInfo = entry.load()
         except Exception as error:
@@ -210,6 +214,17 @@ def backends() -> dict[str, BackendInfo]:
             info = BackendInfo(entry.name, entry.module, (), "", broken=f"{what}; reinstall its distribution")
         found[info.name] = info
     return found
+
+
+def _keep_older_names() -> None:
+    """Let backends of other distributions import what `bench new backend` wrote before there were these packages."""
+    from bench.backends import base  # loads NumPy
+    from bench.cases.parameters import LayerParameters, Parameters
+
+    for name in ("bench.model", "bench.record"):
+        older = sys.modules.setdefault(name, types.ModuleType(name, "Names that backends of before import from here."))
+        vars(older).update(Model=Model, LayerParameters=LayerParameters, Parameters=Parameters)
+    vars(base).update(BackendInfo=BackendInfo, check_kernel=check_kernel)
 
 
 def backend(name: str) -> BackendInfo:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import psutil
@@ -15,7 +15,7 @@ from bench.backends.registry import BackendInfo, backend, backends
 from bench.cases.catalog import load
 from bench.commands import options
 from bench.commands.data import described
-from bench.commands.terminal import aligned, indented, print_json, show
+from bench.commands.terminal import aligned, folded, print_json
 from bench.data import sources
 from bench.errors import BenchError
 from bench.machine import gpu
@@ -24,9 +24,6 @@ from bench.machine.noise import noise
 from bench.records.store import DEFAULT_PATH
 from bench.runner.capabilities import Examined, conform, examine
 from bench.training.conformance import Violation
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 FAILED = 3
 LEAST_FREE = {"cache": 2e9, "store": 1e8}
@@ -83,9 +80,9 @@ def _conformance(info: BackendInfo, *, as_json: bool) -> int:
 def _look(*, quiet: bool) -> dict[str, Any]:
     """Return everything that is found, and print each part as soon as it is known unless it is to be `quiet`."""
 
-    def say(*parts: RenderableType) -> None:
-        if not quiet:
-            show(*parts)
+    def say(*texts: str, lead: str = "") -> None:
+        for text in () if quiet else texts:
+            click.echo(folded(text, lead))
 
     threads = cores()
     machine, found, limits = fingerprint(threads), gpu.look(), container_limits()
@@ -93,16 +90,20 @@ def _look(*, quiet: bool) -> dict[str, Any]:
     examined = []
     for info in backends().values():
         examined.append(examine(info, threads))
-        say(*_backend(info, examined[-1], machine["packages"]))
+        for line in () if quiet else _backend(info, examined[-1], machine["packages"]):
+            click.echo(line)
     data = [described(source) for source in sources.SOURCES.values()]
     files = [f"{record['name']}: {record['path'] or 'missing; ' + record['remedy']}" for record in data]
-    say("", f"data, looked for in {', '.join(map(str, sources.folders()))}", *(indented(file, 2) for file in files))
+    say("", f"data, looked for in {', '.join(map(str, sources.folders()))}")
+    say(*files, lead="  ")
     disks = [_disk("cache", sources.cache_dir()), _disk("store", DEFAULT_PATH.absolute())]
     measured = noise(threads)
     checks = list(_checks(examined, found, disks))
     outcomes = [("ok" if check.ok else "FAILED", check.text) for check in checks]
     warnings = [f"warning: {text}" for text in _warnings(found, examined)]
-    say("", measured.sentence, *warnings, "", "checks", indented(aligned(outcomes), 2))
+    say("", measured.sentence, *warnings, "", "checks")
+    for line in () if quiet else aligned(outcomes, lead="  "):
+        click.echo(line)
     return {
         "machine": machine,
         "limits": limits,
@@ -169,10 +170,10 @@ def _machine_lines(machine: dict[str, Any], found: gpu.Look, limits: dict[str, f
         yield f"GPU: none ({found.problem or 'the driver finds none'})"
 
 
-def _backend(info: BackendInfo, examined: Examined, packages: dict[str, str]) -> Iterator[RenderableType]:
+def _backend(info: BackendInfo, examined: Examined, packages: dict[str, str]) -> Iterator[str]:
     names = [name for package in info.packages for name in package.split("|") if name in packages]
     versions = ", ".join(f"{name} {packages[name]}" for name in names)
-    yield indented(f"{info.name}{f' ({versions})' if versions else ''}", 2)
+    yield folded(f"{info.name}{f' ({versions})' if versions else ''}", "  ")
     rows: list[tuple[str, str]] = []
     for device, reason in examined.devices.items():
         if reason is not None:
@@ -187,4 +188,4 @@ def _backend(info: BackendInfo, examined: Examined, packages: dict[str, str]) ->
             if why_not is not None:
                 reasons.setdefault(why_not, []).append(layer)
         rows += [("", f"no fused {', '.join(layers)}: {why_not}") for why_not, layers in reasons.items()]
-    yield indented(aligned(rows), 4)
+    yield from aligned(rows, lead="    ")

@@ -15,7 +15,7 @@ from bench.cases.catalog import Catalog, load
 from bench.cases.model import resolve
 from bench.cases.parameters import parameters
 from bench.commands import options
-from bench.commands.terminal import aligned, bold, indented, lines, print_json, show
+from bench.commands.terminal import aligned, bold, folded, print_json
 from bench.errors import SuiteError
 from bench.records import record
 from bench.spec import Case, Data, Layer, Suite, Validation, Vectors
@@ -58,17 +58,18 @@ def command(patterns: tuple[str, ...], cells: bool, as_json: bool, suites: tuple
 def _print_cases(selected: Sequence[tuple[Suite, Case]]) -> None:
     for place, (suite, pairs) in enumerate(groupby(selected, key=lambda pair: pair[0])):
         title = f"{suite.name}: document {suite.document}, {suite.title} (Keras {suite.era.keras})"
-        show(*([""] if place else []), bold(title))
+        click.echo(("\n" if place else "") + bold(title))
         cases = [case for _, case in pairs]
         footnotes: dict[str, str] = {}
         marks = [_marks(case, footnotes) for case in cases]
-        header, *rows = lines([_HEADER, *(_figures(suite, case) for case in cases)], right=_RIGHT)
-        show(header)
+        header, *rows = aligned([_HEADER, *(_figures(suite, case) for case in cases)], right=_RIGHT)
+        click.echo(header)
         for row, case, mark in zip(rows, cases, marks, strict=True):
-            show(row, indented(f"{describe.layers(case)}{mark}", 4))
+            click.echo(f"{row}\n{folded(f'{describe.layers(case)}{mark}', ' ' * 4)}")
         notes = [(f"({mark})", text) for text, mark in footnotes.items()]
         notes += [("?", "not judged: the note says why")] if any(case.documented.unjudged for case in cases) else []
-        show(*([indented(aligned(notes), 2)] if notes else []), *(indented(note, 2) for note in suite.notes))
+        for line in [*(aligned(notes, lead="  ") if notes else []), *(folded(note, "  ") for note in suite.notes)]:
+            click.echo(line)
 
 
 def _figures(suite: Suite, case: Case) -> tuple[str, ...]:

@@ -34,8 +34,7 @@ from bench.machine.fingerprint import cores, differences
 from bench.records.metrics import METRICS, value
 from bench.records.record import Record
 from bench.records.store import Run, Store
-from bench.runner.estimates import TimeLeft
-from bench.runner.plan import PlannedCell
+from bench.runner.plan import PlannedCell, TimeLeft
 from bench.runner.progress import duration, first_line
 from bench.runner.protocol import Question
 from bench.runner.workers import Limits, Settings, run

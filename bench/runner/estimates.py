@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.backends.registry import BackendInfo
-from bench.cases.cell import Cell, Measure, Profile
+from bench.cases.cell import Measure, Profile
 from bench.cases.model import Model
-from bench.records.record import Record
 from bench.spec import Bidirectional, Case, Imdb, LabelledCsv, RandomRows, ReviewTexts, SimpleRNN
 
 if TYPE_CHECKING:
-    from bench.runner.plan import PlannedCell
+    pass
 
 PASSES_SECONDS = 12.0
 """What the timing passes of a cell take: they stop by the clock (`bench.measure.steps`)."""
@@ -70,41 +66,3 @@ def _rows(case: Case) -> tuple[int, int]:
         case _:
             train = data.train
     return train, train // 5
-
-
-class TimeLeft:
-    """Foretells what planned cells take: their estimates, times what those that ended took over theirs.
-
-    Where other seeds or repeats of a cell have ended, these alone are looked at.
-    """
-
-    def __init__(self, cells: Iterable[PlannedCell]) -> None:
-        self._left: dict[tuple[Cell, int], list[float]] = defaultdict(list)
-        for planned in cells:
-            self._left[planned.cell, planned.repeat].append(planned.estimate)
-        # By cell, and of all cells under None.
-        self._estimated: dict[Cell | None, float] = defaultdict(float)
-        self._taken: dict[Cell | None, float] = defaultdict(float)
-
-    def ended(self, record: Record) -> None:
-        """Take in a cell that ended; one that was unavailable or interrupted tells nothing."""
-        estimate = self._left[record.cell, record.repeat].pop()
-        if record.status not in ("unavailable", "interrupted"):
-            for key in (None, _any_seed(record.cell)):
-                self._estimated[key] += estimate
-                self._taken[key] += record.seconds
-
-    def expected(self, cell: Cell, estimate: float) -> float:
-        """Return the seconds that a cell will take whose estimate is `estimate`."""
-        for key in (_any_seed(cell), None):
-            if self._estimated.get(key):
-                return estimate * self._taken[key] / self._estimated[key]
-        return estimate
-
-    def seconds(self) -> float:
-        """Return the seconds left, those of the running cell included."""
-        return sum(self.expected(cell, estimate) for (cell, _), left in self._left.items() for estimate in left)
-
-
-def _any_seed(cell: Cell) -> Cell:
-    return replace(cell, seed=0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
@@ -15,6 +16,7 @@ from bench.cases.model import Model, embedding_of, numerics_differences, resolve
 from bench.cases.profiles import apply
 from bench.data import stand_ins_for
 from bench.errors import Unavailable, UsageError, unknown
+from bench.records.record import Record
 from bench.runner.estimates import PASSES_SECONDS, rough_seconds, shares_processes
 from bench.runner.options import RunOptions
 from bench.spec import Case, Device, Kernel
@@ -219,3 +221,41 @@ def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: Mapping[str, str]
 
 def _is_glob(text: str) -> bool:
     return any(character in text for character in "*?[")
+
+
+class TimeLeft:
+    """Foretells what planned cells take: their estimates, times what those that ended took over theirs.
+
+    Where other seeds or repeats of a cell have ended, these alone are looked at.
+    """
+
+    def __init__(self, cells: Iterable[PlannedCell]) -> None:
+        self._left: dict[tuple[Cell, int], list[float]] = defaultdict(list)
+        for planned in cells:
+            self._left[planned.cell, planned.repeat].append(planned.estimate)
+        # By cell, and of all cells under None.
+        self._estimated: dict[Cell | None, float] = defaultdict(float)
+        self._taken: dict[Cell | None, float] = defaultdict(float)
+
+    def ended(self, record: Record) -> None:
+        """Take in a cell that ended; one that was unavailable or interrupted tells nothing."""
+        estimate = self._left[record.cell, record.repeat].pop()
+        if record.status not in ("unavailable", "interrupted"):
+            for key in (None, _any_seed(record.cell)):
+                self._estimated[key] += estimate
+                self._taken[key] += record.seconds
+
+    def expected(self, cell: Cell, estimate: float) -> float:
+        """Return the seconds that a cell will take whose estimate is `estimate`."""
+        for key in (_any_seed(cell), None):
+            if self._estimated.get(key):
+                return estimate * self._taken[key] / self._estimated[key]
+        return estimate
+
+    def seconds(self) -> float:
+        """Return the seconds left, those of the running cell included."""
+        return sum(self.expected(cell, estimate) for (cell, _), left in self._left.items() for estimate in left)
+
+
+def _any_seed(cell: Cell) -> Cell:
+    return replace(cell, seed=0)

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bench.records.record import Record
-from bench.runner.estimates import TimeLeft
-from bench.runner.plan import PlannedCell
+from bench.runner.plan import PlannedCell, TimeLeft
 
 LINE_SECONDS = 30.0
 REFRESH_SECONDS = 1.0

@@ -22,8 +22,8 @@ from msgspec.structs import replace
 from bench.cases.cell import Measure, Profile, Status
 from bench.machine.processes import Child, command
 from bench.records.record import Failure, Record, now, read, upgrade
-from bench.runner.estimates import TimeLeft, shares_processes
-from bench.runner.plan import PlannedCell
+from bench.runner.estimates import shares_processes
+from bench.runner.plan import PlannedCell, TimeLeft
 from bench.runner.protocol import PROTOCOL, Request, RequestedCell
 
 WORKER = command("bench.runner.worker")

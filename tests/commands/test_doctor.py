@@ -134,7 +134,10 @@ def test_the_driver_adds_what_it_knows_to_a_framework_that_sees_no_gpu(monkeypat
 # --- conformance -------------------------------------------------------------------------------------------------
 
 WRONG = """
-from bench.backends.base import BackendInfo  # where distributions of before `registry` have it from
+# Where the template of before the packages imported these from.
+from bench.backends.base import BackendInfo, check_kernel
+from bench.model import Model
+from bench.record import LayerParameters, Parameters
 from bench.backends.torch.network import TorchNetwork
 import torch
 
@@ -147,8 +150,8 @@ class Wrong(TorchNetwork):
 
 
 def build(model, kernel, device, dtype="float32"):
-    from bench.backends.base import check_kernel
     from bench.backends.registry import backend
+    assert isinstance(model, Model)
     check_kernel(backend("wrong"), model, kernel, device)
     return Wrong(model, kernel, device, getattr(torch, dtype))
 """

@@ -6,8 +6,7 @@ import pytest
 
 from bench.cases.cell import Cell
 from bench.records.record import Record
-from bench.runner.estimates import TimeLeft
-from bench.runner.plan import PlannedCell
+from bench.runner.plan import PlannedCell, TimeLeft
 from bench.runner.progress import duration
 from tests.making import make_record
 
