@@ -39,7 +39,7 @@ def command(patterns: tuple[str, ...], cells: bool, as_json: bool, suites: tuple
         records = _cell_records(catalog, patterns)
     else:
         selected = catalog.select(patterns)
-        records = [_case_record(suite, case) for suite, case in selected]
+        records = [_case_record(suite, case) for suite, case in selected] if as_json else []
     if as_json:
         listed = {record["suite"] for record in records}
         described = [_suite_record(catalog, suite) for suite in catalog.suites.values() if suite.name in listed]
