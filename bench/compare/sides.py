@@ -68,9 +68,9 @@ def of_records(name: str, profile: str, entries: Iterable[tuple[Record, Mapping[
     for record, environment in entries:
         if environment not in environments:
             environments.append(environment)
-        headline = is_comparable(record)
+        comparable = is_comparable(record)
         figures = [
-            value(record, known.name) if headline or known.kind != "time" else None for known in METRICS.values()
+            value(record, known.name) if comparable or known.kind != "time" else None for known in METRICS.values()
         ]
         data = record.data.sha256 if record.data else None
         place = (record.cell.configuration, record.seed, record.repeat, record.status, record.reason, data)
