@@ -45,16 +45,18 @@ def run(*patterns: str, store: str | Path = DEFAULT_PATH, name: str | None = Non
     """Run cells, keep their records in the store, and return them: one row per cell, as `results` does.
 
     Cells that did not end `ok` are rows like the others; their `status` and `reason` say what became of them. Progress
-    goes to stderr. Raises `UsageError` for an unknown name or a wrong value, `SuiteError` for a broken suite file, and
+    goes to stderr, messages to the logger `bench`.
+
+    Raises `UsageError` for an unknown name or a wrong value, `SuiteError` for a broken suite file, and
     `KeyboardInterrupt` when interrupted, whenever that is; what has ended is stored.
 
     The options are those of `bench run`, by these names; where several values can be given, any iterable of them:
     """
-    from bench.runner.run import cells_left, run_cells, sound_catalog
+    from bench.runner.run import cells_left, run_cells
 
     store = Path(store)
     wanted = named(patterns, options)
-    cells, _ = cells_left(store, None, sound_catalog(wanted.suites), wanted)
+    cells, _ = cells_left(store, None, catalog.sound(wanted.suites), wanted)
     place = [f"--store={store}", *([f"--name={name}"] if name else [])]
     ended = run_cells(cells, wanted, store, ["bench", "run", *wanted.words(), *place], name=name)
     print(*ended.summary(), sep="\n", file=sys.stderr)

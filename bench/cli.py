@@ -20,7 +20,7 @@ VERBS = {
     "parity": "Prove that backends train the same model.",
     "explain": "What each difference between the frameworks costs a case.",
     "ab": "Measure two environments in alternation, then judge the difference.",
-    "history": "A quantity over the stored runs, and where its level changed.",
+    "history": "A metric over the stored runs, and where its level changed.",
     "compare": "Judge two stored runs or exports (advisory).",
     "export": "Write stored results as JSON, CSV, Parquet or pytest-benchmark's JSON.",
     "import": "Put exported results into a store.",

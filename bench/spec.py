@@ -432,7 +432,7 @@ class Case:
 
 @dataclass(frozen=True, config=_CONFIG)
 class KerasEra:
-    """The formulas of the Keras that a document ran, where they differ from today's (both sourced in docs/design.md).
+    """The formulas of the Keras that a document ran, where they differ from today's (both sourced in docs/numerics.md).
 
     `rmsprop_epsilon`: Keras 2 divides by sqrt(v) + eps ("outside" the root), Keras 3 by sqrt(v + eps) ("inside").
     `gates`: the default `recurrent_activation` of LSTM and GRU.

@@ -137,7 +137,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(bench.runner.workers, "run", ended)
     monkeypatch.setattr(bench.runner.run, "survey", lambda *_: lambda record: record)
-    monkeypatch.setattr(bench.runner.run, "prepare", no_data)
+    monkeypatch.setattr(bench.runner.run, "dataset_of", no_data)
     return tmp_path
 
 

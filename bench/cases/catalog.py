@@ -10,7 +10,7 @@ import ast
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -136,6 +136,14 @@ def _entry_path(entry: EntryPoint) -> Path:
     if found is None or (found.origin is None and not found.submodule_search_locations):
         raise UsageError(f"there is no module {entry.module}; reinstall the distribution")
     return Path(next(iter(found.submodule_search_locations or [str(found.origin)])))
+
+
+def sound(paths: Iterable[str | Path] = ()) -> Catalog:
+    """Return what `load` does; raise `SuiteError`, which names every fault, when a suite is broken."""
+    catalog = load([Path(path) for path in paths])
+    if catalog.errors:
+        raise SuiteError("\n".join(map(str, catalog.errors)))
+    return catalog
 
 
 def _suite_files(path: Path) -> list[Path]:

@@ -165,7 +165,7 @@ def numerics_differences(numerics: str) -> frozenset[str]:
 def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     """Return what a backend has to build for `case` under `numerics`.
 
-    `documented` uses the formulas of the suite's Keras era, all others today's Keras 3 (docs/design.md, numerics).
+    `documented` uses the formulas of the suite's Keras era, all others today's Keras 3 (docs/numerics.md).
     Raises `UsageError` for layers that do not fit together.
     """
     differences = numerics_differences(numerics)

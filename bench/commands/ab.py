@@ -12,20 +12,20 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from bench.cases.catalog import load
+from bench.cases.catalog import sound
 from bench.cases.cell import Measure, Profile
+from bench.commands import options
 from bench.commands.compare import tell
 from bench.compare.installations import SIDES
 from bench.compare.pairs import representative
 from bench.compare.session import Options, Plan, Session, check_unchanged, introduced, new_runs, stored_runs
 from bench.compare.verdicts import DEFAULT_PAIRS
-from bench.errors import SuiteError, UsageError
+from bench.errors import UsageError
 from bench.machine.fingerprint import available_memory
 from bench.records.store import DEFAULT_PATH, Store
 from bench.runner.progress import duration
 from bench.runner.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
 from bench.runner.workers import Limits
-from bench.spec import Device
 
 DEFAULT_SEEDS = 5
 MAY_CHANGE = ("repeats", "seeds", "margin", "timeout")
@@ -33,7 +33,7 @@ MAY_CHANGE = ("repeats", "seeds", "margin", "timeout")
 
 
 @click.command("ab")
-@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@options.patterns
 @click.option("--base", metavar="PYTHON", help="The Python of the base. Default, with --base-path: this one.")
 @click.option("--candidate", metavar="PYTHON", help="The Python of the candidate. Default: this one.")
 @click.option("--base-path", metavar="DIR", help="A checkout that the base runs.")
@@ -64,18 +64,14 @@ MAY_CHANGE = ("repeats", "seeds", "margin", "timeout")
 )
 @click.option("--strict", is_flag=True, help="End with 1 where a verdict is inconclusive, too.")
 @click.option("--profile", type=click.Choice(get_args(Profile)), default="quick", show_default=True)
-@click.option("--device", type=click.Choice(get_args(Device)), help="Default: cpu.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds that a cell may take.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of each framework. Default: every core.")
-@click.option("--suites", multiple=True, metavar="PATH", help="More suite files or folders.")
-@click.option(
-    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, metavar="PATH", show_default=True
-)
+@options.of_run("device", "timeout", "threads")
+@options.suites
+@options.store
 @click.option("--name", metavar="NAME", help="Name of the comparison; its runs are NAME-base and NAME-candidate.")
 @click.option("--resume", metavar="NAME", help="Go on with a comparison: finished pairs are not measured again.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and the estimated time, measure nothing.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Write reports there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@options.as_json("the verdicts")
 @click.pass_context
 def command(context: click.Context, /, **_: Any) -> int:
     """Measure two environments in alternation on this machine, then judge the difference.
@@ -90,22 +86,20 @@ def command(context: click.Context, /, **_: Any) -> int:
     with ExitStack() as opened:
         store = opened.enter_context(Store(path)) if resumed or path.exists() else None
         runs = stored_runs(store, resumed) if store and resumed else None
-        options = _options(context, runs["base"].options if runs else None)
-        catalog = load([Path(path) for path in options.suites])
-        if catalog.errors:
-            raise SuiteError("\n".join(map(str, catalog.errors)))
-        options = replace(options, patterns=options.patterns or representative(catalog))
-        sides = introduced(options)
+        chosen = _options(context, runs["base"].options if runs else None)
+        catalog = sound(chosen.suites)
+        chosen = replace(chosen, patterns=chosen.patterns or representative(catalog))
+        sides = introduced(chosen)
         if runs:
             check_unchanged(runs, sides)
-        plan = Plan.of(options, sides, store)
+        plan = Plan.of(chosen, sides, store)
         if params["dry_run"]:
             return _dry_run(plan)
         store = store or opened.enter_context(Store(path, create=True))
         if not runs:
             taken = (run.name.removesuffix(f"-{side}") for run in store.runs() for side in SIDES)
-            runs = new_runs(store, params["name"] or free_name(taken), ["bench", *context.obj], options, sides)
-        limits = Limits(SAFE_SHARE_OF_MEMORY * available_memory(), options.timeout)
+            runs = new_runs(store, params["name"] or free_name(taken), ["bench", *context.obj], chosen, sides)
+        limits = Limits(SAFE_SHARE_OF_MEMORY * available_memory(), chosen.timeout)
         with interruptible() as interrupted:
             session = Session(plan, store, runs, limits, interrupted)
             comparison = session.compare(catalog)

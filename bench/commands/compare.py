@@ -8,14 +8,14 @@ from typing import cast
 
 import click
 
-from bench.cases.catalog import load
+from bench.cases.catalog import sound
+from bench.commands import options
 from bench.compare.noise_floor import noise_of
 from bench.compare.pairs import margins
 from bench.compare.sides import two_sides
 from bench.compare.stored import PARTS, Difference, compare
 from bench.compare.verdicts import Comparison, Policy
-from bench.errors import SuiteError, unknown
-from bench.records.store import DEFAULT_PATH
+from bench.errors import unknown
 from bench.report.topics import comparison as comparison_page
 
 MOST_SHOWN = 40
@@ -39,26 +39,17 @@ MOST_SHOWN = 40
     metavar="SHARE",
     help="The slowdown that counts as one: 0.03 on a dedicated GPU, 0.05 on a quiet CPU, 0.1 on a shared one.",
 )
-@click.option(
-    "--suites",
-    "paths",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="More suite files or folders, for the margins that their cases declare.",
-)
+@options.of_run("suites", suites={"help": "More suite files or folders, for the margins that their cases declare."})
 @click.option("--strict", is_flag=True, help="End with 1 where a verdict is inconclusive or cannot be given, too.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Write reports there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole comparison as JSON.")
-@click.option(
-    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
-)
+@options.as_json("the whole comparison")
+@options.store
 def command(
     base: str,
     candidate: str,
     across: str,
     margin: float,
-    paths: tuple[Path, ...],
+    suites: tuple[str, ...],
     strict: bool,
     out: Path | None,
     as_json: bool,
@@ -75,9 +66,7 @@ def command(
         if part not in PARTS:
             raise unknown("part of an environment", part, PARTS)
     sides = two_sides(base, candidate, store_path)
-    catalog = load(paths)
-    if catalog.errors:  # among the cases of a broken file may be one that declares a margin
-        raise SuiteError("\n".join(map(str, catalog.errors)))
+    catalog = sound(suites)  # among the cases of a broken file may be one that declares a margin
     policy = Policy(margin, margins(catalog), noise_of(sides[1], store_path))
     return tell(
         compare(sides[0], sides[1], policy, cast("list[Difference]", parts)), out, as_json=as_json, strict=strict

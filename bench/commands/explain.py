@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bench.backends.registry import backend
-from bench.cases.catalog import Catalog
+from bench.cases.catalog import Catalog, sound
 from bench.cases.model import Model, resolve
 from bench.cases.profiles import apply
 from bench.commands import options
@@ -22,7 +22,7 @@ from bench.report.figures import figures
 from bench.report.topics import explain as report
 from bench.runner.options import RunOptions
 from bench.runner.plan import default_backends
-from bench.runner.run import cells_left, log, run_cells, sound_catalog
+from bench.runner.run import cells_left, log, run_cells
 from bench.spec import Documented
 
 NOTHING_TO_COMPARE = 3
@@ -48,7 +48,7 @@ def command(context: click.Context, /, case: str, out: Path, as_json: bool, stor
     params = context.params
     stored = resumed(params)
     wanted = wanted_of(context, stored, numerics=REFERENCE, measure="accuracy")
-    catalog = sound_catalog(wanted.suites)
+    catalog = sound(wanted.suites)
     models = _models(catalog, case, wanted)
     patterns = (
         f"{case}@{name},*,*,{numerics}"

@@ -7,15 +7,16 @@ from pathlib import Path
 import click
 
 from bench.cases.catalog import matches
+from bench.commands import options
+from bench.commands.terminal import print_json
 from bench.compare.history import series
 from bench.records.metrics import METRICS, metric
-from bench.records.record import SCHEMA_VERSION, json_text
-from bench.records.store import DEFAULT_PATH, Store
+from bench.records.store import Store
 from bench.report.topics import history
 
 
 @click.command("history")
-@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@options.patterns
 @click.option("--metric", "name", default="step", show_default=True, metavar="M", help=f"Of {', '.join(METRICS)}.")
 @click.option(
     "--out",
@@ -23,11 +24,9 @@ from bench.report.topics import history
     metavar="FILE",
     help="Draw it, light and dark: FILE.svg, .png or .pdf.",
 )
-@click.option(
-    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True, metavar="PATH"
-)
-@click.option("--json", "as_json_", is_flag=True, help="Print the series as JSON.")
-def command(patterns: tuple[str, ...], name: str, out: Path | None, store_path: Path, as_json_: bool) -> int:
+@options.store
+@options.as_json("the series")
+def command(patterns: tuple[str, ...], name: str, out: Path | None, store_path: Path, as_json: bool) -> int:
     """Print how a metric of the cells named by PATTERN went over all stored runs.
 
     There is one series per configuration, data and machine. Changes of level are advisory; each is shown with the
@@ -43,8 +42,8 @@ def command(patterns: tuple[str, ...], name: str, out: Path | None, store_path: 
         from bench.report.plots.history import draw  # loads matplotlib, which nothing else here needs
 
         click.echo(f"drew {', '.join(map(str, draw(found, chosen, out)))}", err=True)
-    if as_json_:
-        click.echo(json_text({"schema_version": SCHEMA_VERSION, **history.as_json(found, chosen)}, indent=1))
+    if as_json:
+        print_json(indent=1, **history.as_json(found, chosen))
     else:
         click.echo(history.text(found, chosen))
     return 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bench.cases.catalog import sound
 from bench.commands import options
 from bench.errors import Unavailable
 from bench.machine.fingerprint import cores, fingerprint
@@ -15,7 +16,6 @@ from bench.parity.lanes import proofs
 from bench.parity.proof import SCHEMA_VERSION, Proof, store
 from bench.records.record import json_text, plain
 from bench.report.topics import parity as report
-from bench.runner.run import sound_catalog
 from bench.spec import Kernel
 
 NOT_PROVEN = 3
@@ -43,7 +43,7 @@ def command(
 
     Exits 3 when a twin is not proven, and prints what differs: case, check, weight, expected, found.
     """
-    catalog = sound_catalog(suites)
+    catalog = sound(suites)
     started = time.perf_counter()
     made: list[Proof] = []
     for proof in proofs(catalog.select(patterns), backends, kernels, short=short):

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from bench.cases.catalog import sound
 from bench.commands import options
 from bench.commands.terminal import print_json
 from bench.errors import UsageError
@@ -15,7 +16,7 @@ from bench.records.store import Run, Store
 from bench.runner.options import DECLARATIONS, RunOptions
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration
-from bench.runner.run import cells_left, counted_cells, run_cells, sound_catalog
+from bench.runner.run import cells_left, counted_cells, run_cells
 
 
 @click.command()
@@ -35,7 +36,7 @@ def command(context: click.Context, /, **_: Any) -> int:
     stored = resumed(params)
     wanted = wanted_of(context, stored)
     path, as_json = params["store_path"], params["as_json"]
-    cells, already = cells_left(path, stored, sound_catalog(wanted.suites), wanted)
+    cells, already = cells_left(path, stored, sound(wanted.suites), wanted)
     if params["dry_run"]:
         return dry_run(cells, as_json=as_json)
     words = ["bench", *context.obj]

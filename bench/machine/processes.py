@@ -79,8 +79,9 @@ class Child:
         assert self.process.stdin
         with suppress(BrokenPipeError):
             self.process.stdin.close()
-        os.close(self.channel)
-        self._log.close()
+        if not self._log.closed:  # a second exit has nothing to close: the number may be another file's by then
+            os.close(self.channel)
+            self._log.close()
 
     def ready(self, seconds: float | None) -> bool:
         """Wait so long, None without end, until the channel has something to read, or has been closed."""
@@ -102,7 +103,8 @@ class Child:
         if code >= 0:
             return f"the process ended with exit code {code} before it had a result"
         hint = "; the system may have run out of memory" if -code == signal.SIGKILL else ""
-        return f"the process was killed by signal {-code} ({signal.Signals(-code).name}){hint}"
+        name = f" ({signal.Signals(-code).name})" if -code in set(signal.Signals) else ""
+        return f"the process was killed by signal {-code}{name}{hint}"
 
     def last_output(self) -> str:
         """Return the end of what it printed."""

@@ -110,7 +110,7 @@ def _bytes(model: Model, built: BuiltLayer, rows: int, *, trainable: bool, befor
     layer. Backward, where it is needed: the gradient of the output, the input, gates and masks are read, the weights
     too where a gradient goes further back or through steps, and the gradients of weights and input are written.
     Optimizer: gradient, weight and slots of every trainable weight are read, weight and slots written. An Embedding
-    reads ids and the rows they name; its gradient is as large as the table (docs/design.md, numerics: dense on every
+    reads ids and the rows they name; its gradient is as large as the table (docs/numerics.md: dense on every
     backend).
     """
     inputs, outputs = rows * prod(built.input_shape), rows * prod(built.output_shape)

@@ -1,7 +1,7 @@
 """What is timed of a cell beside its epochs: each thing in a pass of its own, on a network of its own.
 
 The network is a fresh one, so that its first step is a first step, and nothing of these passes reaches the training
-whose accuracy is recorded. docs/design.md, "What is timed", says what every figure means.
+whose accuracy is recorded. docs/method-timing.md, says what every figure means.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How long a training step and an inference take: what comes once, windows of steps, single inferences.
 
-The rules are those of docs/design.md, "What is timed". An action given here does a number of steps on its device; what
+The rules are those of docs/method-timing.md. An action given here does a number of steps on its device; what
 it takes is read from a `Clock`, so that a test can give another one.
 """
 

@@ -173,7 +173,7 @@ class Record(Part, frozen=True, kw_only=True):
     """One cell's result; parts that were not reached are None.
 
     `kernel`: `fused`, `generic` (step by step), or `none` where there is no recurrent layer. `numerics`: whose
-    formulas were run (docs/design.md). `seed`: fixes initial weights, row order, sample choice and dropout masks.
+    formulas were run (docs/numerics.md). `seed`: fixes initial weights, row order, sample choice and dropout masks.
     `repeat`: which measurement of the same cell, from 0. `profile`: how much of the case was run. `measure`: what
     was asked for. `status`: what became of it (docs/design.md). `reason`: why it did not end `ok`. `parameters`:
     counts of what was really built. `memory`: peaks: `host_peak_bytes` and, on a GPU, `device_peak_bytes` of

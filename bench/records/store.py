@@ -314,11 +314,13 @@ class Store:
 
         `brief` as in a `Request`: processes that timed in full are one kind, brief ones another.
         """
-        # A record does not say that it was brief, but only what times in full proves its kernel.
+        # A record does not say that it was brief, but only what times in full proves its kernel. One of before may hold
+        # a bare NaN, which SQLite takes for no JSON.
         row = self._db.execute(
             'SELECT avg(seconds) FROM cell WHERE suite = ? AND "case" = ? AND backend = ? AND kernel = ? '
             "AND device = ? AND numerics = ? AND profile = ? AND measure = ? AND status = 'ok' "
-            "AND (measure = 'accuracy' OR (json_extract(record, '$.kernel_proof') IS NULL) = ?)",
+            "AND (measure = 'accuracy' "
+            "OR (CASE WHEN json_valid(record) THEN json_extract(record, '$.kernel_proof') END IS NULL) = ?)",
             (cell.suite, cell.case, cell.backend, cell.kernel, cell.device, cell.numerics, profile, measure, brief),
         ).fetchone()
         seconds: float | None = row[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import isnan
 
+from bench.records.metrics import METRICS
+
 NOTHING = "–"
 """What a cell shows where there is no figure."""
 
@@ -19,7 +21,7 @@ def known(value: float | None) -> float | None:
 
 def as_percent(value: float | None, half: float | None = None) -> str:
     """Return `80.43 ±1.38` for an accuracy from 0 to 1."""
-    return NOTHING if value is None else f"{100 * value:.2f}{as_half(half)}"
+    return NOTHING if value is None or isnan(value) else METRICS["accuracy"].figure(value, half)
 
 
 def as_change(value: float, half: float | None, digits: int = 2) -> str:
@@ -34,20 +36,17 @@ def as_half(half: float | None, digits: int = 2) -> str:
 
 def as_loss(value: float | None) -> str:
     """Return four digits after the point."""
-    return NOTHING if value is None else f"{value:.4f}"
+    return NOTHING if value is None or isnan(value) else METRICS["loss"].figure(value)
 
 
 def as_integer(value: float | None) -> str:
     """Return a whole number with commas, the empty string for none."""
-    return "" if value is None else f"{int(value):,}"
+    return "" if value is None or isnan(value) else f"{int(value):,}"
 
 
 def as_seconds(value: float | None) -> str:
     """Return three significant digits, never in scientific notation."""
-    if value is None:
-        return NOTHING
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:.{digits}f}"
+    return NOTHING if value is None or isnan(value) else METRICS["epoch"].figure(value)
 
 
 def as_range(bounds: Sequence[float] | None, factor: float = 1.0) -> str:

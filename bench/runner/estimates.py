@@ -21,8 +21,8 @@ def rough_seconds(info: BackendInfo, case: Case, model: Model, *, shared: bool) 
     """Return a guess of a cell's seconds on two CPU cores, good to a factor of about three.
 
     Process start, tracing and compiling are in `BackendInfo.start`. A recurrent layer costs 1.6 (SimpleRNN) or 4.5
-    microseconds (LSTM, GRU) per row and time step at 100 units and 32 features, measured on two cores at batch 32
-    (docs/design.md), times `BackendInfo.slow_loop`; a training step also touches every trainable weight (5 ns each).
+    microseconds (LSTM, GRU) per row and time step at 100 units and 32 features, seen on two cores at batch 32,
+    times `BackendInfo.slow_loop`; a training step also touches every trainable weight (5 ns each).
     Where the document prints its epochs, as many are assumed, else at most 20. Evaluation costs a third of training.
     """
     alone, after_others = info.start

@@ -6,10 +6,9 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-from bench.cases.catalog import load
-from bench.errors import SuiteError, UsageError
+from bench.cases.catalog import sound
+from bench.errors import UsageError
 from bench.machine.fingerprint import fingerprint
 from bench.machine.processes import PACKAGE
 from bench.records.record import SCHEMA_VERSION
@@ -20,10 +19,8 @@ from bench.runner.protocol import PROTOCOL, Introduction, KnownCell, Question
 
 def introduce(question: Question) -> Introduction:
     """Return this installation's answer; raise `SuiteError` for a broken suite, `Unavailable` without a framework."""
-    catalog = load([Path(path) for path in question.suites])
-    if catalog.errors:
-        raise SuiteError("\n".join(str(error) for error in catalog.errors))
-    matrix = RunOptions(
+    catalog = sound(question.suites)
+    options = RunOptions(
         profile=question.profile, measure="timing", device=question.device, suites=tuple(question.suites)
     )
     introduction = Introduction(
@@ -41,7 +38,7 @@ def introduce(question: Question) -> Introduction:
     known: dict[str, KnownCell] = {}
     for pattern in question.patterns:
         try:
-            for planned in plan(catalog, replace(matrix, patterns=(pattern,))):
+            for planned in plan(catalog, replace(options, patterns=(pattern,))):
                 name, obstacle = str(planned.cell), planned.obstacle
                 reason, part = (obstacle.reason, obstacle.part) if obstacle else (None, None)
                 known[name] = KnownCell(cell=name, obstacle=reason, part=part, estimate=planned.estimate)

@@ -5,7 +5,7 @@ An option is a field here, with its declaration for the command line; what uses 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -99,6 +99,8 @@ class RunOptions:
                 value = [f"{wanted}={other}" for wanted, other in value.items()]
             if default == ():
                 several = [value] if isinstance(value, str | Path) else value
+                if not isinstance(several, Iterable) or isinstance(value, bytes):
+                    raise UsageError(f"Invalid value for '{declared.flag}': {value!r} is neither a text nor several.")
                 object.__setattr__(self, name, tuple(map(declared.checked, several)))
             elif value is not None or default is not None:
                 object.__setattr__(self, name, declared.checked(value))

@@ -27,13 +27,10 @@ from msgspec import structs
 from bench.backends.base import TF32
 from bench.backends.registry import backend
 from bench.cases.catalog import Catalog
-from bench.cases.catalog import load as load_catalog
 from bench.cases.cell import Measure, Status
 from bench.cases.describe import definition
-from bench.cases.model import embedding_of
 from bench.cases.profiles import apply
-from bench.data import prepare, stand_ins_for
-from bench.errors import BenchError, SuiteError
+from bench.errors import BenchError
 from bench.machine import gpu
 from bench.machine.fingerprint import available_memory, cores, fingerprint
 from bench.machine.noise import noise
@@ -46,6 +43,7 @@ from bench.runner.options import RunOptions
 from bench.runner.plan import Obstacle, PlannedCell, plan
 from bench.runner.progress import Display, duration, first_line
 from bench.spec import Device
+from bench.training.experiment import dataset_of
 
 SAFE_SHARE_OF_MEMORY = 0.8
 NAMED_CELLS = 3
@@ -54,14 +52,6 @@ log = logging.getLogger("bench")
 
 
 # --- before ------------------------------------------------------------------------------------------------------
-
-
-def sound_catalog(suites: Iterable[str | Path]) -> Catalog:
-    """Return all suites, those in the files or folders `suites` too; raise `SuiteError` when one of them is broken."""
-    catalog = load_catalog([Path(path) for path in suites])
-    if catalog.errors:
-        raise SuiteError("\n".join(str(error) for error in catalog.errors))
-    return catalog
 
 
 def cells_left(path: Path, stored: Run | None, catalog: Catalog, options: RunOptions) -> tuple[list[PlannedCell], int]:
@@ -88,8 +78,7 @@ def _still_holds(record: Record, catalog: Catalog, options: RunOptions) -> bool:
     try:
         suite, case = catalog.case(record.cell.case_name)
         case = apply(case, options.profile)
-        embedding = embedding_of(case)
-        dataset = prepare(case.data, embedding, stand_ins_for(case.data, embedding, options.replaced))
+        dataset = dataset_of(case, options.replaced)
     except BenchError:
         return False
     now = definition(suite, case)

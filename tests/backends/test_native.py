@@ -319,7 +319,7 @@ def test_a_native_keras_cell_is_what_a_sequential_model_trains(optimizer: str) -
 
 
 def test_gradients_of_the_loss_on_probabilities_are_those_on_logits_in_tensorflow() -> None:
-    """TensorFlow recovers the logits behind a sigmoid: its loss on probabilities costs nothing (docs/design.md)."""
+    """TensorFlow recovers the logits behind a sigmoid: its loss on probabilities costs nothing (docs/numerics.md)."""
     pytest.importorskip("tensorflow")
     case = case_of(*POOL)
     one, other = (

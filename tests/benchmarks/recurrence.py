@@ -4,7 +4,7 @@ as ratios.
     python tests/benchmarks/recurrence.py [--threads 2] [--rounds 15] [--clock wall|cpu] [--beside FILE] [SHAPE ...]
 
 Shapes are those of documented cases, by document and layer. `--beside` takes a file with the functions of
-`bench.backends.torch_recurrence` and measures it in the same alternation. The clock of the CPU is for one thread on a
+`bench.backends.torch.recurrence` and measures it in the same alternation. The clock of the CPU is for one thread on a
 machine that does other work too.
 """
 

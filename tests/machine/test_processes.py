@@ -57,3 +57,15 @@ def test_a_program_that_is_not_there_leaks_no_descriptor() -> None:
     with pytest.raises(FileNotFoundError):
         Child(("/no/such/program",), threads=1)
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_second_exit_closes_no_file_that_got_the_number_of_the_channel() -> None:
+    child = Child((sys.executable, "-c", ""), 1)
+    with child:
+        pass
+    again = os.open(os.devnull, os.O_RDONLY)
+    try:
+        child.__exit__()
+        os.fstat(again)
+    finally:
+        os.close(again)

@@ -1,4 +1,4 @@
-"""Every known difference between the frameworks (docs/design.md, numerics) switched on, and the check that must see it.
+"""Every known difference between the frameworks (docs/numerics.md) switched on, and the check that must see it.
 
 The reference is the torch backend as it is; the twin is the same with one difference. What is no difference must pass.
 """
@@ -461,7 +461,7 @@ class MovesFrozenWeights(TorchNetwork):
 
 CASES["frozen"] = case(Embedding(WORDS, 5, trainable=False), Flatten(), Dense(6, "tanh"))
 
-# Row of docs/design.md (numerics) or semantics: case, twin with that difference, the checks that must see it.
+# Row of docs/numerics.md or semantics: case, twin with that difference, the checks that must see it.
 MUTATIONS: dict[str, tuple[str, Callable[..., Any], set[Kind]]] = {
     "initial weights": ("dense", ForgetsTheEmbedding, {"parameters", "forward"}),
     "frozen weights": ("frozen", MovesFrozenWeights, {"update", "training"}),

@@ -203,6 +203,13 @@ def test_seconds_are_the_mean_over_what_ended_ok(store: Store) -> None:
     assert store.seconds(cell, "documented", "all") is None
 
 
+def test_a_record_of_before_with_a_bare_nan_has_seconds_too(store: Store) -> None:
+    store.add("r", make_record(seconds=10.0), ENVIRONMENT)
+    store._db.execute('UPDATE cell SET record = replace(record, \'"status"\', \'"old": NaN, "status"\')')
+    cell = Cell("imdb-rnn", "lstm", "torch", "fused", "cpu", "documented", 7)
+    assert store.seconds(cell, "quick", "all", brief=True) == 10.0
+
+
 def test_seconds_are_those_of_the_same_numerics_and_of_a_measurement_as_full(store: Store) -> None:
     full = make_record(seconds=40.0)
     for changes in (

@@ -80,6 +80,8 @@ def test_another_profile_is_another_run() -> None:
         ({"timeout": 0}, "'--timeout': 0.0 is not in the range x>0"),
         ({"backends": "troch"}, "unknown backend 'troch'; nearest: torch"),
         ({"stand_ins": ["glove"]}, "--stand-in 'glove': expected NAME=OTHER"),
+        ({"suites": 5}, "'--suites': 5 is neither a text nor several"),
+        ({"backends": None}, "'--backend': None is neither a text nor several"),
     ],
 )
 def test_a_wrong_value_is_refused_and_its_option_named(values: dict[str, Any], message: str) -> None:

@@ -1,7 +1,7 @@
 """Keras 3 as a backend: its own layers, `fit` and optimizers, with the harness's weights, order and dropout masks.
 
 One module drives all three engines; the one in use is named by `KERAS_BACKEND`, and what it needs of its own is in
-`tensorflow`, `jax` or `torch` beside this one. Differences that `docs/design.md` lists under numerics are set right
+`tensorflow`, `jax` or `torch` beside this one. Differences that `docs/numerics.md` lists are set right
 here, unless native numerics leave them: Keras 2's RMSprop, logits with a threshold-0 accuracy, masks drawn by the
 harness.
 """

@@ -225,9 +225,9 @@ _HOW_TIMING = (
     "steps, so that what a call costs apart does not count; the median over a process's pairs of windows, then over "
     "processes, with the `quartiles` of all `samples`. Where no windows were measured it is `s/epoch` over its steps. "
     "`s/epoch` is the training part of a steady epoch (all but the first), `range` the fastest to the slowest; "
-    "`k of n` counts processes. "
-    "The last column is `s/epoch` over that of the Keras backend, on the same device and under the same numerics."
+    "`k of n` counts processes."
 )
+_HOW_RATIO = " A column `/ NAME` is `s/epoch` over that of NAME, on the same device and under the same numerics."
 _HOW_START = (
     "`compile` is what the first calls on both shapes of batch took beyond steady ones, tracing and warm-up included; "
     "`first step` the first training step of the process; `cell` is building, training and evaluation together; all in "
@@ -251,7 +251,8 @@ def table(results: Results) -> str:
     data = frame(results)
     notes = Notes(results)
     parts = [f"# Timing: {results.profile} profile" + ("" if results.documented else " (embedded corpus)")]
-    parts += [_machine(results, data), _HOW_TIMING, _HOW_START]
+    how_ratio = _HOW_RATIO if any(row.reference for row in data) else ""
+    parts += [_machine(results, data), _HOW_TIMING + how_ratio, _HOW_START]
     if any(row.passes.samples for row in data):
         parts.append(_HOW_COST)
     parts += [*_how_numerics(data), *how_twins(results)]
