@@ -15,8 +15,8 @@ from bench.records.record import DataUsed, Part, json_text, plain
 from bench.spec import Device, Kernel
 
 SCHEMA_VERSION = 1
-Kind = Literal["parameters", "forward", "gradient", "update", "training", "epoch", "evaluation", "precision"]
-KINDS: tuple[Kind, ...] = (
+Check = Literal["parameters", "forward", "gradient", "update", "training", "epoch", "evaluation", "precision"]
+CHECKS: tuple[Check, ...] = (
     "parameters",
     "forward",
     "gradient",
@@ -36,7 +36,7 @@ class Difference(Part, frozen=True, kw_only=True):
     `error` and `allowed` are relative, `place` is the index in the array.
     """
 
-    check: Kind
+    check: Check
     dtype: str
     weight: str
     place: str
@@ -75,7 +75,7 @@ class Proof(Part, frozen=True, kw_only=True):
     profile: Profile | None = None
     data: DataUsed | None = None
     steps: int = 0
-    errors: dict[Kind, dict[str, float]] = msgspec.field(default_factory=dict)
+    errors: dict[Check, dict[str, float]] = msgspec.field(default_factory=dict)
     own: float | None = None
     free_running: float | None = None
     failures: list[Difference] = msgspec.field(default_factory=list)

@@ -21,7 +21,7 @@ from bench.backends.base import Arrays, EpochResult, Network
 from bench.cases.model import Model
 from bench.data.randomness import stream
 from bench.parity.inputs import Probe
-from bench.parity.proof import Difference, Kind, ProofVerdict
+from bench.parity.proof import Check, Difference, ProofVerdict
 from bench.training.conformance import epoch_by_steps
 from bench.training.experiment import Batch
 
@@ -51,7 +51,7 @@ Run = Callable[[Callable[[Network], T], Sequence[Network]], Iterable[T]]
 class Findings:
     """What `prove` finds for one twin: the parts of a `Proof` that are measured."""
 
-    errors: dict[Kind, dict[str, float]]
+    errors: dict[Check, dict[str, float]]
     failures: list[Difference]
     own: float | None
     free_running: float
@@ -91,7 +91,7 @@ class _Both(Generic[T]):
 class _Place:
     """What is judged: a weight, or another value by its name, in one check."""
 
-    check: Kind
+    check: Check
     dtype: str
     weight: str
     step: int | None = None
@@ -101,13 +101,13 @@ class _Judge:
     """Collects the errors of one twin."""
 
     def __init__(self) -> None:
-        self.errors: dict[Kind, dict[str, float]] = defaultdict(dict)
-        self.failures: dict[tuple[Kind, str, str], Difference] = {}
+        self.errors: dict[Check, dict[str, float]] = defaultdict(dict)
+        self.failures: dict[tuple[Check, str, str], Difference] = {}
         self._costs: list[tuple[float, float]] = []  # of float32, for the reference and the twin
 
     def compare(
         self,
-        kind: Kind,
+        kind: Check,
         names: Sequence[str],
         reference: _Both[Arrays],
         found: _Both[Arrays],
@@ -161,7 +161,7 @@ class _Judge:
             self.fail(_Place("precision", "float32", "all weights"), wanted, got, worse, allowed)
         return float(found)
 
-    def note(self, kind: Kind, dtype: str, error: float) -> None:
+    def note(self, kind: Check, dtype: str, error: float) -> None:
         """Keep the largest error of a kind; JSON has no infinity."""
         finite = error if np.isfinite(error) else float(np.finfo(np.float64).max)
         self.errors[kind][dtype] = max(self.errors[kind].get(dtype, 0.0), finite)
@@ -304,7 +304,7 @@ class _Proving:
             state = after[0].single[1]
         return state
 
-    def update(self, kind: Kind, before: _State, after: Sequence[_Both[tuple[float, _State]]], step: int) -> None:
+    def update(self, kind: Check, before: _State, after: Sequence[_Both[tuple[float, _State]]], step: int) -> None:
         """Check weights and slots after a step from `before`, relative to the largest change, loss and step count."""
         labels = [*self._names, *self._slots]
         self._compare(kind, labels, _each(after, lambda made: made[1].arrays), before=before.arrays, step=step)
@@ -380,7 +380,7 @@ class _Proving:
         made = iter(self._run(work, [network for twin in self._twins for network in twin.networks]))
         return [_Both(next(made), None if twin.double is None else next(made)) for twin in self._twins]
 
-    def _compare(self, kind: Kind, labels: Sequence[str], made: Sequence[_Both[Arrays]], **more: Any) -> None:
+    def _compare(self, kind: Check, labels: Sequence[str], made: Sequence[_Both[Arrays]], **more: Any) -> None:
         reference, *others = made
         for judge, found in zip(self._judges[1:], others, strict=True):
             judge.compare(kind, labels, reference, found, **more)

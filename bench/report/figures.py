@@ -12,7 +12,7 @@ from bench.records.record import Metrics, Record
 from bench.spec import Case, Documented, Embedded, LabelledCsv, Score
 
 FigureKind = Literal["test", "val", "best val", "train", "fit"]
-KINDS: tuple[FigureKind, ...] = get_args(FigureKind)
+FIGURE_KINDS: tuple[FigureKind, ...] = get_args(FigureKind)
 
 
 class Found(NamedTuple):

@@ -64,14 +64,7 @@ def markdown_table(headers: Cells, rows: Sequence[Cells], left: Iterable[int] = 
     """Return an aligned GitHub table of texts that are Markdown already; columns not in `left` are right-aligned."""
     aligned_left = set(left)
     sides = ["left" if place in aligned_left else "right" for place in range(len(headers))]
-    text = tabulate(rows, headers=list(headers), tablefmt="github", colalign=sides, disable_numparse=True)
-    head, rule, *body = text.splitlines()
-    # The github format draws a rule without colons, and a renderer would align everything to the left.
-    dashes = [
-        part[:-1] + (":" if side == "right" else "-")
-        for part, side in zip(rule.strip("|").split("|"), sides, strict=True)
-    ]
-    return "\n".join([head, f"|{'|'.join(dashes)}|", *body])
+    return tabulate(rows, headers=list(headers), tablefmt="pipe", colalign=sides, disable_numparse=True)
 
 
 def as_text(value: Any) -> str:

@@ -200,7 +200,7 @@ class Results:
             seen.clear()
             for suite, name, measure, seed, repeat in set(map(_measurement, source.records)):
                 kinds = seen.setdefault((suite, name), {})
-                for kind in KINDS[measure] if source.plan is None else ():
+                for kind in MEASURED[measure] if source.plan is None else ():
                     if kind not in kinds:
                         kinds[kind] = {*range(source.seeds)}, {*range(source.repeats)}
                     seeds, repeats = kinds[kind]
@@ -307,7 +307,7 @@ class Results:
         raise UsageError(f"the run holds {suite}/{name}, which no suite declares; give its file with --suites PATH")
 
 
-KINDS: dict[Measure, tuple[Literal["accuracy", "timing"], ...]] = {
+MEASURED: dict[Measure, tuple[Literal["accuracy", "timing"], ...]] = {
     "accuracy": ("accuracy",), "timing": ("timing",), "all": ("accuracy", "timing"),
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from bench.runner.estimates import PASSES_SECONDS, rough_seconds, shares_process
 from bench.runner.options import RunOptions
 from bench.spec import Case, Device, Kernel
 
-Part = Literal["case", "backend", "kernel", "device", "numerics"]
+CellPart = Literal["case", "backend", "kernel", "device", "numerics"]
 """The part of a cell that a request names, or that keeps the cell from running."""
 
 _PARTS = re.compile(
@@ -34,7 +34,7 @@ class Obstacle:
     """Why a cell cannot run here, and which part of it that is about."""
 
     reason: str
-    part: Part
+    part: CellPart
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class PlannedCell:
 
     cell: Cell
     repeat: int
-    named: frozenset[Part]
+    named: frozenset[CellPart]
     obstacle: Obstacle | None
     estimate: float
 
-    def asked_for(self, part: Part) -> bool:
+    def asked_for(self, part: CellPart) -> bool:
         """Return whether an obstacle in `part` stands in the way of something that was asked for by name."""
         return part in self.named or "case" in self.named
 
@@ -67,7 +67,7 @@ def plan(
     unmatched = [pattern for pattern, found in asked.items() if not found]
     if unmatched and (not options.kernels or len(unmatched) == len(asked)):
         raise UsageError(f"no cell matches {' '.join(unmatched)} under these options; see `bench list --cells`")
-    named: dict[Cell, frozenset[Part]] = {}
+    named: dict[Cell, frozenset[CellPart]] = {}
     for found in asked.values():
         for cell, parts in found.items():
             named[cell] = named.get(cell, frozenset()) | parts
@@ -98,7 +98,7 @@ def _outlook(
     return None, passes + rough_seconds(backend(cell.backend), case, model, shared=shared)
 
 
-def _cells(catalog: Catalog, options: RunOptions, pattern: str) -> Iterator[tuple[Cell, frozenset[Part]]]:
+def _cells(catalog: Catalog, options: RunOptions, pattern: str) -> Iterator[tuple[Cell, frozenset[CellPart]]]:
     """Yield the cells of one pattern; a part that the pattern names wins over the option, others follow it."""
     case_pattern, _, rest = pattern.partition("@")
     match = _PARTS.fullmatch(rest)
@@ -114,7 +114,7 @@ def _cells(catalog: Catalog, options: RunOptions, pattern: str) -> Iterator[tupl
     device = _device(options, wanted["device"])
     numerics = options.numerics if _is_glob(wanted["numerics"]) else wanted["numerics"]
     seeds = _seeds(options, wanted["seed"])
-    parts: dict[Part, bool] = {
+    parts: dict[CellPart, bool] = {
         "case": named_case,
         "backend": backend_named,
         "kernel": kernel_named,

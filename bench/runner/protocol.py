@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from bench.cases.cell import Measure, Profile
-from bench.runner.plan import Part
+from bench.runner.plan import CellPart
 from bench.spec import Device
 
 PROTOCOL = 3
@@ -79,7 +79,7 @@ class KnownCell(BaseModel):
 
     cell: str
     obstacle: str | None
-    part: Part | None
+    part: CellPart | None
     estimate: float
 
 

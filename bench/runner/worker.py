@@ -34,7 +34,7 @@ from bench.measure.passes import timing_passes
 from bench.measure.steps import BRIEF, FULL
 from bench.records.record import SCHEMA_VERSION, Failure, Record, Timing, now, plain, read
 from bench.runner.handshake import introduce
-from bench.runner.plan import Part
+from bench.runner.plan import CellPart
 from bench.runner.protocol import PROTOCOL, Question, Request
 from bench.training.experiment import Experiment, loaded, prepared
 from bench.training.loop import Progress, Trainer
@@ -184,7 +184,7 @@ class Measurement:
         if proof.met is False:
             raise kernels.KernelClaim(proof.reason)
 
-    def _obstacle(self) -> Part:
+    def _obstacle(self) -> CellPart:
         """Return the part of the cell that kept it from running: with its data there, device, or backend on a CPU."""
         if "data" not in self.known:
             return "case"

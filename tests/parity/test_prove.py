@@ -19,7 +19,7 @@ from bench.backends.base import Arrays, EpochResult
 from bench.cases.model import Model
 from bench.data.dataset import Examples, MultiHot, take
 from bench.parity.inputs import Probe, probe
-from bench.parity.proof import Kind
+from bench.parity.proof import Check
 from bench.parity.prove import Findings, Twin, prove
 from bench.spec import (
     GRU,
@@ -462,7 +462,7 @@ class MovesFrozenWeights(TorchNetwork):
 CASES["frozen"] = case(Embedding(WORDS, 5, trainable=False), Flatten(), Dense(6, "tanh"))
 
 # Row of docs/numerics.md or semantics: case, twin with that difference, the checks that must see it.
-MUTATIONS: dict[str, tuple[str, Callable[..., Any], set[Kind]]] = {
+MUTATIONS: dict[str, tuple[str, Callable[..., Any], set[Check]]] = {
     "initial weights": ("dense", ForgetsTheEmbedding, {"parameters", "forward"}),
     "frozen weights": ("frozen", MovesFrozenWeights, {"update", "training"}),
     "Adam: epsilon after the correction": (

@@ -54,6 +54,6 @@ def test_tables_are_aligned_in_a_terminal_and_number_columns_to_the_right_when_r
     text = markdown_table(["case", "n"], [["ä–b", "1"], ["c", "1,000"]])
     lines = text.splitlines()
     assert len({len(line) for line in lines}) == 1
-    assert re.fullmatch(r"\|-+\|-+:\|", lines[1])
+    assert re.fullmatch(r"\|:-+\|-+:\|", lines[1])
     cells: list[Any] = [t for t in PARSER.parse(text) if t.type == "td_open"]
     assert [cell.attrs.get("style") for cell in cells] == [None, "text-align:right"] * 2

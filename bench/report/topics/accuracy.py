@@ -11,7 +11,7 @@ from typing import Literal
 from bench.cases.cell import Status
 from bench.compare.statistics import SMALLEST_SAMPLE, Agreement, Judgement, binomial_half_width, judge, mean_interval
 from bench.records.record import Record
-from bench.report.figures import KINDS, Figure, figures
+from bench.report.figures import FIGURE_KINDS, Figure, figures
 from bench.report.frames import Row, columns_of, grouped, main_rows, once
 from bench.report.markdown import document, how_twins, markdown_table, plain, prose, suite_heading
 from bench.report.notes import Notes, notes_on_case, on_stand_in, stand_in_of
@@ -369,7 +369,7 @@ def _figures_table(data: Sequence[AccuracyRow]) -> str:
             for row in members:
                 measured |= _pair(row, row.mean, row.loss) if isinstance(row, MeasuredRow) else {}
             lines.append(measured | {"epochs": _epochs(members[0])})
-    headers = ["case", "source", *(f"{kind} {part}" for kind in KINDS for part in ("%", "loss")), "epochs"]
+    headers = ["case", "source", *(f"{kind} {part}" for kind in FIGURE_KINDS for part in ("%", "loss")), "epochs"]
     shown = [header for header in headers if any(header in line for line in lines)]
     if not lines:
         return "Nothing ended ok."

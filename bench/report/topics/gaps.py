@@ -12,7 +12,7 @@ from bench.report.frames import CaseRow, grouped, main_rows, once, reference_ord
 from bench.report.markdown import plain, plain_table
 from bench.report.notes import NOT_YET, lacking, problems
 from bench.report.numbers import percent
-from bench.report.results import KINDS, Column, Measurement, Results
+from bench.report.results import MEASURED, Column, Measurement, Results
 from bench.report.sentences import MOST_NAMED, Finding, count, have, listed, upper
 from bench.report.topic import Topic
 from bench.report.topics import accuracy, low_data
@@ -51,7 +51,9 @@ def frame(results: Results) -> tuple[GapRow, ...]:
                 column = results.columns[*key, variant]
                 if column not in main and variant.numerics != "documented":
                     continue
-                measured = {(kind, record.seed, record.repeat) for record in records for kind in KINDS[record.measure]}
+                measured = {
+                    (kind, record.seed, record.repeat) for record in records for kind in MEASURED[record.measure]
+                }
                 lacking[column] = lacking.get(column, planned) - measured
             if not variants:
                 rows.append(GapRow(*key, None, _processes(planned), _processes(planned)))

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
-from bench.parity.proof import KINDS, Proof
-from bench.report.markdown import plain, versions
+from bench.parity.proof import CHECKS, Proof
+from bench.report.markdown import markdown_table, plain, versions
 from bench.report.results import Link, Results
 from bench.report.sentences import Finding
 from bench.report.topic import Topic
@@ -25,7 +23,7 @@ def answer(results: Results) -> list[Finding]:
 
 
 _PARITY: tuple[Link, ...] = (("parity", "parity.md"),)
-HEADERS = ("case", "backend, kernel", *KINDS, "free running", "verdict")
+HEADERS = ("case", "backend, kernel", *CHECKS, "free running", "verdict")
 
 
 def write(proofs: Sequence[Proof], environment: dict[str, Any], path: Path) -> None:
@@ -41,7 +39,8 @@ def write(proofs: Sequence[Proof], environment: dict[str, Any], path: Path) -> N
         parts += ["## What differs", "\n".join(failures)]
     if compared:
         rows = [_row(proof) for proof in compared]
-        parts += ["## Largest relative error of each check", tabulate(rows, HEADERS, "github", disable_numparse=True)]
+        table = markdown_table(HEADERS, rows, left=range(len(HEADERS)))
+        parts += ["## Largest relative error of each check", table]
     unavailable = _unavailable(proofs)
     if unavailable:
         parts += ["## Not available here", unavailable]
@@ -81,7 +80,7 @@ def _explained(proofs: Sequence[Proof], environment: dict[str, Any]) -> str:
 
 
 def _row(proof: Proof) -> list[str]:
-    errors = [_errors(proof.errors.get(kind, {})) for kind in KINDS]
+    errors = [_errors(proof.errors.get(kind, {})) for kind in CHECKS]
     free = "" if proof.free_running is None else f"{proof.free_running:.0e}"
     verdict = f"**{proof.verdict}**" if proof.verdict == "not proven" else proof.verdict
     note = f" (as {plain(proof.same_as)})" if proof.same_as else (f" ({_short(proof.reason)})" if proof.reason else "")
