@@ -56,4 +56,4 @@ def test_tables_are_aligned_in_a_terminal_and_number_columns_to_the_right_when_r
     assert len({len(line) for line in lines}) == 1
     assert re.fullmatch(r"\|:-+\|-+:\|", lines[1])
     cells: list[Any] = [t for t in PARSER.parse(text) if t.type == "td_open"]
-    assert [cell.attrs.get("style") for cell in cells] == [None, "text-align:right"] * 2
+    assert [cell.attrs.get("style") for cell in cells] == ["text-align:left", "text-align:right"] * 2
