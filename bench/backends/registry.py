@@ -14,7 +14,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
-from bench.cases.model import DIFFERENCES, Model, with_two_biases
+from bench.cases.model import (
+    DIFFERENCES,
+    INITIAL,
+    Model,
+    with_reset_after,
+    with_two_biases,
+    without_recurrent_dropout,
+)
 from bench.errors import Unavailable, unknown
 from bench.spec import GRU, LSTM, Device, Embedding, Kernel, SimpleRNN
 
@@ -106,7 +113,7 @@ _TORCH = BackendInfo(
     fused_cpu=RECURRENT,
     fused_cuda=RECURRENT,
     fused_masked=True,
-    native=frozenset({"init", "optimizer", "bias", "loss", "order", "denormals"}),
+    native=frozenset({*INITIAL, "optimizer", "bias", "reset-after", "recurrent-dropout", "loss", "order", "denormals"}),
     default=True,
     start=(3.0, 0.2),
     out_of_memory=_TORCH_MEMORY,
@@ -129,7 +136,7 @@ BACKENDS = {
                 ("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
             ),
             without=("jax",),
-            native=frozenset({"init", "loss", "embedding-gradient", "order"}),
+            native=frozenset({*INITIAL, "loss", "embedding-gradient", "order"}),
             default=True,
             threads=("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
             out_of_memory=("ResourceExhaustedError", *_XLA_MEMORY),
@@ -149,7 +156,7 @@ BACKENDS = {
             fused_cuda=("LSTM",),
             environment=(("KERAS_BACKEND", "jax"), ("XLA_PYTHON_CLIENT_PREALLOCATE", "false")),
             without=("tensorflow",),
-            native=frozenset({"init", "loss", "order"}),
+            native=frozenset({*INITIAL, "loss", "order"}),
             start=(8.0, 4.0),
             threads=("PJRT_NPROC",),  # on a CPU: XLA's `DefaultThreadPoolSize`
             out_of_memory=_XLA_MEMORY,
@@ -165,7 +172,7 @@ BACKENDS = {
             fused_cuda=("LSTM", "GRU"),
             environment=(("KERAS_BACKEND", "torch"),),
             without=("tensorflow", "jax"),
-            native=frozenset({"init", "loss", "order", "denormals"}),
+            native=frozenset({*INITIAL, "loss", "order", "denormals"}),
             slow_loop=6.0,  # Keras loops in Python
             out_of_memory=_TORCH_MEMORY,
             colour="#CC79A7",
@@ -268,27 +275,43 @@ def differences(info: BackendInfo, model: Model) -> frozenset[str]:
     existing = set(info.native)
     if not any(isinstance(layer, SimpleRNN | LSTM) for layer in model.recurrent):
         existing.discard("bias")
+    if not any(isinstance(layer, GRU) and not layer.reset_after for layer in model.recurrent):
+        existing.discard("reset-after")
+    if not any(layer.recurrent_dropout for layer in model.recurrent):
+        existing.discard("recurrent-dropout")
     first = model.layers[0].layer
     if not (isinstance(first, Embedding) and first.trainable):
         existing.discard("embedding-gradient")
+    drawn = [built.layer for built in model.layers if any(w.initializer != "vectors" for w in built.weights)]
+    existing -= {name for name, kind in INITIAL.items() if not any(isinstance(layer, kind) for layer in drawn)}
     return frozenset(existing)
 
 
 def native(info: BackendInfo, model: Model) -> Model:
     """Return `model` as the backend builds it: of the differences that its numerics name, those that exist.
 
-    Plain `native` names all and takes what exists. Raises `Unavailable` when single ones are named that do not exist.
+    Plain `native` takes what exists of all. Raises `Unavailable` when single ones are named that do not exist.
     """
     existing = differences(info, model)
     lacking = model.differences - existing
-    if lacking and (model.differences != frozenset(DIFFERENCES) or not existing):
+    if model.differences & existing & INITIAL.keys():
+        lacking -= INITIAL.keys()  # `init` names the parts of every model
+    if lacking and (model.named or not existing):
         names = [name for name in DIFFERENCES if name in lacking]
         raise Unavailable(
             f"{info.name} has no {' and no '.join(names)} difference"
             f"{'' if lacking - info.native else ' in this case'}: its own is what matched numerics run"
         )
     model = replace(model, differences=model.differences & existing)
-    return with_two_biases(model) if "bias" in model.differences else model
+    for name, change in _CHANGES.items():
+        model = change(model) if name in model.differences else model
+    return model
+
+
+_CHANGES = {
+    "reset-after": with_reset_after, "recurrent-dropout": without_recurrent_dropout, "bias": with_two_biases,
+}  # fmt: skip
+"""Differences that give a model other layers or weights."""
 
 
 def check_kernel(info: BackendInfo, model: Model, kernel: Kernel, device: Device) -> None:

@@ -10,7 +10,11 @@ from bench.errors import UsageError
 from bench.spec import Device, Kernel
 
 Profile = Literal["quick", "documented"]
-Measure = Literal["accuracy", "timing", "all"]
+Measure = Literal["accuracy", "glance", "steps", "timing", "all"]
+"""`accuracy`: trained and scored. `glance`: the same, then a few windows of steps, in processes that cells share.
+
+`steps`: windows of steps and nothing else. `timing`: steps, epochs, inference, memory. `all`: accuracy and timing.
+"""
 Status = Literal["ok", "unavailable", "failed", "timeout", "out-of-memory", "interrupted"]
 
 _NAME = re.compile(

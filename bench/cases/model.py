@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -40,8 +40,23 @@ from bench.spec import (
 Shape = tuple[int, ...]
 Initializer = Literal["uniform", "glorot_uniform", "orthogonal", "zeros", "lstm_bias", "vectors"]
 
-DIFFERENCES = ("init", "optimizer", "bias", "loss", "embedding-gradient", "order", "denormals")
-"""What `native` numerics leave to the framework, where it exists; `native:a,b` leave only those, all else matched."""
+INITIAL = {"init:embedding": Embedding, "init:recurrent": Recurrent | Bidirectional, "init:dense": Dense | Conv1D}
+"""The parts of `init`, and the layers whose initial weights each leaves to the framework."""
+DIFFERENCES = (
+    *INITIAL,
+    "optimizer",
+    "bias",
+    "reset-after",
+    "recurrent-dropout",
+    "loss",
+    "embedding-gradient",
+    "order",
+    "denormals",
+)
+"""What `native` numerics leave to the framework, where it exists.
+
+`native:a,b` leave only those, all else matched; `native:-a` leave all but that.
+"""
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,8 @@ class Model:
     rmsprop_epsilon: Literal["outside", "inside"]
     differences: frozenset[str] = frozenset()
     """What is left to the framework; all `DIFFERENCES` until `registry.native` keeps those that exist."""
+    named: bool = False
+    """Whether the numerics named its differences one by one, so that each must exist."""
 
     @property
     def weights(self) -> tuple[WeightSpec, ...]:
@@ -130,6 +147,13 @@ def recurrent_layers(layers: Iterable[Layer]) -> tuple[Recurrent, ...]:
     return tuple(layer for layer in inner if isinstance(layer, Recurrent))
 
 
+def leaves_to_framework(model: Model, built: BuiltLayer) -> bool:
+    """Return whether the initial weights of a layer are the framework's own under a model's differences."""
+    kinds = (kind for name, kind in INITIAL.items() if name in model.differences)
+    pre_trained = any(weight.initializer == "vectors" for weight in built.weights)
+    return not pre_trained and any(isinstance(built.layer, kind) for kind in kinds)
+
+
 def with_two_biases(model: Model) -> Model:
     """Return `model` with a second trained bias, (2, columns), in every SimpleRNN and LSTM, as torch has it."""
 
@@ -145,6 +169,31 @@ def with_two_biases(model: Model) -> Model:
     return replace(model, layers=tuple(layers))
 
 
+def with_reset_after(model: Model) -> Model:
+    """Return `model` with GRUs that reset the state after its product, the only ones that torch has."""
+    return _with_recurrent(model, lambda layer: replace(layer, reset_after=True) if isinstance(layer, GRU) else layer)
+
+
+def without_recurrent_dropout(model: Model) -> Model:
+    """Return `model` without dropout of recurrent states, which torch's layers do not know."""
+    return _with_recurrent(model, lambda layer: replace(layer, recurrent_dropout=0.0))
+
+
+def _with_recurrent(model: Model, change: Callable[[Recurrent], Recurrent]) -> Model:
+    """Return `model` with every recurrent layer changed, and with the weights and masks that follow from it."""
+
+    def changed(built: BuiltLayer) -> BuiltLayer:
+        match built.layer:
+            case Bidirectional(layer=inner):
+                return _build(built.name, Bidirectional(change(inner)), built.input_shape)
+            case SimpleRNN() | LSTM() | GRU() as layer:
+                return _build(built.name, change(layer), built.input_shape)
+            case _:
+                return built
+
+    return replace(model, layers=tuple(map(changed, model.layers)))
+
+
 def numerics_differences(numerics: str) -> frozenset[str]:
     """Return the native differences that a numerics name switches on; raise `UsageError` for an unknown name."""
     kind, colon, listed = numerics.partition(":")
@@ -156,10 +205,14 @@ def numerics_differences(numerics: str) -> frozenset[str]:
         raise UsageError(f"numerics {numerics!r} names no difference; choose from {', '.join(DIFFERENCES)}")
     if kind != "native":
         raise UsageError(f"numerics {numerics!r}: only native takes a list of differences")
-    for difference in listed.split(","):
+    left_out = listed.startswith("-")
+    named = set(listed.removeprefix("-").split(",-" if left_out else ","))
+    if "init" in named:
+        named = (named - {"init"}) | set(INITIAL)
+    for difference in named:
         if difference not in DIFFERENCES:
-            raise unknown("difference", difference, DIFFERENCES)
-    return frozenset(listed.split(","))
+            raise unknown("difference", difference, ("init", *DIFFERENCES))
+    return frozenset(DIFFERENCES) - named if left_out else frozenset(named)
 
 
 def resolve(suite: Suite, case: Case, numerics: str) -> Model:
@@ -189,6 +242,7 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
         batch_size=case.training.batch_size,
         rmsprop_epsilon=era.rmsprop_epsilon,
         differences=differences,
+        named=numerics.startswith("native:") and not numerics.startswith("native:-"),
     )
 
 

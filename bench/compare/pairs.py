@@ -98,7 +98,7 @@ def pair_sets(base: Iterable[Record], candidate: Iterable[Record]) -> list[PairS
     places: dict[bool, set[int]] = {True: set(), False: set()}
     for side, records in enumerate((base, candidate)):
         for record in records:
-            by_seed = record.measure == "accuracy"
+            by_seed = record.measure in ("accuracy", "glance")
             place = record.seed if by_seed else record.repeat
             measured[record.cell.configuration, by_seed][side][place] = record
             places[by_seed].add(place)

@@ -22,6 +22,8 @@ from bench.records.metrics import step_seconds
 from bench.training.experiment import Experiment
 
 INPUT_STEPS = 64
+GLANCE_SECONDS = 0.1
+"""What the longer window of a pair takes longer than the shorter one, where steps are only glanced at."""
 
 
 class Passes(NamedTuple):
@@ -39,18 +41,8 @@ def timing_passes(network: Network, experiment: Experiment, efforts: steps.Effor
     part = experiment.dataset.train
     rows, masks = experiment.order(0), experiment.masks(0)
     full = experiment.batch_size
-    left_over = rows[len(rows) - len(rows) % full :]
     clock = Clock(network.synchronize)
-
-    train_rows = network.train_steps if isinstance(network, TrainsSteps) else network.train_epoch
-
-    def train(chosen: Rows) -> None:
-        train_rows(part.x, part.y, chosen, masks)
-
-    def train_steps(number: int) -> None:
-        train(np.resize(rows, number * full))
-
-    shapes = [partial(train, chosen) for chosen in (rows[:full], left_over) if len(chosen)]
+    train_steps, shapes = _training(network, experiment)
     with no_garbage_collection():
         cold = steps.cold(shapes, clock)
         windows = steps.windows(train_steps, clock, efforts.steps)
@@ -68,6 +60,45 @@ def timing_passes(network: Network, experiment: Experiment, efforts: steps.Effor
         "throughput": full / batch,
     }
     return Passes(timing, peaks)
+
+
+def step_windows(network: Network, experiment: Experiment, effort: steps.Effort) -> dict[str, Any]:
+    """Time the steps of a network that has never been called, and nothing else; return their fields of `Timing`."""
+    clock = Clock(network.synchronize)
+    train_steps, shapes = _training(network, experiment)
+    with no_garbage_collection():
+        cold = steps.cold(shapes, clock)
+        windows = steps.windows(train_steps, clock, effort)
+    return {
+        "first_step": cold.first_step,
+        "compile": cold.compile,
+        "windows": windows,
+        "step": median(step_seconds(windows)),
+    }
+
+
+def glance(network: Network, experiment: Experiment) -> dict[str, Any]:
+    """Time a few steps of a trained network; return their fields of `Timing`."""
+    train_steps, _ = _training(network, experiment)
+    with no_garbage_collection():
+        windows = steps.windows(train_steps, Clock(network.synchronize), steps.GLANCE, GLANCE_SECONDS)
+    return {"windows": windows, "step": median(step_seconds(windows))}
+
+
+def _training(network: Network, experiment: Experiment) -> tuple[Callable[[int], None], list[Callable[[], None]]]:
+    """Return what trains a number of steps on full batches, and what does one step on each shape of batch."""
+    part = experiment.dataset.train
+    rows, masks, full = experiment.order(0), experiment.masks(0), experiment.batch_size
+    left_over = rows[len(rows) - len(rows) % full :]
+    train_rows = network.train_steps if isinstance(network, TrainsSteps) else network.train_epoch
+
+    def train(chosen: Rows) -> None:
+        train_rows(part.x, part.y, chosen, masks)
+
+    def train_steps(number: int) -> None:
+        train(np.resize(rows, number * full))
+
+    return train_steps, [partial(train, chosen) for chosen in (rows[:full], left_over) if len(chosen)]
 
 
 def _input(part: Examples, rows: Rows, masks: MaskSource | None, size: int) -> float:

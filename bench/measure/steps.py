@@ -44,6 +44,8 @@ class Efforts:
 FULL = Efforts(STEPS, LATENCY, THROUGHPUT)
 BRIEF = Efforts(Effort(most=4, least=2, seconds=1.5), Effort(most=50, least=10, seconds=0.5), Effort(10, 3, 0.3))
 """Where many processes measure the same (`bench ab`): they differ by more than what more windows in each would mend."""
+GLANCE = Effort(most=3, least=3, seconds=0.0)
+"""Where a process takes many cells, which share its minutes (the first command)."""
 
 WINDOW_SECONDS = 0.25
 """What the longer window of a pair takes longer than the shorter one, at least: so much that a jitter of 2.5 ms, which
@@ -69,8 +71,12 @@ def cold(shapes: Sequence[Callable[[], object]], clock: Clock, effort: Effort = 
     return Cold(firsts[0], max(0.0, sum(firsts) - sum(steady)))
 
 
-def windows(train: Callable[[int], object], clock: Clock, effort: Effort = STEPS) -> Windows:
+def windows(
+    train: Callable[[int], object], clock: Clock, effort: Effort = STEPS, wanted: float = WINDOW_SECONDS
+) -> Windows:
     """Return pairs of windows of w and 2w steps; `train(n)` does n steps. w is found first, which also warms up.
+
+    The longer window takes `wanted` seconds more than the shorter one, or a second in all.
 
     The longer window comes first in every other pair, so that a drift of the machine falls on both alike.
     """
@@ -78,9 +84,9 @@ def windows(train: Callable[[int], object], clock: Clock, effort: Effort = STEPS
     while width < MOST_STEPS:
         short, long = clock.seconds(partial(train, width)), clock.seconds(partial(train, 2 * width))
         # On a busy machine the difference may be anything; a window of a second is long enough whatever it says.
-        if long - short >= WINDOW_SECONDS or long >= LONGEST_SECONDS:
+        if long - short >= wanted or long >= LONGEST_SECONDS:
             break
-        growth = WINDOW_SECONDS / (long - short) if long > short else 2.0
+        growth = wanted / (long - short) if long > short else 2.0
         width = min(MOST_STEPS, math.ceil(width * min(8.0, max(2.0, growth))))
     found: Windows = []
     taken = 0.0

@@ -92,7 +92,7 @@ def value(record: Record, name: str) -> float | None:
 
 def is_comparable(record: Record) -> bool:
     """Return whether the times of a record may be compared: timing was measured, alone in its process."""
-    return record.measure != "accuracy" and record.timing is not None and record.timing.alone
+    return record.measure in ("steps", "timing", "all") and record.timing is not None and record.timing.alone
 
 
 def has_timed_steps(record: Record) -> bool:

@@ -88,7 +88,8 @@ class Timing(Part, frozen=True, kw_only=True):
 
     What follows `alone` is there where timing was asked for.
 
-    `build`: the model made and its weights loaded. `first_epoch`: includes tracing, compilation and warm-up.
+    `build`: the model made and its weights loaded. `first_epoch`: includes tracing, compilation and warm-up; None where
+    steps alone were measured.
     `epochs`: steady epochs (all but the first), training part only. `steps`: of an epoch. `total`: all of training and
     evaluation. `alone`: whether the process measured this cell and nothing else. `first_step`: the first training step
     on a full batch. `compile`: what comes once, first calls minus steady calls over both batch shapes. `windows`: raw
@@ -98,8 +99,8 @@ class Timing(Part, frozen=True, kw_only=True):
     """
 
     build: float
-    first_epoch: float
-    epochs: list[float]
+    first_epoch: float | None = None
+    epochs: list[float] = []
     steps: int
     total: float
     alone: bool

@@ -20,8 +20,8 @@ from bench.records.record import VARIANT, Record
 from bench.spec import Case, Kernel, Suite
 
 NOT_RUN: Final = "not run"
-_ACCURACY: tuple[Measure, ...] = ("accuracy", "all")
-_TIMING: tuple[Measure, ...] = ("timing", "all")
+_ACCURACY: tuple[Measure, ...] = ("accuracy", "glance", "all")
+_TIMING: tuple[Measure, ...] = ("steps", "timing", "all")
 KERNELS = get_args(Kernel)
 Made = TypeVar("Made")
 
@@ -308,7 +308,8 @@ class Results:
 
 
 MEASURED: dict[Measure, tuple[Literal["accuracy", "timing"], ...]] = {
-    "accuracy": ("accuracy",), "timing": ("timing",), "all": ("accuracy", "timing"),
+    "accuracy": ("accuracy",), "glance": ("accuracy",), "steps": ("timing",), "timing": ("timing",),
+    "all": ("accuracy", "timing"),
 }  # fmt: skip
 
 

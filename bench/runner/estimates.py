@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from bench.backends.registry import BackendInfo
 from bench.cases.cell import Measure, Profile
 from bench.cases.model import Model
 from bench.spec import Bidirectional, Case, Imdb, LabelledCsv, RandomRows, ReviewTexts, SimpleRNN
 
-if TYPE_CHECKING:
-    pass
-
 PASSES_SECONDS = 12.0
 """What the timing passes of a cell take: they stop by the clock (`bench.measure.steps`)."""
+GLANCE_SECONDS = 1.0
 
 
 def rough_seconds(info: BackendInfo, case: Case, model: Model, *, shared: bool) -> float:
@@ -46,9 +43,9 @@ def rough_seconds(info: BackendInfo, case: Case, model: Model, *, shared: bool) 
 def shares_processes(profile: Profile, measure: Measure) -> bool:
     """Return whether one process takes several cells: quick cells cost less than a process each.
 
-    Never where their timing is wanted: a cell is timed in a process of its own.
+    Never where times are to be compared: such a cell is timed in a process of its own.
     """
-    return profile == "quick" and measure == "accuracy"
+    return profile == "quick" and measure in ("accuracy", "glance")
 
 
 def _rows(case: Case) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from bench.cases.profiles import apply
 from bench.data import stand_ins_for
 from bench.errors import Unavailable, UsageError, unknown
 from bench.records.record import Record
-from bench.runner.estimates import PASSES_SECONDS, rough_seconds, shares_processes
+from bench.runner.estimates import GLANCE_SECONDS, PASSES_SECONDS, rough_seconds, shares_processes
 from bench.runner.options import RunOptions
 from bench.spec import Case, Device, Kernel
 
@@ -94,8 +94,11 @@ def _outlook(
     if known is not None:
         return None, known
     shared = shares_processes(options.profile, options.measure)
-    passes = 0.0 if options.measure == "accuracy" else PASSES_SECONDS
-    return None, passes + rough_seconds(backend(cell.backend), case, model, shared=shared)
+    info = backend(cell.backend)
+    if options.measure == "steps":
+        return None, PASSES_SECONDS + info.start[0]
+    passes = {"accuracy": 0.0, "glance": GLANCE_SECONDS}.get(options.measure, PASSES_SECONDS)
+    return None, passes + rough_seconds(info, case, model, shared=shared)
 
 
 def _cells(catalog: Catalog, options: RunOptions, pattern: str) -> Iterator[tuple[Cell, frozenset[CellPart]]]:
@@ -189,11 +192,19 @@ def _kernels_of(
     if case.requires:
         only = case.requires.kernel
     elif kernels is None:
-        only = best_kernel(info, model, device)
+        only = best_kernel(info, _as_built(info, model), device)
     else:
         fitting = [kernel for kernel in kernels if (kernel == "none") == (not model.recurrent)]
         return kernels if named_case and not fitting else fitting
     return [only] if kernels is None or only in kernels else []
+
+
+def _as_built(info: BackendInfo, model: Model) -> Model:
+    """Return the model that a backend builds; the declared one where its numerics do not exist: an obstacle."""
+    try:
+        return native(info, model)
+    except Unavailable:
+        return model
 
 
 def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: Mapping[str, str]) -> Obstacle | None:
@@ -205,7 +216,7 @@ def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: Mapping[str, str]
         needed = case.requires.device
         return Obstacle(f"{cell.case_name} is for {needed} only; run it with --device {needed}", "case")
     try:
-        native(info, model)
+        model = native(info, model)
     except Unavailable as error:
         return Obstacle(str(error), "numerics")
     try:

@@ -30,7 +30,7 @@ from bench.machine import gpu
 from bench.measure import kernels
 from bench.measure.cost import step_cost
 from bench.measure.memory import process_peak
-from bench.measure.passes import timing_passes
+from bench.measure.passes import glance, step_windows, timing_passes
 from bench.measure.steps import BRIEF, FULL
 from bench.records.record import SCHEMA_VERSION, Failure, Record, Timing, now, plain, read
 from bench.runner.handshake import introduce
@@ -90,12 +90,13 @@ class Measurement:
     def __init__(self, catalog: Catalog, cell: Cell, request: Request) -> None:
         self.known: dict[str, Any] = {}
         self._catalog, self._cell, self._request = catalog, cell, request
-        self._timed = request.measure != "accuracy"
+        self._timed = request.measure in ("timing", "all")
         self._network: Network | None = None
+        self._repeat = 0
 
     def record(self, repeat: int, on_epoch: Callable[[Progress], None]) -> Record:
         """Prepare, build, train and evaluate the cell; whatever goes wrong becomes the status of its record."""
-        known = self.known
+        known, self._repeat = self.known, repeat
         started, clock = now(), time.perf_counter()
         status: Status = "ok"
         reason: str | None = None
@@ -121,6 +122,11 @@ class Measurement:
             **known,
         )
 
+    @property
+    def _proves(self) -> bool:
+        """Return whether the kernel is to be proven; of steps alone the first repeat proves it for all."""
+        return not self._repeat if self._request.measure == "steps" else self._timed and not self._request.brief
+
     def _measure(self, on_epoch: Callable[[Progress], None]) -> None:
         cell, request = self._cell, self._request
         experiment = prepared(self._catalog, cell, request.profile, request.stand_ins)
@@ -128,9 +134,12 @@ class Measurement:
         self.known["details"] = {"case": definition(suite, experiment.case)}
         self.known["data"] = experiment.data_used
         experiment, build = loaded(experiment, cell)
-        passes = self._pass(experiment, build) if self._timed else {}
-        self._train(experiment, build, passes, on_epoch)
-        if self._timed and not request.brief:
+        if request.measure == "steps":
+            self._time_steps(experiment, build)
+        else:
+            passes = self._pass(experiment, build) if self._timed else {}
+            self._train(experiment, build, passes, on_epoch)
+        if self._proves:
             # Last, as it trains on: whatever it finds, the rest has been measured.
             self._prove(experiment)
 
@@ -149,6 +158,19 @@ class Measurement:
         gc.collect()
         return passes.timing
 
+    def _time_steps(self, experiment: Experiment, build: Callable[[], Network]) -> None:
+        """Time the steps of a network of its own, which trains no epoch."""
+        clock = time.perf_counter()
+        network = self._started(experiment, build)
+        build_seconds = time.perf_counter() - clock
+        self.known["parameters"] = network.parameters()
+        self.known["cost"] = step_cost(experiment.model, experiment.batch_size)
+        measured = step_windows(network, experiment, BRIEF.steps)
+        total = time.perf_counter() - clock
+        self.known["timing"] = Timing(
+            build=build_seconds, steps=experiment.steps, total=total, alone=len(self._request.cells) == 1, **measured
+        )
+
     def _train(
         self,
         experiment: Experiment,
@@ -165,12 +187,15 @@ class Measurement:
         metrics = Trainer(network, experiment, request.measure, brief=request.brief).train(on_epoch)
         self.known["metrics"] = metrics
         first_epoch, *epochs = [epoch.seconds for epoch in metrics.epochs]
+        total = time.perf_counter() - clock
+        if request.measure == "glance":
+            passes = glance(network, experiment)
         self.known["timing"] = Timing(
             build=build_seconds,
             first_epoch=first_epoch,
             epochs=epochs,
             steps=experiment.steps,
-            total=time.perf_counter() - clock,
+            total=total,
             alone=alone,
             **passes,
         )

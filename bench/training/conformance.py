@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.backends.base import Arrays, Build, Dtype, EpochResult, Floats, MaskSource, Network
 from bench.backends.registry import backend, best_kernel, differences, native
-from bench.cases.model import Model, resolve
+from bench.cases.model import INITIAL, Model, resolve
 from bench.data.dataset import Dataset, Examples, Features, Rows
 from bench.data.randomness import stream
 from bench.errors import BenchError, Unavailable
@@ -241,7 +241,7 @@ def native_numerics_follow_the_seed(name: str, build: Build) -> str:
         part = _rows(stream("conformance", "native")).train
         network.train_epoch(part.x, part.y, np.arange(len(part), dtype=np.intp), None)
         trained.append((start, network.get_weights()[0]))
-    drawn = {"initial": {"init"}, "trained": {"init", "order"}}
+    drawn = {"initial": set(INITIAL), "trained": {*INITIAL, "order"}}
     for (when, names), (first, again, other) in zip(drawn.items(), zip(*trained, strict=True), strict=True):
         seeded = bool(names & model.differences)
         for seed, found, same in ((1, again, True), (2, other, not seeded)):

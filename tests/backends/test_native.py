@@ -11,7 +11,7 @@ import pytest
 
 from bench.backends.base import Network
 from bench.backends.registry import BACKENDS, best_kernel, native
-from bench.cases.model import DIFFERENCES, Model, resolve
+from bench.cases.model import DIFFERENCES, INITIAL, Model, resolve
 from bench.data.dataset import Dataset, Examples, MultiHot
 from bench.errors import Unavailable
 from bench.spec import (
@@ -77,21 +77,27 @@ def experiment_of(case: Case, model: Model) -> Experiment:
 # --- which differences exist -------------------------------------------------------------------------------------
 
 RNN, POOL = (Embedding(WORDS, 4), LSTM(3)), (Embedding(WORDS, 4), GlobalAveragePooling1D())
+OLD_GRU, STATES_DROPPED = (
+    (Embedding(WORDS, 4), GRU(3, reset_after=False)),
+    (Embedding(WORDS, 4), LSTM(3, recurrent_dropout=0.5)),
+)
 FROZEN = (Embedding(WORDS, 4, trainable=False), GRU(3))
 
 
 @pytest.mark.parametrize(
     ("backend", "layers", "existing"),
     [
-        ("torch", RNN, {"init", "optimizer", "bias", "loss", "order", "denormals"}),
-        ("torch", POOL, {"init", "optimizer", "loss", "order", "denormals"}),
+        ("torch", RNN, {*INITIAL, "optimizer", "bias", "loss", "order", "denormals"}),
+        ("torch", POOL, {"init:embedding", "init:dense", "optimizer", "loss", "order", "denormals"}),
+        ("torch", OLD_GRU, {*INITIAL, "optimizer", "reset-after", "loss", "order", "denormals"}),
+        ("torch", STATES_DROPPED, {*INITIAL, "optimizer", "bias", "recurrent-dropout", "loss", "order", "denormals"}),
         (
             "torch",
             FROZEN,
-            {"init", "optimizer", "loss", "order", "denormals"},
+            {*INITIAL, "optimizer", "loss", "order", "denormals"},
         ),  # both biases of a GRU are trained everywhere
-        ("keras-tensorflow", RNN, {"init", "loss", "embedding-gradient", "order"}),
-        ("keras-tensorflow", FROZEN, {"init", "loss", "order"}),
+        ("keras-tensorflow", RNN, {*INITIAL, "loss", "embedding-gradient", "order"}),
+        ("keras-tensorflow", FROZEN, {*INITIAL, "loss", "order"}),
     ],
 )
 def test_native_takes_the_differences_that_exist(backend: str, layers: tuple[Layer, ...], existing: set[str]) -> None:
@@ -104,9 +110,30 @@ def test_native_takes_the_differences_that_exist(backend: str, layers: tuple[Lay
                 model_of(backend, f"native:{name}", case_of(*layers))
 
 
+def test_native_but_for_a_difference_takes_the_others() -> None:
+    every = model_of("torch", "native", case_of(*RNN)).differences
+    assert model_of("torch", "native:-denormals", case_of(*RNN)).differences == every - {"denormals"}
+    assert model_of("torch", "native:-init,-bias", case_of(*RNN)).differences == every - {*INITIAL, "bias"}
+
+
+@pytest.mark.parametrize("backend", ["torch", "keras-tensorflow"])
+def test_initial_weights_may_be_the_frameworks_own_for_one_kind_of_layer(backend: str) -> None:
+    """They are those that the layer has when all are the framework's own."""
+    case = case_of(*RNN)
+    ours, theirs, mixed = (
+        network_of(backend, model_of(backend, numerics, case)).get_weights()
+        for numerics in ("matched", "native:init", "native:init:recurrent")
+    )
+    for number, (kept, drawn, found) in enumerate(zip(ours, theirs, mixed, strict=True)):
+        np.testing.assert_array_equal(found, drawn if number in (1, 2, 3) else kept)
+        assert np.any(drawn != kept) or number in (3, 5)  # biases may be zero under both
+
+
 def test_a_difference_that_does_not_exist_is_refused_with_what_lacks_it() -> None:
     with pytest.raises(Unavailable, match=r"^torch has no embedding-gradient difference: its own is what matched"):
         model_of("torch", "native:init,embedding-gradient", case_of(*RNN))
+    with pytest.raises(Unavailable, match=r"^torch has no init:recurrent difference in this case: "):
+        model_of("torch", "native:init:recurrent", case_of(*POOL))
     with pytest.raises(Unavailable, match=r"^torch has no bias difference in this case: "):
         model_of("torch", "native:bias", case_of(*POOL))
 
@@ -157,7 +184,7 @@ def plain_torch(case: Case, body: Callable[..., Any], modules: Callable[[Any], l
 
 TORCH = {
     "lstm": (
-        case_of(Embedding(WORDS, 4), LSTM(3), optimizer="rmsprop", learning_rate=0.01),
+        case_of(*STATES_DROPPED, optimizer="rmsprop", learning_rate=0.01),  # torch drops no states
         lambda nn: [nn.Embedding(WORDS, 4), nn.LSTM(4, 3, batch_first=True), nn.Linear(3, 1)],
         lambda x, embedding, lstm, dense: dense(lstm(embedding(x))[0][:, -1]),
     ),
@@ -167,7 +194,7 @@ TORCH = {
         lambda x, embedding, rnn, dense: dense(rnn(embedding(x))[1].transpose(0, 1).flatten(1)),
     ),
     "gru": (
-        case_of(Embedding(WORDS, 4), GRU(3), learning_rate=0.01),
+        case_of(*OLD_GRU, learning_rate=0.01),  # which torch has not: its own resets the state after the product
         lambda nn: [nn.Embedding(WORDS, 4), nn.GRU(4, 3, batch_first=True), nn.Linear(3, 1)],
         lambda x, embedding, gru, dense: dense(gru(embedding(x))[0][:, -1]),
     ),

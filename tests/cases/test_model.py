@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cases.model import DIFFERENCES, BuiltLayer, MaskSpec, build_layers, numerics_differences, resolve
+from bench.cases.model import DIFFERENCES, INITIAL, BuiltLayer, MaskSpec, build_layers, numerics_differences, resolve
 from bench.errors import UsageError
 from bench.spec import (
     GRU,
@@ -204,7 +204,8 @@ def test_models_end_in_logits(ending: tuple[Layer, ...]) -> None:
 def test_native_numerics_may_name_single_differences() -> None:
     assert numerics_differences("documented") == numerics_differences("matched") == frozenset()
     assert numerics_differences("native") == frozenset(DIFFERENCES)
-    assert numerics_differences("native:init,optimizer") == {"init", "optimizer"}
+    assert numerics_differences("native:init,optimizer") == {*INITIAL, "optimizer"}
+    assert numerics_differences("native:-init,-order") == set(DIFFERENCES) - {*INITIAL, "order"}
 
 
 @pytest.mark.parametrize("name", ["documentd", "native:", "native:inits", "matched:init"])

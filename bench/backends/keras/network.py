@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, counted, portions
 from bench.backends.keras.engine import Engine, UseCudnn
 from bench.backends.registry import backend, check_kernel
-from bench.cases.model import BuiltLayer, Model
+from bench.cases.model import INITIAL, BuiltLayer, Model, leaves_to_framework
 from bench.cases.parameters import LayerParameters, Parameters
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.errors import Unavailable
@@ -291,12 +291,13 @@ class KerasNetwork:
     def initialize(self, seed: int) -> None:
         """Seed Keras; under native `init` take the weights of layers that are made after it, as its users' are."""
         keras.utils.set_random_seed(seed)
-        if "init" not in self._model.differences:
+        if not self._model.differences & INITIAL.keys():
             return
         fresh = TwinModel(self._model, self._layers())
         fresh(_inputs(self._model))
-        for spec, weight, drawn in zip(self._model.weights, _weights(self._keras), _weights(fresh), strict=True):
-            if spec.initializer != "vectors":
+        chosen = [leaves_to_framework(self._model, built) for built in self._model.layers for _ in built.weights]
+        for is_chosen, weight, drawn in zip(chosen, _weights(self._keras), _weights(fresh), strict=True):
+            if is_chosen:
                 weight.assign(np.array(drawn))
 
     def _layers(self) -> list[Any]:

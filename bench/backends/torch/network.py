@@ -18,7 +18,7 @@ from bench.backends.torch.layers import GenericRecurrent, RecurrentLayer, Stack,
 from bench.backends.torch.native import TorchOptimizer, probability_loss, shuffled
 from bench.backends.torch.optimizers import KerasAdam, KerasRMSprop
 from bench.backends.torch.trace import trace_steps
-from bench.cases.model import Model
+from bench.cases.model import INITIAL, Model, leaves_to_framework
 from bench.cases.parameters import LayerParameters, Parameters
 from bench.data.dataset import Features, Rows
 from bench.spec import Device, Kernel
@@ -79,12 +79,21 @@ class TorchNetwork:
             target.copy_(value)
 
     def initialize(self, seed: int) -> None:
-        """Seed torch; under native `init` draw the weights as torch's own modules do when they are made."""
+        """Seed torch; under native `init` draw the weights as torch's own modules do when they are made.
+
+        All layers draw, whichever keep what they drew: under every part of `init` a layer draws the same.
+        """
         torch.manual_seed(seed)
-        if "init" in self._model.differences:
-            for built, layer in zip(self._model.layers, self._layers, strict=True):
-                if all(weight.initializer != "vectors" for weight in built.weights):
-                    layer.draw()
+        if not self._model.differences & INITIAL.keys():
+            return
+        for built, layer in zip(self._model.layers, self._layers, strict=True):
+            if all(weight.initializer != "vectors" for weight in built.weights):
+                before = [tensor.detach().clone() for tensor in layer.tensors]
+                layer.draw()
+                if not leaves_to_framework(self._model, built):
+                    with torch.no_grad():
+                        for tensor, value in zip(layer.tensors, before, strict=True):
+                            tensor.copy_(value)
 
     def get_optimizer_state(self) -> Arrays:
         """Return [step count], then the slots of every trainable weight in Keras's layout and order."""
