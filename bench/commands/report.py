@@ -6,8 +6,8 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -20,7 +20,6 @@ from bench.records.store import DEFAULT_PATH, Store
 from bench.report.answers import answers
 from bench.report.pages import write
 from bench.report.results import Results
-from bench.report.sentences import Answer
 from bench.report.sources import chosen, gather, source
 
 log = logging.getLogger("bench")
@@ -106,14 +105,12 @@ def _report_runs(
     files = [str(path) for name in WRITERS if name in wanted for path in WRITERS[name](results, out)]
     found = answers(results)
     if as_json:
-        print_json(answers=[_plain(answer) for answer in found], files=files)
+        print_json(
+            answers=[{"question": question, **asdict(answer)} for question, answer in found.items()], files=files
+        )
         return 0
-    for answer in found:
-        click.echo(answer.question)
-        for finding in answer.findings:
-            click.echo(f"  {finding.lead}{f': {finding.text}' if finding.text else ''}")
-            for item in finding.items:
-                click.echo(f"    {item}")
+    for question, answer in found.items():
+        click.echo(f"{question}\n  {answer.conclusion}")
     click.echo("\n".join(f"wrote {file}" for file in files))
     return 0
 
@@ -130,13 +127,6 @@ def _uncollected() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _plain(answer: Answer) -> dict[str, Any]:
-    return {
-        "question": answer.question,
-        "findings": [{"lead": finding.lead, "text": finding.body} for finding in answer.findings],
-    }
 
 
 def _write_index(folder: Path, suites: tuple[str, ...], *, check: bool, as_json: bool) -> int:

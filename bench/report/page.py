@@ -122,10 +122,7 @@ def overview(results: Results) -> dict[str, Any]:
         for source in results.sources
     ]
     return {
-        "answers": [
-            {"question": answer.question, "findings": [[finding.lead, finding.body] for finding in answer.findings]}
-            for answer in answers(results)
-        ],
+        "answers": [{"question": question, **asdict(answer)} for question, answer in answers(results).items()],
         "colours": {info.name: info.colour for info in backends().values() if info.colour},
         "facets": FACETS,
         "runs": _plain(runs),

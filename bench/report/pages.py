@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.answers import TOPICS, answers
-from bench.report.markdown import as_link, code, document, plain, plain_but_code, plain_table, prose
+from bench.report.markdown import as_link, code, document, markdown_table, plain, plain_but_code, plain_table
 from bench.report.numbers import NOTHING
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.results import Results, Source
-from bench.report.sentences import Answer, Finding, count
+from bench.report.sentences import count
+from bench.report.topic import Answer
 from bench.report.topics import gaps
 
 INDEX = "README.md"
@@ -83,22 +84,16 @@ def _commit(environment: Mapping[str, Any]) -> str:
     return plain(f"{git['commit'][:12]}{' (changed)' if git['dirty'] else ''}") if git else NOTHING
 
 
-def answered(found: Iterable[Answer], folder: str = "") -> list[str]:
-    """Return questions, each followed by its findings; `folder` is where the pages are that they point to."""
-    parts = []
-    for answer in found:
-        parts.append(f"**{plain(answer.question)}**")
-        parts.append(findings(answer.findings, folder))
-    return parts
+def answered(found: Mapping[str, Answer], folder: str = "") -> list[str]:
+    """Return questions, each followed by its answer; `folder` is where the pages are that they point to."""
+    return [part for question, answer in found.items() for part in (f"**{plain(question)}**", *said(answer, folder))]
 
 
-def findings(found: Iterable[Finding], folder: str = "") -> str:
-    """Return findings as a list; `folder` is where the pages are that they point to."""
-    return "\n".join(f"- {_finding(finding, folder)}" for finding in found)
-
-
-def _finding(finding: Finding, folder: str) -> str:
-    links = ", ".join(as_link(link, folder) for link in finding.see)
-    text = f": {plain_but_code(finding.text)}" if finding.text else "."
-    items = "".join(f"\n  - {prose(item)}" for item in finding.items)
-    return f"**{plain(finding.lead)}**{text}" + (f" ({links})" if links else "") + items
+def said(answer: Answer, folder: str = "") -> list[str]:
+    """Return the paragraphs of an answer: its conclusion, its table, its notes."""
+    links = ", ".join(as_link(link, folder) for link in answer.see)
+    parts = [plain_but_code(answer.conclusion) + (f" ({links})" if links else "")]
+    if answer.table:
+        rows = [list(map(plain_but_code, row)) for row in answer.table.rows]
+        parts.append(markdown_table(list(map(plain, answer.table.headers)), rows, answer.table.left))
+    return parts + [plain_but_code(note) for note in answer.notes]

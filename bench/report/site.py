@@ -18,7 +18,7 @@ from bench.report import readme as readme_page
 from bench.report.answers import TOPICS, answers
 from bench.report.frames import MAIN, NATIVE
 from bench.report.markdown import markdown_table, plain, plain_but_code
-from bench.report.pages import INDEX, TABLES, answered, findings
+from bench.report.pages import INDEX, TABLES, answered, said
 from bench.report.plots import registry
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.plots.registry import draw, files, is_fresh
@@ -114,12 +114,9 @@ def index(machines: Mapping[str, Results]) -> str:
     words = _WORDS if documented else _LINK.sub(r"\1", _WORDS)
     parts = ["# Reports", "What the stored results say, folder by folder.", words]
     for name, results in machines.items():
-        beside = {
-            other: found for other, found in machines.items() if other != name and machine(found) == machine(results)
-        }
         kind = "full trainings" if results.documented else "short trainings on generated text"
         parts += [f"## {plain(name)}: {kind}, {plain(machine(results))}", plain_but_code(_what(name, results))]
-        parts += answered(answers(results, beside), f"{name}/")
+        parts += answered(answers(results), f"{name}/")
     rows = [
         [
             f"[{plain(name)}]({name}/{INDEX})",
@@ -193,8 +190,9 @@ def contents(machines: Mapping[str, Results], folder: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, results in machines.items():
         for topic in TOPICS:
-            block = topic.block(results) if topic.block else findings(topic.found(results, {}), f"{folder}{name}/")
-            found[f"{name}/{topic.name}"] = block
+            answer = topic.answer(results) if topic.answer else None
+            parts = said(answer, f"{folder}{name}/") if answer else []
+            found[f"{name}/{topic.name}"] = topic.block(results) if topic.block else "\n\n".join(parts)
         for plot in registry.pictures(results):
             found[f"{name}/plots/{plot.name}"] = picture(plot, f"{folder}{name}/")
     return found

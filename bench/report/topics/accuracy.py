@@ -9,17 +9,16 @@ from statistics import fmean
 from typing import Literal
 
 from bench.cases.cell import Status
-from bench.compare.statistics import SMALLEST_SAMPLE, Agreement, Judgement, binomial_half_width, judge, mean_interval
+from bench.compare.statistics import Agreement, Judgement, binomial_half_width, judge, mean_interval
 from bench.records.record import Record
 from bench.report.figures import FIGURE_KINDS, Figure, figures
 from bench.report.frames import Row, columns_of, grouped, main_rows, once
 from bench.report.markdown import document, how_twins, markdown_table, plain, prose, suite_heading
 from bench.report.notes import Notes, notes_on_case, on_stand_in, stand_in_of
-from bench.report.numbers import NOTHING, as_half, as_loss, as_percent, known, percent
-from bench.report.results import NOT_RUN, Column, Link, Results, Variant, status_of
-from bench.report.sentences import Finding, count, shared, under, upper
+from bench.report.numbers import NOTHING, as_half, as_loss, as_percent, known
+from bench.report.results import NOT_RUN, Column, Results, Variant, status_of
 from bench.report.topic import Topic
-from bench.report.topics import low_data, numerics, parameters
+from bench.report.topics import low_data, numerics
 from bench.spec import Case, Documented, Suite
 
 
@@ -142,112 +141,9 @@ def _by_figure(row: AccuracyRow) -> tuple[str, str]:
     return row.name, row.figure.name
 
 
-def answer(results: Results) -> list[Finding]:
-    """Return what became of the documented figures; under the quick profile, how far the backends are apart."""
-    if not results.documented:
-        return [*_embedded(_measured_main(frame(results))), *parameters.findings(results)]
-    main = _measured_main(main_rows(frame(results)))
-    return [*_judged(main), *_deviations(main, results), *parameters.findings(results)]
-
-
-def _judged(main: Sequence[MeasuredRow]) -> list[Finding]:
-    """Return how many figures hold, under all backends that judge them, and what could not be judged."""
-    figures = list(grouped(filter(_is_judged, main), _by_figure).values())
-    reasons: dict[Agreement, str] = {
-        "n too small": f"measured with fewer than {SMALLEST_SAMPLE} seeds, too few to judge",
-        "not judged": "may not be judged (no printed protocol, or a stand-in for the data)",
-    }
-    rest = [
-        f"{count(len(unjudged), 'figure')} {reason}"
-        for verdict, reason in reasons.items()
-        if (unjudged := {_by_figure(row) for row in main if row.verdict == verdict})
-    ]
-    text = f"{upper('; '.join(rest))}." if rest else ""
-    see: tuple[Link, ...] = (("accuracy", "accuracy.md"),)
-    if not figures:
-        return [Finding("No figure is judged yet" if rest else "No figure was measured", text, see)]
-    held = sum(all(row.verdict == "inside" for row in rows) for rows in figures)
-    columns = {tuple(columns_of(rows)) for rows in figures}
-    who = under(next(iter(columns)), columns_of(main)) if len(columns) == 1 else "under every backend that judges them"
-    lead = f"Of {count(len(figures), 'judged figure')} {held} {'holds' if held == 1 else 'hold'} {who}"
-    holds = "A figure holds where it lies inside the 95 % prediction interval of the measured runs."
-    return [Finding(lead, f"{holds} {text}".strip(), see)]
-
-
-def _is_judged(row: MeasuredRow) -> bool:
-    return row.verdict in ("inside", "outside")
-
-
-def _deviations(main: Sequence[MeasuredRow], results: Results) -> list[Finding]:
-    """Return the figures outside, largest deviation first, each with its reason; then other cases with a reason."""
-    judged = list(filter(_is_judged, main))
-    every = columns_of(main)
-    outside = grouped((row for row in judged if row.verdict == "outside"), _by_figure)
-    findings = []
-    for (case, _), rows in sorted(outside.items(), key=lambda group: -max(abs(row.deviation) for row in group[1])):
-        reason, place = results.reasons.get(case, ("why is not known", ""))
-        text = f"{upper(_against_documented(rows, every))}. {upper(reason)}."
-        findings.append(Finding(f"Outside: {case}", text, (("why", place),) if place else ()))
-    if judged and not findings:
-        findings = [_least(judged)]
-    compared = grouped((row for row in main if _is_compared(row)), lambda row: row.name)
-    told = {case for case, _ in outside}
-    for case, (reason, place) in results.reasons.items():
-        if case not in told:
-            text = f"{_against_documented(compared[case], every)}. " if case in compared else ""
-            findings.append(Finding(case, f"{upper(text)}{upper(reason)}.", (("shown", place),)))
-    return findings
-
-
 def _is_compared(row: AccuracyRow) -> bool:
     """Return whether a row stands for its case: the train accuracy that is printed beside another one does not."""
     return row.figure.main and row.documented is not None and row.figure.kind != "train"
-
-
-def _against_documented(rows: Sequence[MeasuredRow], every: Iterable[str]) -> str:
-    """Return `documented ... (test), measured ...` with each variant's verdict, and how far outside the figure lies."""
-    documented = rows[0].documented or 0.0
-    measured = shared(
-        ((row.column, f"{percent(row.mean, row.ci_half_width, 1)} ({_verdict_of(row, documented)})") for row in rows),
-        every,
-    )
-    return f"documented {percent(documented)} ({rows[0].figure.name}), measured {', '.join(measured)}"
-
-
-def _verdict_of(row: MeasuredRow, documented: float) -> str:
-    seeds, judgement = count(row.n, "seed"), row.judgement
-    if judgement is None or not _is_judged(row):
-        return f"{seeds}, {'too few to judge' if row.verdict == 'n too small' else row.verdict}"
-    interval = f"prediction interval {100 * max(judgement.low, 0):.1f} to {percent(min(judgement.high, 1), digits=1)}"
-    if row.verdict == "inside":
-        return f"{seeds}, inside the {interval}"
-    is_below = documented < judgement.low
-    away, side = (judgement.low - documented, "below") if is_below else (documented - judgement.high, "above")
-    return f"{seeds}; documented is {100 * away:.2f} points {side} the {interval}"
-
-
-def _least(judged: Sequence[MeasuredRow]) -> Finding:
-    row = max(judged, key=lambda row: abs(row.deviation))
-    return Finding(
-        "No figure is outside",
-        f"The largest deviation of a mean is {100 * row.deviation:+.2f} points, {row.name} under "
-        f"{row.column} (documented {percent(row.documented or 0.0)}, {row.figure.name}).",
-    )
-
-
-def _embedded(main: Sequence[MeasuredRow]) -> list[Finding]:
-    found = [
-        Finding(
-            "Not asked",
-            "These accuracies were measured on the embedded corpus, which is generated, after a shortened training.",
-        )
-    ]
-    means = {case: [row.mean for row in rows] for case, rows in grouped(main, lambda row: row.name).items()}
-    spreads = [(max(values) - min(values), case) for case, values in means.items() if len(values) > 1]
-    if spreads:
-        spread, case = max(spreads)
-        found.append(Finding(f"The backends' means differ by at most {100 * spread:.2f} points", f"Most on {case}."))
-    return found
 
 
 _HOW_ACCURACY = (
@@ -411,7 +307,6 @@ TOPIC = Topic(
     "accuracy",
     frame=frame,
     question="Did the documented figures hold?",
-    answer=answer,
     table=table,
     block=block,
 )

@@ -15,11 +15,11 @@ from bench.records.store import Run
 from bench.report.frames import MAIN, MATCHED, NATIVE, grouped, once
 from bench.report.markdown import code, markdown_table, plain, plain_but_code, versions
 from bench.report.notes import stand_in_of
-from bench.report.numbers import NOTHING, as_change, is_told, points
+from bench.report.numbers import NOTHING, as_change
 from bench.report.results import Results
-from bench.report.sentences import Finding, count
+from bench.report.sentences import count
 from bench.report.topic import Topic
-from bench.report.topics.numerics import NumericsRow, against, matched, with_keras_3
+from bench.report.topics.numerics import NumericsRow, against
 
 
 @once
@@ -41,45 +41,6 @@ def numerics_order(name: str) -> tuple[int, str]:
 def called(numerics: str) -> str:
     """Return how a picture or table of differences calls numerics: a single difference by its own name."""
     return {MAIN: "documents' formulas", NATIVE: "all together"}.get(numerics, numerics.partition(":")[2])
-
-
-def explained(results: Results) -> list[Finding]:
-    """Return a sentence on Keras 3's formulas, and one on each framework's own ways, for every case explained."""
-    told = {row.name for row in frame(results)}
-    formulas = [with_keras_3(rows, results) for case, rows in matched(results).items() if case in told]
-    return [*formulas, *_native_ways(results)]
-
-
-def answer(results: Results) -> list[Finding]:
-    """Return what each framework's own ways cost, and how that is to be read."""
-    found = _native_ways(results)
-    if found:
-        text = "Each is switched on alone, against one set of formulas on every backend, those of today's Keras 3."
-        found.append(Finding("The effects do not add up", text))
-    return found
-
-
-def _native_ways(results: Results) -> list[Finding]:
-    """Return what each framework's own ways cost every case that was explained, and what is not told from 0."""
-    found = []
-    native = (row for row in frame(results) if row.variant.numerics != MAIN)
-    for rows in grouped(native, lambda row: (row.name, row.variant.backend, row.variant.kernel)).values():
-        rows.sort(key=lambda row: (row.variant.numerics != NATIVE, -abs(row.difference)))
-        parts, rest = [], []
-        for row in rows:
-            word = IN_WORDS.get(row.variant.numerics, row.variant.numerics)
-            if is_told(row.difference, row.ci_half_width):
-                parts.append(f"{word} {points(row.difference, row.ci_half_width)}")
-            else:
-                rest.append(word)
-        if rest:
-            parts.append(f"not told from 0: {', '.join(rest)}")
-        fewest, most = (pick(row.n for row in rows) for pick in (min, max))
-        seeds = count(most, "paired seed") if fewest == most else f"{fewest} to {most} paired seeds"
-        see = results.explanation(rows[0].suite, rows[0].case) or (("accuracy", "accuracy.md"),)
-        lead = f"{rows[0].name} under {rows[0].variant.backend}"
-        found.append(Finding(lead, f"{'; '.join(parts)} ({seeds}).", see))
-    return found
 
 
 IN_WORDS = {
@@ -250,7 +211,4 @@ def _problem(record: Record) -> str:
     return f"- {plain(record.cell)}: {plain(record.status)}: {plain(reason[0] if reason else '')}"
 
 
-TOPIC = Topic(
-    "differences", frame=frame, question="What do the frameworks' own defaults change?", answer=answer, block=block
-)
-EXPLAINED = Topic("explained", frame=frame, answer=explained)
+TOPIC = Topic("differences", frame=frame, question="What do the frameworks' own defaults change?", block=block)

@@ -9,12 +9,11 @@ from statistics import median
 
 from bench.records.metrics import is_comparable, value
 from bench.records.record import Record, SeenKernel
-from bench.report.frames import VariantRow, grouped, main_rows, once
+from bench.report.frames import VariantRow, once
 from bench.report.markdown import document, markdown_table, plain, suite_heading
-from bench.report.numbers import NOTHING, as_seconds, times
+from bench.report.numbers import NOTHING, as_seconds
 from bench.report.results import Results
-from bench.report.sentences import Finding, count, device, joined, listed
-from bench.report.speedups import TIMING, UNTIMED, Outcome, SpeedUp, times_of_cases
+from bench.report.speedups import SpeedUp, times_of_cases
 from bench.report.topic import Topic
 
 VERDICTS = {True: "holds", False: "not met", None: "not proven"}
@@ -88,47 +87,6 @@ def counts(results: Results) -> dict[str, int]:
     return {verdict: found[verdict] for verdict in VERDICTS.values() if found[verdict]}
 
 
-def answer(results: Results) -> list[Finding]:
-    """Return by backend and device for which cases the fused kernel is faster than the generic one, and by how much."""
-    found = []
-    groups = grouped(main_rows(frame(results)), lambda row: (row.variant.backend, row.variant.device))
-    for (backend, place), every in sorted(groups.items()):
-        asked = f"{backend} on a {device(place)}"
-        rows = sorted((row for row in every if row.comparable), key=lambda row: -row.factor)
-        if not rows:
-            found.append(Finding(f"{asked}: not known", UNTIMED, (TIMING,)))
-            continue
-        outcomes = grouped(rows, lambda row: row.outcome)
-        by_word = {word: outcomes[outcome] for outcome, word in _PAYS.items() if outcome in outcomes}
-        parts = []
-        for word, members in by_word.items():
-            factors = [f"{row.name} {times(row.factor)} ({row.bounds})" for row in members]
-            parts.append(f"{word} for {listed(factors, ', ')}{_why_unclear(members) if word == 'unclear' else ''}")
-        spreads = joined(sorted({row.spread for row in rows}), "or")
-        text = f"Times as fast as the generic kernel ({spreads}): {'; '.join(parts)}."
-        verdicts = ", ".join(f"{word} for {len(members)}" for word, members in by_word.items())
-        found.append(Finding(f"{asked}: {verdicts} of {count(len(rows), 'case')}", text, (TIMING,)))
-    return found
-
-
-_PAYS: dict[Outcome, str] = {"faster": "yes", "slower": "no", "unclear": "unclear"}
-
-
-def _why_unclear(rows: Sequence[SpeedUp]) -> str:
-    hold_one = all(row.low <= 1 <= row.high for row in rows)
-    return " (the range includes 1)" if hold_one else " (the range includes 1, or the factor is within 5 % of it)"
-
-
-def claims(results: Results) -> list[Finding]:
-    """Return in how many timed variants the kernel that was claimed ran; nothing where none was traced."""
-    found = counts(results)
-    if not found:
-        return []
-    held, traced = found.get(VERDICTS[True], 0), sum(found.values())
-    lead = f"The kernel claimed is the one that ran in {held} of {traced} timed variants"
-    return [Finding(lead, "A profiler says so, in a pass of its own.", (("kernels", "kernels.md"),))]
-
-
 NAMED_KERNELS = 3
 """Names of a trace that stand in the table; records keep more."""
 _HOW_KERNELS = (
@@ -182,5 +140,5 @@ def _kernel_table(rows: Sequence[Proof]) -> str:
     return markdown_table(headers, lines, (*range(len(left)), len(headers) - 1))
 
 
-FUSED = Topic("fused", frame=frame, question="Do fused kernels pay?", answer=answer)
-TOPIC = Topic("kernels", frame=proofs, question="Did the kernels run that were claimed?", answer=claims, table=table)
+FUSED = Topic("fused", frame=frame, question="Do fused kernels pay?")
+TOPIC = Topic("kernels", frame=proofs, question="Did the kernels run that were claimed?", table=table)

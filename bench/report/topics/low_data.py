@@ -6,17 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from bench.cases.describe import documented_accuracy
 from bench.cases.profiles import apply
 from bench.compare.statistics import mean_interval
 from bench.records.record import Metrics, Score
 from bench.report.figures import by_seed
 from bench.report.frames import VariantRow, columns_of, grouped, main_rows, once
 from bench.report.markdown import markdown_table, plain
-from bench.report.notes import Notes, on_stand_in, stand_in_of
-from bench.report.numbers import NOTHING, as_change, as_percent, known, percent, points
+from bench.report.notes import Notes, stand_in_of
+from bench.report.numbers import NOTHING, as_change, as_percent, known
 from bench.report.results import Column, Results
-from bench.report.sentences import Finding, count, shared, under
 from bench.report.topic import Topic
 from bench.spec import Case, Embedding, RandomRows, Suite
 
@@ -83,45 +81,9 @@ def learned_twin(cases: Iterable[Case], pretrained: Case) -> Case | None:
     return next((case for case in cases if (case.layers, case.data, case.training) == wanted), None)
 
 
-def answer(results: Results) -> list[Finding]:
-    """Return what the smallest sample gains by pre-trained vectors, and from which on it gains nothing."""
-    if not results.documented:
-        return []
-    found = []
-    for every in grouped(main_rows(frame(results)), lambda row: row.suite).values():
-        columns = _by_column(every)
-        said: dict[tuple[str, str, int | None], list[Column]] = {}
-        for column, pairs in columns.items():
-            said.setdefault((*_smallest(results, pairs[0]), crossing(pairs)), []).append(column)
-        for (lead, text, place), who in said.items():
-            text += f" {under(who, columns)}; {crossover(columns[who[0]])}"
-            if place is not None:
-                crossed = ((column, columns[column][place]) for column in who)
-                at = shared(
-                    ((column, points(pair.difference, pair.ci_half_width)) for column, pair in crossed), columns
-                )
-                text += f" ({', '.join(at)})"
-            found.append(Finding(lead, f"{text}.", (("accuracy", "accuracy.md"),)))
-    return found
-
-
 def _by_column(pairs: Iterable[PairRow]) -> dict[Column, list[PairRow]]:
     """Return the pairs of each column, the one with the fewest rows first."""
     return grouped(sorted(pairs, key=lambda pair: (pair.column, pair.rows)), lambda pair: pair.column)
-
-
-def _smallest(results: Results, pair: PairRow) -> tuple[str, str]:
-    """Return what vectors buy at the least number of rows: a phrase, and sentences that begin with a stand-in."""
-    text = ""
-    if pair.stand_in is not None:
-        text = on_stand_in(pair.stand_in).rstrip(".") + ". "
-        printed = documented_accuracy(results.case(pair.suite, pair.case))
-        text += f"The document's {percent(printed[1])} ({printed[0]}) used the real vectors. " if printed else ""
-    text += (
-        f"Test accuracy: {pair.case} {percent(pair.pretrained_mean)}, {pair.learned} {percent(pair.learned_mean)} "
-        f"({count(pair.n, 'paired seed')})"
-    )
-    return f"At {pair.rows:,} training rows {points(pair.difference, pair.ci_half_width)}", text
 
 
 def crossover(pairs: Sequence[PairRow]) -> str:
@@ -169,4 +131,4 @@ def _cells(pair: PairRow) -> list[str]:
     return [*means, as_change(pair.difference, pair.ci_half_width), str(pair.n)]
 
 
-TOPIC = Topic("low-data", frame=frame, question="What does a pre-trained embedding buy?", answer=answer)
+TOPIC = Topic("low-data", frame=frame, question="What does a pre-trained embedding buy?")

@@ -16,7 +16,6 @@ from bench.report.markdown import document, markdown_table, plain, suite_heading
 from bench.report.notes import Notes, notes_on_case
 from bench.report.numbers import as_integer, as_sum
 from bench.report.results import NOT_RUN, Results, status_of
-from bench.report.sentences import Finding, listed
 from bench.report.topic import Topic
 from bench.spec import Case, Suite
 
@@ -71,18 +70,6 @@ def _verdict(suite: Suite, case: Case, numerics: str, built: Parameters) -> str 
     declared = counts(declared_parameters(resolve(suite, case, "documented")))
     misprint = case.documented.misprint and all(found[name] == declared[name] for name in differing)
     return f"{'document misprint' if misprint else 'differs'}: {', '.join(differing)}"
-
-
-def findings(results: Results) -> list[Finding]:
-    """Return in how many cases the documented counts are exactly those of what was built, and which differ."""
-    judged = [row for row in frame(results) if row.verdict is not None]
-    if not judged:
-        return []
-    differing = [row for row in judged if row.verdict != "equal"]
-    cases, unequal = ({row.name for row in rows} for rows in (judged, differing))
-    names = sorted({f"{row.name} ({row.verdict})" for row in differing})
-    lead = f"Parameter counts are exactly the documented ones in {len(cases - unequal)} of {len(cases)} cases"
-    return [Finding(lead, f"{listed(names)}." if names else "", (("parameters", "parameters.md"),))]
 
 
 _HOW_PARAMETERS = (

@@ -8,21 +8,8 @@ from typing import Any
 
 from bench.parity.proof import CHECKS, Proof
 from bench.report.markdown import markdown_table, plain, versions
-from bench.report.results import Link, Results
-from bench.report.sentences import Finding
 from bench.report.topic import Topic
 
-
-def answer(results: Results) -> list[Finding]:
-    """Return how many variants are proven to train the same model."""
-    marks = [mark for mark in results.twins.values() if mark != "not applicable"]
-    if not marks:
-        return []
-    lead = f"{marks.count('proven')} of {len(marks)} variants are proven to"
-    return [Finding(lead, "A variant is a case under a backend and a kernel; references included.", _PARITY)]
-
-
-_PARITY: tuple[Link, ...] = (("parity", "parity.md"),)
 HEADERS = ("case", "backend, kernel", *CHECKS, "free running", "verdict")
 
 
@@ -107,4 +94,4 @@ def _unavailable(proofs: Sequence[Proof]) -> str:
     return "\n".join(f"- {plain(reason)}: {plain(', '.join(names))}" for reason, names in by_reason.items())
 
 
-TOPIC = Topic("parity", question="Do the backends train the same model?", answer=answer)
+TOPIC = Topic("parity", question="Do the backends train the same model?")

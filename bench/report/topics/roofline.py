@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
 from bench.cases.describe import recurrence
 from bench.records.metrics import is_comparable, value
-from bench.report.frames import VariantRow, grouped, main_rows, once
+from bench.report.frames import VariantRow, once
 from bench.report.results import Results, by_case
-from bench.report.sentences import Finding, count, device, joined, with_kernels
-from bench.report.speedups import TIMING
 from bench.report.topic import Topic
 
 
@@ -72,37 +69,4 @@ def frame(results: Results) -> tuple[RooflineRow, ...]:
     return tuple(rows)
 
 
-def answer(results: Results) -> list[Finding]:
-    """Return for every device which share of the machine's limits the training steps of each backend reach."""
-    found = []
-    devices = grouped(main_rows(frame(results)), lambda row: row.variant.device)
-    for place, every in sorted(devices.items()):
-        columns = grouped(sorted(every, key=lambda row: row.column), lambda row: row.column)
-        middle = {column: median(row.share for row in rows) for column, rows in columns.items()}
-        items = []
-        for column in sorted(columns, key=lambda column: -middle[column]):
-            most = max(columns[column], key=lambda row: row.share)
-            who = with_kernels(column, (row.variant.kernel for row in columns[column]))
-            items.append(f"{who} {_percent(middle[column])}, most {_percent(most.share)} ({most.name})")
-        least, most_of_all = _percent(min(middle.values())), _percent(max(middle.values()))
-        share = least if least == most_of_all else f"{least.removesuffix(' %')} to {most_of_all}"
-        lead = f"On a {device(place)} the backends reach {share} of the machine's limit"
-        text = f"The limit is {_which_limit(every)}, measured on the machine. Medians over cases."
-        found.append(Finding(lead, text, (TIMING,), tuple(items)))
-    return found
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _which_limit(rows: Iterable[RooflineRow]) -> str:
-    """Return which limit binds: the matrix-product peak, or memory, where too few operations are done on a byte."""
-    binding = grouped(rows, lambda row: "matrix-product peak" if row.roof == row.peak else "copy bandwidth")
-    if len(binding) == 1:
-        return f"the {next(iter(binding))}"
-    cases = {limit: count(len({row.name for row in members}), "case") for limit, members in sorted(binding.items())}
-    return joined([f"the {limit} ({number})" for limit, number in cases.items()], "or")
-
-
-TOPIC = Topic("roofline", frame=frame, question="How much of the machine is used?", answer=answer)
+TOPIC = Topic("roofline", frame=frame, question="How much of the machine is used?")
