@@ -44,13 +44,13 @@ def load_suite(source: str | Path) -> Suite:
 def run(*patterns: str, store: str | Path = DEFAULT_PATH, name: str | None = None, **options: Any) -> pd.DataFrame:
     """Run cells, keep their records in the store, and return them: one row per cell, as `results` does.
 
-    Cells that did not end `ok` are rows like the others; their `status` and `reason` say what became of them. Progress
-    goes to stderr, messages to the logger `bench`.
+    `patterns` are globs over case or cell names (`imdb-rnn/*`); without one, every case runs. Failed cells are rows
+    too; their `status` and `reason` say why. Progress goes to stderr, messages to the logger `bench`.
 
     Raises `UsageError` for an unknown name or a wrong value, `SuiteError` for a broken suite file, and
-    `KeyboardInterrupt` when interrupted, whenever that is; what has ended is stored.
+    `KeyboardInterrupt` when interrupted; finished cells are saved.
 
-    The options are those of `bench run`, by these names; where several values can be given, any iterable of them:
+    The options are those of `bench run`; a repeatable one takes any iterable, `stand_ins` a mapping too:
     """
     from bench.runner.run import cells_left, run_cells
 
@@ -72,8 +72,15 @@ def _list_options() -> None:
     _, *options = inspect.signature(RunOptions).parameters.values()
     each = [option.replace(kind=option.KEYWORD_ONLY) for option in options]
     run.__signature__ = signature.replace(parameters=[patterns, *each, store, name])  # type: ignore[attr-defined]
-    lines = [f"- `{option.name}`: {DECLARATIONS[option.name].help}" for option in each]
-    run.__doc__ = "\n".join([inspect.cleandoc(run.__doc__ or ""), "", *lines])
+    run.__doc__ = "\n".join([inspect.cleandoc(run.__doc__ or ""), "", *(_documented(option) for option in each)])
+
+
+def _documented(option: inspect.Parameter) -> str:
+    """Return an option's line: its name, what a value is, the default, the help of the command line."""
+    declared = DECLARATIONS[option.name]
+    form = declared.metavar or "|".join(getattr(declared.type, "choices", ())) or declared.type.name
+    default = declared.default or ("none" if option.default == () else option.default)
+    return f"- `{option.name}` ({form}, default: {default}): {declared.help}"
 
 
 _list_options()

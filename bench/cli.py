@@ -14,19 +14,19 @@ import click
 from bench.errors import BenchError, unknown
 
 VERBS = {
-    "list": "What exists: cases, layers, parameter counts, documented figures.",
+    "list": "List cases: layers, parameter counts, documented figures.",
     "run": "Run cells and store their results.",
     "report": "Write tables from stored results.",
     "parity": "Prove that backends train the same model.",
-    "explain": "What each difference between the frameworks costs a case.",
-    "ab": "Measure two environments in alternation, then judge the difference.",
-    "history": "A metric over the stored runs, and where its level changed.",
-    "compare": "Judge two stored runs or exports (advisory).",
-    "export": "Write stored results as JSON, CSV, Parquet or pytest-benchmark's JSON.",
+    "explain": "Say what each framework default costs in accuracy.",
+    "ab": "Measure two environments in turn and judge the difference.",
+    "history": "Show a metric over the stored runs, and where its level changed.",
+    "compare": "Judge two stored runs or exported files (advisory).",
+    "export": "Write stored results as JSON, CSV, Parquet or for pytest-benchmark.",
     "import": "Put exported results into a store.",
-    "new": "A commented starting file for a suite or a backend.",
-    "doctor": "What this machine can run, and why not the rest.",
-    "data": "The data files: where from, size, sha256, present or not.",
+    "new": "Write a starting file for a suite or a backend.",
+    "doctor": "Say what this machine can run, and why not the rest.",
+    "data": "List, fetch and verify the data files.",
 }
 
 
@@ -55,7 +55,7 @@ class _Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="twinbench", prog_name="bench")
 def cli() -> None:
     """Train the same documented model under Keras and PyTorch, and report accuracy, timing and parameters."""

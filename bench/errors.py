@@ -62,9 +62,25 @@ class TrainingDiverged(BenchError):
     exit_code = 3
 
 
+NEAREST = 5
+"""Names that an error lists at most of many."""
+FEW = 15
+"""So many names are listed whole where none is near."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for an unknown `name` of some `kind`, with the nearest known names."""
+    """Return the error for an unknown `name` of some `kind`, with the nearest known names, or all where they are few.
+
+    A name is near from a similarity of 0.6 on (difflib's own limit): below it a hint misleads.
+    """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    hint = f"nearest: {', '.join(close)}" if close else f"known: {', '.join(names) or 'none'}"
+    near = difflib.get_close_matches(name, names, NEAREST)
+    if not near and len(names) > FEW:
+        near = difflib.get_close_matches(name, names, NEAREST, cutoff=0.0)
+    hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(names) or 'none'}"
     return UsageError(f"unknown {kind} {name!r}; {hint}")
+
+
+def install(extra: str) -> str:
+    """Return the command that adds an extra of twinbench, which has no release: it is installed from its checkout."""
+    return f"in the checkout: pip install -c constraints.txt -e '.[{extra}]'"

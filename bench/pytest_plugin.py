@@ -42,7 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("bench_cells"):
         return
     if config.getoption("benchmark_min_rounds", None) is None:
-        raise pytest.UsageError("--bench-cells needs pytest-benchmark; pip install 'twinbench[pytest]'")
+        from bench.errors import install
+
+        raise pytest.UsageError(f"--bench-cells needs pytest-benchmark; {install('pytest')}")
     if config.args_source is not config.ArgsSource.ARGS:
         config.args[:] = []
 

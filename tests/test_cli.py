@@ -34,6 +34,34 @@ def test_every_verb_with_a_result_prints_it_as_json_when_asked() -> None:
     assert {name for name, known in options.items() if "--json" not in known} == WITHOUT_JSON.keys()
 
 
+def described(context: click.Context, command: click.Command) -> Iterator[tuple[click.Option, str]]:
+    for option in command.params:
+        record = option.get_help_record(context)
+        if isinstance(option, click.Option) and record:
+            yield option, record[1]
+
+
+def test_help_says_what_every_option_does_and_its_default() -> None:
+    for name, command in leaves(cli):
+        context = click.Context(command, parent=click.Context(cli, **cli.context_settings))
+        for option, text in described(context, command):
+            assert option.help, (name, option.name)
+            default = option.get_default(context)
+            if not option.is_flag and isinstance(default, str | int | float | Path):
+                assert f"default: {default}" in text, (name, option.name)
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("words", [[], ["data"], ["new"], *([*name.split()] for name, _ in leaves(cli))], ids=" ".join)
+def test_help_fits(
+    columns: int, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert call(*words, "--help") == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= columns
+
+
 def test_a_place_that_cannot_be_written_is_named_without_a_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

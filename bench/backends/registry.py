@@ -22,7 +22,7 @@ from bench.cases.model import (
     with_two_biases,
     without_recurrent_dropout,
 )
-from bench.errors import Unavailable, unknown
+from bench.errors import Unavailable, install, unknown
 from bench.spec import GRU, LSTM, Device, Embedding, Kernel, SimpleRNN
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class BackendInfo:
         for package in self.packages:
             if not any(_installed(name) for name in package.split("|")):
                 wanted = package.split("|")[0]
-                return f"{wanted} is not installed; pip install 'twinbench[{self.extra}]'"
+                return f"{wanted} is not installed; {install(self.extra) if self.extra else f'pip install {wanted}'}"
         return None
 
     def load(self) -> Build:

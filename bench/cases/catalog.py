@@ -7,7 +7,9 @@ nothing is imported from the current folder by accident. A broken file is report
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +18,7 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -60,8 +62,16 @@ class Catalog:
         names = self._names()
         for pattern in patterns:
             if not any(matches(name, [pattern]) for name in names):
-                raise self._broken() or unknown("suite or case", pattern.partition("@")[0], [*self.suites, *names])
+                raise self._broken() or self._unknown(pattern.partition("@")[0])
         return [(suite, case) for suite, case in self.cases() if matches(f"{suite.name}/{case.name}", patterns)]
+
+    def _unknown(self, pattern: str) -> UsageError:
+        suite, slash, _ = pattern.partition("/")
+        if not slash:
+            return unknown("suite or case", pattern, [*self.suites, *self._names()])
+        if not any(fnmatchcase(name, suite) for name in self.suites):
+            return unknown("suite", suite, self.suites)
+        return unknown("case", pattern, self._names())
 
     def _broken(self) -> SuiteError | None:
         return SuiteError("\n".join(map(str, self.errors))) if self.errors else None
@@ -177,12 +187,11 @@ def _load_file(file: Path) -> Suite:
         try:
             built = counts(parameters(resolve(suite, case, "documented")))
         except BenchError as error:
-            problems.append(f"suite file {file}, case {case.name!r}: {error}")
+            problems.append((case, str(error)))
         else:
-            place = f"suite file {file}, suite {suite.name!r}, case {case.name!r}"
-            problems += [f"{place}: {problem}" for problem in _wrong_counts(case.documented, built)]
+            problems += [(case, problem) for problem in _wrong_counts(case.documented, built)]
     if problems:
-        raise SuiteError("\n".join(problems))
+        raise SuiteError("\n".join(f"{_place_of(file, case)}: {problem}" for case, problem in problems))
     return suite
 
 
@@ -211,13 +220,23 @@ def _place(file: Path, error: BaseException) -> str:
     lines = [frame.lineno or 0 for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     if not lines:
         return f"suite file {file}"
-    nodes = ast.walk(ast.parse(file.read_bytes()))
-    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "Case"]
+    calls = _case_calls(file)
     for line in reversed(lines):
         for call in calls:
             if call.lineno <= line <= (call.end_lineno or call.lineno):
                 return f"suite file {file}, line {lines[-1]}, case {_case_name(call)}"
     return f"suite file {file}, line {lines[-1]}"
+
+
+def _place_of(file: Path, case: Case) -> str:
+    """Return the place of a case that was made; it has no line where its name is not written out in its call."""
+    lines = [f", line {call.lineno}" for call in _case_calls(file) if _case_name(call) == repr(case.name)]
+    return f"suite file {file}{lines[0] if lines else ''}, case {case.name!r}"
+
+
+def _case_calls(file: Path) -> list[ast.Call]:
+    nodes = ast.walk(ast.parse(file.read_bytes()))
+    return [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "Case"]
 
 
 def _case_name(call: ast.Call) -> str:
@@ -226,12 +245,27 @@ def _case_name(call: ast.Call) -> str:
 
 
 def _what(error: BaseException) -> str:
+    lacking = _LACKING.fullmatch(str(error)) if isinstance(error, ImportError | NameError) else None
+    if lacking:
+        return f"twinbench has no {lacking[1]}; {_declarable(lacking[1])}"
     if not isinstance(error, ValidationError):
         return f"{type(error).__name__}: {error}"
     by_field: dict[str, list[Any]] = {}
     for detail in error.errors(include_url=False):
         by_field.setdefault(_field(error.title, detail["loc"]), []).append(detail)
     return "; ".join(_problem(name, details) for name, details in by_field.items())
+
+
+_LACKING = re.compile(r"(?:cannot import name|name) '([A-Z]\w*)' (?:from 'bench\.spec' .*|is not defined.*)")
+"""How Python says that a suite file uses something that `bench.spec` has not (capital letters: it declares classes)."""
+
+
+def _declarable(name: str) -> str:
+    """Return all layers, or the other name of `bench.spec` that is near."""
+    layers = [kind.__name__ for kind in get_args(spec.Layer)]
+    others = [known for known in vars(spec) if known[0].isupper() and known not in layers]
+    near = difflib.get_close_matches(name, others, 1)
+    return f"nearest: {near[0]}" if near else f"layers: {', '.join(layers)}"
 
 
 def _field(title: str, location: Sequence[int | str]) -> str:

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from bench.cases.catalog import sound
-from bench.cases.cell import Measure, Profile
+from bench.cases.cell import Measure
 from bench.commands import options
 from bench.commands.compare import tell
 from bench.compare.installations import SIDES
@@ -23,6 +23,7 @@ from bench.compare.verdicts import DEFAULT_PAIRS
 from bench.errors import UsageError
 from bench.machine.fingerprint import available_memory
 from bench.records.store import DEFAULT_PATH, Store
+from bench.runner.options import COUNT, POSITIVE
 from bench.runner.progress import duration
 from bench.runner.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
 from bench.runner.workers import Limits
@@ -41,7 +42,7 @@ MAY_CHANGE = ("repeats", "seeds", "margin", "timeout")
 @click.option("--noise", is_flag=True, help="Measure the candidate against itself: this machine's noise floor.")
 @click.option(
     "--repeats",
-    type=click.IntRange(1),
+    type=COUNT,
     default=DEFAULT_PAIRS,
     show_default=True,
     metavar="N",
@@ -49,22 +50,21 @@ MAY_CHANGE = ("repeats", "seeds", "margin", "timeout")
 )
 @click.option(
     "--seeds",
-    type=click.IntRange(1),
+    type=COUNT,
     default=DEFAULT_SEEDS,
     show_default=True,
     metavar="N",
     help="Pairs of trainings of a cell, for accuracy and loss; as many again where that was inconclusive.",
 )
-@click.option("--measure", "measured", type=click.Choice(get_args(Measure)), default="all", show_default=True)
+@click.option("--measure", "measured", type=click.Choice(get_args(Measure)), default="all", help="What to measure.")
 @click.option(
     "--margin",
-    type=click.FloatRange(0, min_open=True),
+    type=POSITIVE,
     metavar="SHARE",
     help="The slowdown that counts as one. Default: 0.05, 0.03 on a GPU, 0.1 where CI is set.",
 )
 @click.option("--strict", is_flag=True, help="End with 1 where a verdict is inconclusive, too.")
-@click.option("--profile", type=click.Choice(get_args(Profile)), default="quick", show_default=True)
-@options.of_run("device", "timeout", "threads")
+@options.of_run("profile", "device", "timeout", "threads")
 @options.suites
 @options.store
 @click.option("--name", metavar="NAME", help="Name of the comparison; its runs are NAME-base and NAME-candidate.")

@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from bench.commands import options
-from bench.commands.terminal import print_json
+from bench.commands.terminal import folded, print_json
 from bench.data import sources
 from bench.errors import BenchError, DataError, unknown
 
 log = logging.getLogger("bench")
-_json = options.as_json("one document")
+_json = options.as_json("the result")
 
 
 @click.group()
@@ -25,19 +25,26 @@ def command() -> None:
 @command.command("list")
 @_json
 def list_(as_json: bool) -> None:
-    """List the data sources; what is present is not verified (bench data verify does that)."""
+    """List the data sources and where they are. `bench data verify` checks their content."""
     records = [described(source) for source in sources.SOURCES.values()]
     if as_json:
         print_json(records=records)
         return
-    click.echo(f"looked for in: {', '.join(str(folder) for folder in sources.folders())}")
+    present = sum(record["present"] for record in records)
+    places = ", ".join(str(folder) for folder in sources.folders())
+    click.echo(folded(f"{present} of {len(records)} sources are present in {places}."))
     for record in records:
-        click.echo(f"\n{record['name']}: {record['path'] or 'missing'}")
+        click.echo(f"\n{folded(record['path'] or 'missing', record['name'] + ': ')}")
         for file in record["files"]:
-            click.echo(f"  {file['name']}" + (f"  {file['url']}" if file["url"] else ""))
+            click.echo(f"  {file['name']}")
             for content in file["contents"]:
-                click.echo(f"    {content['size']:,} bytes  sha256 {content['sha256']}  ({content['note']})")
-        click.echo(f"  to get it: {record['remedy']}\n  terms: {record['licence']}")
+                click.echo(folded(f"{content['size']:,} bytes ({content['note']})", " " * 4))
+                click.echo(folded(f"sha256 {content['sha256']}", " " * 4))
+        for text, lead in zip(
+            dict.fromkeys((record["how"], record["remedy"])), ("  to get it: ", "  or: "), strict=False
+        ):
+            click.echo(folded(text, lead, hang=4))
+        click.echo(folded(record["licence"], "  terms: ", hang=4))
 
 
 def described(source: sources.Source) -> dict[str, Any]:
@@ -55,6 +62,7 @@ def described(source: sources.Source) -> dict[str, Any]:
             }
             for file in source.files
         ],
+        "how": source.how,
         "remedy": source.remedy,
         "licence": source.licence,
     }
@@ -64,12 +72,12 @@ def described(source: sources.Source) -> dict[str, Any]:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @_json
 def fetch(names: tuple[str, ...], as_json: bool) -> None:
-    """Download the named sources into the cache, unless they are present; verify them."""
+    """Download and verify the named sources. Those that are present are only verified."""
     records = []
     for name in _known(names):
         path, sha256 = sources.obtain(name, download=True)
         records.append({"name": name, "path": str(path), "sha256": sha256})
-        click.echo(f"{name}: {path}  sha256 {sha256}", err=as_json)
+        click.echo(folded(f"{name}: {path}  sha256 {sha256}", hang=4), err=as_json)
     if as_json:
         print_json(records=records)
 
@@ -78,9 +86,10 @@ def fetch(names: tuple[str, ...], as_json: bool) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @_json
 def verify(names: tuple[str, ...], as_json: bool) -> int:
-    """Hash the named sources, or all that are present, and compare with the known hashes.
+    """Compare sources with their known hashes.
 
-    Exit code 2 when one is altered or truncated, 3 when a named one is missing.
+    Checks the named sources, or all that are present. Exits 2 when one is altered or truncated, 3 when a named one is
+    missing.
     """
     errors: list[BenchError] = []
     records = []
@@ -97,7 +106,7 @@ def verify(names: tuple[str, ...], as_json: bool) -> int:
         if verified:
             path, sha256 = verified
             record |= {"path": str(path), "sha256": sha256}
-            click.echo(f"{name}: {path}  sha256 {sha256}  ok", err=as_json)
+            click.echo(folded(f"{name}: ok  {path}  sha256 {sha256}", hang=4), err=as_json)
             continue
         record |= {"status": "missing", "reason": str(sources.missing(name))}
         if names:

@@ -17,7 +17,7 @@ from bench.commands import options
 from bench.commands.data import described
 from bench.commands.terminal import aligned, folded, print_json
 from bench.data import sources
-from bench.errors import BenchError
+from bench.errors import BenchError, install
 from bench.machine import gpu
 from bench.machine.fingerprint import available_memory, container_limits, cores, fingerprint
 from bench.machine.noise import noise
@@ -40,12 +40,12 @@ class Check:
 
 
 @click.command()
-@click.option("--backend", "name", metavar="NAME", help="Hold one backend to the conformance rules instead.")
-@options.as_json("one document")
+@click.option("--backend", "name", metavar="NAME", help="Check one backend against the conformance rules instead.")
+@options.as_json("what was found")
 def command(name: str | None, as_json: bool) -> int:
     """Say what this machine can run: backends, kernels, devices, data, disk, limits, noise.
 
-    With --backend, a short form of the conformance suite: every rule that a backend must keep, on small models.
+    --backend runs the short conformance suite: every rule that a backend must keep, on small models.
 
     Exits 3 when a check fails.
     """
@@ -63,14 +63,16 @@ def _conformance(info: BackendInfo, *, as_json: bool) -> int:
     try:
         for line in conform(info, cores()):
             lines.append(line)
-            click.echo(f"ok: {line}", err=as_json)
+            click.echo(folded(line, "ok: "), err=as_json)
     except Violation as error:
         problem = str(error)
-        click.echo(f"failed: {problem}", err=as_json)
+        click.echo(folded(problem, "failed: "), err=as_json)
     if as_json:
         print_json(backend=info.name, held=lines, violation=problem)
     elif problem is None:
-        click.echo(f"{info.name} keeps the rules; what it computes is for `bench parity --backend ...` to prove")
+        click.echo(
+            folded(f"{info.name} keeps the rules. `bench parity --backend {info.name}` proves what it computes.")
+        )
     return FAILED if problem else 0
 
 
@@ -93,9 +95,10 @@ def _look(*, quiet: bool) -> dict[str, Any]:
         for line in () if quiet else _backend(info, examined[-1], machine["packages"]):
             click.echo(line)
     data = [described(source) for source in sources.SOURCES.values()]
-    files = [f"{record['name']}: {record['path'] or 'missing; ' + record['remedy']}" for record in data]
-    say("", f"data, looked for in {', '.join(map(str, sources.folders()))}")
-    say(*files, lead="  ")
+    files = [(record["name"], record["path"] or f"missing: {record['how']}") for record in data]
+    say("", f"data in {', '.join(map(str, sources.folders()))}")
+    for line in () if quiet else aligned(files, lead="  "):
+        click.echo(line)
     disks = [_disk("cache", sources.cache_dir()), _disk("store", DEFAULT_PATH.absolute())]
     measured = noise(threads)
     checks = list(_checks(examined, found, disks))
@@ -127,7 +130,7 @@ def _checks(examined: list[Examined], found: gpu.Look, disks: list[dict[str, Any
     errors = load([]).errors
     yield Check("suites", not errors, "; ".join(map(str, errors)) or "every suite is well-formed")
     able = [each.backend for each in examined if each.devices["cpu"] is None]
-    remedy = "no framework works here: pip install 'twinbench[torch,tensorflow]'"
+    remedy = f"no framework works here; {install('torch,tensorflow')}"
     yield Check("frameworks", bool(able), f"can train on the CPU: {', '.join(able)}" if able else remedy)
     for each in examined:
         reason = each.devices["cpu"]
@@ -147,7 +150,7 @@ def _warnings(found: gpu.Look, examined: list[Examined]) -> Iterator[str]:
     for card in gpu.visible(found.gpus)[:1]:
         yield from gpu.warnings(card)
         if all(each.devices["cuda"] is not None for each in examined):
-            yield f"{card} is there, and no backend can use it: see above why"
+            yield f"no backend can use {card}; the reasons stand above"
 
 
 # --- in words ----------------------------------------------------------------------------------------------------

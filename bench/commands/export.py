@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.commands import options
-from bench.errors import UsageError
+from bench.errors import UsageError, install
 from bench.records import pytest_benchmark
 from bench.records.flat import cells
 from bench.records.record import SCHEMA_VERSION, Record, json_text, plain
@@ -24,18 +24,24 @@ from bench.report.sources import chosen
     "format_",
     type=click.Choice(["json", "csv", "parquet", "pytest-benchmark"]),
     default="json",
-    show_default=True,
+    help="What to write.",
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Default: standard output."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    show_default="standard output",
+    help="Write into FILE. Its folder is made, but none above it.",
 )
 @options.store
 def command(run: str | None, format_: str, out: Path | None, store_path: Path) -> None:
-    """Write the records of RUN (the latest one by default).
+    """Write the records of RUN, by default of the latest run.
 
-    json holds everything and can be imported again; csv and parquet hold one flat row per cell; pytest-benchmark holds
-    the steps of timed cells, for that tool's `compare` and what else reads its files.
-    """
+    \b
+    json              everything; `bench import` and `bench compare` read it
+    csv, parquet      one flat row per cell
+    pytest-benchmark  the steps of timed cells, for tools that read its files
+    """  # noqa: D301 (click's mark of a paragraph that is not to be folded)
     with Store(store_path) as store:
         exported = chosen(store, (run,) if run else ())[0]
         entries = [(record, environment) for _, environment, record in store.entries(exported.name)]
@@ -43,7 +49,7 @@ def command(run: str | None, format_: str, out: Path | None, store_path: Path) -
     if out is None:
         click.echo(content, nl=False)
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(exist_ok=True)  # no more than one: a path of folders that are missing is a typing error
     out.write_bytes(content)
     click.echo(f"wrote {len(entries)} records of run {exported.name} to {out}", err=True)
 
@@ -61,7 +67,7 @@ def _content(format_: str, run: Run, entries: Sequence[tuple[Record, dict[str, A
             try:
                 return cells(records).to_parquet(index=False)
             except ImportError:
-                raise UsageError("Parquet needs pyarrow; pip install 'twinbench[parquet]'") from None
+                raise UsageError(f"Parquet needs pyarrow; {install('parquet')}") from None
 
 
 def as_json(run: Run, records: Sequence[tuple[Record, dict[str, Any]]]) -> str:

@@ -8,7 +8,7 @@ import click
 
 from bench.cases.catalog import matches
 from bench.commands import options
-from bench.commands.terminal import print_json
+from bench.commands.terminal import folded, print_json
 from bench.compare.history import series
 from bench.records.metrics import METRICS, metric
 from bench.records.store import Store
@@ -17,20 +17,21 @@ from bench.report.topics import history
 
 @click.command("history")
 @options.patterns
-@click.option("--metric", "name", default="step", show_default=True, metavar="M", help=f"Of {', '.join(METRICS)}.")
+@click.option("--metric", "name", default="step", metavar="M", help=f"One of {', '.join(METRICS)}.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Draw it, light and dark: FILE.svg, .png or .pdf.",
+    help="Draw it, light and dark, as .svg, .png or .pdf.",
 )
 @options.store
 @options.as_json("the series")
 def command(patterns: tuple[str, ...], name: str, out: Path | None, store_path: Path, as_json: bool) -> int:
-    """Print how a metric of the cells named by PATTERN went over all stored runs.
+    """Show a metric over the stored runs, and where its level changed.
 
-    There is one series per configuration, data and machine. Changes of level are advisory; each is shown with the
-    commit that it began at and what else changed there. `bench import` brings in the runs of other machines.
+    A PATTERN is a shell glob over cell names. Each configuration, data and machine is a series of its own. Changes of
+    level are advisory; each is shown with its commit and what else changed there. `bench import` adds the runs of other
+    machines.
     """
     chosen = metric(name)
     with Store(store_path) as store:
@@ -45,5 +46,6 @@ def command(patterns: tuple[str, ...], name: str, out: Path | None, store_path: 
     if as_json:
         print_json(indent=1, **history.as_json(found, chosen))
     else:
-        click.echo(history.text(found, chosen))
+        for line in history.text(found, chosen).splitlines():
+            click.echo(folded(line))
     return 0

@@ -16,12 +16,12 @@ from bench.records.store import Run, Store
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @options.store
-@options.as_json("what came in, and its name here,")
+@options.as_json("the imported runs and their names here")
 def command(files: tuple[Path, ...], store_path: Path, as_json: bool) -> None:
-    """Read what `bench export --format json` wrote; a run that the store has already gains what it lacks.
+    """Add runs to the store from files that `bench export --format json` wrote.
 
-    Of a cell that ended ok in both, the later record is kept. Another run of the same name, say of another machine,
-    comes in under a name with a number behind it.
+    A run that is already there gains the records it lacks; of a cell that ended ok in both, the later record is kept.
+    A different run of the same name gets a number behind its name.
     """
     exports = [read(file) for file in files]
     imported = []

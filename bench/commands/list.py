@@ -26,13 +26,13 @@ _RIGHT = (1, 2)
 
 @click.command()
 @options.patterns
-@click.option("--cells", "cells", is_flag=True, help="List the cells that a bare `bench run` of the cases would run.")
+@click.option("--cells", "cells", is_flag=True, help="List the cells that `bench run` would run.")
 @options.as_json("everything that is declared")
 @options.suites
 def command(patterns: tuple[str, ...], cells: bool, as_json: bool, suites: tuple[str, ...]) -> None:
-    """List cases with their layers, parameter counts and documented figures.
+    """List cases: layers, parameter counts, documented figures.
 
-    A PATTERN is a shell glob over case names (imdb-rnn/*); a suite's name stands for all its cases.
+    A PATTERN is a shell glob over case names ('imdb-rnn/*'), or the name of a suite.
     """
     catalog = load([Path(path) for path in suites])
     if cells:
@@ -131,4 +131,4 @@ def _cell_records(catalog: Catalog, patterns: tuple[str, ...]) -> list[dict[str,
 
 def _cell_line(record: dict[str, Any]) -> str:
     reason = record["unavailable"]
-    return f"{record['cell']}  unavailable: {reason}" if reason else str(record["cell"])
+    return folded(f"{record['cell']}  unavailable: {reason}", hang=4) if reason else str(record["cell"])

@@ -18,13 +18,13 @@ from bench.errors import UsageError
 
 @click.group()
 def command() -> None:
-    """Write a starting file that works as it stands, with comments on what to change. Nothing is overwritten."""
+    """Write a working starting file, with comments on what to change. Nothing is overwritten."""
 
 
 @command.command("suite")
 @click.argument("name")
 def suite(name: str) -> None:
-    """Write NAME.py, a suite of one case, into the current folder; dashes become underscores."""
+    """Write a suite of one case into NAME.py. Dashes become underscores."""
     module = _module("suite", name, load().suites)
     file = Path(f"{module}.py")
     title = name.replace("-", " ").capitalize()
@@ -35,7 +35,7 @@ def suite(name: str) -> None:
 @command.command("backend")
 @click.argument("name")
 def backend(name: str) -> None:
-    """Write a folder NAME, a distribution of one module with a backend in NumPy, into the current folder."""
+    """Write a backend in NumPy into the folder NAME."""
     module = _module("backend", name, backends())
     folder = Path(name)
     _write(
@@ -53,7 +53,7 @@ def _module(kind: str, name: str, taken: Container[str]) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise UsageError(f"{kind} name {name!r}: use lower-case words and digits joined by hyphens, a letter first")
     if name in taken:
-        raise UsageError(f"there is a {kind} {name!r} already; choose another name")
+        raise UsageError(f"{kind} {name!r} already exists; choose another name")
     module = name.replace("-", "_")
     if keyword.iskeyword(module):
         raise UsageError(f"{kind} name {name!r} is a word of Python; choose another name")

@@ -15,11 +15,16 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 patterns = click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 store = click.option(
-    "--store", "store_path", type=click.Path(path_type=Path), default=DEFAULT_PATH, metavar="PATH", show_default=True
+    "--store",
+    "store_path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_PATH,
+    metavar="PATH",
+    help="File that holds the results.",
 )
-dry_run = click.option("--dry-run", is_flag=True, help="Print the cells and the estimated time, run nothing.")
-name = click.option("--name", metavar="RUN", help="Name of the new run. Default: the time.")
-resume = click.option("--resume", metavar="RUN", help="Go on with a run: what ended ok is not run again.")
+dry_run = click.option("--dry-run", is_flag=True, help="Print the cells and the estimated time; run nothing.")
+name = click.option("--name", metavar="RUN", show_default="the time", help="Name of the new run.")
+resume = click.option("--resume", metavar="RUN", help="Continue a run: skip the cells that ended ok.")
 
 
 def as_json(what: str) -> Callable[[_Command], _Command]:
@@ -33,7 +38,6 @@ def out_folder(files: str) -> Callable[[_Command], _Command]:
         "--out",
         type=click.Path(file_okay=False, path_type=Path),
         default=Path("reports/local"),
-        show_default=True,
         metavar="DIR",
         help=f"Folder {files}.",
     )
@@ -48,6 +52,7 @@ def of_run(*names: str, **changes: dict[str, Any]) -> Callable[[_Command], _Comm
             several = default == ()
             made = {"type": declared.type, "help": declared.help, "metavar": declared.metavar, "multiple": several}
             made |= {"is_flag": default is False, "default": None if several else default}
+            made |= {"show_default": declared.default} if declared.default else {}
             option = click.option(declared.flag, name, **made | changes.get(name, {}))
             function = (patterns if name == "patterns" else option)(function)
         return function

@@ -10,6 +10,7 @@ import click
 
 from bench.cases.catalog import sound
 from bench.commands import options
+from bench.commands.terminal import folded
 from bench.errors import Unavailable
 from bench.machine.fingerprint import cores, fingerprint
 from bench.parity.lanes import proofs
@@ -23,11 +24,11 @@ NOT_PROVEN = 3
 
 @click.command()
 @options.patterns
-@options.of_run("backends", "kernels", kernels={"help": "Default: all that can run."})
-@click.option("--short", is_flag=True, help="Five steps on the embedded corpus instead of 100 on each case's data.")
+@options.of_run("backends", "kernels", kernels={"show_default": "all that can run"})
+@click.option("--short", is_flag=True, help="Compare 5 steps on generated text in place of 100 on each case's data.")
 @options.suites
 @options.as_json("the proofs")
-@options.out_folder("for parity.md and parity.json; files of these names are replaced")
+@options.out_folder("for parity.md and parity.json, which are overwritten")
 def command(
     patterns: tuple[str, ...],
     backends: tuple[str, ...],
@@ -39,18 +40,19 @@ def command(
 ) -> int:
     """Prove that backends train the same model.
 
-    Compared are parameters, logits, gradients, updates, 100 training steps, an epoch and evaluation.
+    Compares parameters, logits, gradients, updates, 100 training steps, an epoch and evaluation. Prints every
+    difference: case, check, weight, expected, found.
 
-    Exits 3 when a twin is not proven, and prints what differs: case, check, weight, expected, found.
+    Exits 3 when a twin is not proven.
     """
     catalog = sound(suites)
     started = time.perf_counter()
     made: list[Proof] = []
     for proof in proofs(catalog.select(patterns), backends, kernels, short=short):
         made.append(proof)
-        click.echo(line(proof), err=as_json)
+        click.echo(folded(line(proof), hang=4), err=as_json)
         for failure in proof.failures:
-            click.echo(f"  {proof.case_name}: {failure}", err=as_json)
+            click.echo(folded(f"{proof.case_name}: {failure}", "  "), err=as_json)
     environment: dict[str, Any] = fingerprint(cores())
     out.mkdir(parents=True, exist_ok=True)
     store(out / "parity.json", made, environment)
@@ -58,13 +60,13 @@ def command(
     if as_json:
         records = [plain(proof) for proof in made]
         click.echo(json_text({"schema_version": SCHEMA_VERSION, "records": records}, indent=1))
-    click.echo(f"{report.sentence(made)} ({time.perf_counter() - started:.0f} s)", err=as_json)
+    click.echo(folded(f"{report.sentence(made)} ({time.perf_counter() - started:.0f} s)"), err=as_json)
     click.echo(f"wrote {out / 'parity.md'}\nwrote {out / 'parity.json'}", err=as_json)
     if any(proof.verdict == "not proven" for proof in made):
         return NOT_PROVEN
     if not any(proof.reference for proof in made):
         raise Unavailable(
-            "there is nothing to compare: no case runs under two backends or kernels here; the lines above say why"
+            "nothing to compare: no case runs under two backends or kernels here; the lines above say why"
         )
     return 0
 

@@ -6,9 +6,9 @@ By tabulate and textwrap: rich's tables look the same and take a sixth of a seco
 from __future__ import annotations
 
 import shutil
-import sys
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -29,11 +29,16 @@ def bold(text: str) -> str:
     return "\n".join(click.style(line, bold=True) for line in folded(text).splitlines())
 
 
-def folded(text: str, lead: str = "") -> str:
-    """Return a text in lines that fit, the first behind `lead`, the others as far from the left."""
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_COLUMNS
-    lines = textwrap.wrap(text, columns, initial_indent=lead, subsequent_indent=" " * len(lead), break_on_hyphens=False)
-    return "\n".join(lines) or lead.rstrip()
+def folded(text: str, lead: str = "", hang: int | None = None) -> str:
+    """Return a text in lines that fit, the first behind `lead`, the others `hang` columns from the left.
+
+    By default they begin where the text does. A word, say a path, is cut only where no line holds it.
+    """
+    columns = shutil.get_terminal_size((PIPED_COLUMNS, 0)).columns
+    indent = " " * (len(lead) if hang is None else hang)
+    wrap = partial(textwrap.wrap, width=columns, subsequent_indent=indent, break_on_hyphens=False)
+    lines = wrap(text, initial_indent=lead, break_long_words=False)
+    return "\n".join(part for line in lines for part in wrap(line)) or lead.rstrip()
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), lead: str = "") -> list[str]:

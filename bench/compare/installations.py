@@ -139,8 +139,8 @@ def _refusal(name: SideName, place: str, python: str, stderr: str) -> UsageError
     last = (stderr.strip().splitlines() or ["no message"])[-1]
     if "No module named 'bench" in last or "No module named bench" in last:
         return UsageError(
-            f"{place} lacks twinbench ({last}); install it with {python} -m pip install twinbench, "
-            f"or name a checkout with --{name}-path"
+            f"{place} lacks twinbench ({last}); name its checkout with --{name}-path, "
+            f"or install it from there: {python} -m pip install -e CHECKOUT"
         )
     if "invalid literal for int() with base 10: 'introduce'" in last:
         return _other_protocol(place, "1", newer=False)

@@ -49,10 +49,7 @@ def compare(base: Measured, candidate: Measured, policy: Policy, across: Iterabl
     ended = [set(side.frame.loc[side.frame["status"] == "ok", "cell"].unique()) for side in (base, candidate)]
     common = ended[0] & ended[1]
     if base.profile != candidate.profile:
-        raise Incomparable(
-            f"{base.name} is of profile {base.profile!r}, {candidate.name} of {candidate.profile!r}, whose figures "
-            "never stand side by side; measure both under one"
-        )
+        raise Incomparable(_unlike(base, candidate))
     if not common:
         raise NothingToCompare(
             f"no cell ended ok in both {base.name} (where {len(ended[0])} did) and {candidate.name} ({len(ended[1])}); "
@@ -80,6 +77,19 @@ def compare(base: Measured, candidate: Measured, policy: Policy, across: Iterabl
 
 
 # --- may they be compared ----------------------------------------------------------------------------------------
+
+
+def _unlike(base: Measured, candidate: Measured) -> str:
+    for one, other in ((base, candidate), (candidate, base)):
+        if one.profile == "pytest-benchmark":
+            return (
+                f"{one.name} holds results of pytest-benchmark, {other.name} is a run; export the run with "
+                f"`bench export {other.name} --format pytest-benchmark --out FILE.json`, then compare the two files"
+            )
+    return (
+        f"{base.name} has profile {base.profile}, {candidate.name} {candidate.profile}; their figures cannot be "
+        "compared: measure both under one profile"
+    )
 
 
 def _check_environments(base: Measured, candidate: Measured, cells: Iterable[str], across: set[Difference]) -> None:

@@ -52,6 +52,11 @@ class Source:
     licence: str
 
     @property
+    def how(self) -> str:
+        """Return the shortest way to get it."""
+        return f"bench data fetch {self.name}" if self.remote else self.remedy
+
+    @property
     def remote(self) -> File | None:
         """Return the file that can be downloaded, None where none has a stable address."""
         return next((file for file in self.files if file.url), None)
@@ -85,7 +90,7 @@ def _glove(dimension: int) -> Source:
             File(text + ".zip", contents=_GLOVE_TEXT_ZIPS.get(dimension, ())),
             _GLOVE_ZIP,
         ),
-        remedy=f"download {_GLOVE_ZIP.url} (862 MB); it, or {text} out of it, is accepted",
+        remedy=f"download {_GLOVE_ZIP.url} (862 MB), or take {text} from it",
         licence=_GLOVE_TERMS,
     )
 
@@ -144,13 +149,13 @@ SOURCES = {
                     ),
                 ),
             ),
-            remedy="it has no stable address; see https://code.google.com/archive/p/word2vec/ (1.6 GB)",
+            remedy="download it from https://code.google.com/archive/p/word2vec/ (1.6 GB; no stable address)",
             licence="Apache-2.0; cite Mikolov et al., Distributed Representations of Words and Phrases, NIPS 2013",
         ),
         Source(
             "movie_reviews.csv",
             (File("movie_reviews.csv"),),
-            remedy="it is the material of the workshop of document 003, which publishes no address",
+            remedy="ask the workshop of document 003, which publishes no address",
             licence="not stated by the document",
         ),
     )
@@ -166,7 +171,7 @@ def source(name: str) -> Source:
         return SOURCES[name]
     if name in ("", "..") or Path(name).name != name:
         raise UsageError(f"data file {name!r}: give a plain file name and put the file in the folder {DATA_DIR}")
-    return Source(name, (File(name),), remedy="it is a file of yours", licence="yours to know")
+    return Source(name, (File(name),), remedy="it is a file of yours", licence="yours")
 
 
 def cache_dir() -> Path:
@@ -217,10 +222,9 @@ def verify(name: str) -> tuple[Path, str] | None:
 def missing(name: str) -> Unavailable:
     """Return the error for a source that is not present: which file, where it was looked for, how to get it."""
     wanted = source(name)
-    hint = f"; or run: bench data fetch {name}" if wanted.remote else ""
     return Unavailable(
         f"{name} is missing: no {' or '.join(file.name for file in wanted.files)} in {' or '.join(_places())}; "
-        f"{wanted.remedy}; put it in the folder that {DATA_DIR} names{hint}"
+        f"{', or '.join(dict.fromkeys((wanted.how, wanted.remedy)))}; put it into the folder {DATA_DIR}"
     )
 
 
@@ -265,7 +269,7 @@ def _refused(path: Path, file: File, found: str) -> DataError:
     expected = " or ".join(f"{content.size:,} bytes, sha256 {content.sha256}" for content in file.contents)
     return DataError(
         f"{path} is not the known file and was not used: expected {expected}; found {found}; "
-        "it may be truncated or altered: move it away and put the right one there (bench data list says where from)"
+        "it may be truncated or altered: replace it (`bench data list` says where from)"
     )
 
 

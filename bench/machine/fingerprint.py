@@ -52,7 +52,8 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         if old.get(name) != new.get(name):
             found.append(f"{name} {old.get(name, 'absent')} → {new.get(name, 'absent')}")
     if commit(before) != commit(after):
-        found.append(f"code {commit(before)} → {commit(after)}")
+        code = f"code {commit(before)} → {commit(after)}"
+        found.append(f"{code} (+: files differ from the commit)" if "+" in code else code)
     return found
 
 

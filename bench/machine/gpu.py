@@ -134,8 +134,8 @@ def warnings(gpu: Gpu) -> Iterator[str]:
         name = f" ({holder.name})" if holder.name else ""
         memory = "memory" if holder.memory_bytes is None else f"{holder.memory_bytes / 1e9:.1f} GB"
         yield (
-            f"process {holder.pid}{name} holds {memory} of {gpu}: times and memory will not be trusted; end it, or "
-            f"choose another GPU with {VARIABLE}"
+            f"process {holder.pid}{name} holds {memory} of {gpu}; times and memory are unreliable: end it, or choose "
+            f"another GPU with {VARIABLE}"
         )
 
 

@@ -44,11 +44,12 @@ class Noise:
     @property
     def sentence(self) -> str:
         """Return what was found and, where it is too much, the remedy."""
-        found = f"of {self.pieces} equal pieces of work one in twenty took {100 * self.spread:.1f} % longer than usual"
+        percent = f"{100 * self.spread:.0f} %"
         if not self.high:
-            return f"The machine is quiet: {found}."
-        remedy = "; ".join(self.causes) or "nothing was seen that explains it: run again later, or on another machine"
-        return f"The machine is noisy, which falls on the timings too: {found}. Remedy: {remedy}."
+            return f"Quiet machine: 95 % of probes ran at most {percent} long."
+        remedy = "; ".join(self.causes) or "no cause was found: run again later, or on another machine"
+        noisy = f"Noisy machine: the slowest 5 % of probes ran at least {percent} long; timings are unreliable"
+        return f"{noisy}. Remedy: {remedy}."
 
 
 @dataclass(frozen=True)
@@ -107,16 +108,16 @@ def causes(before: Usage, after: Usage, governor: str | None) -> Iterator[str]:
     wall = max(after.wall - before.wall, 1e-9)
     others = (after.busy - before.busy - (after.ours - before.ours)) / wall
     if others > 0.1:
-        yield f"other programs kept {others:.1f} CPUs busy: stop them, or wait until they have ended"
+        yield f"other programs kept {others:.1f} CPUs busy: stop them, or wait for them to end"
     if after.throttled > before.throttled:
-        yield "the container's CPU limit was reached: raise it, or give the frameworks fewer --threads than it allows"
+        yield "the container reached its CPU limit: raise it, or lower --threads"
     stolen = (after.stolen - before.stolen) / wall
     if stolen > 0.02:
-        yield f"the host took {100 * stolen:.0f} % of a CPU from this virtual machine: use a dedicated one"
+        yield f"the host took {100 * stolen:.0f} % of a CPU from this virtual machine: use a dedicated machine"
     if governor not in (None, "performance"):
         yield (
-            f"the CPU's frequency scales (governor {governor}): "
-            "`sudo cpupower frequency-set --governor performance` fixes it"
+            f"the CPU changes its frequency (governor {governor}): "
+            "run `sudo cpupower frequency-set --governor performance`"
         )
 
 

@@ -18,7 +18,7 @@ from bench.cases.model import Model, embedding_of, resolve
 from bench.cases.profiles import apply
 from bench.data import files_for, stand_ins_for
 from bench.data.sources import locate
-from bench.errors import BenchError, DataError, Unavailable
+from bench.errors import BenchError, DataError, Unavailable, install
 from bench.machine.fingerprint import cores
 from bench.parity.inputs import probe, small
 from bench.parity.proof import Proof
@@ -62,9 +62,7 @@ def proofs(
     if not backends:
         infos = usable
     if not infos:
-        raise Unavailable(
-            "no framework is installed; pip install 'twinbench[torch,tensorflow]' gives the two that parity compares"
-        )
+        raise Unavailable(f"no framework is installed; parity compares two: {install('torch,tensorflow')}")
     with _Lanes(usable, short=short) as lanes:
         begun = [_begin(_target(suite, case, short=short), infos, kernels, lanes) for suite, case in cases]
         for rows, proven in begun:

@@ -60,7 +60,9 @@ def read_json(file: Path) -> Any:
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise UsageError(f"{file} is no JSON or cut off: {error}; export the run again") from error
+        raise UsageError(
+            f"{file} is no JSON or cut off: {error}; write it with `bench export RUN --format json`"
+        ) from error
 
 
 def check_version(document: Mapping[str, Any], file: Path) -> int:

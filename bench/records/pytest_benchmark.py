@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from bench.cases.cell import Cell, Profile
-from bench.errors import UsageError
+from bench.errors import UsageError, install
 from bench.records.metrics import is_comparable, step_seconds
 from bench.records.record import Record, json_text
 from bench.records.store import Run
@@ -42,7 +42,7 @@ def as_json(run: Run, records: Iterable[Record]) -> str:
         from pytest_benchmark import __version__
         from pytest_benchmark.stats import Stats
     except ImportError:
-        raise UsageError("pytest-benchmark is not installed; pip install 'twinbench[pytest]'") from None
+        raise UsageError(f"pytest-benchmark is not installed; {install('pytest')}") from None
     timed: dict[Cell, list[Record]] = {}
     for record in records:
         if record.status == "ok" and is_comparable(record) and record.timing and record.timing.windows:

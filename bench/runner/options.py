@@ -18,17 +18,41 @@ from bench.errors import UsageError, unknown
 from bench.spec import Device, Kernel
 
 
+class Number(click.ParamType[Any]):
+    """A positive number, on the command line; `what` is how its error calls it."""
+
+    name = "number"
+
+    def __init__(self, kind: type[int] | type[float], what: str) -> None:
+        self.kind, self.what = kind, what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; fail where `value` is none."""
+        try:
+            number = self.kind(value)
+        except ValueError:
+            number = 0
+        if not number > 0:
+            self.fail(f"expected a number {self.what}, got {value!r}", param, ctx)
+        return number
+
+
+COUNT, POSITIVE = Number(int, "(whole, 1 or more)"), Number(float, "above 0")
+
+
 @dataclass(frozen=True)
 class Declaration:
     """How an option is given on the command line: its flag, what a value must be, its help.
 
-    `kept`: a store keeps it with the run, for `--resume`.
+    `default` says what holds where it is not given and the run chooses. `kept`: a store keeps it with the run, for
+    `--resume`.
     """
 
     flag: str
     help: str
     type: click.ParamType[Any] = click.STRING
     metavar: str | None = None
+    default: str | None = None
     kept: bool = True
 
     def checked(self, value: Any) -> Any:
@@ -40,21 +64,28 @@ class Declaration:
 
 
 def _cli(
-    flag: str, help: str, type: click.ParamType[Any] = click.STRING, metavar: str | None = None, *, kept: bool = True
+    flag: str,
+    help: str,
+    type: click.ParamType[Any] = click.STRING,
+    metavar: str | None = None,
+    *,
+    default: str | None = None,
+    kept: bool = True,
 ) -> dict[str, Declaration]:
-    return {"declaration": Declaration(flag, help, type, metavar, kept)}
+    return {"declaration": Declaration(flag, help, type, metavar, default, kept)}
 
 
 _PROFILE, _MEASURE = click.Choice(get_args(Profile)), click.Choice(get_args(Measure))
 _KERNEL, _DEVICE = click.Choice(get_args(Kernel)), click.Choice(get_args(Device))
-_COUNT, _POSITIVE = click.IntRange(1), click.FloatRange(0, min_open=True)
-_INSTALLED = f"Default: {' and '.join(DEFAULT_BACKENDS)}, as installed."
-_NUMERICS = "documented, matched, native or native:DIFFERENCE,..."
-_MEASURED = "Default: accuracy (quick; cells share processes), all (documented)."
-_FREE = "What a cell may use. Default: 80 % of what is free."
-_THREADS = "Threads of each framework. Default: every core."
-_TF32 = "Let products on a GPU round their factors to TF32; recorded."
-_ALL = "Start no cell that would end later."
+_PROFILE_HELP = "Generated text in minutes, or the documents' data and epochs."
+_INSTALLED = f"{' and '.join(DEFAULT_BACKENDS)}, where installed"
+_NUMERICS_HELP = "Formulas and initial weights: documented, matched, native or native:DIFFERENCE,..."
+_MEASURE_HELP = "What to measure; cells of accuracy and glance share a process."
+_BY_MEASURE = "accuracy in profile quick, all in documented"
+_MEMORY_HELP = "Stop a cell that holds more than GB gigabytes."
+_BUDGET_HELP = "Start no cell that would end after S seconds."
+_TF32_HELP = "Let products on a GPU round their factors to TF32 (recorded)."
+_STAND_IN_HELP = "Use the data OTHER where a case needs NAME (repeatable)."
 _BY_PROFILE = cast("Measure", None)
 
 
@@ -67,30 +98,41 @@ class RunOptions:
     """
 
     patterns: tuple[str, ...] = field(default=(), metadata=_cli("PATTERN", "Globs over case or cell names."))
-    profile: Profile = field(
-        default="quick", metadata=_cli("--profile", "Embedded data in minutes, or the real thing.", _PROFILE)
+    profile: Profile = field(default="quick", metadata=_cli("--profile", _PROFILE_HELP, _PROFILE))
+    backends: tuple[str, ...] = field(
+        default=(), metadata=_cli("--backend", "Run on B (repeatable).", metavar="B", default=_INSTALLED)
     )
-    backends: tuple[str, ...] = field(default=(), metadata=_cli("--backend", _INSTALLED, metavar="B"))
-    kernels: tuple[Kernel, ...] = field(default=(), metadata=_cli("--kernel", "Default: the best available.", _KERNEL))
-    device: Device | None = field(default=None, metadata=_cli("--device", "Default: cpu.", _DEVICE))
-    numerics: str = field(default="documented", metadata=_cli("--numerics", _NUMERICS, metavar="N"))
-    seeds: int = field(default=1, metadata=_cli("--seeds", "Seeds 0 to N-1.", _COUNT, "N"))
-    repeats: int = field(default=1, metadata=_cli("--repeats", "Measure each cell N times.", _COUNT, "N"))
-    measure: Measure = field(default=_BY_PROFILE, metadata=_cli("--measure", _MEASURED, _MEASURE))
+    kernels: tuple[Kernel, ...] = field(
+        default=(),
+        metadata=_cli("--kernel", "Kernel of recurrent layers (repeatable).", _KERNEL, default="the best available"),
+    )
+    device: Device | None = field(
+        default=None, metadata=_cli("--device", "Device to train on.", _DEVICE, default="cpu")
+    )
+    numerics: str = field(default="documented", metadata=_cli("--numerics", _NUMERICS_HELP, metavar="N"))
+    seeds: int = field(default=1, metadata=_cli("--seeds", "Train with seeds 0 to N-1.", COUNT, "N"))
+    repeats: int = field(default=1, metadata=_cli("--repeats", "Measure each cell N times.", COUNT, "N"))
+    measure: Measure = field(
+        default=_BY_PROFILE, metadata=_cli("--measure", _MEASURE_HELP, _MEASURE, default=_BY_MEASURE)
+    )
     timeout: float | None = field(
-        default=None, metadata=_cli("--timeout", "Seconds that a cell may take.", _POSITIVE, "S")
+        default=None, metadata=_cli("--timeout", "Stop a cell after S seconds.", POSITIVE, "S", default="no limit")
     )
-    memory: float | None = field(default=None, metadata=_cli("--memory", _FREE, _POSITIVE, "GB"))
+    memory: float | None = field(
+        default=None, metadata=_cli("--memory", _MEMORY_HELP, POSITIVE, "GB", default="80 % of what is free")
+    )
     # Not kept: to go on with a run is to begin its seconds anew.
-    budget: float | None = field(default=None, metadata=_cli("--budget", _ALL, _POSITIVE, "S", kept=False))
-    threads: int | None = field(default=None, metadata=_cli("--threads", _THREADS, _COUNT, "N"))
-    tf32: bool = field(default=False, metadata=_cli("--tf32", _TF32, click.BOOL))
+    budget: float | None = field(
+        default=None, metadata=_cli("--budget", _BUDGET_HELP, POSITIVE, "S", default="no limit", kept=False)
+    )
+    threads: int | None = field(
+        default=None, metadata=_cli("--threads", "Threads of each framework.", COUNT, "N", default="every core")
+    )
+    tf32: bool = field(default=False, metadata=_cli("--tf32", _TF32_HELP, click.BOOL))
     suites: tuple[str, ...] = field(
-        default=(), metadata=_cli("--suites", "More suite files or folders.", metavar="PATH")
+        default=(), metadata=_cli("--suites", "More suite files or folders (repeatable).", metavar="PATH")
     )
-    stand_ins: tuple[str, ...] = field(
-        default=(), metadata=_cli("--stand-in", "Use OTHER where a case needs NAME.", metavar="NAME=OTHER")
-    )
+    stand_ins: tuple[str, ...] = field(default=(), metadata=_cli("--stand-in", _STAND_IN_HELP, metavar="NAME=OTHER"))
 
     def __post_init__(self) -> None:
         for name, declared in DECLARATIONS.items():

@@ -15,7 +15,7 @@ from bench.cases.cell import Cell
 from bench.cases.model import Model, embedding_of, numerics_differences, resolve
 from bench.cases.profiles import apply
 from bench.data import stand_ins_for
-from bench.errors import Unavailable, UsageError, unknown
+from bench.errors import Unavailable, UsageError, install, unknown
 from bench.records.record import Record
 from bench.runner.estimates import GLANCE_SECONDS, PASSES_SECONDS, rough_seconds, shares_processes
 from bench.runner.options import RunOptions
@@ -154,8 +154,7 @@ def default_backends() -> list[BackendInfo]:
     installed = [info for info in map(backend, DEFAULT_BACKENDS) if info.missing() is None]
     if not installed:
         raise Unavailable(
-            "no framework is installed; pip install 'twinbench[torch]' or 'twinbench[tensorflow]' "
-            "(or both: 'twinbench[torch,tensorflow]')"
+            f"no framework is installed; {install('torch')}, or tensorflow, or both: '.[torch,tensorflow]'"
         )
     return installed
 

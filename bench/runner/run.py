@@ -32,7 +32,7 @@ from bench.cases.describe import definition
 from bench.cases.profiles import apply
 from bench.errors import BenchError
 from bench.machine import gpu
-from bench.machine.fingerprint import available_memory, cores, fingerprint
+from bench.machine.fingerprint import available_memory, cores, differences, fingerprint
 from bench.machine.noise import noise
 from bench.machine.peaks import measure_peaks
 from bench.records.record import Record
@@ -113,9 +113,9 @@ def run_cells(
             name = name or free_name(run.name for run in store.runs())
             stored = store.create_run(name, options.profile, environment, command, kept)
         else:
-            changed = [key for key in environment if environment[key] != stored.environment.get(key)]
+            changed = differences(stored.environment, environment)
             if changed:
-                log.warning("since run %r began these changed: %s", stored.name, ", ".join(changed))
+                log.warning("since run %r began, these changed: %s", stored.name, ", ".join(changed))
         add = survey({planned.cell.device for planned in cells if not planned.obstacle}, options.measure, threads)
         settings = workers.Settings(options.profile, options.measure, threads, options.suites, options.replaced)
         memory = options.memory * 1e9 if options.memory else SAFE_SHARE_OF_MEMORY * available_memory()

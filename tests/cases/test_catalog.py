@@ -45,7 +45,7 @@ PRINTED = 'training=Training("adam", epochs=1), documented=Documented({printed})
 @pytest.mark.parametrize(
     ("printed", "told"),
     [
-        ("total=5", ["suite 'one', case 'pool'", "Documented.total is 5,", "layers have 45;"]),
+        ("total=5", ["line 5, case 'pool'", "Documented.total is 5,", "layers have 45;"]),
         ("layers=(40, 0, 5), frozen=40", ["Documented.frozen is 40,", "layers have 0;"]),
         ("layers=(40, 6), trainable=46", ["Documented.layers is 40 + 6,", "layers have 40 + 5;", "trainable is 46,"]),
         ("total=45, misprint='45, not 54'", ["Documented.misprint is given, but every count agrees"]),
@@ -164,7 +164,18 @@ def test_a_path_without_suites_is_wrong_usage(tmp_path: Path) -> None:
             "'pool'",
             "line 5, case 'pool': Case.layers[1] must be one of Embedding, Flatten, ",
         ),
-        ("GlobalAveragePooling1D()", "LSTN(3)", "line 8, case 'pool': NameError: name 'LSTN' is not defined"),
+        (
+            "GlobalAveragePooling1D()",
+            "LSTN(3)",
+            "line 8, case 'pool': twinbench has no LSTN; layers: Embedding, Flatten, ",
+        ),
+        ("Imdb(num", "Imbd(num", "line 7, case 'pool': twinbench has no Imbd; nearest: Imdb"),
+        ("GlobalAveragePooling1D()", "lstm(3)", "line 8, case 'pool': NameError: name 'lstm' is not defined"),
+        (
+            "import *",
+            "import LSTM, MaxPooling1D",
+            "line 2: twinbench has no MaxPooling1D; layers: Embedding, Flatten, ",
+        ),
         ("GlobalAveragePooling1D(), ", "", "case 'pool': the last layer gives"),
         ("GlobalAveragePooling1D()", "Flatten(), LSTM(3)", "case 'pool': layer lstm needs (time, features)"),
         ('"sigmoid"', '"relu"', "line 5, case 'pool': Case: layers must end with Dense(1, 'sigmoid')"),

@@ -154,11 +154,19 @@ def test_the_margin_that_a_case_of_a_suite_file_declares_counts(bench: Callable[
 def test_the_worst_stands_first_and_the_sum_last(bench: Callable[..., Result]) -> None:
     _, out, err = bench("compare", "old", "slow")
     lines = out.splitlines()
-    assert lines[0].startswith(
-        "regressed     imdb-rnn/lstm@torch,fused,cpu,documented  training step: 100 ms → 120 ms  +20."
-    )
+    assert lines[0] == "regressed     imdb-rnn/lstm@torch,fused,cpu,documented"
+    assert lines[1].startswith("              training step: 100 ms → 120 ms  +20.")
     assert lines[-1] == "slow against old: 2 regressed, 3 same."
-    assert "advice and no proof" in err
+    assert "advice and no proof" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("candidate", ["slow", "crashed"])
+def test_lines_fit(columns: int, candidate: str, bench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, err = bench("compare", "old", candidate)
+    assert max(map(len, (out + err).splitlines())) <= columns
+    assert "…" not in out
 
 
 def test_json_is_the_whole_comparison(bench: Callable[..., Result]) -> None:
@@ -184,6 +192,7 @@ def test_a_github_job_gets_a_summary_and_annotations(
 
 
 def test_an_export_compares_as_its_run_does(bench: Callable[..., Result], store: Path) -> None:
+    Path("reports").mkdir()
     assert bench("export", "old", "--out", "reports/baselines/ci.json")[0] == 0
     base = "reports/baselines/ci.json"
     pd.testing.assert_frame_equal(measured(base, store).frame, measured("old", store).frame, check_dtype=False)
@@ -235,11 +244,14 @@ def test_the_files_of_pytest_benchmark_are_read(bench: Callable[..., Result], tm
     pytest_benchmark_file(tmp_path / "b.json", 0.150, 0.151, 0.152, 0.151)
     code, out, err = bench("compare", "a.json", "b.json")
     assert code == 1
-    assert out.startswith("regressed     test_it.py::test_it  benchmarked call: 101 ms → 151 ms")
-    assert "rounds of one process are no repeats of it" in err
+    assert out.startswith("regressed     test_it.py::test_it\n              benchmarked call: 101 ms → 151 ms")
+    assert "rounds of one process are no repeats of it" in " ".join(err.split())
     shutil.copy("a.json", "again.json")
     assert bench("compare", "a.json", "again.json")[0] == 0
-    assert bench("compare", "a.json", "old")[0] == 4
+    for pair in (("a.json", "old"), ("old", "a.json")):
+        code, _, err = bench("compare", *pair)
+        assert code == 4
+        assert "bench export old --format pytest-benchmark" in err
 
 
 @pytest.mark.parametrize(

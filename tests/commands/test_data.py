@@ -37,10 +37,18 @@ def test_json_list_names_url_size_hash_and_presence(data_folder: Path, capsys: p
     assert records["movie_reviews.csv"]["path"] == str(data_folder / "movie_reviews.csv")
 
 
-def test_list_names_every_source(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("columns", [80, 100])
+def test_list_names_every_source_in_lines_that_fit(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     assert bench("list") == 0
 
     out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= columns
+    assert {line.partition(":")[0] for line in out.splitlines() if not line.startswith(" ")} >= set(sources.SOURCES)
+    urls = {file.url for source in sources.SOURCES.values() for file in source.files if file.url}
+    assert all(url in out for url in urls), "whole, to be copied"
     assert "imdb.npz: missing" in out
     assert "617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb" in out
 

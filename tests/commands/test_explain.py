@@ -92,7 +92,10 @@ def test_cells_that_fail_are_named_and_make_the_exit_code(explain: Explain, fake
 def test_a_backend_that_cannot_be_had_is_named(explain: Explain) -> None:
     ended = explain(CASE, "--backend", "absent", "--seeds", "1")
     assert ended.returncode == 3
-    assert "no-such-distribution is not installed; pip install 'twinbench[absent]'" in ended.stdout
+    assert (
+        "no-such-distribution is not installed; in the checkout: pip install -c constraints.txt -e '.[absent]'"
+        in ended.stdout
+    )
 
 
 def test_dry_run_lists_the_cells_and_runs_nothing(explain: Explain, fake_bench: Bench) -> None:

@@ -90,8 +90,17 @@ def test_without_pyarrow_the_remedy_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert export(store, "parquet", tmp_path / "a.parquet") == 2
-    assert "pip install 'twinbench[parquet]'" in capsys.readouterr().err
+    assert "pip install -c constraints.txt -e '.[parquet]'" in capsys.readouterr().err
     assert not (tmp_path / "a.parquet").exists()
+
+
+def test_a_mistyped_path_is_refused_and_makes_no_folders(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export(store, "json", tmp_path / "typo" / "deep" / "a.json") == 2
+    assert str(tmp_path / "typo" / "deep") in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()
+    assert export(store, "json", tmp_path / "new" / "a.json") == 0
 
 
 def run_in(folder: Path, *arguments: str) -> str:

@@ -42,10 +42,21 @@ def test_a_table_per_configuration_says_at_which_commit_a_level_began(
     assert (
         "A new level begins with run run-7, commit bbbbbbbbbb: 200 ms → 250 ms (+25.0%); "
         "changed there: code aaaaaaaaaa → bbbbbbbbbb"
-    ) in out
+    ) in " ".join(out.split())
     assert "\x1b" not in out
     assert history("imdb-rnn/birnn", "--metric", "epoch", "--store", store) == 0
     assert "No change of level in 12 runs." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_lines_fit(
+    columns: int, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert history("--metric", "epoch", "--store", store) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= columns
+    assert out.count("imdb-rnn/") == 2
 
 
 def test_json_holds_every_point_and_change(store: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,10 @@ def test_unavailable_counts_only_when_it_was_asked_for(fake_bench: Bench) -> Non
     assert fake_bench("fake/gpu@fake").returncode == 3
     absent = fake_bench("fake/fi*", "--backend", "absent")
     assert absent.returncode == 3
-    assert "no-such-distribution is not installed; pip install 'twinbench[absent]'" in absent.stdout
+    assert (
+        "no-such-distribution is not installed; in the checkout: pip install -c constraints.txt -e '.[absent]'"
+        in absent.stdout
+    )
     assert len(fake_bench.trainings()) == 1
 
 

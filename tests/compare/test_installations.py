@@ -77,7 +77,8 @@ def test_an_interpreter_that_lacks_the_package(tmp_path: Path) -> None:
     python = str(tmp_path / "bare" / "bin" / "python")
     message = refused(python)
     assert message.startswith(f"the base interpreter {python} lacks twinbench (")
-    assert f"{python} -m pip install twinbench, or name a checkout with --base-path" in message
+    assert "--base-path" in message
+    assert f"{python} -m pip install -e CHECKOUT" in message
     # The checkout alone does not help where its requirements are missing.
     assert "cannot run a twinbench worker: ModuleNotFoundError: No module named" in refused(python, ROOT)
 

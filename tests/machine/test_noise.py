@@ -38,9 +38,9 @@ def test_pieces_are_calibrated_to_ten_milliseconds_on_fast_and_slow_machines() -
         (later(), "performance", []),
         (later(), None, []),
         (later(busy=35.0), None, ["other programs kept 1.5 CPUs busy: stop them"]),
-        (later(throttled=2), None, ["the container's CPU limit was reached: raise it"]),
-        (later(stolen=1.0), None, ["the host took 10 % of a CPU from this virtual machine: use a dedicated one"]),
-        (later(), "powersave", ["governor powersave): `sudo cpupower frequency-set"]),
+        (later(throttled=2), None, ["the container reached its CPU limit: raise it"]),
+        (later(stolen=1.0), None, ["the host took 10 % of a CPU from this virtual machine: use a dedicated machine"]),
+        (later(), "powersave", ["governor powersave): run `sudo cpupower frequency-set"]),
         (later(busy=35.0), "ondemand", ["other programs", "governor ondemand"]),
     ],
 )
@@ -53,9 +53,9 @@ def test_every_cause_comes_with_its_remedy(after: Usage, governor: str | None, s
 def test_the_sentence_says_how_much_and_what_to_do() -> None:
     quiet, loud = Noise(0.012, 150, ("never said",)), Noise(0.12, 150, ("stop this", "set that"))
     assert (quiet.high, loud.high) == (False, True)
-    assert "one in twenty took 1.2 % longer" in quiet.sentence
+    assert " 1 % " in quiet.sentence
     assert "never said" not in quiet.sentence
-    assert "12.0 % longer" in loud.sentence
+    assert " 12 % " in loud.sentence
     assert loud.sentence.endswith("Remedy: stop this; set that.")
     assert "run again later" in Noise(0.5, 20, ()).sentence
 

@@ -131,7 +131,7 @@ def obstacles(*patterns: str, **options: Any) -> dict[str, tuple[str, bool] | No
 def test_what_cannot_run_stays_in_the_plan_with_its_reason() -> None:
     found = obstacles("ours/*", backends=("fused", "absent"))
     assert found["ours/lstm@fused,fused,cpu,documented#0"] is None
-    reason = "no-such-distribution is not installed; pip install 'twinbench[absent]'"
+    reason = "no-such-distribution is not installed; in the checkout: pip install -c constraints.txt -e '.[absent]'"
     assert found["ours/lstm@absent,generic,cpu,documented#0"] == (reason, True)
     reason = "ours/gpu is for cuda only; run it with --device cuda"
     assert found["ours/gpu@fused,fused,cpu,documented#0"] == (reason, False)
@@ -203,6 +203,6 @@ def test_one_of_several_patterns_may_miss_the_kernels_asked_for_and_nothing_else
 
 def test_without_a_framework_the_message_names_the_command_that_installs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.runner.plan.DEFAULT_BACKENDS", ("absent",))
-    with pytest.raises(Unavailable, match=r"pip install 'twinbench\[torch\]'") as refused:
+    with pytest.raises(Unavailable, match=r"pip install -c constraints.txt -e '\.\[torch\]'") as refused:
         planned()
     assert refused.value.exit_code == 3

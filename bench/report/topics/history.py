@@ -20,7 +20,13 @@ def text(found: Sequence[Series], metric: Metric) -> str:
 def _block(series: Series, metric: Metric) -> str:
     starts = {change.at: f"  ← new level{percent(change)}" for change in series.changes}
     rows = [
-        (point.started, point.run, point.commit, point.n, metric.text(point.value) + starts.get(place, ""))
+        (
+            point.started[:16].replace("T", " "),
+            point.run,
+            point.commit,
+            point.n,
+            metric.text(point.value) + starts.get(place, ""),
+        )
         for place, point in enumerate(series.points)
     ]
     table = tabulate(rows, ["started", "run", "commit", "n", metric.title], disable_numparse=True)
@@ -35,7 +41,7 @@ def _block(series: Series, metric: Metric) -> str:
     if not series.changes:
         short = len(series.points) < 2 * SEGMENT
         none = f"No change of level in {len(series.points)} runs."
-        lines.append(f"A change of level is looked for from {2 * SEGMENT} runs on." if short else none)
+        lines.append(f"Finding a change of level takes {2 * SEGMENT} runs." if short else none)
     return "\n".join(lines)
 
 
