@@ -48,6 +48,12 @@ SUITE = Suite("fake", document="none", title="Cases that misbehave", era=KERAS_3
 """
 
 
+@pytest.fixture(autouse=True)
+def _columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let lines be as wide as in a pipe, whatever the terminal that tests are started in says."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def call(*arguments: str) -> int:
     """Return the exit code of `bench` with `arguments`, run in this process."""
     with pytest.raises(SystemExit) as ended:

@@ -103,7 +103,7 @@ def test_named_tests_run_beside_the_cells_and_what_cannot_run_is_skipped_with_it
     ("arguments", "message"),
     [
         (("text-networks/lstm-16@keras-*",), "a process holds one Keras engine: name one of them"),
-        (("text-networks/nothing@torch",), "unknown suite or case 'text-networks/nothing'"),
+        (("text-networks/nothing@torch",), "unknown case 'text-networks/nothing'"),
         (("text-networks/lstm-16@torch", "-p", "no:benchmark"), "pip install -c constraints.txt -e '.[pytest]'"),
     ],
     ids=["two engines", "unknown", "no pytest-benchmark"],

@@ -52,8 +52,10 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         if old.get(name) != new.get(name):
             found.append(f"{name} {old.get(name, 'absent')} → {new.get(name, 'absent')}")
     if commit(before) != commit(after):
-        code = f"code {commit(before)} → {commit(after)}"
-        found.append(f"{code} (+: files differ from the commit)" if "+" in code else code)
+        was, now = commit(before), commit(after)
+        same = was.rstrip("+") == now.rstrip("+")
+        change = "has uncommitted changes now" if "+" in now else "has no uncommitted changes any more"
+        found.append(f"code {now.rstrip('+')} {change}" if same else f"code {was} → {now}")
     return found
 
 

@@ -46,9 +46,9 @@ class Noise:
         """Return what was found and, where it is too much, the remedy."""
         percent = f"{100 * self.spread:.0f} %"
         if not self.high:
-            return f"Quiet machine: 95 % of probes ran at most {percent} long."
+            return f"Quiet machine: 95 % of probes ran at most {percent} longer."
         remedy = "; ".join(self.causes) or "no cause was found: run again later, or on another machine"
-        noisy = f"Noisy machine: the slowest 5 % of probes ran at least {percent} long; timings are unreliable"
+        noisy = f"Noisy machine: the slowest 5 % of probes ran at least {percent} longer; timings are unreliable"
         return f"{noisy}. Remedy: {remedy}."
 
 

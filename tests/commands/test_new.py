@@ -104,8 +104,8 @@ def install(project: Path) -> None:
     ("arguments", "message"),
     [
         (("suite", "my-texts"), "my_texts.py exists; remove it first, or choose another name"),
-        (("suite", "imdb-rnn"), "there is a suite 'imdb-rnn' already"),
-        (("backend", "torch"), "there is a backend 'torch' already"),
+        (("suite", "imdb-rnn"), "suite 'imdb-rnn' already exists"),
+        (("backend", "torch"), "backend 'torch' already exists"),
         (("suite", "My Texts"), "use lower-case words and digits joined by hyphens"),
         (("suite", "../up"), "use lower-case words and digits joined by hyphens"),
         (("backend", "class"), "'class' is a word of Python"),

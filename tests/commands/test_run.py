@@ -30,12 +30,12 @@ def run(*arguments: str) -> int:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["imdb-rnn/lstn"], "unknown suite or case 'imdb-rnn/lstn'; nearest: imdb-rnn/lstm"),
+        (["imdb-rnn/lstn"], "'imdb-rnn/lstn'; nearest: imdb-rnn/lstm"),
         (["--backend", "troch"], "unknown backend 'troch'; nearest: torch"),
         (["--numerics", "nativ"], "unknown numerics 'nativ'; nearest: native"),
         (["--profile", "slow"], "'slow' is not one of 'quick', 'documented'"),
         (["--seed", "3"], "No such option"),
-        (["--seeds", "0"], "0 is not in the range x>=1"),
+        (["--seeds", "0"], "expected a number (whole, 1 or more), got '0'"),
         (["--stand-in", "glove"], "--stand-in 'glove': expected NAME=OTHER"),
         (["--resume", "r"], "no store at"),
         (["--resume", "r", "--name", "s"], "give one of them"),
@@ -205,7 +205,7 @@ def test_a_gpu_that_others_hold_is_pointed_out(
     assert (ready, on_cpu) == (cells[0], cells[2])
     assert kept_off.obstacle == Obstacle("JAX 1 sees no GPU", "device")
     assert caplog.messages == [
-        "process 77 (trainer) holds 3.0 GB of GPU 0, NVIDIA A, 10.0 GB: times and memory will not be trusted; "
+        "process 77 (trainer) holds 3.0 GB of GPU 0, NVIDIA A, 10.0 GB; times and memory are unreliable: "
         "end it, or choose another GPU with CUDA_VISIBLE_DEVICES",
         "torch: trains on the GPU",
         "keras-jax: JAX 1 sees no GPU",

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from bench.machine.fingerprint import available_memory, container_limits, fingerprint, git
+from bench.machine.fingerprint import available_memory, container_limits, differences, fingerprint, git
 
 
 def test_fingerprint_is_plain_repeatable_and_true() -> None:
@@ -51,6 +51,15 @@ def test_git_gives_commit_and_dirty_flag_of_this_checkout_only(tmp_path: Path) -
     assert git(tmp_path) == {"commit": run("rev-parse", "HEAD"), "dirty": True}
     (tmp_path / "inner").mkdir()
     assert git(tmp_path / "inner") is None
+
+
+def test_uncommitted_changes_are_told_from_another_commit() -> None:
+    clean, dirty, other = ({"git": {"commit": c * 40, "dirty": d}} for c, d in (("a", False), ("a", True), ("b", True)))
+    assert differences(clean, clean) == []
+    (made,), (undone,) = differences(clean, dirty), differences(dirty, clean)
+    assert "→" not in made + undone
+    assert made != undone
+    assert differences(dirty, other) == ["code aaaaaaaaaa+ → bbbbbbbbbb+"]
 
 
 def test_available_memory_is_within_the_machines() -> None:
