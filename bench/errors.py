@@ -25,7 +25,7 @@ class DataError(BenchError):
 
 
 class Unavailable(BenchError):
-    """Something that a cell needs (framework, kernel, device, data file) cannot be had on this machine.
+    """Something that a cell needs (framework, kernel, device, data file) is not available on this machine.
 
     A cell that meets it ends `unavailable` with this message as its reason (exit code 3).
     """

@@ -143,10 +143,9 @@ BACKENDS = {
             colour="#E69F00",
             marker="o",
             reference=0,
-            epochs_note="Native epochs of keras-tensorflow are those of `fit` on arrays: at the end TensorFlow may "
-            "wait for a thread that tunes its input pipeline, up to as long again "
-            "({findings}). "
-            "Steps are timed without it; under other numerics epochs do not wait.",
+            epochs_note="Native epochs of keras-tensorflow call `fit` on arrays: TensorFlow may wait for the thread "
+            "that tunes its input pipeline, which can double the epoch ({findings}). "
+            "Steps and other numerics exclude it.",
         ),
         BackendInfo(
             "keras-jax",
@@ -297,10 +296,12 @@ def native(info: BackendInfo, model: Model) -> Model:
     if model.differences & existing & INITIAL.keys():
         lacking -= INITIAL.keys()  # `init` names the parts of every model
     if lacking and (model.named or not existing):
-        names = [name for name in DIFFERENCES if name in lacking]
+        where = "" if lacking - info.native else " in this case"
+        if lacking >= INITIAL.keys():
+            lacking = lacking - INITIAL.keys() | {"init"}
+        names = [name for name in ("init", *DIFFERENCES) if name in lacking]
         raise Unavailable(
-            f"{info.name} has no {' and no '.join(names)} difference"
-            f"{'' if lacking - info.native else ' in this case'}: its own is what matched numerics run"
+            f"{info.name} has no {' and no '.join(names)} difference{where}: it runs as matched numerics do"
         )
     model = replace(model, differences=model.differences & existing)
     for name, change in _CHANGES.items():

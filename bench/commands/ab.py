@@ -68,9 +68,9 @@ MAY_CHANGE = ("repeats", "seeds", "margin", "timeout")
 @options.suites
 @options.store
 @click.option("--name", metavar="NAME", help="Name of the comparison; its runs are NAME-base and NAME-candidate.")
-@click.option("--resume", metavar="NAME", help="Go on with a comparison: finished pairs are not measured again.")
+@click.option("--resume", metavar="NAME", help="Continue a comparison: skip the finished pairs.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and the estimated time, measure nothing.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Write reports there.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Write reports into DIR.")
 @options.as_json("the verdicts")
 @click.pass_context
 def command(context: click.Context, /, **_: Any) -> int:

@@ -199,7 +199,7 @@ def fetchable(name: str) -> bool:
 def obtain(name: str, download: bool | None = None) -> tuple[Path, str]:
     """Return the verified path and sha256 of the source `name`; `download` None follows this module's rule.
 
-    Raises `Unavailable` when it cannot be had and `DataError` when the file that is there is not a known one.
+    Raises `Unavailable` when it is missing and `DataError` when the file that is there is not a known one.
     """
     found = _find(source(name))
     if found is None:

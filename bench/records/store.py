@@ -182,7 +182,7 @@ class Store:
         with self._transaction():
             if self._db.execute("SELECT 1 FROM run WHERE name = ?", (name,)).fetchone():
                 raise UsageError(
-                    f"run {name!r} exists in {self.path}; go on with it by --resume {name}, or choose another --name"
+                    f"run {name!r} exists in {self.path}; continue it with --resume {name}, or choose another --name"
                 )
             self._db.execute(
                 "INSERT INTO run (name, profile, started, command, options, environment) VALUES (?, ?, ?, ?, ?, ?)",

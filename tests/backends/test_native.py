@@ -130,7 +130,7 @@ def test_initial_weights_may_be_the_frameworks_own_for_one_kind_of_layer(backend
 
 
 def test_a_difference_that_does_not_exist_is_refused_with_what_lacks_it() -> None:
-    with pytest.raises(Unavailable, match=r"^torch has no embedding-gradient difference: its own is what matched"):
+    with pytest.raises(Unavailable, match=r"^torch has no embedding-gradient difference: it runs as matched"):
         model_of("torch", "native:init,embedding-gradient", case_of(*RNN))
     with pytest.raises(Unavailable, match=r"^torch has no init:recurrent difference in this case: "):
         model_of("torch", "native:init:recurrent", case_of(*POOL))

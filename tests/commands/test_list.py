@@ -136,6 +136,16 @@ def test_cells_are_those_of_a_bare_run(capsys: pytest.CaptureFixture[str]) -> No
     assert any(line.startswith("imdb-rnn/lstm@torch,generic,cpu,documented#0") for line in out.splitlines())
 
 
+@pytest.mark.parametrize("columns", [80, 100])
+def test_lines_of_cells_fit(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, err = run(capsys, "--cells", "imdb-rnn")
+    if code == 3:
+        pytest.skip(err)
+    assert max(map(len, out.splitlines())) <= columns
+    assert "imdb-rnn/lstm-cudnn@" in out
+
+
 def test_listing_imports_neither_frameworks_nor_heavy_libraries() -> None:
     # Start-up time is kept by what is not imported; the measured figure is in docs/.
     script = (

@@ -140,7 +140,7 @@ def test_what_cannot_run_stays_in_the_plan_with_its_reason() -> None:
 def test_native_numerics_that_no_backend_has_are_refused_and_not_run_as_others() -> None:
     cell = "ours/pool@fused,none,cpu,native:init,order#0"
     assert obstacles("ours/po*@fused,none,cpu,native:init,order") == {
-        cell: ("fused has no init and no order difference: its own is what matched numerics run", True)
+        cell: ("fused has no init and no order difference: it runs as matched numerics do", True)
     }
     assert obstacles("ours/pool@fused,none,cpu,native")["ours/pool@fused,none,cpu,native#0"]
     assert obstacles("ours/pool@fused,none,cpu,matched") == {"ours/pool@fused,none,cpu,matched#0": None}
