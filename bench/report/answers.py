@@ -8,6 +8,7 @@ from bench.report.topics import (
     accuracy,
     architectures,
     curves,
+    documented,
     explain,
     gaps,
     kernels,
@@ -25,8 +26,9 @@ TOPICS: tuple[Topic, ...] = (
     speed.TOPIC,
     kernels.FUSED,
     accuracy.TOPIC,
+    parameters.TOPIC,
+    documented.TOPIC,
     curves.TOPIC,
-    gaps.UNMEASURED,
     low_data.TOPIC,
     numerics.TOPIC,
     explain.TOPIC,
@@ -34,7 +36,6 @@ TOPICS: tuple[Topic, ...] = (
     parity.TOPIC,
     timing.TOPIC,
     kernels.TOPIC,
-    parameters.TOPIC,
     gaps.TOPIC,
 )
 """In the order in which they are read: questions, pages and blocks alike."""
