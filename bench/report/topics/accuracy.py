@@ -180,7 +180,9 @@ def _judged(results: Results, measured: Sequence[MeasuredRow]) -> Answer:
     judged = len(outside) + len(inside)
     conclusion = "No documented figure could be judged"
     if judged:
-        conclusion = f"{len(inside)} of {count(judged, 'judged figure')} {'holds' if len(inside) == 1 else 'hold'}"
+        conclusion = (
+            f"{len(inside)} of {count(judged, 'judged figure')} {'holds' if 1 in (len(inside), judged) else 'hold'}"
+        )
     if variable:
         conclusion += f"; {len(variable)} {'is' if len(variable) == 1 else 'are'} too variable to judge"
     shown = [*outside, *variable, *inside]
@@ -194,37 +196,35 @@ def _judged(results: Results, measured: Sequence[MeasuredRow]) -> Answer:
         f"one wider than {100 * WIDEST:.0f} points says nothing."
     )
     notes = (holds, *reasons, *_unjudged(by_verdict), *_unmeasured(results))
-    table = Table(_JUDGED, tuple(line for rows in shown for line in _judged_lines(rows)), left=(0, 1, 6, 7, 8))
+    table = Table(_JUDGED, tuple(line for rows in shown for line in _judged_lines(rows)), left=(0, 1, 5, 6))
     return Answer(f"{conclusion}.", table if shown else None, see, notes)
 
 
-_JUDGED = ("case", "set", "documented %", "measured %", "seeds", "95 % of runs", "backend", "verdict", "why")
+_JUDGED = ("case", "set", "documented %", "measured % (seeds)", "95 % of runs", "backend", "verdict")
 
 
 def _judged_lines(rows: Sequence[MeasuredRow]) -> list[tuple[str, ...]]:
     """Return the lines of one figure: backends that measured the same share one."""
-    lines = grouped(rows, lambda row: (as_percent(row.mean, row.ci_half_width), str(row.n), *_held_against(row)))
+    lines = grouped(rows, lambda row: (f"{as_percent(row.mean, row.ci_half_width)} ({row.n})", *_held_against(row)))
     return [
         (
-            *(rows[0].name, rows[0].figure.name, as_percent(rows[0].documented), mean, seeds, interval),
-            *(joined([row.column for row in members]), found, why),
+            *(rows[0].name, rows[0].figure.name, as_percent(rows[0].documented), mean, interval),
+            *(joined([row.column for row in members]), found),
         )
-        for (mean, seeds, interval, found, why), members in lines.items()
+        for (mean, interval, found), members in lines.items()
     ]
 
 
-def _held_against(row: MeasuredRow) -> tuple[str, str, str]:
-    """Return the prediction interval, in per cent, the verdict, and what it rests on."""
+def _held_against(row: MeasuredRow) -> tuple[str, str]:
+    """Return the prediction interval, in per cent, and the verdict."""
     judgement, documented = row.judgement, row.documented
     if judgement is None or documented is None:
-        return "", "", ""
+        return "", ""
+    away = max(judgement.low - documented, documented - judgement.high)
+    side = "below" if documented < judgement.low else "above"
+    outside = f", {100 * away:.2f} points {side}" if judgement.verdict == "outside" else ""
     interval = f"{100 * max(judgement.low, 0):.1f}–{100 * min(judgement.high, 1):.1f}"
-    why = judgement.reason
-    if judgement.verdict == "outside":
-        below = documented < judgement.low
-        away = judgement.low - documented if below else documented - judgement.high
-        why = f"{100 * away:.2f} points {'below' if below else 'above'}"
-    return interval, judgement.verdict, why
+    return interval, f"{judgement.verdict}{outside}"
 
 
 def _reason(results: Results, case: str) -> str:
@@ -236,7 +236,7 @@ def _unjudged(by_verdict: Mapping[Agreement | None, Sequence[Sequence[MeasuredRo
     figures = [rows for each in ("n too small", "not judged") for rows in by_verdict.get(each, ())]
     by_reason = grouped(figures, lambda rows: next(row.judgement.reason for row in rows if row.judgement))
     return [
-        f"Not judged: {listed([rows[0].name for rows in members], ', ')}. {reason.rstrip('.')}."
+        f"Not judged: {listed([rows[0].name for rows in members], ', ')}. {upper(reason).rstrip('.')}."
         for reason, members in by_reason.items()
     ]
 

@@ -37,7 +37,9 @@ class DocumentedRow(CaseRow):
 
 @once
 def frame(results: Results) -> tuple[DocumentedRow, ...]:
-    """Return a row per case with a documented accuracy; none under the quick profile."""
+    """Return a row per case with a documented accuracy; none under the quick profile, and where nothing was trained."""
+    if not results.accuracy_records:
+        return ()
     figures = grouped((row for row in accuracy.compared(results) if row.documented is not None), lambda row: row.name)
     counts = grouped(parameters.frame(results), lambda row: row.name)
     seconds = {row.name: row.documented_epoch for row in timing.frame(results)}
@@ -60,10 +62,12 @@ def frame(results: Results) -> tuple[DocumentedRow, ...]:
 def block(results: Results) -> str:
     """Return the table, the documents in bold with the set that their accuracies are of, and what it rests on."""
     rows = frame(results)
+    if not rows:
+        return "No documented accuracy is in these results."
     columns = columns_of(row for found in rows for row in found.figures)
     names = [f"Keras{column.removeprefix(KERAS)}" if column.startswith(KERAS) else column for column in columns]
-    headers = ["case", "parameters", "documented %", *(f"{name} %" for name in names)]
-    headers += ["documented s", *(f"{name} s" for name in names), "verdict"]
+    headers = ["case", "parameters", "printed %", *(f"{name} %" for name in names)]
+    headers += ["printed s", *(f"{name} s" for name in names), "verdict"]
     lines = []
     for (suite, kind), members in grouped(rows, lambda row: (row.suite, row.figures[0].figure.kind)).items():
         title = f"**{plain(results.suites[suite].title)}**"
@@ -100,9 +104,9 @@ def _how(rows: Sequence[DocumentedRow]) -> str:
     numerics = dict.fromkeys(found.numerics for row in rows for found in row.timed.values())
     timed = f" (ours under {joined(list(numerics))} numerics, all steps of an epoch)" if numerics else ""
     return (
-        "✓: every printed parameter count is the one that was built. Accuracies: mean over seeds ± 95 % CI (none: "
-        f"one seed). Seconds are those of an epoch{timed}, each document's on its own machine. Verdict: "
-        "whether the documented figure lies in the 95 % prediction interval of our runs."
+        "Printed: by the document. ✓: every printed parameter count is the one that was built. Accuracies: mean over "
+        f"seeds ± 95 % CI (none: one seed). Seconds are those of an epoch{timed}, each document's on its own machine. "
+        "Verdict: whether the printed figure lies in the 95 % prediction interval of our runs."
     )
 
 

@@ -131,11 +131,11 @@ def test_a_planted_figure_outside_is_found_and_one_of_variable_runs_counts_neith
     assert answer.conclusion == "1 of 2 judged figures holds; 1 is too variable to judge."
     found = {row["case"]: row for row in rows_of(answer)}
     assert list(found) == ["demo/planted", "demo/wild", "demo/held"], "what does not hold comes first"
-    assert [row["verdict"] for row in found.values()] == ["outside", "too variable to judge", "inside"]
+    assert [row["verdict"].split(",")[0] for row in found.values()] == ["outside", "too variable to judge", "inside"]
     spread = np.std(asking.MEASURED, ddof=1) * np.sqrt(1 + 1 / 5)
     low, high = 100 * np.array(stats.t.interval(0.95, 4, np.mean(asking.MEASURED), spread))
     assert found["demo/planted"]["95 % of runs"] == f"{low:.1f}–{high:.1f}"
-    assert found["demo/planted"]["why"] == f"{75 - high:.2f} points above"
+    assert found["demo/planted"]["verdict"] == f"outside, {75 - high:.2f} points above"
     assert any(note.startswith("`demo/planted`: why is not known") for note in answer.notes)
     (tmp_path / "deviations.md").write_text("# Why\n\n## demo/planted: the print is wrong, see `it`.\n\nBecause.\n")
     explained = answered(replace(gathered, reasons=sources.reasons(tmp_path)))
@@ -154,7 +154,7 @@ def test_a_figure_counts_once_for_all_backends_and_one_backend_outside_puts_it_o
         ]
         return answered(results([asking.suite(asking.case("a", accuracy=0.735))], records, seeds=5))
 
-    assert both(0.03).conclusion == "0 of 1 judged figure hold."
+    assert both(0.03).conclusion == "0 of 1 judged figure holds."
     same = both(0.0)
     assert same.conclusion == "1 of 1 judged figure holds."
     (row,) = rows_of(same)

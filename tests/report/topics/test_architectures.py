@@ -75,8 +75,9 @@ def test_one_seed_is_never_ranked(record: Maker, results: Gather) -> None:
     assert conclusion == "Not ranked: one seed."
     assert row["ranking"] == "not ranked: one seed"
     assert not {"flat", "lstm"} & {*row.values()}
-    more = trained(record, "flat", (0.70, 0.71, 0.70)) + trained(record, "lstm", [0.9])
-    assert answered(results([suite(NETS["flat"], NETS["lstm"])], more))[0] == "Not ranked: one seed."
+    for single in 0.9, 0.5:
+        more = trained(record, "flat", (0.70, 0.71, 0.70)) + trained(record, "lstm", [single])
+        assert answered(results([suite(NETS["flat"], NETS["lstm"])], more))[0] == "Not ranked: one seed."
 
 
 def test_a_winner_under_one_backend_alone_is_none(record: Maker, results: Gather) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from bench.records.record import Timing
 from bench.report.results import Results
 from bench.report.topics import documented
@@ -50,14 +52,16 @@ def test_a_row_holds_both_accuracies_comparable_seconds_alone_and_the_verdict(re
         for seed, value in enumerate(asking.MEASURED)
     ]
     alone = Timing(build=0.1, steps=100, total=1.0, alone=True, step=0.02, windows=[(1, 0.02), (2, 0.04)])
+    beside = structs.replace(alone, alone=False)
     records.append(record(name("a", numerics="native"), timing=alone, measure="steps"))
+    records.append(record(name("a", "keras-tensorflow", numerics="native"), timing=beside, measure="steps"))
     row = rows_of(results([declared], records, seeds=5))["a"]
-    assert (row["documented %"], row["Keras %"].split(" ")[0], row["torch %"].split(" ")[0]) == (
+    assert (row["printed %"], row["Keras %"].split(" ")[0], row["torch %"].split(" ")[0]) == (
         "73.50",
         "73.2",
         "73.2",
     )
-    assert (row["documented s"], row["Keras s"], row["torch s"]) == ("25–26", "–", "2.00"), "other work ran beside it"
+    assert (row["printed s"], row["Keras s"], row["torch s"]) == ("25–26", "–", "2.00"), "other work ran beside it"
     assert row["verdict"] == "inside"
 
 
@@ -73,7 +77,7 @@ def test_documents_are_named_as_people_know_them_and_sets_never_share_a_group(re
     text = documented.block(results([declared], [record(name("t"), test=0.71), record(name("v"), val=[0.72])]))
     table, _, documents = text.split("\n\n")
     (rows,) = parsed(table)
-    assert [(row["case"], row["documented %"]) for row in rows] == [
+    assert [(row["case"], row["printed %"]) for row in rows] == [
         ("On | words", "test"), ("t", "70.00"), ("On | words", "validation"), ("v", "80.00"),
     ]  # fmt: skip
     assert "https://example.org/words" in PARSER.render(documents)
@@ -81,7 +85,9 @@ def test_documents_are_named_as_people_know_them_and_sets_never_share_a_group(re
     assert "9" not in documents.replace("example", "").replace("2.3-2.10", ""), "our number is no name"
 
 
-def test_the_quick_profile_has_no_row(record: Maker, results: Gather) -> None:
-    quick = results([suite(case("a", documented=PRINTED))], [record(name("a"), test=0.7, profile="quick")])
-    assert documented.frame(quick) == ()
-    assert documented.block(quick)
+def test_short_trainings_and_timed_steps_have_no_row(record: Maker, results: Gather) -> None:
+    steps = record(name("a"), epoch_seconds=[2, 1], measure="steps", metrics=None)
+    for one in record(name("a"), test=0.7, profile="quick"), steps:
+        found = results([suite(case("a", documented=PRINTED))], [one])
+        assert documented.frame(found) == ()
+        assert "73.50" not in documented.block(found)
