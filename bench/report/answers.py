@@ -26,7 +26,6 @@ TOPICS: tuple[Topic, ...] = (
     speed.TOPIC,
     kernels.FUSED,
     accuracy.TOPIC,
-    parameters.TOPIC,
     documented.TOPIC,
     curves.TOPIC,
     low_data.TOPIC,
@@ -36,6 +35,7 @@ TOPICS: tuple[Topic, ...] = (
     parity.TOPIC,
     timing.TOPIC,
     kernels.TOPIC,
+    parameters.TOPIC,
     gaps.TOPIC,
 )
 """In the order in which they are read: questions, pages and blocks alike."""

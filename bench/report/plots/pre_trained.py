@@ -49,7 +49,7 @@ def _draw(rows: Sequence[PairRow], theme: Theme) -> Figure:
         size = by_column[columns[0]][crossed].rows
         for axis in (above, below):
             axis.axvline(size, color=ink(theme), lw=0.9, ls=":")
-        text = f" learned wins from {size:,} rows on"
+        text = f" learned at least as good from {size:,} rows on"
         above.text(size, 0.03, text, transform=above.get_xaxis_transform(), fontsize=8)
     below.axhline(0, color=ink(theme), lw=1)
     below.set_xscale("log")
