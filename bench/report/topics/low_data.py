@@ -12,10 +12,10 @@ from bench.cases.profiles import apply
 from bench.compare.statistics import mean_interval
 from bench.records.record import Metrics, Score
 from bench.report.figures import by_seed
-from bench.report.frames import VariantRow, columns_of, grouped, main_rows, once
+from bench.report.frames import VariantRow, grouped, main_rows, once
 from bench.report.markdown import markdown_table, plain
 from bench.report.notes import Notes, on_stand_in, stand_in_of
-from bench.report.numbers import NOTHING, as_change, as_percent, is_told, known
+from bench.report.numbers import as_change, as_percent, is_told, known
 from bench.report.results import Results
 from bench.report.sentences import joined
 from bench.report.topic import Answer, Table, Topic
@@ -131,18 +131,25 @@ def answer(results: Results) -> Answer | None:
     if not pairs or not results.documented:
         return None
     longest = max(grouped(pairs, lambda pair: pair.suite).values(), key=len)
-    lines = grouped(
-        sorted(longest, key=lambda pair: pair.rows),
-        lambda pair: (f"{pair.rows:,}", f"{pair.case} / {pair.learned}", *_cells(pair), pair.verdict),
-    )
-    table = Table(
+    how = "Test accuracy; difference: pre-trained minus learned, paired by seed, ± 95 % CI."
+    stand_ins = dict.fromkeys(on_stand_in(pair.stand_in) for pair in longest if pair.stand_in)
+    return Answer(conclusion(longest), _table(longest), (("accuracy", "accuracy.md"),), (how, *stand_ins))
+
+
+def _table(pairs: Iterable[PairRow]) -> Table:
+    """Return a row for each number of training rows, the fewest first; backends of the same figures share one."""
+    lines = grouped(sorted(pairs, key=lambda pair: pair.rows), _figures)
+    return Table(
         ("rows", "pair", "pre-trained %", "learned %", "difference, points", "seeds", "verdict", "backend"),
         tuple((*line, joined([pair.column for pair in members])) for line, members in lines.items()),
         left=(1, 6, 7),
     )
-    how = "Test accuracy; difference: pre-trained minus learned, paired by seed, ± 95 % CI."
-    stand_ins = dict.fromkeys(on_stand_in(pair.stand_in) for pair in longest if pair.stand_in)
-    return Answer(conclusion(longest), table, (("accuracy", "accuracy.md"),), (how, *stand_ins))
+
+
+def _figures(pair: PairRow) -> tuple[str, ...]:
+    means = (as_percent(pair.pretrained_mean), as_percent(pair.learned_mean))
+    change = as_change(pair.difference, pair.ci_half_width)
+    return (f"{pair.rows:,}", f"{pair.case} / {pair.learned}", *means, change, str(pair.n), pair.verdict)
 
 
 def section(suite: Suite, results: Results, notes: Notes) -> list[str]:
@@ -150,29 +157,14 @@ def section(suite: Suite, results: Results, notes: Notes) -> list[str]:
     pairs = [pair for pair in main_rows(frame(results)) if pair.suite == suite.name]
     if not pairs:
         return []
-    columns = columns_of(pairs)
-    headers = ["rows", "pair"]
-    for column in columns:
-        headers += [f"{plain(column)} pre-trained %", "learned %", "difference", "seeds"]
-    lines = []
-    by_cases = grouped(pairs, lambda pair: (pair.rows, pair.case, pair.learned))
-    for (rows, *cases), members in sorted(by_cases.items()):
-        marks = notes.mark(note for case in cases for note in notes.on_data(suite.name, case))
-        line = [f"{rows:,}", plain(" / ".join(cases)) + marks]
-        by_column = {pair.column: pair for pair in members}
-        for column in columns:
-            line += _cells(by_column[column]) if column in by_column else [NOTHING] * 4
-        lines.append(line)
+    marks = notes.mark(note for case in paired(results, suite) for note in notes.on_data(suite.name, case))
     lead = (
         f"Low data: {conclusion(pairs)} Test accuracy with a pre-trained, frozen and with a learned embedding, by the "
         "number of training rows. Difference: pre-trained minus learned, in points, paired by seed, ± 95 % CI."
     )
-    return [lead, markdown_table(headers, lines, left=(1,))]
-
-
-def _cells(pair: PairRow) -> list[str]:
-    means = [as_percent(pair.pretrained_mean), as_percent(pair.learned_mean)]
-    return [*means, as_change(pair.difference, pair.ci_half_width), str(pair.n)]
+    table = _table(pairs)
+    rows = [list(map(plain, row)) for row in table.rows]
+    return [lead + marks, markdown_table(table.headers, rows, table.left)]
 
 
 TOPIC = Topic("low-data", frame=frame, question="What does a pre-trained embedding buy?", answer=answer)
