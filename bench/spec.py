@@ -450,7 +450,11 @@ KERAS_3 = KerasEra("3", gates="sigmoid", rmsprop_epsilon="inside")
 
 @dataclass(frozen=True, config=_CONFIG)
 class Suite:
-    """The cases of one source document, the Keras it ran, and what its seconds were measured on."""
+    """The cases of one source document, the Keras it ran, and what its seconds were measured on.
+
+    `author`, `year` and `link` (to itself, or to what it is based on) are what the document says, None where it says
+    nothing.
+    """
 
     name: Name
     document: str
@@ -459,6 +463,14 @@ class Suite:
     cases: tuple[Case, ...]
     hardware: str | None = None
     notes: tuple[str, ...] = ()
+    author: str | None = None
+    year: int | None = None
+    link: str | None = None
+
+    @property
+    def citation(self) -> str:
+        """Return title, author and year of the document, as far as it says them."""
+        return ", ".join(str(part) for part in (self.title, self.author, self.year) if part is not None)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Suite:

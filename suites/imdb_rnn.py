@@ -1,4 +1,4 @@
-"""Document 000: recurrent networks on IMDB (a Polish notebook)."""
+"""Embeddingi: recurrent networks on IMDB, a notebook in Polish; it names no author, year or address."""
 
 from bench.spec import (
     KERAS_2_0,
@@ -30,7 +30,7 @@ PATIENCE_1 = Training(
 SUITE = Suite(
     "imdb-rnn",
     document="000",
-    title="Recurrent networks on IMDB (Polish notebook)",
+    title="Embeddingi (Polish notebook)",
     era=KERAS_2_0,
     cases=(
         Case(
@@ -86,9 +86,8 @@ SUITE = Suite(
             ),
             notes=(
                 (
-                    "The printed test accuracy 0.846 cannot come from the printed training run, whose last validation "
-                    "accuracy is 0.5976 (cells 28 to 30 follow each other); the cause is unknown, and nothing is "
-                    "judged against it."
+                    "The printed test accuracy 0.846 cannot come from the printed training run: its last validation "
+                    "accuracy is 0.5976, and cells 28 to 30 follow each other. The cause is unknown."
                 ),
             ),
         ),
@@ -166,7 +165,7 @@ SUITE = Suite(
             training=PATIENCE_1,
             requires=Requires(kernel="fused", device="cuda"),
             notes=(
-                "The document names this case (on a GPU, CuDNNLSTM in place of LSTM) and prints no figure for it.",
+                "The document names this case, CuDNNLSTM in place of LSTM on a GPU, and prints no figure for it.",
                 "CuDNNLSTM always has sigmoid gates.",
                 (
                     "The model has the 213,301 parameters of the lstm case; a cuDNN layer stores two bias vectors, "
@@ -175,5 +174,5 @@ SUITE = Suite(
             ),
         ),
     ),
-    notes=("Training stops after 5 epochs (lstm: 1 epoch) without a lower validation loss, hence the printed epochs.",),
+    notes=("Training stops after 5 epochs (lstm: 1 epoch) without a lower validation loss.",),
 )

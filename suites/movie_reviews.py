@@ -1,4 +1,4 @@
-"""Document 003: recurrent neural networks and their modifications (a workshop)."""
+"""Recurrent neural networks and their modifications, a workshop; it names no author, year or address."""
 
 from bench.spec import (
     GRU,
@@ -36,7 +36,7 @@ TRAINING = Training(
     early_stopping=EarlyStopping(patience=5, monitor="val_accuracy"),
     checkpoint="val_accuracy",
 )
-NOT_PRINTED = "The accuracies are prose; the document does not say whether of the last weights or the best."
+NOT_PRINTED = "The document does not say whether its accuracies are of the last or of the best weights."
 GLOVE = Embedding(10000, 50, vectors=Glove(50), trainable=False)
 MASKED_GLOVE = Embedding(10000, 50, vectors=Glove(50), trainable=False, mask_zero=True)
 
@@ -162,8 +162,8 @@ SUITE = Suite(
     ),
     notes=(
         (
-            "The accuracies are prose and the fit call is commented out in the print: epoch counts are not documented, "
-            "nor is it whether the accuracies are those of the last weights or of the checkpoint: both are recorded."
+            "The document states its accuracies in its text and comments out the call of fit. It prints no epochs, and "
+            "does not say whether the accuracies are of the last weights or of the checkpoint: both are recorded."
         ),
         "The checkpoint writes the weights with the best validation accuracy to a file; the model keeps its last ones.",
         (
@@ -171,8 +171,8 @@ SUITE = Suite(
             "ranks 1 to 9,999 have no vector."
         ),
         (
-            "The text also names as things to vary: ensembles, the network architecture, embedding width, dictionary "
-            "size, sentence length, and l1/l2 regularisation (which it says worsens the results)."
+            "The document suggests varying ensembles, architecture, embedding width, dictionary size, sentence length "
+            "and l1/l2 regularisation, which it says worsens the results."
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Document 002: deep learning for text (slides)."""
+"""Deep Learning for Text, slides by Chien Chin Chen after the book of François Chollet (2017)."""
 
 from bench.spec import (
     KERAS_2_3,
@@ -44,19 +44,20 @@ NEIGHBOURS = "4 epochs, batch 512: the setting of the neighbouring slides"
 NOT_PRINTED = "The document prints neither epochs nor batch size."
 FEW_EPOCHS = "10 epochs, batch 32 (4 epochs of batch 512 would be four updates)"
 SELF_PRACTICE = (
-    "The document leaves this as self-practice (200 random training reviews, the two models compared) and prints no "
-    "result; the parameter counts are those of its printed model."
+    "The document leaves this comparison, on 200 random training reviews, as self-practice and prints no result. The "
+    "parameter counts are those of its printed model."
 )
 MISPRINT = "The document prints 3,000 frozen parameters, a misprint: 10,000 x 300 = 3,000,000."
 SHIFTED = (
-    "The slide fills row word_index[word] of the matrix, but the ids of load_data are word_index[word] + 3: every word "
-    "gets another word's vector."
+    "The slide fills row word_index[word] of the matrix, but load_data gives ids of word_index[word] + 3: every "
+    "word gets another word's vector."
 )
 
 SUITE = Suite(
     "text-networks",
     document="002",
-    title="Deep learning for text (slides)",
+    title="Deep Learning for Text (slides)",
+    author="Chien Chin Chen",
     era=KERAS_2_3,
     cases=(
         Case(

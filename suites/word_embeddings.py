@@ -1,4 +1,7 @@
-"""Document 001: using word embeddings (exercise to chapter 6.1 of Deep Learning with Python)."""
+"""Using word embeddings: a notebook with exercises, after chapter 6.1 of Deep Learning with Python.
+
+It names no author; its printed downloads are dated March 2021.
+"""
 
 from bench.spec import (
     KERAS_2_3,
@@ -43,8 +46,8 @@ def sampled(rows: int) -> Training:
 def more_samples(rows: int) -> tuple[Case, Case]:
     """Return the pair of the exercise "increase the number of training samples" for `rows` training rows."""
     note = (
-        "The document leaves this as an exercise: with more training samples pre-trained embeddings will quickly stop "
-        "winning. It prints no result; the parameter counts are those of its printed model."
+        "The document leaves this as an exercise: with more training samples, pre-trained embeddings soon stop "
+        "winning. It prints no result. The parameter counts are those of its printed model."
     )
     assumptions = f"{rows:,} training rows"
     return (
@@ -72,7 +75,9 @@ def more_samples(rows: int) -> tuple[Case, Case]:
 SUITE = Suite(
     "word-embeddings",
     document="001",
-    title="Using word embeddings (chapter 6.1 exercise)",
+    title="Using word embeddings (notebook)",
+    year=2021,
+    link="https://github.com/fchollet/deep-learning-with-python-notebooks",
     era=KERAS_2_3,
     hardware="a machine with a GPU (Keras 2.3.0-tf)",
     cases=(
@@ -187,6 +192,7 @@ SUITE = Suite(
         *more_samples(10000),
     ),
     notes=(
+        "Based on the code of Deep Learning with Python (François Chollet), chapter 6.1, to which the link leads.",
         "The raw texts are read in sorted path order, because the ranks of equally frequent words depend on it.",
         "The Tokenizer finds 88,582 unique tokens in the 25,000 training texts; a word without a vector stays zero.",
         "The document also shows texts_to_matrix(mode='binary') of the training texts, shape (25000, 10000).",

@@ -57,7 +57,7 @@ def command(patterns: tuple[str, ...], cells: bool, as_json: bool, suites: tuple
 
 def _print_cases(selected: Sequence[tuple[Suite, Case]]) -> None:
     for place, (suite, pairs) in enumerate(groupby(selected, key=lambda pair: pair[0])):
-        title = f"{suite.name}: document {suite.document}, {suite.title} (Keras {suite.era.keras})"
+        title = f"{suite.name}: {suite.citation} (Keras {suite.era.keras})"
         click.echo(("\n" if place else "") + bold(title))
         cases = [case for _, case in pairs]
         footnotes: dict[str, str] = {}

@@ -13,13 +13,16 @@ from scipy.special import ndtri, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Sides = tuple[ArrayLike, ArrayLike]
-Agreement = Literal["inside", "outside", "n too small", "not judged"]
+Agreement = Literal["outside", "inside", "too variable to judge", "n too small", "not judged"]
+"""What became of a documented figure; of several backends the first that any of them gives stands for all."""
 
 LEVEL = 0.95
 SMALLEST_SAMPLE = 5
 """A prediction interval of fewer runs is too wide to mean anything: t(.975, S-1) sqrt(1+1/S) is 4.97 at S = 3, 3.04 at
 S = 5.
 """
+WIDEST = 0.1
+"""A prediction interval wider than 10 points of accuracy says nothing about a documented figure."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a documented figure: the prediction interval it was held against, or why it was not."""
+    """What became of a documented figure: the prediction interval of further runs, or why it was not judged by it."""
 
     verdict: Agreement
     low: float = math.nan
@@ -101,7 +104,8 @@ def binomial_half_width(accuracy: float, rows: int) -> float:
 def judge(documented: float, values: ArrayLike, unjudged: str | None = None) -> Judgement:
     """Return whether `documented`, which is one run, lies in the 95 % prediction interval of the measured `values`.
 
-    Judged from five values on. `unjudged` says why the figure may not be judged at all.
+    All are accuracies, 0 to 1. Judged from five values on, and where the interval is at most `WIDEST` wide. `unjudged`
+    says why the figure may not be judged at all.
     """
     if unjudged:
         return Judgement("not judged", reason=unjudged)
@@ -109,6 +113,8 @@ def judge(documented: float, values: ArrayLike, unjudged: str | None = None) -> 
     low, high = prediction_interval(array)
     if len(array) < SMALLEST_SAMPLE:
         return Judgement("n too small", low, high, f"{len(array)} of at least {SMALLEST_SAMPLE} seeds")
+    if high - low > WIDEST:
+        return Judgement("too variable to judge", low, high, f"interval {100 * (high - low):.1f} points wide")
     return Judgement("inside" if low <= documented <= high else "outside", low, high)
 
 

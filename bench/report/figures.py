@@ -13,6 +13,8 @@ from bench.spec import Case, Documented, Embedded, LabelledCsv, Score
 
 FigureKind = Literal["test", "val", "best val", "train", "fit"]
 FIGURE_KINDS: tuple[FigureKind, ...] = get_args(FigureKind)
+SETS: dict[FigureKind, str] = {"test": "test", "val": "validation", "train": "training"}
+"""The rows that a main figure is of: accuracies on different ones never share a column."""
 
 
 class Found(NamedTuple):

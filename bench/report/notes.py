@@ -1,4 +1,4 @@
-"""What is said beside figures: stand-ins, and why cells have no result."""
+"""Notes beside figures: stand-ins, and why cells have no result."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Notes:
 
 
 def notes_on_case(case: Case) -> list[str]:
-    """Return the notes of a case's declaration, and what was chosen here for want of a document."""
-    chosen = [f"Chosen here, not documented: {case.assumptions}."] if case.assumptions else []
+    """Return the notes of a case's declaration, and what its document leaves open."""
+    chosen = [f"Our choice, not documented: {case.assumptions}."] if case.assumptions else []
     return [prose(note) for note in (*case.notes, *chosen)]
 
 
@@ -60,8 +60,10 @@ def stand_in_of(records: Iterable[Record]) -> str | None:
 
 
 def on_stand_in(name: str) -> str:
-    """Return the sentence that says on what a case ran in place of the documented data or vectors."""
-    return f"Ran on a stand-in: {name}."
+    """Return the sentence that says what replaced the documented data or vectors: `name` is `this for that: how`."""
+    used, _, rest = name.partition(" for ")
+    wanted, _, how = rest.partition(": ")
+    return f"Used {used}: {wanted} is unavailable{f' ({how})' if how else ''}." if wanted else f"Used {name}."
 
 
 def _stand_ins(results: Results) -> dict[tuple[str, str], list[str]]:
@@ -73,18 +75,24 @@ def _stand_ins(results: Results) -> dict[tuple[str, str], list[str]]:
     return {key: [prose(on_stand_in(name)) for name in sorted(found)] for key, found in names.items()}
 
 
+def resuming(results: Results, run: str) -> str:
+    """Return the command that goes on with a run."""
+    compares = any(source.name == run and source.plan is not None for source in results.sources)
+    store = f" --store {shlex.quote(str(results.store))}" if results.store else ""
+    return f"bench {'ab' if compares else 'run'} --resume {shlex.quote(run)}{store}"
+
+
 def _problem_notes(results: Results) -> dict[tuple[Any, ...], list[str]]:
     """Return the notes on cells that did not end ok, by suite, case, variant and measure."""
-    store = f" --store {shlex.quote(str(results.store))}" if results.store else ""
     notes: dict[tuple[Any, ...], list[str]] = {}
     for problem in problems(results):
         if problem.status == "unavailable":
             text = prose(f"unavailable: {problem.reason}")
         else:
             cells = " ".join(map(shlex.quote, problem.cells))
-            again = code(f"bench run --resume {shlex.quote(problem.run)}{store} {cells}")
+            again = code(f"{resuming(results, problem.run)} {cells}")
             what = f"{problem.status} ({count(len(problem.cells), 'cell')}): {problem.reason}"
-            text = f"{prose(what)}; run it again: {again}"
+            text = f"{prose(what)}. To run it again: {again}"
         notes.setdefault((problem.suite, problem.case, problem.variant, problem.measure), []).append(text)
     return notes
 
@@ -100,11 +108,6 @@ class Problem(CaseRow):
     run: str
     cells: tuple[str, ...] = ()
     records: int = 0
-
-    @property
-    def gap(self) -> str:
-        """Return what became of the cells: their status and why."""
-        return f"{self.status}, {self.clause}"
 
     @property
     def clause(self) -> str:
@@ -136,7 +139,7 @@ def one_line(record: Record) -> str:
 
 
 def lacking(results: Results) -> list[Problem]:
-    """Return why cells have no result, by case and variant, but for fused kernels: the generic one does without."""
+    """Return why cells have no result, by case and variant; a missing fused kernel is none, the generic one runs."""
     return [problem for problem in problems(results) if not problem.reason.startswith(f"{NO_FUSED}:")]
 
 

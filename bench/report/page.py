@@ -290,7 +290,7 @@ def details(results: Results) -> dict[str, Any]:
         records[identity(record)] = content
     cases = {
         f"{suite.name}/{case.name}": {
-            "document": f"{suite.document}, {suite.title}",
+            "document": suite.citation,
             "layers": describe.layers(case),
             "notes": list(case.notes),
             "chosen here": case.assumptions,

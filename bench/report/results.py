@@ -192,14 +192,14 @@ class Results:
         return {id(record): source.name for source in self.sources for record in source.records}
 
     @cached_property
-    def planned(self) -> dict[tuple[str, str], set[Measurement]]:
-        """Return what was to be measured of each case with a record, under every variant, recorded or not."""
-        seen: dict[tuple[str, str], dict[Literal["accuracy", "timing"], tuple[set[int], set[int]]]] = {}
-        planned: dict[tuple[str, str], set[Measurement]] = {}
+    def planned(self) -> dict[tuple[str, str, str], set[Measurement]]:
+        """Return what was to be measured, recorded or not, of each case and numerics with a record."""
+        seen: dict[tuple[str, str, str], dict[Literal["accuracy", "timing"], tuple[set[int], set[int]]]] = {}
+        planned: dict[tuple[str, str, str], set[Measurement]] = {}
         for source in self.sources:
             seen.clear()
-            for suite, name, measure, seed, repeat in set(map(_measurement, source.records)):
-                kinds = seen.setdefault((suite, name), {})
+            for suite, name, numerics, measure, seed, repeat in set(map(_measurement, source.records)):
+                kinds = seen.setdefault((suite, name, numerics), {})
                 for kind in MEASURED[measure] if source.plan is None else ():
                     if kind not in kinds:
                         kinds[kind] = {*range(source.seeds)}, {*range(source.repeats)}
@@ -334,7 +334,7 @@ def _agree(fact: Any, other: Any) -> bool:
 _cell = attrgetter("suite", "case", *VARIANT, "seed")
 """The fields of a cell's name: a key of records, many times as fast to make as a `Cell`."""
 _case, _variant = attrgetter("suite", "case"), attrgetter(*VARIANT)
-_measurement = attrgetter("suite", "case", "measure", "seed", "repeat")
+_measurement = attrgetter("suite", "case", "numerics", "measure", "seed", "repeat")
 _process = attrgetter("suite", "case", *VARIANT, "seed", "repeat")
 _recorded = attrgetter("suite", "case", *VARIANT, "seed", "repeat", "measure")
 

@@ -48,7 +48,7 @@ def test_the_prediction_interval_has_the_published_factors(n: int, factor: float
 
 @pytest.mark.parametrize("n", [5, 10])
 def test_one_further_run_falls_into_the_prediction_interval_95_times_in_100(n: int) -> None:
-    runs = np.random.default_rng(n).normal(0.8, 0.01, size=(8000, n + 1))
+    runs = np.random.default_rng(n).normal(0.8, 0.001, size=(8000, n + 1))
     inside = [judge(row[-1], row[:-1]).verdict == "inside" for row in runs]
     # Three standard errors of a proportion of .95 over 8,000 trials.
     assert np.mean(inside) == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / 8000))
@@ -93,6 +93,29 @@ def test_the_verdict_turns_exactly_at_the_bounds() -> None:
     low, high = prediction_interval(VALUES)
     assert judge(low, VALUES).verdict == judge(high, VALUES).verdict == "inside"
     assert judge(np.nextafter(low, 0), VALUES).verdict == judge(np.nextafter(high, 1), VALUES).verdict == "outside"
+
+
+@pytest.mark.parametrize("n", [5, 10])
+def test_a_figure_is_judged_by_the_t_prediction_interval_of_scipy(n: int) -> None:
+    values = np.random.default_rng(n).normal(0.8, 0.005, size=n)
+    # One further run minus the mean of n has the variance s^2 (1 + 1/n), and n - 1 degrees of freedom.
+    spread = values.std(ddof=1) * np.sqrt(1 + 1 / n)
+    low, high = reference.t.interval(0.95, n - 1, values.mean(), spread)
+    found = judge(0.8, values)
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
+    for bound, step in (low, 1e-9), (high, -1e-9):
+        assert judge(bound + step, values).verdict == "inside"
+        assert judge(bound - step, values).verdict == "outside"
+
+
+def test_an_interval_wider_than_ten_points_judges_nothing() -> None:
+    shape = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    width = 2 * reference.t.ppf(0.975, 4) * shape.std(ddof=1) * np.sqrt(1 + 1 / 5)
+    narrow, wide = (0.7 + shape * points / width for points in (0.0999, 0.1001))
+    assert judge(0.7, narrow).verdict == "inside"
+    assert judge(0.9, narrow).verdict == "outside"
+    assert judge(0.7, wide).verdict == judge(0.9, wide).verdict == "too variable to judge"
+    assert judge(0.7, wide[:4]).verdict == "n too small", "which is said first: more seeds may help"
 
 
 def test_the_interval_of_a_ratio_is_that_of_scipys_welch_test_on_logarithms() -> None:

@@ -60,7 +60,7 @@ def test_a_stand_in_is_named_below_every_table(record: Maker, results: Gather) -
     fields = {"test": 0.7, "epoch_seconds": [3, 2], "counts": [400, 0, 81], "stand_in": "50d for 100d"}
     gathered = results([SUITE], [record(name("flat", "torch", 0), **fields)])
     for write in accuracy_topic.table, timing.table, parameters.table:
-        assert "Ran on a stand-in: 50d for 100d." in notes(write(gathered)).values()
+        assert "Used 50d: 100d is unavailable." in notes(write(gathered)).values()
     assert "50d for 100d" in pages.index(gathered)
 
 

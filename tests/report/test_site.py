@@ -154,7 +154,8 @@ def test_links_of_the_index_lead_somewhere(project: Path) -> None:
     assert run("--index", str(project / "reports")) == 0
     for page in (project / "reports").rglob("*.md"):
         links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
-        assert [link for link in links if not (page.parent / link).exists()] == []
+        here = [link for link in links if not link.startswith("https://")]
+        assert [link for link in here if not (page.parent / link).exists()] == []
 
 
 def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: Path) -> None:

@@ -1,4 +1,4 @@
-"""Accuracy: what was measured beside what the documents print, judged where it can be."""
+"""Accuracy: measured beside documented figures, judged where that is possible."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Literal
+from typing import Literal, TypeVar, get_args
 
 from bench.cases.cell import Status
-from bench.compare.statistics import Agreement, Judgement, binomial_half_width, judge, mean_interval
+from bench.cases.describe import documented_accuracy
+from bench.compare.statistics import WIDEST, Agreement, Judgement, binomial_half_width, judge, mean_interval
 from bench.records.record import Record
-from bench.report.figures import FIGURE_KINDS, Figure, figures
-from bench.report.frames import Row, columns_of, grouped, main_rows, once
+from bench.report.figures import FIGURE_KINDS, SETS, Figure, figures
+from bench.report.frames import Row, columns_of, grouped, main_rows, once, reference_order
 from bench.report.markdown import document, how_twins, markdown_table, plain, prose, suite_heading
-from bench.report.notes import Notes, notes_on_case, on_stand_in, stand_in_of
-from bench.report.numbers import NOTHING, as_half, as_loss, as_percent, known
-from bench.report.results import NOT_RUN, Column, Results, Variant, status_of
-from bench.report.topic import Topic
+from bench.report.notes import NOT_YET, Notes, lacking, notes_on_case, on_stand_in, stand_in_of
+from bench.report.numbers import NOTHING, as_half, as_loss, as_percent, known, percent
+from bench.report.results import NOT_RUN, Column, Link, Results, Variant, status_of
+from bench.report.sentences import count, joined, listed, upper
+from bench.report.topic import Answer, Table, Topic
 from bench.report.topics import low_data, numerics
 from bench.spec import Case, Documented, Suite
+
+NOT_TRAINED: Literal["not trained"] = "not trained"
+"""The status of a case of which steps alone were timed."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class AccuracyRow(Row):
     figure: Figure
     epochs_documented: int | None
     planned: int
-    status: Status | Literal["not run"] = NOT_RUN
+    status: Status | Literal["not run", "not trained"] = NOT_RUN
     n: int = 0
     lengths: tuple[int, ...] = ()
     stand_in: str | None = None
@@ -79,19 +84,21 @@ class MeasuredRow(AccuracyRow):
 
 @once
 def frame(results: Results) -> tuple[AccuracyRow, ...]:
-    """Return one row per case, figure and variant; a case without a record has one per figure, "not run"."""
+    """Return one row per case, figure and variant; a case without an accuracy record has one per figure."""
     rows: list[AccuracyRow] = []
     for suite, case in results.cases():
         key = (suite.name, case.name)
         documented = case.documented if results.documented else Documented()
         epochs = _documented_epochs(case, documented)
-        seeds = len({seed for kind, seed, _ in results.planned.get(key, ()) if kind == "accuracy"})
         for figure in figures(case, documented):
             for variant, column, records in results.placed(results.accuracy_groups, *key):
+                planned = results.planned.get((*key, variant.numerics), ())
+                seeds = len({seed for kind, seed, _ in planned if kind == "accuracy"})
                 place = AccuracyRow(*key, variant, column, figure, epochs, seeds, status_of(records))
                 rows.append(_measured(place, records, documented.unjudged))
             if key not in results.accuracy_groups:
-                rows.append(AccuracyRow(*key, None, None, figure, epochs, seeds))
+                status = NOT_TRAINED if key in results.groups else NOT_RUN
+                rows.append(AccuracyRow(*key, None, None, figure, epochs, 0, status))
     return tuple(rows)
 
 
@@ -133,34 +140,170 @@ def _documented_epochs(case: Case, documented: Documented) -> int | None:
     return len(documented.epochs) if case.training.early_stopping else case.training.epochs
 
 
-def _measured_main(rows: Iterable[AccuracyRow]) -> list[MeasuredRow]:
-    return [row for row in rows if isinstance(row, MeasuredRow) and row.figure.main]
-
-
 def _by_figure(row: AccuracyRow) -> tuple[str, str]:
     return row.name, row.figure.name
 
 
-def _is_compared(row: AccuracyRow) -> bool:
-    """Return whether a row stands for its case: the train accuracy that is printed beside another one does not."""
-    return row.figure.main and row.documented is not None and row.figure.kind != "train"
+def compared(results: Results) -> list[AccuracyRow]:
+    """Return the rows of the figures that stand for their cases, under documented numerics.
+
+    The training accuracy that is printed beside another one is none of them.
+    """
+    return [row for row in main_rows(frame(results)) if row.figure.main and row.figure.kind != "train"]
+
+
+SomeRow = TypeVar("SomeRow", bound=AccuracyRow)
+
+
+def by_figure(rows: Iterable[SomeRow]) -> list[list[SomeRow]]:
+    """Return rows by the figure that they measured, in their order."""
+    return list(grouped(rows, _by_figure).values())
+
+
+def verdict(rows: Sequence[AccuracyRow]) -> Agreement | None:
+    """Return the verdict on a documented figure over all backends that measured it, None where nothing is judged."""
+    found = {row.verdict for row in rows if isinstance(row, MeasuredRow)}
+    return next((each for each in get_args(Agreement) if each in found), None)
+
+
+def answer(results: Results) -> Answer | None:
+    """Return whether the documented figures hold; under the quick profile, how far the backends are apart."""
+    measured = [row for row in compared(results) if isinstance(row, MeasuredRow)]
+    if not measured:
+        return None
+    return _judged(results, measured) if results.documented else _apart(measured)
+
+
+def _judged(results: Results, measured: Sequence[MeasuredRow]) -> Answer:
+    by_verdict = grouped(by_figure(measured), verdict)
+    outside, inside, variable = (by_verdict.get(each, []) for each in get_args(Agreement)[:3])
+    judged = len(outside) + len(inside)
+    conclusion = "No documented figure could be judged"
+    if judged:
+        conclusion = (
+            f"{len(inside)} of {count(judged, 'judged figure')} {'holds' if 1 in (len(inside), judged) else 'hold'}"
+        )
+    if variable:
+        conclusion += f"; {len(variable)} {'is' if len(variable) == 1 else 'are'} too variable to judge"
+    shown = [*outside, *variable, *inside]
+    cases = dict.fromkeys(rows[0].name for rows in shown)
+    reasons = [f"`{case}`: {upper(_reason(results, case))}." for case in cases if case in results.reasons]
+    reasons += [f"`{rows[0].name}`: why is not known." for rows in outside if rows[0].name not in results.reasons]
+    places = [results.reasons[case][1].partition("#")[0] for case in cases if case in results.reasons]
+    see: tuple[Link, ...] = (("accuracy", "accuracy.md"), *(("why", place) for place in places[:1]))
+    holds = (
+        "A figure holds where it lies inside the 95 % prediction interval of our runs; "
+        f"one wider than {100 * WIDEST:.0f} points says nothing."
+    )
+    notes = (holds, *reasons, *_unjudged(by_verdict), *_unmeasured(results))
+    table = Table(_JUDGED, tuple(line for rows in shown for line in _judged_lines(rows)), left=(0, 1, 5, 6))
+    return Answer(f"{conclusion}.", table if shown else None, see, notes)
+
+
+_JUDGED = ("case", "set", "documented %", "measured % (seeds)", "95 % of runs", "backend", "verdict")
+
+
+def _judged_lines(rows: Sequence[MeasuredRow]) -> list[tuple[str, ...]]:
+    """Return the lines of one figure: backends that measured the same share one."""
+    lines = grouped(rows, lambda row: (f"{as_percent(row.mean, row.ci_half_width)} ({row.n})", *_held_against(row)))
+    return [
+        (
+            *(rows[0].name, rows[0].figure.name, as_percent(rows[0].documented), mean, interval),
+            *(joined([row.column for row in members]), found),
+        )
+        for (mean, interval, found), members in lines.items()
+    ]
+
+
+def _held_against(row: MeasuredRow) -> tuple[str, str]:
+    """Return the prediction interval, in per cent, and the verdict."""
+    judgement, documented = row.judgement, row.documented
+    if judgement is None or documented is None:
+        return "", ""
+    away = max(judgement.low - documented, documented - judgement.high)
+    side = "below" if documented < judgement.low else "above"
+    outside = f", {100 * away:.2f} points {side}" if judgement.verdict == "outside" else ""
+    interval = f"{100 * max(judgement.low, 0):.1f}–{100 * min(judgement.high, 1):.1f}"
+    return interval, f"{judgement.verdict}{outside}"
+
+
+def _reason(results: Results, case: str) -> str:
+    return results.reasons[case][0]
+
+
+def _unjudged(by_verdict: Mapping[Agreement | None, Sequence[Sequence[MeasuredRow]]]) -> list[str]:
+    """Return why measured figures were not judged, a sentence a reason."""
+    figures = [rows for each in ("n too small", "not judged") for rows in by_verdict.get(each, ())]
+    by_reason = grouped(figures, lambda rows: next(row.judgement.reason for row in rows if row.judgement))
+    return [
+        f"Not judged: {listed([rows[0].name for rows in members], ', ')}. {upper(reason).rstrip('.')}."
+        for reason, members in by_reason.items()
+    ]
+
+
+def _unmeasured(results: Results) -> list[str]:
+    """Return each documented accuracy without a measurement, why, and what was trained in its place."""
+    measured: dict[str, MeasuredRow] = {}
+    for row in compared(results):
+        if isinstance(row, MeasuredRow):
+            measured[row.name] = max(measured.get(row.name, row), row, key=_measured_best)
+    why = {problem.name: problem.clause for problem in lacking(results)}
+    notes = []
+    for suite, case in results.cases():
+        name, printed = f"{suite.name}/{case.name}", documented_accuracy(case)
+        if printed is None or name in measured:
+            continue
+        note = f"Not measured: {name} (documented {percent(printed[1])}): {why.get(name, NOT_YET)}."
+        instead = low_data.learned_twin(suite.cases, case)
+        twin = measured.get(f"{suite.name}/{instead.name}") if instead else None
+        if instead and twin:
+            reached = f"{percent(twin.mean, twin.ci_half_width)} ({count(twin.n, 'seed')}, {twin.column})"
+            note += f" With a learned embedding, {instead.name}: {reached}."
+        notes.append(note)
+    return notes
+
+
+def _measured_best(row: MeasuredRow) -> tuple[int, bool]:
+    """Return a sort key that puts the row with the most seeds last, of these the documents' own backend."""
+    return row.n, reference_order(row.variant.backend) == 0
+
+
+def _apart(measured: Sequence[MeasuredRow]) -> Answer | None:
+    """Return how far the backends' accuracies are apart, as the tables print them."""
+    several = [rows for rows in by_figure(measured) if len({row.column for row in rows}) > 1]
+    if not several:
+        return Answer("Not judged: trained on generated text.", see=(("accuracy", "accuracy.md"),))
+    columns = columns_of(row for rows in several for row in rows)
+    gaps = [(max(row.mean for row in rows) - min(row.mean for row in rows), rows) for rows in several]
+    differing = sorted((gap for gap in gaps if f"{100 * gap[0]:.2f}" != "0.00"), key=lambda gap: -gap[0])
+    equal, cases = len(several) - len(differing), count(len(several), "case")
+    found = f"equal in {'all ' if equal > 1 else ''}{cases}"
+    if differing:
+        found = f"equal in {equal} of {cases} (largest gap {100 * differing[0][0]:.1f} points)"
+    lines = []
+    for gap, rows in differing:
+        means = {row.column: as_percent(row.mean, row.ci_half_width) for row in rows}
+        shown = [means.get(column, NOTHING) for column in columns]
+        lines.append((rows[0].name, rows[0].figure.name, *shown, f"{100 * gap:.2f}"))
+    headers = ("case", "set", *(f"{column} %" for column in columns), "gap, points")
+    table = Table(headers, tuple(lines), left=(0, 1)) if lines else None
+    conclusion = f"Not judged: generated text. The backends' accuracies are {found}."
+    return Answer(conclusion, table, (("accuracy", "accuracy.md"),))
 
 
 _HOW_ACCURACY = (
-    "Accuracies in per cent. A measured one is the mean over seeds ± its 95 % interval (Student's t); `k of n` says "
-    "how many of the planned seeds ended ok. "
-    "`set ±` is the uncertainty that the evaluated set alone gives, 1.96 √(a(1-a)/rows), in points."
+    "Accuracies in per cent: mean over seeds ± 95 % CI (Student's t); `k of n` planned seeds ended ok. "
+    "`set ±`: uncertainty from the number of evaluated rows alone, 1.96 √(a(1-a)/rows), in points."
 )
 _HOW_JUDGED = (
-    "A documented figure is one run: it is `inside` or `outside` the 95 % prediction interval of the measured runs, "
-    "judged from 5 seeds on; behind `outside` stands measured minus "
-    "documented, in points. `test` and `val` are the scores after the last epoch."
+    "A document prints one run. Its figure is `inside` or `outside` the 95 % prediction interval of our runs, judged "
+    f"from 5 seeds on. An interval wider than {100 * WIDEST:.0f} points is `too variable to judge`. Behind `outside` "
+    "stands measured minus documented, in points."
 )
 _HOW_FIGURES = (
-    "In the tables of all figures `train` is evaluated after training, on all rows given to `fit` (the validation "
-    "part included where it is split off by fraction); `fit` is what the "
-    "last epoch reports while it trains; `best val` belongs to the weights that a checkpoint kept; `epochs` is the "
-    "mean (least–most) number run."
+    "`test` and `val` are scores after the last epoch. `train` is evaluated after training, on all rows given to "
+    "`fit`, a validation part split off by fraction included. `fit` is reported by the last epoch while it trains. "
+    "`best val` belongs to the weights that a checkpoint kept. `epochs` is the mean (least–most) over seeds."
 )
 
 
@@ -171,15 +314,16 @@ def table(results: Results) -> str:
     parts = [f"# {title}"]
     if not results.documented:
         parts.append(
-            "These figures were measured on the embedded corpus, which is generated, after a shortened training: they "
-            "compare architectures and backends with one another and say nothing about any document's figures, which "
-            "are therefore not shown."
+            "Short trainings on generated text: compare the columns. Documented figures are not shown, since nothing "
+            "here can be compared with them."
         )
+    if not results.accuracy_records:
+        return document([*parts, "No accuracy was measured: steps alone were timed."])
     parts += [_HOW_ACCURACY, *([_HOW_JUDGED] if results.documented else []), _HOW_FIGURES, *how_twins(results)]
     by_suite = grouped(frame(results), lambda row: row.suite)
     for suite in results.reported_suites():
         rows = by_suite[suite.name]
-        parts += [suite_heading(suite), *_suite_notes(suite, results), _accuracy_table(results, suite, rows, notes)]
+        parts += [suite_heading(suite), *_suite_notes(suite, results), *_accuracy_tables(results, suite, rows, notes)]
         parts += numerics.section(suite, results)
         parts += ["All figures, means over seeds:", _figures_table(rows)]
         parts += low_data.section(suite, results, notes)
@@ -190,14 +334,31 @@ def _suite_notes(suite: Suite, results: Results) -> list[str]:
     if not results.documented:
         return []
     notes = ["\n".join(f"- {prose(note)}" for note in suite.notes)] if suite.notes else []
-    return [f"Document {plain(suite.document)}, Keras {plain(suite.era.keras)}.", *notes]
+    return [f"Document: {cited(suite)}; Keras {plain(suite.era.keras)}.", *notes]
 
 
-def _accuracy_table(results: Results, suite: Suite, data: Sequence[AccuracyRow], notes: Notes) -> str:
-    main = [row for row in main_rows(data) if row.figure.main]
+def cited(suite: Suite) -> str:
+    """Return title, author and year of a suite's document as Markdown, linked where it has an address."""
+    return f"[{plain(suite.citation)}]({suite.link})" if suite.link else plain(suite.citation)
+
+
+def _accuracy_tables(results: Results, suite: Suite, data: Sequence[AccuracyRow], notes: Notes) -> list[str]:
+    """Return a table for each set that accuracies are of, below a line that names it.
+
+    Pairs of the low-data table stand there alone, unless their document prints a figure.
+    """
+    paired = low_data.paired(results, suite) - {row.case for row in data if row.documented is not None}
+    main = [row for row in main_rows(data) if row.figure.main and row.case not in paired]
+    parts = []
+    for kind, rows in grouped(main, lambda row: row.figure.kind).items():
+        parts += [f"{SETS[kind].capitalize()} accuracy:", _accuracy_table(results, suite, rows, notes)]
+    return parts
+
+
+def _accuracy_table(results: Results, suite: Suite, main: Sequence[AccuracyRow], notes: Notes) -> str:
     columns = columns_of(main)
-    headers = ["case", "set", *(["documented %"] if results.documented else []), "set ±"]
-    left = {0, 1}
+    headers = ["case", *(["documented %"] if results.documented else []), "set ±"]
+    left = {0}
     for column in columns:
         left.add(len(headers) + 1)
         headers += [f"{plain(column)} %", "judged" if results.documented else "seeds"]
@@ -207,19 +368,21 @@ def _accuracy_table(results: Results, suite: Suite, data: Sequence[AccuracyRow],
         # The notes on a case are about its document and the protocol there, which the quick profile does not run.
         case_notes = notes_on_case(results.case(suite.name, first.case)) if results.documented else []
         case_notes += notes.on_data(suite.name, first.case)
+        name = plain(first.case)
         if first.figure.epoch is not None:
+            name += f", epoch {first.figure.epoch}"
             case_notes.append(
-                "The document's log breaks off before the last epoch; its figure is compared with the measured one "
-                "of the same epoch."
+                f"The document's log ends before the last epoch: both figures are those after epoch "
+                f"{first.figure.epoch}."
             )
-        line = [plain(first.case) + notes.mark(case_notes), plain(first.figure.name)]
+        line = [name + notes.mark(case_notes)]
         if results.documented:
             line.append("" if first.documented is None else as_percent(first.documented))
         widths = [row.sampling_half_width for row in rows if isinstance(row, MeasuredRow)]
         line.append(next((as_half(width).strip() for width in widths if width is not None), NOTHING))
         members = {row.column: row for row in rows}
         for column in columns:
-            line += _accuracy_cells(members.get(column), column, notes)
+            line += _accuracy_cells(members.get(column), first.status, column, notes)
         if results.twins:
             ok = [row.variant for row in rows if row.status == "ok" and row.variant]
             line.append(results.twin_mark(suite.name, first.case, ok) or NOTHING)
@@ -230,9 +393,9 @@ def _accuracy_table(results: Results, suite: Suite, data: Sequence[AccuracyRow],
     return markdown_table(headers, lines, left)
 
 
-def _accuracy_cells(row: AccuracyRow | None, column: Column, notes: Notes) -> list[str]:
+def _accuracy_cells(row: AccuracyRow | None, status: str, column: Column, notes: Notes) -> list[str]:
     if row is None:
-        return [NOTHING, "" if column.kernel else NOT_RUN]
+        return [NOTHING, "" if column.kernel else status if status == NOT_TRAINED else NOT_RUN]
     texts = notes.on_cells(row, ("accuracy", "all"))
     if row.status != "ok":
         return [NOTHING, f"{row.status}, 0 of {row.planned}{notes.mark(texts)}"]
@@ -284,29 +447,4 @@ def _epochs(row: AccuracyRow) -> str:
     return f"{least}" if least == most else f"{row.epochs:.1f} ({least}–{most})"
 
 
-def block(results: Results) -> str:
-    """Return the documented accuracy of every case that has one beside the measured ones, in per cent."""
-    data = list(filter(_is_compared, main_rows(frame(results))))
-    columns = columns_of(data)
-    lines = []
-    for (case, figure), rows in grouped(data, _by_figure).items():
-        members = {row.column: row for row in rows}
-        cells = [_block_cell(members.get(column)) for column in columns]
-        verdicts = [(row.verdict if isinstance(row, MeasuredRow) else None) or row.status for row in rows]
-        judged = plain(" / ".join(dict.fromkeys(verdicts)))
-        lines.append([plain(case), plain(figure), as_percent(rows[0].documented), *cells, judged])
-    headers = ["case", "set", "documented", *map(plain, columns), "judged"]
-    return markdown_table(headers, lines, left=(0, 1, 3 + len(columns)))
-
-
-def _block_cell(row: AccuracyRow | None) -> str:
-    return f"{as_percent(row.mean, row.ci_half_width)} ({row.n})" if isinstance(row, MeasuredRow) else NOTHING
-
-
-TOPIC = Topic(
-    "accuracy",
-    frame=frame,
-    question="Did the documented figures hold?",
-    table=table,
-    block=block,
-)
+TOPIC = Topic("accuracy", frame=frame, question="Do the documented figures hold?", answer=answer, table=table)

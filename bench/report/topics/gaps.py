@@ -1,16 +1,20 @@
-"""Gaps: what has no result, and why."""
+"""Gaps: what has no result, why, and what mends it."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import get_args
 
 from bench.cases.cell import Status
-from bench.report.frames import CaseRow, grouped, once
+from bench.records.record import Record
+from bench.report.frames import MAIN, CaseRow, grouped, once
 from bench.report.markdown import plain, plain_table
+from bench.report.notes import NOT_YET, Problem, lacking, resuming
 from bench.report.results import MEASURED, Column, Measurement, Results
-from bench.report.topic import Topic
+from bench.report.sentences import MOST_NAMED, count, listed
+from bench.report.topic import Answer, Table, Topic
 
 
 @dataclass(frozen=True)
@@ -33,29 +37,32 @@ def frame(results: Results) -> tuple[GapRow, ...]:
     main = {
         column: variant
         for (_, _, variant), column in results.columns.items()
-        if column.kernel is None and (variant.numerics == "documented" or "documented" not in numerics)
+        if column.kernel is None and (variant.numerics == MAIN or MAIN not in numerics)
     }
     for suite in results.suites.values():
         for case in suite.cases:
             key = (suite.name, case.name)
             variants = results.groups.get(key, {})
-            planned = results.planned.get(key, set())
-            lacking = {column: planned for column in sorted(main) if results.asked(*key, main[column])}
+            if not variants:
+                rows.append(GapRow(*key, None, 0, 0))
+            # What was planned under other numerics says nothing of these.
+            asked = {column for column in sorted(main) if results.asked(*key, main[column])}
+            planned = {column: results.planned.get((*key, main[column].numerics), set()) for column in main}
+            left = {column: planned[column] for column in asked}
             for variant, records in variants.items():
                 column = results.columns[*key, variant]
-                if column not in main and variant.numerics != "documented":
+                if column not in main and variant.numerics != MAIN:
                     continue
+                planned[column] = results.planned[*key, variant.numerics]
                 measured = {
                     (kind, record.seed, record.repeat) for record in records for kind in MEASURED[record.measure]
                 }
-                lacking[column] = lacking.get(column, planned) - measured
-            if not variants:
-                rows.append(GapRow(*key, None, _processes(planned), _processes(planned)))
-            else:
-                missing = {column: _processes(measurements) for column, measurements in lacking.items()}
-                rows += [
-                    GapRow(*key, column, number, _processes(planned)) for column, number in missing.items() if number
-                ]
+                left[column] = left.get(column, planned[column]) - measured
+            rows += [
+                GapRow(*key, column, _processes(missing), _processes(planned[column]))
+                for column, missing in left.items()
+                if missing
+            ]
     return tuple(rows)
 
 
@@ -98,5 +105,47 @@ def _what(row: GapRow) -> str:
     return f"{row.missing} of {row.planned} planned measurements under {row.column}" if row.column else ""
 
 
-TOPIC = Topic("gaps", frame=frame, question="What is missing?")
-UNMEASURED = Topic("unmeasured", question="Which documented figures could not be measured?")
+def answer(results: Results) -> Answer:
+    """Return how many cases have results; then what is missing, why, and the command that mends it."""
+    every = [f"{suite.name}/{case.name}" for suite in results.suites.values() for case in suite.cases]
+    ended = {_name(record) for record in results.records if record.status == "ok"}
+    having = sum(case in ended for case in every)
+    of = "All" if having == len(every) else f"{having} of"
+    conclusion = f"{of} {count(len(every), 'case')} {'has' if len(every) == 1 else 'have'} results."
+    problems = grouped(lacking(results), lambda row: (f"{row.status}: {row.clause}", _remedy(results, row)))
+    lines = [
+        (_named(rows), str(sum(row.records for row in rows)), why, remedy) for (why, remedy), rows in problems.items()
+    ]
+    told = {row.name for rows in problems.values() for row in rows}
+    gaps = grouped((row for row in frame(results) if row.name not in told), lambda row: row.column is None)
+    if idle := gaps.get(True):
+        lines.append((_named(idle), "", NOT_YET, f"`bench run {results.sources[0].settings} {idle[0].name} ...`"))
+    for run, rows in grouped(gaps.get(False, ()), lambda row: _run_of(results, row)).items():
+        missing = str(sum(row.missing for row in rows))
+        lines.append((_named(rows), missing, "planned, no record", f"`{resuming(results, run)}`"))
+    table = Table(("missing", "cells", "why", "what to do"), tuple(lines), left=(0, 2, 3))
+    return Answer(conclusion, table if lines else None, (("listed", "README.md#not-run"),) if lines else ())
+
+
+def _remedy(results: Results, problem: Problem) -> str:
+    """Return what the reason of a cell says to do, else the command that runs it again."""
+    if problem.status == "unavailable":
+        return problem.reason.partition("; ")[2]
+    return f"`{resuming(results, problem.run)}`"
+
+
+def _name(record: Record) -> str:
+    return f"{record.suite}/{record.case}"
+
+
+def _run_of(results: Results, row: GapRow) -> str:
+    """Return the run that planned most of a case."""
+    runs = [source for source in results.sources if any(_name(record) == row.name for record in source.records)]
+    return max(runs, key=lambda source: source.seeds * source.repeats).name
+
+
+def _named(rows: Iterable[CaseRow]) -> str:
+    return listed(list(dict.fromkeys(row.name for row in rows)), ", ", 2 * MOST_NAMED)
+
+
+TOPIC = Topic("gaps", frame=frame, question="What is missing?", answer=answer)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from statistics import fmean
+from typing import Literal
 
 from bench.cases.profiles import apply
 from bench.compare.statistics import mean_interval
 from bench.records.record import Metrics, Score
 from bench.report.figures import by_seed
-from bench.report.frames import VariantRow, columns_of, grouped, main_rows, once
+from bench.report.frames import VariantRow, grouped, main_rows, once
 from bench.report.markdown import markdown_table, plain
-from bench.report.notes import Notes, stand_in_of
-from bench.report.numbers import NOTHING, as_change, as_percent, known
-from bench.report.results import Column, Results
-from bench.report.topic import Topic
+from bench.report.notes import Notes, on_stand_in, stand_in_of
+from bench.report.numbers import as_change, as_percent, is_told, known
+from bench.report.results import Results
+from bench.report.sentences import joined
+from bench.report.topic import Answer, Table, Topic
 from bench.spec import Case, Embedding, RandomRows, Suite
+
+Verdict = Literal["pre-trained wins", "learned wins", "no significant effect", "not ranked: one seed"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,15 @@ class PairRow(VariantRow):
     ci_half_width: float | None
     n: int
     stand_in: str | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return which embedding wins: the one that the difference's interval leaves no doubt of."""
+        if self.ci_half_width is None:
+            return "not ranked: one seed"
+        if not is_told(self.difference, self.ci_half_width):
+            return "no significant effect"
+        return "pre-trained wins" if self.difference > 0 else "learned wins"
 
 
 @once
@@ -81,23 +95,61 @@ def learned_twin(cases: Iterable[Case], pretrained: Case) -> Case | None:
     return next((case for case in cases if (case.layers, case.data, case.training) == wanted), None)
 
 
-def _by_column(pairs: Iterable[PairRow]) -> dict[Column, list[PairRow]]:
-    """Return the pairs of each column, the one with the fewest rows first."""
-    return grouped(sorted(pairs, key=lambda pair: (pair.column, pair.rows)), lambda pair: pair.column)
-
-
-def crossover(pairs: Sequence[PairRow]) -> str:
-    """Return from how many training rows on the learned embedding is at least as good; `pairs` are in their order."""
-    place = crossing(pairs)
-    if place is None:
-        return f"pre-trained ahead at the largest measured size, {pairs[-1].rows:,} rows"
-    return f"learned at least as good from {pairs[place].rows:,} rows on"
+def paired(results: Results, suite: Suite) -> set[str]:
+    """Return the cases of a suite that stand in its table of pairs."""
+    return {case for row in main_rows(frame(results)) if row.suite == suite.name for case in (row.case, row.learned)}
 
 
 def crossing(pairs: Sequence[PairRow]) -> int | None:
-    """Return the first pair from which on the learned embedding stays at least as good; None where there is none."""
-    behind = [pair.difference <= 0 for pair in pairs]
-    return next((place for place in range(len(behind)) if all(behind[place:])), None)
+    """Return the place from which on the learned embedding wins under one backend; None where there is none."""
+    won = [pair.verdict == "learned wins" for pair in pairs]
+    return next((place for place in range(len(won)) if all(won[place:])), None)
+
+
+def conclusion(pairs: Iterable[PairRow]) -> str:
+    """Return up to how many training rows pre-trained vectors win, and from how many on a learned embedding does.
+
+    Only what holds under every backend counts.
+    """
+    by_rows = grouped(sorted(pairs, key=lambda pair: pair.rows), lambda pair: pair.rows)
+    found = {rows: {pair.verdict for pair in members} for rows, members in by_rows.items()}
+    ahead = list(takewhile(lambda rows: found[rows] == {"pre-trained wins"}, found))
+    behind = list(takewhile(lambda rows: found[rows] == {"learned wins"}, reversed(found)))
+    if ahead and behind:
+        return f"Pre-trained vectors win up to {ahead[-1]:,} rows; from {behind[-1]:,} rows, a learned embedding wins."
+    if behind:
+        return f"From {behind[-1]:,} rows, a learned embedding wins."
+    if ahead:
+        return f"Pre-trained vectors win up to {ahead[-1]:,} rows."
+    one_seed = all(verdicts == {"not ranked: one seed"} for verdicts in found.values())
+    return "Not ranked: one seed." if one_seed else "Neither embedding wins significantly."
+
+
+def answer(results: Results) -> Answer | None:
+    """Return from how many training rows on which embedding wins; of the suite with the most pairs, where several."""
+    pairs = main_rows(frame(results))
+    if not pairs or not results.documented:
+        return None
+    longest = max(grouped(pairs, lambda pair: pair.suite).values(), key=len)
+    how = "Test accuracy; difference: pre-trained minus learned, paired by seed, ± 95 % CI."
+    stand_ins = dict.fromkeys(on_stand_in(pair.stand_in) for pair in longest if pair.stand_in)
+    return Answer(conclusion(longest), _table(longest), (("accuracy", "accuracy.md"),), (how, *stand_ins))
+
+
+def _table(pairs: Iterable[PairRow]) -> Table:
+    """Return a row for each number of training rows, the fewest first; backends of the same figures share one."""
+    lines = grouped(sorted(pairs, key=lambda pair: pair.rows), _figures)
+    return Table(
+        ("rows", "pair", "pre-trained %", "learned %", "difference, points", "seeds", "verdict", "backend"),
+        tuple((*line, joined([pair.column for pair in members])) for line, members in lines.items()),
+        left=(1, 6, 7),
+    )
+
+
+def _figures(pair: PairRow) -> tuple[str, ...]:
+    means = (as_percent(pair.pretrained_mean), as_percent(pair.learned_mean))
+    change = as_change(pair.difference, pair.ci_half_width)
+    return (f"{pair.rows:,}", f"{pair.case} / {pair.learned}", *means, change, str(pair.n), pair.verdict)
 
 
 def section(suite: Suite, results: Results, notes: Notes) -> list[str]:
@@ -105,30 +157,14 @@ def section(suite: Suite, results: Results, notes: Notes) -> list[str]:
     pairs = [pair for pair in main_rows(frame(results)) if pair.suite == suite.name]
     if not pairs:
         return []
-    columns = columns_of(pairs)
-    headers = ["rows", "pair"]
-    for column in columns:
-        headers += [f"{plain(column)} pre-trained %", "learned %", "difference", "seeds"]
-    lines = []
-    by_cases = grouped(pairs, lambda pair: (pair.rows, pair.case, pair.learned))
-    for (rows, *cases), members in sorted(by_cases.items()):
-        marks = notes.mark(note for case in cases for note in notes.on_data(suite.name, case))
-        line = [f"{rows:,}", plain(" / ".join(cases)) + marks]
-        by_column = {pair.column: pair for pair in members}
-        for column in columns:
-            line += _cells(by_column[column]) if column in by_column else [NOTHING] * 4
-        lines.append(line)
-    sentences = [f"{plain(column)}: {crossover(members)}." for column, members in _by_column(pairs).items()]
+    marks = notes.mark(note for case in paired(results, suite) for note in notes.on_data(suite.name, case))
     lead = (
-        "Low data: test accuracy with a pre-trained, frozen and with a learned embedding, by the number of training "
-        "rows; the difference (in points, ± 95 % interval) is paired by seed. "
+        f"Low data: {conclusion(pairs)} Test accuracy with a pre-trained, frozen and with a learned embedding, by the "
+        "number of training rows. Difference: pre-trained minus learned, in points, paired by seed, ± 95 % CI."
     )
-    return [lead + " ".join(sentences), markdown_table(headers, lines, left=(1,))]
+    table = _table(pairs)
+    rows = [list(map(plain, row)) for row in table.rows]
+    return [lead + marks, markdown_table(table.headers, rows, table.left)]
 
 
-def _cells(pair: PairRow) -> list[str]:
-    means = [as_percent(pair.pretrained_mean), as_percent(pair.learned_mean)]
-    return [*means, as_change(pair.difference, pair.ci_half_width), str(pair.n)]
-
-
-TOPIC = Topic("low-data", frame=frame, question="What does a pre-trained embedding buy?")
+TOPIC = Topic("low-data", frame=frame, question="What does a pre-trained embedding buy?", answer=answer)

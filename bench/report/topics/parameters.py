@@ -16,7 +16,8 @@ from bench.report.markdown import document, markdown_table, plain, suite_heading
 from bench.report.notes import Notes, notes_on_case
 from bench.report.numbers import as_integer, as_sum
 from bench.report.results import NOT_RUN, Results, status_of
-from bench.report.topic import Topic
+from bench.report.sentences import count, joined
+from bench.report.topic import Answer, Table, Topic
 from bench.spec import Case, Suite
 
 
@@ -25,7 +26,7 @@ class ParameterRow(Row):
     """What was `built` of a case under a variant, None where nothing was.
 
     `verdict` is "equal", "differs: ...", "document misprint: ..." (what was built is what the case declares), or None
-    where the document prints nothing, or where native numerics give torch's layers a bias more.
+    where the document prints nothing, or where native numerics give torch's layers another bias.
     """
 
     status: Status | Literal["not run"]
@@ -62,7 +63,7 @@ def _built(records: Sequence[Record]) -> list[Parameters]:
 def _verdict(suite: Suite, case: Case, numerics: str, built: Parameters) -> str | None:
     printed, found = printed_counts(case.documented), counts(built)
     # torch's own recurrent layers train a second bias, which is not the document's model.
-    if not printed or "bias" in numerics_differences(numerics):
+    if not printed or numerics_differences(numerics) & {"bias", "reset-after"}:
         return None
     differing = [name for name in printed if found[name] != printed[name]]
     if not differing:
@@ -72,41 +73,76 @@ def _verdict(suite: Suite, case: Case, numerics: str, built: Parameters) -> str 
     return f"{'document misprint' if misprint else 'differs'}: {', '.join(differing)}"
 
 
+def answer(results: Results) -> Answer | None:
+    """Return in how many cases the documented counts are those of what was built, and which differ."""
+    judged = [row for row in frame(results) if row.verdict is not None]
+    if not judged:
+        return None
+    differing = [row for row in judged if row.verdict != "equal"]
+    cases, unequal = ({row.name for row in rows} for rows in (judged, differing))
+    equal = f"{len(cases - unequal)} of " if unequal else "all " if len(cases) > 1 else ""
+    conclusion = f"Built parameter counts equal the printed ones in {equal}{count(len(cases), 'case')}."
+    lines = grouped(differing, lambda row: (row.name, row.verdict or ""))
+    sources = {line: joined(list(dict.fromkeys(row.source for row in rows))) for line, rows in lines.items()}
+    table = Table(("case", "what differs", "built by"), tuple((*line, sources[line]) for line in lines), left=(0, 1, 2))
+    misprints = dict.fromkeys(results.case(row.suite, row.case).documented.misprint for row in differing)
+    return Answer(
+        conclusion, table if lines else None, (("parameters", "parameters.md"),), tuple(filter(None, misprints))
+    )
+
+
 _HOW_PARAMETERS = (
     "`layers` are the counts line by line. `stored` is what the framework keeps in memory: a torch LSTM stores a "
-    "second, frozen bias that is no parameter of the model. A case is `equal` when "
-    "every count that the document prints is the one that was built; layers without parameters do not count line by "
-    "line."
+    "second, frozen bias that is no parameter of the model. `equal`: every printed count is the one that was built; "
+    "layers without parameters do not count. Cases and variants with the same counts share a line."
 )
 
 
 def table(results: Results) -> str:
-    """Return `parameters.md`: for every case the documented counts and, below them, those of every variant."""
+    """Return `parameters.md`: for every case the documented counts and, below them, those that were built."""
     notes = Notes(results)
     parts = [f"# Parameters: {results.profile} profile", _HOW_PARAMETERS]
     by_suite = grouped(frame(results), lambda row: row.suite)
     headers = ["case", "source", "layers", "total", "trainable", "frozen", "stored", "verdict"]
     for suite in results.reported_suites():
-        lines = []
-        for name, rows in grouped(by_suite[suite.name], lambda row: row.case).items():
+        by_case = grouped(by_suite[suite.name], lambda row: row.case)
+        marked: dict[str, str] = {}
+        lines = {}
+        for name, rows in by_case.items():
             case = results.case(suite.name, name)
-            marks = notes.mark(notes_on_case(case) + notes.on_data(suite.name, name))
-            printed = case.documented
-            totals = map(as_integer, (printed.total, printed.trainable, printed.frozen))
-            lines.append([plain(name) + marks, "documented", as_sum(printed.layers), *totals, "", ""])
-            lines += [_line(row, notes) for row in rows]
-        parts += [suite_heading(suite), markdown_table(headers, lines, left=(0, 1, 2, 7))]
+            marked[name] = plain(name) + notes.mark(notes_on_case(case) + notes.on_data(suite.name, name))
+            lines[name] = _lines(case, rows, notes)
+        texts = []
+        for (printed, *built), names in grouped(lines, lines.__getitem__).items():
+            texts.append([", ".join(marked[name] for name in names), *printed])
+            texts += [[", ".join(map(plain, names)), *line] for line in built]
+        parts += [suite_heading(suite), markdown_table(headers, texts, left=(0, 1, 2, 7))]
     return document(parts + notes.section())
 
 
-def _line(row: ParameterRow, notes: Notes) -> list[str]:
-    head = [plain(row.case), plain(row.source)]
+def _lines(case: Case, rows: Sequence[ParameterRow], notes: Notes) -> tuple[tuple[str, ...], ...]:
+    """Return the lines of a case, without its name: the document's, then one for all variants of the same counts."""
+    printed = case.documented
+    totals = map(as_integer, (printed.total, printed.trainable, printed.frozen))
+    lines = [("documented", as_sum(printed.layers), *totals, "", "")]
+    for line, members in grouped(rows, lambda row: _built_line(row, notes)).items():
+        lines.append((plain(", ".join(row.source for row in members)), *line))
+    return tuple(lines)
+
+
+def _built_line(row: ParameterRow, notes: Notes) -> tuple[str, ...]:
     if row.built is None:
         marks = "" if row.variant is None else notes.mark(notes.on_cells(row, ("accuracy", "all", "timing")))
-        return [*head, *[""] * 5, f"{row.status}{marks}"]
+        return (*[""] * 5, f"{row.status}{marks}")
     built = row.built
     totals = map(as_integer, (built.total, built.trainable, built.frozen, built.stored))
-    return [*head, as_sum(layer.total for layer in built.layers), *totals, plain(row.verdict or "")]
+    return (as_sum(layer.total for layer in built.layers), *totals, plain(row.verdict or ""))
 
 
-TOPIC = Topic("parameters", frame=frame, table=table)
+TOPIC = Topic(
+    "parameters",
+    frame=frame,
+    question="Are the parameter counts the documented ones?",
+    answer=answer,
+    table=table,
+)

@@ -8,7 +8,10 @@ from typing import Any
 
 from bench.parity.proof import CHECKS, Proof
 from bench.report.markdown import markdown_table, plain, versions
-from bench.report.topic import Topic
+from bench.report.numbers import NOTHING
+from bench.report.results import Results
+from bench.report.sentences import count
+from bench.report.topic import Answer, Table, Topic
 
 HEADERS = ("case", "backend, kernel", *CHECKS, "free running", "verdict")
 
@@ -58,9 +61,9 @@ def _explained(proofs: Sequence[Proof], environment: dict[str, Any]) -> str:
     return (
         f"Reference: {', '.join(references) or 'none'}. Errors are float64 / float32, relative to the largest value of "
         f"an array (of an update: to its largest change). Each of {', '.join(map(str, steps)) or 'no'} training steps "
-        "starts from the reference's weights and optimizer state; free running is how far the weights are apart after "
-        "as many steps without coming back, reported and not judged. Rows on the documented data: "
-        f"{profiles['documented']}, on the embedded corpus: {profiles['quick']}. Tolerances and their reasons: "
+        "starts from the reference's weights and optimizer state. Free running is the distance of the weights after "
+        "as many steps from one start; it is not judged. Rows on the documented data: "
+        f"{profiles['documented']}, on generated text: {profiles['quick']}. Tolerances and their reasons: "
         "docs/parity.md. "
         f"Versions: {versions(environment)}."
     )
@@ -94,4 +97,23 @@ def _unavailable(proofs: Sequence[Proof]) -> str:
     return "\n".join(f"- {plain(reason)}: {plain(', '.join(names))}" for reason, names in by_reason.items())
 
 
-TOPIC = Topic("parity", question="Do the backends train the same model?")
+def answer(results: Results) -> Answer | None:
+    """Return how many variants are proven to train the same model, by backend and kernel; None without a proof."""
+    marks = {key: mark for key, mark in results.twins.items() if mark != "not applicable"}
+    if not marks:
+        return None
+    proven = [key for key, mark in marks.items() if mark == "proven"]
+    conclusion = f"{len(proven)} of {count(len(marks), 'variant')} are proven to train the same model, step by step."
+    if len(proven) == len(marks):
+        conclusion = f"Yes: proven step by step for {'all ' if len(marks) > 1 else ''}{count(len(marks), 'variant')}."
+    lines = []
+    for backend, kernel in sorted({key[1:] for key in marks}):
+        cases = [case for case, *variant in marks if variant == [backend, kernel]]
+        failed = [case for case in cases if (case, backend, kernel) not in proven]
+        lines.append((backend, kernel, f"{len(cases) - len(failed)} of {len(cases)}", ", ".join(failed) or NOTHING))
+    table = Table(("backend", "kernel", "proven", "not proven"), tuple(lines), left=(0, 1, 3))
+    note = "A variant is a case under a backend and a kernel; references are counted."
+    return Answer(conclusion, table, (("parity", "parity.md"),), (note,))
+
+
+TOPIC = Topic("parity", question="Do the backends train the same model?", answer=answer)

@@ -35,7 +35,7 @@ def full(record: Maker, results: Gather) -> Results:
             cell = name("flat-0", backend, seed).replace("documented", kind)
             records.append(record(cell, val=[0.5, accuracy + seed / 100 * (1 + accuracy)]))
         for rows, seed in itertools.product(SIZES, range(2)):
-            gain = 0.05 if rows == 20 else -0.05
+            gain = 0.05 if rows == 20 else -0.09  # beyond the interval of two seeds
             records.append(record(name(f"frozen-{rows}", backend, seed), test=0.6 + gain + seed / 100))
             records.append(record(name(f"learned-{rows}", backend, seed), test=0.6 + seed / 50))
     return results([SUITE], records, seeds=2)

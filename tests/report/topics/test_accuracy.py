@@ -11,12 +11,13 @@ import pytest
 from scipy import stats
 
 from bench.report import sources
-from bench.report.answers import answers
 from bench.report.results import Results
+from bench.report.topic import Answer
 from bench.report.topics import accuracy as accuracy_topic
 from bench.report.topics import timing
 from bench.report.topics import timing as timing_topic
 from bench.spec import (
+    LSTM,
     Documented,
     EarlyStopping,
     Epoch,
@@ -27,7 +28,7 @@ from bench.spec import (
 )
 from tests.making import Gather, Maker, case, name, suite
 from tests.report import asking, demo
-from tests.report.reading import marks, notes, only, parsed, said
+from tests.report.reading import marks, notes, only, parsed
 
 
 def figure_row(results: Results, figure: str) -> Any:
@@ -85,7 +86,7 @@ def test_accuracies_on_a_stand_in_are_not_judged(record: Maker, results: Gather)
     documented = case("a", documented=Documented(test=Score(0.3, 0.7)))
     records = [record(name("a", seed=seed), test=0.7, stand_in="50d for 100d") for seed in range(6)]
     row = figure_row(results([suite(documented)], records), "test")
-    assert (row.verdict, row.judgement.reason) == ("not judged", "Ran on a stand-in: 50d for 100d.")
+    assert (row.verdict, row.judgement.reason) == ("not judged", "Used 50d: 100d is unavailable.")
 
 
 def test_the_quick_profile_never_shows_a_documented_accuracy_or_time(record: Maker, results: Gather) -> None:
@@ -99,55 +100,115 @@ def test_the_quick_profile_never_shows_a_documented_accuracy_or_time(record: Mak
     assert all(row.documented_epoch is None for row in timing_topic.frame(quick))
 
 
-# --- sentences ---------------------------------------------------------------------------------------------------
+# --- the answer --------------------------------------------------------------------------------------------------
 
 
-def test_a_figure_outside_is_told_with_its_reason_and_without_one_as_unknown(
+def answered(results: Results) -> Answer:
+    """Return the answer; its conclusion is short, and its table has a cell for every header."""
+    answer = accuracy_topic.answer(results)
+    assert answer is not None
+    assert len(answer.conclusion.split()) <= 20
+    assert answer.table is None or {len(row) for row in answer.table.rows} == {len(answer.table.headers)}
+    return answer
+
+
+def rows_of(answer: Answer) -> list[dict[str, str]]:
+    assert answer.table
+    return [dict(zip(answer.table.headers, row, strict=True)) for row in answer.table.rows]
+
+
+def test_a_planted_figure_outside_is_found_and_one_of_variable_runs_counts_neither_way(
     record: Maker, results: Gather, tmp_path: Path
 ) -> None:
-    records = [record(name("a", seed=seed), test=value) for seed, value in enumerate(asking.MEASURED)]
-    gathered = results([asking.suite(asking.case("a", accuracy=0.75))], records, seeds=5)
-    counts, outside = asking.found(gathered, "Did the documented")
-    assert counts.startswith("Of 1 judged figure 0 hold under torch: A figure holds where it lies inside the 95 %")
-    half = stats.t.ppf(0.975, 4) * np.std(asking.MEASURED, ddof=1) / np.sqrt(5)
-    mean = np.mean(asking.MEASURED)
-    further = stats.t.ppf(0.975, 4) * np.std(asking.MEASURED, ddof=1) * np.sqrt(1 + 1 / 5)
-    assert (
-        f"Documented 75.00 % (test), measured {100 * mean:.1f} ± {100 * half:.1f} % (5 seeds; documented is" in outside
-    )
-    assert (
-        f" is {100 * (0.75 - mean - further):.2f} points above the prediction interval {100 * (mean - further):.1f} to "
-        f"{100 * (mean + further):.1f} %) under torch. Why is not known."
-    ) in outside
-    (tmp_path / "deviations.md").write_text("# Why\n\n## demo/a: the print is wrong, see `it`.\n\nBecause.\n")
-    explained = replace(gathered, reasons=sources.reasons(tmp_path))
-    (finding,) = (
-        finding for answer in answers(explained) for finding in answer.findings if finding.lead.startswith("Outside")
-    )
-    assert finding.text.endswith("The print is wrong, see `it`.")
-    assert finding.see == (("why", "deviations.md#demoa-the-print-is-wrong-see-it"),)
-
-
-def test_figures_are_counted_once_for_all_backends_and_a_known_reason_stands_with_its_figures(
-    record: Maker, results: Gather, tmp_path: Path
-) -> None:
+    values = {"held": asking.MEASURED, "planted": asking.MEASURED, "wild": [0.5, 0.7, 0.6, 0.8, 0.55]}
+    declared = asking.suite(asking.case("held", accuracy=0.735), asking.case("planted", accuracy=0.75),
+                            asking.case("wild", accuracy=0.6))  # fmt: skip
     records = [
-        record(name("a", backend, seed=seed), test=value + shift)
-        for backend, shift in (("torch", 0), ("keras-tensorflow", 0.03))
+        record(name(one, seed=seed), test=value) for one, found in values.items() for seed, value in enumerate(found)
+    ]
+    gathered = results([declared], records, seeds=5)
+    answer = answered(gathered)
+    assert answer.conclusion == "1 of 2 judged figures holds; 1 is too variable to judge."
+    found = {row["case"]: row for row in rows_of(answer)}
+    assert list(found) == ["demo/planted", "demo/wild", "demo/held"], "what does not hold comes first"
+    assert [row["verdict"].split(",")[0] for row in found.values()] == ["outside", "too variable to judge", "inside"]
+    spread = np.std(asking.MEASURED, ddof=1) * np.sqrt(1 + 1 / 5)
+    low, high = 100 * np.array(stats.t.interval(0.95, 4, np.mean(asking.MEASURED), spread))
+    assert found["demo/planted"]["95 % of runs"] == f"{low:.1f}–{high:.1f}"
+    assert found["demo/planted"]["verdict"] == f"outside, {75 - high:.2f} points above"
+    assert any(note.startswith("`demo/planted`: why is not known") for note in answer.notes)
+    (tmp_path / "deviations.md").write_text("# Why\n\n## demo/planted: the print is wrong, see `it`.\n\nBecause.\n")
+    explained = answered(replace(gathered, reasons=sources.reasons(tmp_path)))
+    assert "`demo/planted`: The print is wrong, see `it`." in explained.notes
+    assert ("why", "deviations.md") in explained.see
+
+
+def test_a_figure_counts_once_for_all_backends_and_one_backend_outside_puts_it_outside(
+    record: Maker, results: Gather
+) -> None:
+    def both(shift: float) -> Answer:
+        records = [
+            record(name("a", backend, seed=seed), test=value + moved)
+            for backend, moved in (("torch", 0.0), ("keras-tensorflow", shift))
+            for seed, value in enumerate(asking.MEASURED)
+        ]
+        return answered(results([asking.suite(asking.case("a", accuracy=0.735))], records, seeds=5))
+
+    assert both(0.03).conclusion == "0 of 1 judged figure holds."
+    same = both(0.0)
+    assert same.conclusion == "1 of 1 judged figure holds."
+    (row,) = rows_of(same)
+    assert row["backend"] == "keras-tensorflow and torch"
+
+
+def test_what_was_not_judged_or_not_measured_is_named_with_the_reason(record: Maker, results: Gather) -> None:
+    missing = "vectors.bin is missing: no vectors.bin in /somewhere; put it there"
+    declared = asking.suite(
+        asking.case("frozen", asking.FROZEN, 0.78),
+        asking.case("learned", asking.FLAT, 0.80),
+        asking.case("silent", asking.net(LSTM(4)), 0.9, unjudged="The document prints no epochs."),
+    )
+    records = [record(name("frozen"), status="unavailable", reason=missing, data=None)]
+    records += [
+        record(name(one, kernel=kernel, seed=seed), test=value)
+        for one, kernel in (("learned", "none"), ("silent", "generic"))
         for seed, value in enumerate(asking.MEASURED)
     ]
-    gathered = results([asking.suite(asking.case("a", accuracy=0.735))], records, seeds=5)
-    assert asking.found(gathered, "Did the documented")[0].startswith("Of 1 judged figure 0 hold under both backends")
-    held = results(
-        [asking.suite(asking.case("a", accuracy=0.735))], [one for one in records if one.backend == "torch"], seeds=5
-    )
-    (tmp_path / "deviations.md").write_text("## demo/a: it has two modes\n")
-    texts = asking.found(replace(held, reasons=sources.reasons(tmp_path)), "Did the documented")
-    assert texts[0].startswith("Of 1 judged figure 1 holds under torch")
-    assert texts[-1].startswith(
-        "demo/a: Documented 73.50 % (test), measured 73.2 ± 0.4 % (5 seeds, inside the prediction"
-    )
-    assert texts[-1].endswith("under torch. It has two modes.")
+    notes = answered(results([declared], records, seeds=5)).notes
+    assert "Not judged: demo/silent. The document prints no epochs." in notes
+    (unmeasured,) = [note for note in notes if note.startswith("Not measured")]
+    assert unmeasured.startswith("Not measured: demo/frozen (documented 78.00 %): vectors.bin is missing.")
+    assert "/somewhere" not in unmeasured
+    assert f"learned: {100 * np.mean(asking.MEASURED):.2f} ± " in unmeasured, "what was trained instead"
+
+
+@pytest.mark.parametrize(
+    ("torch", "keras", "said"),
+    [(0.8, 0.8, "equal in all 2 cases."), (0.8, 0.79, "equal in 1 of 2 cases (largest gap 1.0 points).")],
+)
+def test_on_generated_text_the_backends_are_compared_with_one_another_and_with_no_document(
+    record: Maker, results: Gather, torch: float, keras: float, said: str
+) -> None:
+    records = [
+        record(name(one, backend), test=value, profile="quick")
+        for one, values in (("a", (0.7, 0.7)), ("b", (torch, keras)))
+        for backend, value in zip(("torch", "keras-tensorflow"), values, strict=True)
+    ]
+    answer = answered(results([asking.suite(asking.case("a", accuracy=0.6), asking.case("b", accuracy=0.6))], records))
+    assert said in answer.conclusion
+    shown = rows_of(answer) if answer.table else []
+    assert [row["case"] for row in shown] == (["demo/b"] if torch != keras else []), "equal ones need no row"
+    assert "60.00" not in str(answer)
+
+
+def test_a_case_of_which_steps_alone_were_timed_is_not_called_not_run(record: Maker, results: Gather) -> None:
+    trained = [record(name("a", seed=seed), test=0.7, measure="accuracy") for seed in range(2)]
+    timed = record(name("b", numerics="native"), epoch_seconds=[2, 1], measure="steps", metrics=None)
+    declared = [suite(case("a"), case("b"), case("c"))]
+    found = {row.case: row.status for row in accuracy_topic.frame(results(declared, [*trained, timed]))}
+    assert found == {"a": "ok", "b": "not trained", "c": "not run"}
+    assert accuracy_topic.answer(results(declared, [timed])) is None
+    assert not parsed(accuracy_topic.table(results(declared, [timed])))
 
 
 # --- accuracy.md -------------------------------------------------------------------------------------------------
@@ -165,9 +226,21 @@ def test_the_accuracy_table_holds_the_figures_of_the_records(full: Results) -> N
         inside = abs(0.7321 - values.mean()) <= bound
         deviation = 100 * (values.mean() - 0.7321)
         assert row[judged] == ("inside, 5 of 5" if inside else f"outside ({deviation:+.2f}), 5 of 5")
-    assert (row["documented %"], row["set"]) == ("73.21", "test")
+    assert row["documented %"] == "73.21"
+    assert "Test accuracy:" in accuracy_topic.table(full)
     mean = np.mean(demo.ACCURACIES["keras-tensorflow"])
     assert float(row["set ±"].strip("±")) == pytest.approx(196 * np.sqrt(mean * (1 - mean) / 2000), abs=0.005)
+
+
+def test_accuracies_on_different_sets_stand_in_tables_of_their_own(record: Maker, results: Gather) -> None:
+    validated = case("v", documented=Documented(validation=Score(accuracy=0.72), train=Score(accuracy=0.9)))
+    declared = suite(case("t", documented=Documented(test=Score(accuracy=0.7))), validated)
+    records = [record(name("t"), test=0.71), record(name("v"), val=[0.73])]
+    text = accuracy_topic.table(results([declared], records))
+    found = [[(row["case"], row["torch %"]) for row in rows] for rows in parsed(text)[:3]]
+    assert found == [[("t", "71.00")], [("v", "73.00")], [("v", "90.00")]]
+    places = [text.index(f"{kind} accuracy:") for kind in ("Test", "Validation", "Training")]
+    assert places == sorted(places)
 
 
 def test_all_figures_stand_below_those_of_the_document(full: Results) -> None:
@@ -218,12 +291,10 @@ def test_the_quick_profile_says_what_it_measured_on_and_shows_no_documented_accu
     records = [record(demo.name("flat", "torch", seed), test=0.8 + seed / 100, profile="quick") for seed in range(5)]
     quick = results([demo.SUITE], records, seeds=5)
     text = accuracy_topic.table(quick)
-    assert text.startswith(
-        "# Accuracy on the embedded corpus (quick profile)\n\nThese figures were measured on the embedded"
-    )
+    assert "generated text" in text.partition("## ")[0]
     for row in (row for table in parsed(text) for row in table):
         assert not any("documented" in part for part in (*row, *row.values()))
     for figure in ("73.21", "72.00", "0.5100", "inside", "outside"):
         assert figure not in text
-    assert "These accuracies were measured on the embedded corpus" in said(quick)
+    assert "generated text" in answered(quick).conclusion
     assert "3–5" not in timing.table(quick), "nor documented seconds"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
+from bench.report.results import Results
 from bench.report.topics import gaps
 from bench.spec import (
     KERAS_2_3,
@@ -39,34 +38,50 @@ def test_a_case_that_was_asked_for_under_one_backend_lacks_no_other(record: Make
     }  # fmt: skip
 
 
-def test_a_documented_figure_that_was_not_run_says_why_and_what_ran_instead(record: Maker, results: Gather) -> None:
-    declared = asking.suite(
-        asking.case("frozen", asking.FROZEN, 0.78),
-        asking.case("learned", asking.FLAT, 0.80),
-        asking.case("idle", asking.net(LSTM(4)), 0.9),
-    )
-    missing = "vectors.bin is missing: no vectors.bin in /somewhere; it has no stand-in"
+def rows_of(results: Results) -> tuple[str, list[dict[str, str]]]:
+    """Return the conclusion, and the rows of the table."""
+    answer = gaps.answer(results)
+    assert len(answer.conclusion.split()) <= 20
+    table = answer.table
+    return answer.conclusion, [dict(zip(table.headers, row, strict=True)) for row in table.rows] if table else []
+
+
+def test_what_there_is_comes_first_then_what_is_missing_with_what_mends_it(record: Maker, results: Gather) -> None:
+    declared = asking.suite(*map(asking.case, ("frozen", "learned", "cut", "idle")))
+    missing = "vectors.bin is missing: no vectors.bin in /somewhere; put it in the folder"
     records = [record(name("frozen"), status="unavailable", reason=missing, data=None)]
-    records += [record(name("learned", seed=seed), test=value) for seed, value in enumerate(asking.MEASURED)]
-    frozen, idle = asking.found(results([declared], records, seeds=5), "Which documented figures could not")
-    assert frozen.startswith(
-        "demo/frozen, document 7: unavailable: Whether 78.00 % (test) holds is not known: vectors.bin is missing."
-    )
-    assert (
-        f"Run instead: learned, the same net learning its embedding, {100 * np.mean(asking.MEASURED):.2f} ±" in frozen
-    )
-    assert frozen.endswith("over 5 seeds under torch (documented 80.00 %).")
-    assert "/somewhere" not in frozen
-    assert idle == "demo/idle, document 7: not run yet: Whether 90.00 % (test) holds is not known."
-    cases, cells = asking.found(results([declared], records, seeds=5), "What is missing")
-    assert cases == "2 of 3 cases have no result: Unavailable: demo/frozen; not run yet: demo/idle."
-    assert cells == "1 of 6 cells has no result: 1 unavailable, vectors.bin is missing."
+    records += [record(name("learned", seed=seed), test=0.7) for seed in range(2)]
+    records += [record(name("cut", seed=0), test=0.7), record(name("cut", seed=1), status="timeout", reason="slow")]
+    conclusion, rows = rows_of(results([declared], records, seeds=2))
+    assert conclusion == "2 of 4 cases have results."
+    found = {row["missing"]: (row["cells"], row["why"], row["what to do"]) for row in rows}
+    assert found["demo/frozen"] == ("1", "unavailable: vectors.bin is missing", "put it in the folder")
+    assert found["demo/cut"] == ("1", "timeout: slow", "`bench run --resume run0`")
+    why, what = found["demo/idle"][1:]
+    assert why == "not run yet"
+    assert what.startswith("`bench run --profile=documented --threads=2 demo/idle")
+    done = [one for one in records if one.case == "learned"]
+    assert rows_of(results([asking.suite(asking.case("learned"))], done, seeds=2)) == ("All 1 case has results.", [])
 
 
 def test_a_case_that_only_lacks_a_fused_kernel_is_not_run_yet(record: Maker, results: Gather) -> None:
     fused = record(name("a", kernel="fused"), status="unavailable", reason="no fused kernel: torch has none on the CPU")
     interrupted = record(name("b"), status="interrupted", reason="stopped by the user")
     gathered = results([asking.suite(asking.case("a", asking.net(LSTM(4))), asking.case("b"))], [fused, interrupted])
-    cases, cells = asking.found(gathered, "What is missing")
-    assert cases == "2 of 2 cases have no result: Not run yet: demo/a; interrupted: demo/b."
-    assert cells == "2 of 2 cells have no result: 1 unavailable, no fused kernel; 1 interrupted, stopped by the user."
+    conclusion, rows = rows_of(gathered)
+    assert conclusion == "0 of 2 cases have results."
+    assert [(row["missing"], row["why"]) for row in rows] == [("demo/b", "interrupted: stopped by the user")]
+
+
+def test_steps_that_were_timed_under_other_numerics_are_no_gap_of_these(record: Maker, results: Gather) -> None:
+    trained = [record(name("a", seed=seed), test=0.7, measure="accuracy") for seed in range(2)]
+    timed = [
+        record(name(one, numerics="native"), epoch_seconds=[2, 1], measure="steps", metrics=None, repeat=repeat)
+        for one in "ab"
+        for repeat in range(3)
+    ]
+    gathered = results([suite(case("a"), case("b"))], trained, timed, seeds=2)
+    assert gaps.frame(gathered) == ()
+    assert rows_of(gathered) == ("All 2 cases have results.", [])
+    lacking = results([suite(case("a"), case("b"))], trained[:1], timed, seeds=2)
+    assert [(row.case, row.column, row.missing, row.planned) for row in gaps.frame(lacking)] == [("a", "torch", 1, 2)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bench.report.results import Results
+from bench.report.topic import Answer
 from bench.report.topics import parameters
 from bench.spec import (
     Dense,
@@ -61,11 +62,56 @@ def test_a_second_bias_of_native_numerics_is_not_held_against_the_document(recor
     assert {row.variant.numerics: row.verdict for row in rows if row.variant} == expected
 
 
+def test_counts_under_numerics_that_add_a_bias_are_not_held_against_the_document(
+    record: Maker, results: Gather
+) -> None:
+    declared = suite(case("a", documented=Documented(total=3001)))
+    kinds = {"native:reset-after": None, "native:-denormals": None, "native:-bias,-reset-after": "differs: total"}
+    records = [record(name("a", numerics=kind), counts=[2500, 0, 517], measure="steps") for kind in kinds]
+    rows = parameters.frame(results([declared], records))
+    assert {row.variant.numerics: row.verdict for row in rows if row.variant} == kinds
+
+
+def test_the_rule_is_said_first_and_only_exceptions_are_listed(record: Maker, results: Gather) -> None:
+    printed = Documented(layers=(2500, 501), total=3001)
+    declared = suite(case("a", documented=printed), case("b", documented=printed), case("silent"))
+
+    def answered(*counts: int) -> Answer:
+        records = [record(name(one), counts=[2500, count]) for one, count in zip("ab", counts, strict=True)]
+        answer = parameters.answer(results([declared], [*records, record(name("silent"), counts=[7])]))
+        assert answer is not None
+        assert len(answer.conclusion.split()) <= 20
+        return answer
+
+    equal = answered(501, 501)
+    assert (equal.conclusion, equal.table) == ("Built parameter counts equal the printed ones in all 2 cases.", None)
+    differing = answered(501, 502)
+    assert "in 1 of 2 cases" in differing.conclusion
+    assert differing.table
+    assert differing.table.rows == (("demo/b", "differs: layers, total", "torch"),)
+
+
+def test_cases_and_variants_of_the_same_counts_share_a_line(record: Maker, results: Gather) -> None:
+    declared = suite(*(case(one, documented=Documented(total=3001)) for one in "abc"))
+    records = [
+        record(name(one, backend), counts=[2500, 501 + (one == "c")])
+        for one in "abc"
+        for backend in ("torch", "keras-tensorflow")
+    ]
+    rows = parsed(parameters.table(results([declared], records)))[0]
+    assert [(row["case"], row["source"], row["total"], row["verdict"]) for row in rows] == [
+        ("a, b", "documented", "3,001", ""),
+        ("a, b", "keras-tensorflow, torch", "3,001", "equal"),
+        ("c", "documented", "3,001", ""),
+        ("c", "keras-tensorflow, torch", "3,002", "differs: total"),
+    ]
+
+
 def test_the_parameter_table_sets_every_count_below_the_documented_one(full: Results) -> None:
     rows = parsed(parameters.table(full))[0]
     printed = only(rows, case="flat", source="documented")
     assert (printed["layers"], printed["total"]) == ("400 + 0 + 81", "481")
-    assert only(rows, case="flat", source="torch")["verdict"] == "equal"
+    assert only(rows, case="flat", source="keras-tensorflow, torch")["verdict"] == "equal"
     silent = only(rows, case="lstm", source="documented")
     assert (silent["total"], silent["layers"]) == ("", "")
     built = only(rows, case="lstm", source="torch fused")
