@@ -59,7 +59,8 @@ def command(
 
     A file holds what `bench export --format json` wrote, or results of pytest-benchmark. Times and memory of stored
     runs are advice only; scores are compared seed by seed, parameters exactly. Ends with 1 where something regressed,
-    crashed or is missing in CANDIDATE, 3 where there is nothing to judge, 4 where profile, data or environment differ.
+    crashed or is missing in CANDIDATE, 3 where there is nothing to judge or a run is compared with itself, 4 where
+    profile, data or environment differ.
     """
     parts = [part.strip() for part in across.split(",") if part.strip()]
     for part in parts:
