@@ -27,10 +27,10 @@ from bench.report.topics import history
 @options.store
 @options.as_json("the series")
 def command(patterns: tuple[str, ...], name: str, out: Path | None, store_path: Path, as_json: bool) -> int:
-    """Print how a metric of the cells named by PATTERN went over all stored runs.
+    """Print a metric of the cells named by PATTERN over all stored runs.
 
-    There is one series per configuration, data and machine. Changes of level are advisory; each is shown with the
-    commit that it began at and what else changed there. `bench import` brings in the runs of other machines.
+    One series for each configuration, data and machine. Changes of level are advice; each line names the commit where
+    it began and what else changed there. `bench import` adds the runs of other machines.
     """
     chosen = metric(name)
     with Store(store_path) as store:

@@ -194,7 +194,7 @@ def stored_runs(store: Store, name: str) -> Runs:
     runs: Runs = {each: store.run(f"{name}-{each}") for each in SIDES}
     base = runs["base"]
     if "comparison" not in base.options:
-        raise UsageError(f"run {base.name!r} is no side of a comparison; go on with it by bench run --resume")
+        raise UsageError(f"run {base.name!r} is no side of a comparison; continue it with bench run --resume")
     return runs
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 from msgspec import structs
 
 from bench.cases.catalog import load
-from bench.commands.ab import command
 from bench.compare.noise_floor import known_noise
 from bench.records.record import Record
 from bench.records.store import Store
@@ -321,15 +319,6 @@ def test_wrong_usage_ends_with_2_and_writes_nothing(arguments: list[str], messag
     assert message in ended.err
     assert ended.out == ""
     assert not comparison.store.exists()
-
-
-def test_the_workflow_calls_the_command_by_options_that_it_has() -> None:
-    workflow = (ROOT / ".github" / "workflows" / "compare.yml").read_text()
-    (line,) = [line for line in workflow.splitlines() if "bench ab" in line]
-    words = shlex.split(line.partition("bench ab")[2])
-    params = command.make_context("ab", words).params
-    assert (params["base"], params["candidate"]) == ("base/.venv/bin/python", "candidate/.venv/bin/python")
-    assert f"path: {params['out']}" in workflow  # what is kept as the artifact
 
 
 def test_a_dry_run_lists_the_representative_cells_and_measures_nothing(comparison: Comparison) -> None:

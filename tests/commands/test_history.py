@@ -39,10 +39,9 @@ def test_a_table_per_configuration_says_at_which_commit_a_level_began(
     out = capsys.readouterr().out
     assert out.startswith("imdb-rnn/lstm@torch,fused,cpu,documented  (quick, data abababab)\nExample CPU, 2 cores")
     assert "birnn" not in out
-    assert (
-        "A new level begins with run run-7, commit bbbbbbbbbb: 200 ms → 250 ms (+25.0%); "
-        "changed there: code aaaaaaaaaa → bbbbbbbbbb"
-    ) in out
+    (line,) = [line for line in out.splitlines() if "run-7" in line and "→" in line and "2026" not in line]
+    for told in ("commit bbbbbbbbbb", "200 ms → 250 ms (+25.0%)", "code aaaaaaaaaa → bbbbbbbbbb"):
+        assert told in line
     assert "\x1b" not in out
     assert history("imdb-rnn/birnn", "--metric", "epoch", "--store", store) == 0
     assert "No change of level in 12 runs." in capsys.readouterr().out
