@@ -168,14 +168,15 @@ def installed_backends(session: nox.Session) -> list[str]:
 
 @nox.session(python=False, tags=["measure"])
 def ab(session: nox.Session) -> None:
-    """Compare two versions: `nox -s ab -- 'torch==2.12.*' 'torch==2.13.*'`, then patterns and options of `bench ab`."""
+    """Compare two versions or checkouts: `nox -s ab -- 'torch==2.12.*' 'torch==2.13.*'`, then what `bench ab` takes."""
     if len(session.posargs) < 2 or any(one.startswith("-") for one in session.posargs[:2]):
         session.error("name base and candidate: nox -s ab -- 'torch==2.12.*' 'torch==2.13.*'")
     named, arguments = session.posargs[:2], session.posargs[2:]
     try:
-        extras = touched(" ".join(named))
+        extras = frameworks()[0] if any(map(is_checkout, named)) else touched(" ".join(named))
+        distributions(" ".join(side for side in named if not is_checkout(side)))
     except InvalidRequirement as error:
-        session.error(f"{error}: no requirement; two checkouts are compared by bench ab --base-path DIR")
+        session.error(f"{error}: neither a requirement nor the folder of a checkout")
     base, candidate = (environment(session, extras, instead=side) for side in named)
     command = [candidate, "-m", "bench", "ab", "--base", base, "--candidate", candidate, *arguments]
     try:
@@ -245,9 +246,10 @@ def environment(session: nox.Session, extras: str = "", instead: str = "") -> st
     """Return the Python of the environment that all sessions share; make it, or bring it up to date, when needed.
 
     A change of Python or of the kind of machine makes it anew; changed requirements are installed into it. With
-    requirements `instead` of pins in constraints.txt it is an environment of their own, without what only developers
-    need.
+    requirements `instead` of pins in constraints.txt, or a checkout `instead` of this one, it is an environment of
+    their own, without what only developers need.
     """
+    checkout, replaced = (Path(instead), "") if is_checkout(instead) else (Path(), instead)
     # `>=2.12` and `==2.12` read alike in a folder's name: the digest tells them apart.
     digest = hashlib.sha256(f"{instead} {extras}".encode()).hexdigest()[:6]
     name = f"ab-{re.sub(r'[^a-z0-9.]+', '-', instead.lower())}-{digest}" if instead else "frameworks"
@@ -255,14 +257,14 @@ def environment(session: nox.Session, extras: str = "", instead: str = "") -> st
     python = str(home / ("Scripts/python.exe" if platform.system() == "Windows" else "bin/python"))
     every, *more = frameworks()
     more = [one for one in more if one.partition("[")[0] in (extras or every)]
-    packages = ["--editable", f".[{extras or every + ',dev'}]", *more, *shlex.split(instead)]
+    packages = ["--editable", f"{checkout}[{extras or every + ',dev'}]", *more, *shlex.split(replaced)]
     kind = shlex.join([sys.version, *packages])
     pins = [
         line
-        for line in Path("constraints.txt").read_text().splitlines()
-        if line and not line.startswith("#") and not distributions(line) & distributions(instead)
+        for line in (checkout / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#") and not distributions(line) & distributions(replaced)
     ]
-    requirements = hashlib.sha256(Path("pyproject.toml").read_bytes() + "\n".join(pins).encode()).hexdigest()
+    requirements = hashlib.sha256((checkout / "pyproject.toml").read_bytes() + "\n".join(pins).encode()).hexdigest()
     stamp = home / "installed.txt"
     installed = stamp.read_text().splitlines() if stamp.exists() else []
     if installed != [kind, requirements]:
@@ -274,6 +276,11 @@ def environment(session: nox.Session, extras: str = "", instead: str = "") -> st
         session.run_install(python, "-m", "pip", "install", "--quiet", *packages, "--constraint", str(constraints))
         stamp.write_text(f"{kind}\n{requirements}\n")
     return python
+
+
+def is_checkout(side: str) -> bool:
+    """Return whether a side of a comparison is the folder of a checkout, not requirements."""
+    return bool(side) and Path(side, "bench").is_dir()
 
 
 def distributions(requirements: str) -> set[str]:

@@ -242,12 +242,34 @@ def test_requirements_that_read_alike_have_environments_of_their_own(a_b: Callab
     assert len({words[0] for words in session.installed}) == 2
 
 
+def test_two_checkouts_get_an_environment_each_with_the_pins_and_all_the_frameworks_of_their_own(
+    a_b: Callable[..., Installing], tmp_path: Path
+) -> None:
+    folders = [tmp_path / "before", tmp_path / "after"]
+    for folder, pin in zip(folders, ("torch==2.12.0", "torch==2.13.0"), strict=True):
+        (folder / "bench").mkdir(parents=True)
+        (folder / "pyproject.toml").touch()
+        (folder / "constraints.txt").write_text(f"# pins\n{pin}\n")
+    session = a_b(*map(str, folders), "--strict")
+    homes = [Path(words[0]).parent.parent for words in session.installed]
+    for words, home, folder in zip(session.installed, homes, folders, strict=True):
+        assert words[words.index("--editable") + 1] == f"{folder}[tensorflow-cpu,torch]"
+        assert str(folder) not in words
+        assert (home / "constraints.txt").read_text() == (folder / "constraints.txt").read_text().replace(
+            "# pins\n", ""
+        )
+    base, candidate = (str(home / "bin" / "python") for home in homes)
+    assert session.ran == [(candidate, "-m", "bench", "ab", "--base", base, "--candidate", candidate, "--strict")]
+    (words,) = a_b(str(folders[0]), "torch==2.13.*").installed  # the other one is there already
+    assert {".[tensorflow-cpu,torch]", "torch==2.13.*"} <= set(words)
+
+
 def test_versions_that_are_not_named_and_verdicts_end_the_session_accordingly(
     noxfile: ModuleType, a_b: Callable[..., Installing], tmp_path: Path
 ) -> None:
     with pytest.raises(SystemExit, match="name base and candidate"):
         a_b("torch==2.12.*")
-    with pytest.raises(SystemExit, match="two checkouts are compared by bench ab --base-path DIR"):
+    with pytest.raises(SystemExit, match="neither a requirement nor the folder of a checkout"):
         a_b("../old", "../new")
     regressed = Installing(tmp_path, "torch==2.12.*", "torch==2.13.*", ends=1)
     with pytest.raises(SystemExit) as ended:

@@ -106,14 +106,14 @@ def command(context: click.Context, /, **_: Any) -> int:
         if comparison is None:
             place = "" if path == DEFAULT_PATH else f" --store {shlex.quote(str(path))}"
             again = f"bench ab --resume {shlex.quote(session.name)}{place}"
-            click.echo(f"bench: interrupted; go on with: {again}", err=True)
+            click.echo(f"bench: interrupted; continue with: {again}", err=True)
             return 130
         code = tell(comparison, params["out"], as_json=params["as_json"], strict=params["strict"])
         return code if session.all_ok else 3
 
 
 def _options(context: click.Context, kept: Mapping[str, Any] | None) -> Options:
-    """Return the options of the command, of a comparison that is gone on with those that it keeps."""
+    """Return the options of the command; a comparison that is continued keeps its own."""
     params = {field.name: context.params[field.name] for field in fields(Options)}
     if kept is None:
         return Options(**params)
@@ -126,7 +126,7 @@ def _options(context: click.Context, kept: Mapping[str, Any] | None) -> Options:
         if name not in MAY_CHANGE:
             raise UsageError(
                 f"comparison {kept['comparison']!r} keeps its {name.replace('_', ' ')}; "
-                "leave that out, or start another one"
+                "leave that out, or start a new comparison"
             )
     return replace(Options.stored(kept), **given)
 
@@ -138,5 +138,5 @@ def _dry_run(plan: Plan) -> int:
         click.echo(f"{cell.configuration}  about {duration(seconds)}")
         total += seconds
     cells = f"{len(plan.cells)} cells, about {duration(total)}"
-    click.echo(f"{cells} (an estimate; what is inconclusive takes as long again)")
+    click.echo(f"{cells} (an estimate; inconclusive cells take as long again)")
     return 0

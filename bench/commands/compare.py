@@ -71,7 +71,7 @@ def command(
     \b
     Exit codes: 0  nothing regressed
                 1  something regressed, crashed or is missing in CANDIDATE
-                3  nothing to judge
+                3  nothing to judge, or a run compared with itself
                 4  profile, data or environment differ
     """  # noqa: D301 (click's mark of a paragraph that is not to be folded)
     parts = [part.strip() for part in across.split(",") if part.strip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from rich.console import Console
 from bench.cases.catalog import Catalog
 from bench.cases.cell import Cell, Measure, Profile
 from bench.compare.installations import SIDES, Side, SideName, concessions, same_installation, side
-from bench.compare.noise_floor import known_noise, noise_floors
+from bench.compare.noise_floor import known_noise, noise_floors, pairs_lacking
 from bench.compare.paired import judge_pairs
 from bench.compare.pairs import (
     LeftOut,
@@ -28,6 +29,7 @@ from bench.compare.pairs import (
     pair_sets,
 )
 from bench.compare.schedule import is_brief, measure, schedule
+from bench.compare.statistics import SMALLEST_NOISE, fewest_pairs
 from bench.compare.verdicts import LOOKS, Comparison, Policy, Verdict
 from bench.errors import Incomparable, UsageError
 from bench.machine.fingerprint import cores, differences
@@ -192,7 +194,7 @@ def stored_runs(store: Store, name: str) -> Runs:
     runs: Runs = {each: store.run(f"{name}-{each}") for each in SIDES}
     base = runs["base"]
     if "comparison" not in base.options:
-        raise UsageError(f"run {base.name!r} is no side of a comparison; go on with it by bench run --resume")
+        raise UsageError(f"run {base.name!r} is no side of a comparison; continue it with bench run --resume")
     return runs
 
 
@@ -307,6 +309,13 @@ class Session:
         if self._options.noise:
             floors = noise_floors(pairs)
             caveats += [f"noise floor of {METRICS[name].title}: {floor:.2%}" for name, floor in floors.items()]
+            if lacking := pairs_lacking(pairs):
+                titles = ", ".join(METRICS[name].title for name in lacking)
+                repeats = max(fewest_pairs(policy.level / LOOKS), math.ceil(SMALLEST_NOISE / len(self._plan.cells)))
+                caveats.append(
+                    f"no noise floor of {titles}: {max(lacking.values())} of {SMALLEST_NOISE} pairs are missing; "
+                    f"measure them by `bench ab --resume {self.name} --repeats {repeats}`"
+                )
         elif not policy.noise:
             caveats.append("this machine's noise floor is not known; `bench ab --noise` measures it")
         return Comparison(

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
-from bench.errors import UsageError
+from bench.errors import NothingToCompare, UsageError
 from bench.records import exports
 from bench.records.metrics import CALL, METRICS, is_comparable, value
 from bench.records.record import Record
@@ -41,10 +41,12 @@ class Measured:
 
 
 def two_sides(base: str, candidate: str, store: Path) -> tuple[Measured, Measured]:
-    """Return two different sides by their names, as `measured` does; raise `UsageError` for the same one twice."""
+    """Return two sides by their names, as `measured` does; raise `NothingToCompare` where both are the same."""
     places = [Path(name).resolve() if name.endswith(".json") else name for name in (base, candidate)]
     if places[0] == places[1]:
-        raise UsageError(f"{base} cannot be compared with itself; name another run or file as CANDIDATE")
+        raise NothingToCompare(
+            f"{base} is compared with itself: nothing can differ; name another run or file as CANDIDATE"
+        )
     return measured(base, store), measured(candidate, store)
 
 

@@ -15,6 +15,7 @@ from bench.backends.registry import backends
 from bench.compare.sides import Measured
 from bench.compare.statistics import LEVEL, welch
 from bench.compare.verdicts import (
+    FEWEST,
     Comparison,
     Policy,
     Tested,
@@ -34,9 +35,9 @@ PARTS: tuple[Difference, ...] = get_args(Difference)
 CRASHED = ("failed", "timeout", "out-of-memory", "unavailable")
 MOST_NAMED = 5
 ADVISORY = (
-    "Times and memory of stored runs were not measured in turn: whatever changed on the machine between the runs is in "
-    "their effects, which are advice and no proof (`bench ab` measures in turn). They are tested by Welch's t on "
-    "logarithms, over processes (repeats and seeds), with Bonferroni's bound over all of them."
+    "Stored runs were not measured in turn, so their times and memory are advice, not proof: a change of the machine "
+    "between them looks like a change of the code. Use `bench ab` to decide. Test: Welch's t on the logarithms of "
+    "processes, Bonferroni-corrected over all cells."
 )
 
 
@@ -193,11 +194,11 @@ def _judge_ratios(shared: Sequence[Shared], policy: Policy) -> list[Verdict]:
     columns = {name: table[name].to_numpy() for name in table}
     n, mean, deviation = ((columns[f"{what}0"], columns[f"{what}1"]) for what in ("n", "mean", "deviation"))
     for place, (verdict, known, largest) in enumerate(zip(verdicts, table["known"], table["most"], strict=True)):
-        few = f"{n[0][place]:.0f} and {n[1][place]:.0f} processes: a verdict takes 2 of each"
-        verdicts[place] = screened(verdict, policy, known, largest, 2, few)
+        few = f"too few to compare: {n[0][place]:.0f} and {n[1][place]:.0f} processes, a verdict takes {FEWEST} of each"
+        verdicts[place] = screened(verdict, policy, known, largest, FEWEST, few)
     student = welch(n, mean, deviation)
     half_width = student.half_width(LEVEL)
-    cells = max(1, int((table["n"] > 1).sum()))
+    cells = max(1, int((table["n"] >= FEWEST).sum()))
     p_values = (np.minimum(1, cells * p) for p in student.p_values())  # Bonferroni
     effects = (student.difference, student.difference - half_width, student.difference + half_width)
     left = np.array([not verdict.reason for verdict in verdicts])
@@ -217,15 +218,17 @@ def _ratios(name: str, sides: Sequence[pd.DataFrame], policy: Policy) -> pd.Data
         columns |= {f"known{number}": by_cell.size(), f"most{number}": by_cell.max()}
         usable = known[known[name] > 0]
         logs = np.log(usable[name]).groupby(usable["cell"], observed=True)
-        columns[("base", "candidate")[number]] = usable.groupby("cell", observed=True)[name].median()
         columns |= {f"n{number}": logs.size(), f"mean{number}": logs.mean(), f"deviation{number}": logs.std()}
+        # Geometric means, as the test compares means of logarithms: medians could contradict its effect.
+        columns[("base", "candidate")[number]] = np.exp(columns[f"mean{number}"])
     table = pd.DataFrame(columns).rename_axis("cell").reset_index()
     table = table.fillna({"n0": 0, "n1": 0, "known0": 0, "known1": 0})
     planned, judged = _planned(name, sides), metric(name)
+    n = table[["n0", "n1"]].min(axis=1).astype(int)
     return table.assign(
         quantity=name,
-        effect=table["mean1"] - table["mean0"],
-        n=table[["n0", "n1"]].min(axis=1).astype(int),
+        effect=(table["mean1"] - table["mean0"]).where(n >= FEWEST),
+        n=n,
         planned=[planned[cell] for cell in table["cell"]],
         known=table[["known0", "known1"]].min(axis=1).astype(int),
         most=table[["most0", "most1"]].max(axis=1),

@@ -32,6 +32,8 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 DEFAULT_PAIRS = 12
 """Pairs of a cell before its first verdict; an inconclusive one gets as many again. Error rates: reports/gate."""
 LOOKS = 2
+FEWEST = 3
+"""Seeds, or stored processes of a side, below which there is no verdict, no effect and no interval."""
 TOO_NOISY = 0.15
 
 
@@ -65,8 +67,9 @@ class Verdict:
     """What became of one quantity of one cell.
 
     `effect` and its 95 % interval `low` to `high` are ln(candidate / base) of times and memory, candidate - base of
-    scores; nan where there is none. `base` and `candidate` are medians, of scores means. `n` of `planned` pairs had a
-    figure on both sides; with `needed` pairs it would be settled. `margin` is in the unit of `effect`.
+    scores; nan where there is none. `base` and `candidate` are medians, of scores means, of stored times and memory
+    geometric means, whose ratio the effect is. `n` of `planned` pairs had a figure on both sides; with `needed` pairs
+    it would be settled. `margin` is in the unit of `effect`.
     """
 
     cell: str
@@ -241,7 +244,7 @@ def judge_scores(verdicts: Sequence[Verdict], means: Floats, deviations: Floats,
     margins = np.array([metric(verdict.quantity).margin for verdict in verdicts], dtype=float)  # None: nan
     student = paired(n, _worse_way(verdicts) * means, deviations)
     effects, bounds = student.difference, student.half_width(2 * LEVEL - 1)
-    tested = int(np.count_nonzero((n > 1) & ~np.isnan(margins)))
+    tested = int(np.count_nonzero((n >= FEWEST) & ~np.isnan(margins)))
     worse, better = (p <= level / max(1, tested) for p in student.p_values())
     names = outcomes(effects, effects - bounds, effects + bounds, worse, better, margins)
     names = np.where((names == "inconclusive") & (effects + bounds <= margins), "not worse", names)
@@ -250,12 +253,12 @@ def judge_scores(verdicts: Sequence[Verdict], means: Floats, deviations: Floats,
 
 
 def _score(verdict: Verdict, name: str, margin: float, mean: float, deviation: float, half_width: float) -> Verdict:
+    if verdict.n < FEWEST:
+        reason = f"too few to compare: {verdict.n} of {verdict.planned} seeds, a verdict takes {FEWEST}"
+        return replace(verdict, margin=margin, effect=math.nan, needed=FEWEST, reason=reason)
     verdict = replace(verdict, margin=margin, effect=mean)
     if math.isnan(margin):
         return replace(verdict, reason=f"no margin is set for {verdict.quantity} (bench/records/metrics.py)")
-    if verdict.n < 2:
-        reason = f"{verdict.n} of {verdict.planned} seeds: a verdict takes 2 at least"
-        return replace(verdict, needed=2, reason=reason)
     verdict = replace(verdict, verdict=cast(Outcome, name), low=mean - half_width, high=mean + half_width)
     if name != "inconclusive":
         return verdict

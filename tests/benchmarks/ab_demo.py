@@ -1,6 +1,6 @@
 """Put the gate to the test on this machine: this code against itself, and against itself with a pause in its step.
 
-`python tests/benchmarks/ab_demo.py` measures both (about 17 minutes on two quiet cores), writes the comparisons into
+`python tests/benchmarks/ab_demo.py` measures both (about 23 minutes on two quiet cores), writes the comparisons into
 reports/gate/aa and reports/gate/ab, and, from the same samples, what pytest-benchmark and asv would have said into
 reports/gate/real.md, to which the page beside it then leads. Nothing in the package knows of it: the slow step is in a
 copy of the checkout.
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
+from bench.compare.statistics import SMALLEST_NOISE
 from bench.compare.verdicts import DEFAULT_PAIRS
 from bench.machine.fingerprint import cores, fingerprint
 from bench.records.record import Record
@@ -91,7 +92,7 @@ def slow_copy(folder: Path) -> Path:
     """Copy what is measured of this checkout into `folder`, a pause in its torch step."""
     for name in ("bench", "suites"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    with (folder / "bench" / "backends" / "torch.py").open("a") as module:
+    with (folder / "bench" / "backends" / "torch" / "network.py").open("a") as module:
         module.write(PATCH)
     return folder
 
@@ -196,7 +197,8 @@ def main(out: Path, store: Path, repeats: int, threads: int, cells: tuple[str, .
     if store.exists():
         sys.exit(f"{store} is there from an earlier time; remove it, as both comparisons are to be of one session")
     common = (*cells, "--repeats", str(repeats), "--threads", str(threads))
-    compare("aa", store, out / "aa", "--noise", *common)
+    noise = math.ceil(SMALLEST_NOISE / len(cells))
+    compare("aa", store, out / "aa", "--noise", *common, "--repeats", str(max(repeats, noise)))
     with tempfile.TemporaryDirectory() as folder:
         compare(
             "ab", store, out / "ab", "--candidate-path", str(slow_copy(Path(folder))), "--base-path", str(ROOT), *common

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 from msgspec import structs
 
 from bench.cases.catalog import load
-from bench.commands.ab import command
 from bench.compare.noise_floor import known_noise
 from bench.records.record import Record
 from bench.records.store import Store
@@ -274,7 +272,7 @@ def test_reports_are_written_where_they_are_asked_for(comparison: Comparison) ->
 def test_noise_is_measured_once_and_then_widens_the_margin(comparison: Comparison) -> None:
     comparison.sides({"noise": 0.08, "step": 0.112}, {"noise": 0.08})
     python = f"--candidate={comparison.folder / 'candidate' / 'python'}"
-    noisy = comparison("--noise", python, CELL, "--threads", "1", "--repeats", "8", sides=False)
+    noisy = comparison("--noise", python, CELL, OTHER, "--threads", "1", "--repeats", "20", sides=False)
     assert noisy.code == 0
     with Store(comparison.store) as store:
         floor = known_noise(store, store.runs()[0].environment)["step"]
@@ -283,12 +281,24 @@ def test_noise_is_measured_once_and_then_widens_the_margin(comparison: Compariso
     with Store(comparison.store) as store:
         assert known_noise(store, store.runs()[0].environment)["step"] == floor, "three pairs tell no noise"
     assert f"noise floor of training step: {floor:.2%}" in noisy.err
+    assert "no noise floor" not in noisy.err
     assert 0.02 < floor < 0.075
     assert {run for run, _, _ in comparison.log()} == {"candidate"}
     ended = comparison(CELL, "--measure", "timing", "--repeats", "8", "--json")
     (step,) = [one for one in ended.document["verdicts"] if one["quantity"] == "step"]
     assert step["margin"] == pytest.approx(math.log1p(2 * floor))
     assert step["margin"] > 0.05
+
+
+def test_too_few_pairs_announce_no_noise_floor_and_say_how_many_are_missing(comparison: Comparison) -> None:
+    comparison.sides()
+    python = f"--candidate={comparison.folder / 'candidate' / 'python'}"
+    few = comparison("--noise", python, CELL, "--threads", "1", "--repeats", "8", "--name", "aa", sides=False)
+    assert "noise floor of training step:" not in few.err
+    assert "32 of 40 pairs are missing" in few.err
+    assert "--resume aa --repeats 40" in few.err
+    with Store(comparison.store) as store:
+        assert known_noise(store, store.runs()[0].environment) == {}
 
 
 @pytest.mark.parametrize(
@@ -309,15 +319,6 @@ def test_wrong_usage_ends_with_2_and_writes_nothing(arguments: list[str], messag
     assert message in ended.err
     assert ended.out == ""
     assert not comparison.store.exists()
-
-
-def test_the_workflow_calls_the_command_by_options_that_it_has() -> None:
-    workflow = (ROOT / ".github" / "workflows" / "compare.yml").read_text()
-    (line,) = [line for line in workflow.splitlines() if "bench ab" in line]
-    words = shlex.split(line.partition("bench ab")[2])
-    params = command.make_context("ab", words).params
-    assert (params["base"], params["candidate"]) == ("base/.venv/bin/python", "candidate/.venv/bin/python")
-    assert f"path: {params['out']}" in workflow  # what is kept as the artifact
 
 
 def test_a_dry_run_lists_the_representative_cells_and_measures_nothing(comparison: Comparison) -> None:

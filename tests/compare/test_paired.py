@@ -145,7 +145,7 @@ def scores(*differences: float, quantity: str = "accuracy") -> PairSet:
         ((0.0, 0.0, 0.0), "accuracy", "same"),
         ((0.004, 0.001, 0.009, 0.0, 0.006), "accuracy", "not worse"),
         ((-0.02, 0.01, -0.03, 0.02, 0.0), "accuracy", "inconclusive"),
-        ((-0.05, -0.01), "accuracy", "inconclusive"),  # worse, but two seeds do not prove it
+        ((-0.05, -0.01, -0.03), "accuracy", "inconclusive"),  # worse, but three seeds do not prove it
     ],
 )
 def test_scores_are_judged_by_pairs_of_seeds(differences: tuple[float, ...], quantity: str, verdict: str) -> None:
@@ -159,7 +159,7 @@ def test_an_inconclusive_score_says_how_many_seeds_would_do() -> None:
     (found,) = judged(scores(-0.01, 0.01, 0.0))  # deviation 1 point: 10.8 (1/0.5)^2
     assert (found.verdict, found.needed) == ("inconclusive", 44)
     (one,) = judged(scores(-0.01))
-    assert (one.verdict, one.needed, one.reason) == ("not judged", 2, "1 of 1 seeds: a verdict takes 2 at least")
+    assert (one.verdict, one.needed, one.n, one.planned) == ("not judged", 3, 1, 1)
 
 
 def test_more_cells_ask_for_more_evidence_before_a_score_has_regressed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import textwrap
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
@@ -16,18 +17,27 @@ from typing import Any
 from bench.compare.verdicts import Comparison, Outcome, Verdict
 from bench.records.metrics import metric
 from bench.records.record import SCHEMA_VERSION
-from bench.report.markdown import plain, prose
+from bench.report.markdown import document, markdown_table, plain, prose
 from bench.report.topics import history
 
 CAP = 900_000
 """Bytes of `compare.md`: a job summary of GitHub holds a mebibyte."""
+MOST_COMMENTED = 20
+"""Rows of `comment.md`: a comment is read on a phone, too."""
+MOST_OF_A_NAME = 120
 
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write the files of a comparison into `folder`, which is made, and return their paths."""
+    """Write the files of a comparison into `folder`, which is made, and return their paths.
+
+    `comment.md` is among them only where something failed or regressed; an earlier one is removed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    told = comment(comparison)
+    (folder / "comment.md").unlink(missing_ok=True)
     contents = {
         folder / "compare.md": markdown(comparison),
+        **({folder / "comment.md": told} if told else {}),
         folder / "compare.json": as_json(comparison),
         folder / "junit.xml": junit(comparison),
         folder / "smaller-is-better.json": dashboard(comparison, "lower"),
@@ -57,24 +67,16 @@ def line(verdict: Verdict) -> str:
 
 
 def markdown(comparison: Comparison) -> str:
-    """Return `compare.md`: the answer first, then a table, worst first, as long as `CAP` allows."""
-    kind = "measured in turn" if comparison.paired else "two stored runs: advice on times"
-    head = [f"# {plain(comparison.base)} → {plain(comparison.candidate)}", f"{prose(summary(comparison))} ({kind})"]
-    head += [prose(caveat) for caveat in comparison.caveats]
-    if comparison.changed:
-        head.append("What differs between the environments:")
-        head.append("\n".join(f"- {prose(change)}" for change in comparison.changed))
-    head.append(
-        "A change is in per cent of the base, of scores a difference, with its 95 % interval. Family-wise error rate "
-        f"of all that is called regressed: {comparison.policy.level:.0%}. `k of n` counts pairs, seeds or processes "
-        "with a figure on both sides."
-    )
+    """Return `compare.md`: the conclusion, a table, worst first, as long as `CAP` allows, then the notes."""
+    title = f"# {plain(comparison.base)} → {plain(comparison.candidate)}"
+    head = f"{title}\n\n{prose(summary(comparison))} {_how(comparison)}\n\n"
     rows = [
-        "| verdict | cell | figure | base | candidate | change | margin | n | why |",
+        "| verdict | cell | figure | base | candidate | change (95 % CI) | margin | n | why |",
         "|---|---|---|--:|--:|--:|--:|--:|---|",
     ]
-    text = "\n\n".join(head) + "\n\n" + "\n".join(rows) + "\n"
-    size, parts = len(text.encode()), [text]
+    notes = document(_notes(comparison))
+    parts = [head, "\n".join(rows), "\n"]
+    size = len("".join([*parts, notes]).encode())
     verdicts = comparison.worst_first()
     for place, verdict in enumerate(verdicts):
         row = _row(verdict)
@@ -83,11 +85,75 @@ def markdown(comparison: Comparison) -> str:
             parts.append(f"\nAnd {len(verdicts) - place:,} more, none worse than these; compare.json has them all.\n")
             break
         parts.append(row)
-    return "".join(parts)
+    return "".join([*parts, "\n", notes])
+
+
+def _how(comparison: Comparison) -> str:
+    return "Measured in turn." if comparison.paired else "Two stored runs: times and memory are advice."
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    """Return the paragraphs below the table: what differs between the sides, caveats, how to read the columns."""
+    found = []
+    if comparison.changed:
+        found.append("From base to candidate:")
+        found.append("\n".join(f"- {prose(change)}" for change in comparison.changed))
+    found += [prose(caveat) for caveat in comparison.caveats]
+    unit = "pairs" if comparison.paired else "processes"
+    found.append(
+        "A change is candidate minus base, in % of the base; of scores it is a difference. "
+        f"n: how many of the planned {unit} or seeds have a figure on both sides."
+    )
+    if comparison.paired:
+        found.append(
+            "A change is estimated from the pairs and can differ from that of the two medians. The chance of any "
+            f"false `regressed` is at most {comparison.policy.level:.0%}."
+        )
+    return found
+
+
+def comment(comparison: Comparison) -> str | None:
+    """Return `comment.md`: what failed or regressed, worst first, for a pull request; None where nothing did."""
+    bad = _bad(comparison)
+    if not bad:
+        return None
+    counts = comparison.counts()
+    told = " and ".join(f"{counts[name]:,} {name}" for name in ("regressed", "failed") if name in counts)
+    cells, all_cells = (len({verdict.cell for verdict in found}) for found in (bad, comparison.verdicts))
+    rows = [
+        (
+            verdict.verdict,
+            plain(_short(verdict.cell)),
+            _title(verdict),
+            *_sides(verdict),
+            _change(verdict) or plain(_short(verdict.reason)),
+            _counted(verdict),
+        )
+        for verdict in bad[:MOST_COMMENTED]
+    ]
+    more = len(bad) - len(rows)
+    return document(
+        [
+            f"**{told}, in {cells:,} of {all_cells:,} cells.**",
+            markdown_table(
+                ["verdict", "cell", "figure", "base", "candidate", "change (95 % CI)", "n"], rows, left=(0, 1, 2)
+            ),
+            *([f"And {more:,} more; the job summary lists them."] if more else []),
+            f"{_how(comparison)} A change is candidate minus base.",
+        ]
+    )
+
+
+def _bad(comparison: Comparison) -> list[Verdict]:
+    return [verdict for verdict in comparison.worst_first() if verdict.verdict in ("failed", "regressed")]
+
+
+def _short(text: str) -> str:
+    return textwrap.shorten(text, MOST_OF_A_NAME, placeholder=" ...") if " " in text else text[:MOST_OF_A_NAME]
 
 
 def _row(verdict: Verdict) -> str:
-    margin = _relative(verdict.margin, verdict, sign="±")
+    margin = _relative(verdict.margin, verdict, sign="±") if math.isfinite(verdict.effect) else ""
     cells = [verdict.verdict, plain(verdict.cell), _title(verdict), *_sides(verdict), _change(verdict), margin]
     return f"| {' | '.join([*cells, _counted(verdict), plain(verdict.reason)])} |\n"
 
@@ -210,8 +276,7 @@ def error_commands(comparison: Comparison, most: int = 10) -> Iterable[str]:
 
     Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions, with its escapes.
     """
-    bad = [verdict for verdict in comparison.worst_first() if verdict.verdict in ("failed", "regressed")]
-    for verdict in bad[:most]:
+    for verdict in _bad(comparison)[:most]:
         yield f"::error title={_property(f'{verdict.verdict}: {verdict.cell}')}::{_data(line(verdict))}"
 
 

@@ -32,16 +32,15 @@ def _block(series: Series, metric: Metric) -> str:
     table = tabulate(rows, ["started", "run", "commit", "n", metric.title], disable_numparse=True)
     lines = [f"{series.cell}  ({series.profile}, data {series.data[:8]})", series.machine, "", table]
     for change in series.changes:
-        at, what = series.points[change.at], f"changed there: {', '.join(change.what)}"
+        at, what = series.points[change.at], f"Changed there: {', '.join(change.what)}."
         lines.append(
-            f"A new level begins with run {at.run}, commit {at.commit}: {metric.text(change.before)} → "
-            f"{metric.text(change.after)}{percent(change)}; "
-            f"{what if change.what else 'nothing in the environment changed there'}"
+            f"New level from run {at.run}, commit {at.commit}: {metric.text(change.before)} → "
+            f"{metric.text(change.after)}{percent(change)}. {what if change.what else 'Same environment.'}"
         )
     if not series.changes:
-        short = len(series.points) < 2 * SEGMENT
+        few = f"Too few runs for a change of level: {len(series.points)} of {2 * SEGMENT}."
         none = f"No change of level in {len(series.points)} runs."
-        lines.append(f"Finding a change of level takes {2 * SEGMENT} runs." if short else none)
+        lines.append(few if len(series.points) < 2 * SEGMENT else none)
     return "\n".join(lines)
 
 
@@ -51,7 +50,7 @@ def as_json(found: Sequence[Series], metric: Metric) -> dict[str, Any]:
 
 
 def percent(change: Change) -> str:
-    """Return by how much the level changed, in brackets."""
+    """Return by how much the level changed, after minus before, in brackets."""
     return f" ({change.after / change.before - 1:+.1%})" if change.before else ""
 
 

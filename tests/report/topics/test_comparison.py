@@ -32,15 +32,16 @@ ALL = comparison(MORE, LOWER, OPEN, GONE, SLOWER, changed=("torch 2.12 → 2.13"
 
 def test_every_file_is_written(tmp_path: Path) -> None:
     names = [path.name for path in page.write(ALL, tmp_path / "new")]
-    assert names == ["compare.md", "compare.json", "junit.xml", "smaller-is-better.json", "bigger-is-better.json"]
+    others = ["compare.json", "junit.xml", "smaller-is-better.json", "bigger-is-better.json"]
+    assert names == ["compare.md", "comment.md", *others]
     assert all((tmp_path / "new" / name).stat().st_size for name in names)
 
 
 def test_the_answer_comes_first_then_the_worst() -> None:
     text = page.markdown(ALL)
-    assert text.splitlines()[2] == (
-        "after against before: 1 failed, 1 regressed, 1 inconclusive, 1 not worse, 1 same. (measured in turn)"
-    )
+    answer = text.splitlines()[2]
+    assert answer.startswith("after against before: 1 failed, 1 regressed, 1 inconclusive, 1 not worse, 1 same.")
+    assert text.index(answer) < text.index("| failed") < text.index("torch 2.12") < text.index("No proof.")
     assert "No proof." in text
     assert "- torch 2.12 → 2.13" in text
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
@@ -66,6 +67,31 @@ def test_the_summary_stays_below_its_cap_and_says_what_is_left_out() -> None:
     assert f"And {9000 - rows:,} more, none worse than these; compare.json has them all." in text
 
 
+def test_only_what_regressed_or_failed_is_commented_on(tmp_path: Path) -> None:
+    page.write(comparison(MORE, LOWER, OPEN, GONE, SLOWER), tmp_path)
+    text = (tmp_path / "comment.md").read_text()
+    first, *rest = text.splitlines()
+    assert first == "**1 regressed and 1 failed, in 2 of 4 cells.**"
+    assert len(first.split()) <= 20
+    rows = [[part.strip() for part in line.strip("|").split("|")] for line in rest if line.startswith("| ")][1:]
+    assert rows == [
+        ["failed", GONE.cell, "whole cell", "", "", "missing in the candidate", ""],
+        ["regressed", CELL, "training step", "10 ms", "11 ms", "+10.0% (+8.0% to +12.0%)", "12 of 12"],
+    ]
+    page.write(comparison(MORE, LOWER, OPEN), tmp_path)
+    assert not (tmp_path / "comment.md").exists(), "what regressed earlier is no longer said"
+    assert page.comment(comparison(MORE, LOWER, OPEN)) is None
+
+
+def test_a_comment_stays_short_whatever_it_holds() -> None:
+    name = "s/" + "ü" * 5000
+    text = page.comment(comparison(*(Verdict(f"{name}{i}", "", "failed", reason="why " * 999) for i in range(3000))))
+    assert text is not None
+    assert text.count("\n| failed") == page.MOST_COMMENTED
+    assert f"And {3000 - page.MOST_COMMENTED:,} more" in text
+    assert len(text.encode()) < 20_000
+
+
 NASTY = 'a|b\n<script>alert("x")</script> `code` \x1b[31m\x00 ::error::&amp; %0A'
 
 
@@ -73,6 +99,11 @@ def test_markdown_of_nasty_names_keeps_its_table() -> None:
     text = page.markdown(comparison(Verdict(NASTY, "step", "failed", reason=NASTY)))
     (row,) = [line for line in text.splitlines() if line.startswith("| failed")]
     assert len(re.findall(r"(?<!\\)\|", row)) == 10
+    assert "<script" not in re.sub(r"\\<", "", row)
+    commented = page.comment(comparison(Verdict(NASTY, "step", "failed", reason=NASTY)))
+    assert commented is not None
+    (row,) = [line for line in commented.splitlines() if line.startswith("| failed")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 8
     assert "<script" not in re.sub(r"\\<", "", row)
     assert "\x1b" not in page.line(Verdict(NASTY, "step", "failed", reason=NASTY))
 
