@@ -31,8 +31,11 @@ def printed() -> list[str]:
     return ended.stdout.split(MARK)
 
 
-def section(number: int) -> str:
-    return FINDINGS.read_text(encoding="utf-8").split("\n## ")[number]
+def section(words: str) -> str:
+    """Return the finding whose heading holds some words."""
+    found = FINDINGS.read_text(encoding="utf-8").split("\n## ")
+    (text,) = (text for text in found if words in text.partition("\n")[0])
+    return text
 
 
 def numbers(text: str) -> list[float]:
@@ -40,7 +43,7 @@ def numbers(text: str) -> list[float]:
 
 
 def test_duplicate_rows_are_squared_before_they_are_summed(printed: list[str]) -> None:
-    (row,) = re.findall(r"\| TensorFlow \| (.*) \|", section(1))
+    (row,) = re.findall(r"\| TensorFlow \| (.*) \|", section("duplicate embedding gradients"))
     squares, step = row.split("|")
     _, first, second, _, _, moved, moved_second, _ = numbers(printed[0])
     assert (first, second) == pytest.approx([0.2, 0.1], rel=1e-5)
@@ -49,7 +52,7 @@ def test_duplicate_rows_are_squared_before_they_are_summed(printed: list[str]) -
 
 
 def test_epsilon_inside_the_root_shortens_the_first_step(printed: list[str]) -> None:
-    told = [numbers(line) for line in re.findall(r"^\| \de.*", section(2), re.MULTILINE)]
+    told = [numbers(line) for line in re.findall(r"^\| \de.*", section("epsilon"), re.MULTILINE)]
     found = [numbers(line) for line in printed[1].split("\n") if line]
     assert len(found) == len(told) == 5
     for row, expected in zip(found, told, strict=True):
@@ -57,7 +60,7 @@ def test_epsilon_inside_the_root_shortens_the_first_step(printed: list[str]) -> 
 
 
 def test_a_seed_gives_every_epoch_the_same_order(printed: list[str]) -> None:
-    (row,) = re.findall(r"\| TensorFlow \| (.*) \|", section(3))
+    (row,) = re.findall(r"\| TensorFlow \| (.*) \|", section("same order"))
     expected = [numbers(epoch) for epoch in row.split("|")]
     assert [numbers(line) for line in printed[2].strip().split("\n")] == expected
     assert expected[0] == expected[1] == expected[2]
@@ -65,7 +68,7 @@ def test_a_seed_gives_every_epoch_the_same_order(printed: list[str]) -> None:
 
 def test_the_wait_for_the_tuning_thread_is_reproduced_by_the_same_lines(printed: list[str]) -> None:
     # Whether an epoch waits is a race, and times are not asserted: the lines must run, and print as much as is told.
-    told = re.findall(r"^\| (?:yes|no) \| (.*) \|", section(5), re.MULTILINE)
+    told = re.findall(r"^\| (?:yes|no) \| (.*) \|", section("wait for a thread"), re.MULTILINE)
     found = [numbers(line) for line in printed[3].strip().split("\n")]
     assert [len(line) for line in found] == [len(numbers(line)) for line in told] == [8, 8]
 
@@ -98,7 +101,7 @@ for dropout in (0.0, 0.1):
 """
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     *rows, without, refused = ended.stdout.strip().split("\n")
-    told = [numbers(line) for line in re.findall(r"^\| \d.*", section(4), re.MULTILINE)]
+    told = [numbers(line) for line in re.findall(r"^\| \d.*", section("backward states"), re.MULTILINE)]
     for (dropout, fused, turned), (dropout_told, *_) in zip(map(numbers, rows), told, strict=True):
         assert dropout == dropout_told
         wrong, right = (fused, turned) if dropout else (turned, fused)

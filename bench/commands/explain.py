@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from bench.commands.terminal import print_json
 from bench.explain.effects import REFERENCE, effects, missing_differences, numerics_of
 from bench.records.store import DEFAULT_PATH, Run, Store
 from bench.report.figures import figures
+from bench.report.sentences import count, joined
 from bench.report.topics import explain as report
 from bench.runner.options import RunOptions
-from bench.runner.plan import default_backends
-from bench.runner.run import cells_left, log, run_cells
+from bench.runner.plan import PlannedCell, default_backends
+from bench.runner.progress import duration
+from bench.runner.run import cells_left, counted_cells, log, run_cells
 from bench.spec import Documented
 
 NOTHING_TO_COMPARE = 3
@@ -41,9 +44,9 @@ NOTHING_TO_COMPARE = 3
 def command(context: click.Context, /, case: str, out: Path, as_json: bool, store_path: Path, **_: Any) -> int:
     """Say what each difference between the frameworks costs CASE.
 
-    Runs CASE (suite/case) under documented, matched and native numerics and with every single difference, with the same
-    seeds, and compares all with matched: points of accuracy, loss, seconds of an epoch, each with its 95 % interval,
-    the largest first. `--resume` goes on with a run, and writes its page from what there is.
+    Trains CASE (suite/case) under matched, documented and native numerics and with each difference alone, always from
+    the same seeds, and compares all with matched: points of accuracy, loss, seconds of an epoch, each with its 95 % CI.
+    Learning curves show how the points come about. `--resume` continues a run and writes its page again.
     """
     params = context.params
     stored = resumed(params)
@@ -59,6 +62,7 @@ def command(context: click.Context, /, case: str, out: Path, as_json: bool, stor
     cells, already = cells_left(store_path, stored, catalog, wanted)
     if params["dry_run"]:
         return dry_run(cells, as_json=as_json)
+    click.echo("\n".join(_intention(case, wanted, models, cells, already)), err=True)
     words = ["bench", *context.obj]
     ended = run_cells(cells, wanted, store_path, words, name=params["name"], stored=stored, already=already)
     with Store(store_path) as store:
@@ -70,7 +74,7 @@ def command(context: click.Context, /, case: str, out: Path, as_json: bool, stor
         click.echo(report.page(explained), nl=False)
     left = len(cells) - len(ended.records)
     if left:
-        click.echo(f"{left} cells have not been started; go on with: {explained.command}", err=True)
+        click.echo(f"{left} cells have not been started; continue with: {explained.command}", err=True)
     click.echo(f"{len(ended.records)} cells run, {already} were done before; wrote {path}", err=True)
     if ended.exit_code == 0 and not any(effect.numerics != REFERENCE for effect in explained.effects):
         log.warning("there is nothing to compare: no seed ended ok under two numerics")
@@ -85,12 +89,26 @@ def _models(catalog: Catalog, case: str, wanted: RunOptions) -> dict[str, Model]
     return dict.fromkeys(wanted.backends or [info.name for info in default_backends()], model)
 
 
+def _intention(
+    case: str, wanted: RunOptions, models: dict[str, Model], cells: list[PlannedCell], already: int
+) -> Iterator[str]:
+    """Yield what is about to run, and how long that may take."""
+    numerics = dict.fromkeys(cell.cell.numerics for cell in cells)
+    yield f"{case}, profile {wanted.profile}, {joined(list(models))}, {count(wanted.seeds, 'seed')}" + (
+        " (generated text; --profile documented trains on the document's data)" if wanted.profile == "quick" else ""
+    )
+    done = f", {already} done before" if already else ""
+    about = duration(sum(planned.estimate for planned in cells))
+    yield f"{counted_cells(len(cells))}{done}, about {about}" + (f": {', '.join(numerics)}" if numerics else "")
+
+
 def _explained(
     catalog: Catalog, case: str, wanted: RunOptions, models: dict[str, Model], store: Store, stored: Run
 ) -> report.Explained:
     _, declared = catalog.case(case)
     documented = declared.documented if stored.profile == "documented" else Documented()
     main = next(figure for figure in figures(apply(declared, stored.profile), documented) if figure.main)
+    suite, _, name = case.partition("/")
     records = [record for record in store.records(stored.name) if record.cell.case_name == case]
     place = "" if store.path == DEFAULT_PATH else f" --store {shlex.quote(str(store.path))}"
     return report.Explained(
@@ -102,6 +120,7 @@ def _explained(
         effects=effects(records, main.measured),
         missing={name: missing_differences(backend(name), model) for name, model in models.items()},
         records=records,
+        curves=report.learning(suite, name, records, main.name, main.measured, report.LEARNED),
     )
 
 
@@ -120,6 +139,8 @@ def _as_json(explained: report.Explained) -> dict[str, Any]:
         "profile": explained.run.profile,
         "run": explained.run.name,
         "seeds": explained.seeds,
-        "conclusions": explained.sentences,
+        "conclusion": explained.conclusion,
+        "missing": explained.missing,
         "effects": found,
+        "curves": [asdict(row) for row in explained.curves],
     }

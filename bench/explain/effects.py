@@ -7,13 +7,12 @@ interval, t(.975, n-1) s / sqrt(n) (`bench.compare.statistics.mean_interval`).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bench.backends.registry import BackendInfo, differences
-from bench.cases.model import DIFFERENCES, Model
+from bench.cases.model import DIFFERENCES, INITIAL, Model
 from bench.compare.statistics import Estimate, mean_interval
 from bench.records import metrics
 from bench.records.record import Metrics, Record, Scored
@@ -22,7 +21,7 @@ from bench.spec import Device, Kernel
 REFERENCE = "matched"
 ScoreOf = Callable[[Metrics], Scored | None]
 """Takes from the metrics the score whose accuracy the case documents."""
-EffectVerdict = Literal["costs", "gains", "not told from 0", "changes nothing", "one seed"]
+EffectVerdict = Literal["costs", "gains", "no significant effect", "changes nothing", "one seed"]
 
 
 @dataclass(frozen=True)
@@ -51,27 +50,36 @@ class Effect:
     epoch: Quantity
 
     @property
-    def difference(self) -> str | None:
-        """Return the single difference that the numerics switch on, None where they are a whole set."""
-        _, _, name = self.numerics.partition(":")
-        return name or None
-
-    @property
     def verdict(self) -> EffectVerdict:
-        """Return what can be said of its accuracy: its 95 % interval lies below 0, above it, or holds it."""
-        if not any(self.accuracy.pairs + self.loss.pairs):
-            return "changes nothing"
-        if self.accuracy.change.n < 2:
-            return "one seed"
-        if abs(self.accuracy.change.mean) <= self.accuracy.change.ci_half_width:
-            return "not told from 0"
-        return "costs" if self.accuracy.change.mean < 0 else "gains"
+        """Return what can be said of its accuracy."""
+        return verdict(self.accuracy.change) if any(self.accuracy.pairs + self.loss.pairs) else "changes nothing"
+
+
+def verdict(change: Estimate) -> EffectVerdict:
+    """Return what a change of accuracy is: its 95 % interval lies below 0, above it, or holds it."""
+    if change.n < 2:
+        return "one seed"
+    if abs(change.mean) <= change.ci_half_width:
+        return "no significant effect"
+    return "costs" if change.mean < 0 else "gains"
+
+
+def is_single(numerics: str) -> bool:
+    """Return whether numerics leave one difference to the framework, for which all of `init` counts, too."""
+    kind, _, names = numerics.partition(":")
+    return kind == "native" and names in ("init", *DIFFERENCES)
 
 
 def numerics_of(info: BackendInfo, model: Model) -> tuple[str, ...]:
-    """Return the numerics to compare under a backend: matched, documented, native, and every difference that exists."""
+    """Return the numerics to compare under a backend: matched, documented, native, and every difference that exists.
+
+    Initial weights come as a whole and, where layers of several kinds have some, by the kind of layer.
+    """
     existing = differences(info, model)
-    singles = tuple(f"native:{name}" for name in DIFFERENCES if name in existing)
+    parts = [name for name in INITIAL if name in existing]
+    initial = ["init", *parts] if len(parts) > 1 else ["init"] * len(parts)
+    others = [name for name in DIFFERENCES if name in existing - INITIAL.keys()]
+    singles = [f"native:{name}" for name in (*initial, *others)]
     return (REFERENCE, "documented", *(("native", *singles) if singles else ()))
 
 
@@ -145,77 +153,3 @@ def _quantity(
     pairs = tuple(value - base[seed] for seed, value in values.items() if seed in base)
     paired = [base[seed] for seed in values if seed in base]
     return Quantity(mean_interval(list(values.values())), mean_interval(paired), mean_interval(pairs), pairs)
-
-
-# --- sentences ---------------------------------------------------------------------------------------------------
-
-
-def conclusions(found: Sequence[Effect], figure: str) -> Iterator[str]:
-    """Yield what the effects say, in sentences with figures; `figure` names the accuracy (`test`)."""
-    by_backend: dict[str, list[Effect]] = {}
-    for effect in found:
-        by_backend.setdefault(effect.backend, []).append(effect)
-    yield from _native_against_native(by_backend, figure)
-    for backend, own in by_backend.items():
-        others = [effect for effect in own if effect.numerics != REFERENCE]
-        told = [effect for effect in others if effect.verdict in ("costs", "gains")]
-        if told:
-            yield f"{backend}, {figure} accuracy against matched numerics: {'; '.join(map(_told, told))}."
-        for verdict, text in (
-            ("not told from 0", "not told from 0"),
-            ("changes nothing", "no change at all, not in one digit,"),
-            ("one seed", "one seed, so no interval,"),
-        ):
-            names = [effect for effect in others if effect.verdict == verdict]
-            if names:
-                yield f"{backend}: {text} {_from_seeds(names)}: {', '.join(map(_listed, names))}."
-        slower = [effect for effect in others if effect.difference and _slower(effect)]
-        if slower:
-            yield f"{backend}, seconds of an epoch: {'; '.join(map(_seconds, slower))}."
-
-
-def _native_against_native(by_backend: dict[str, list[Effect]], figure: str) -> Iterator[str]:
-    for numerics, what in (("native", "Each framework as its users write it"), (REFERENCE, "Matched")):
-        levels = [
-            f"{backend} {effect.accuracy.level.mean:.1f} % (± {effect.accuracy.level.ci_half_width:.1f})"
-            for backend, own in by_backend.items()
-            for effect in own
-            if effect.numerics == numerics and effect.accuracy.level.n > 1
-        ]
-        if len(levels) > 1:
-            yield f"{what}, mean {figure} accuracy: {', '.join(levels)}."
-
-
-def name(effect: Effect) -> str:
-    """Return how a sentence calls the numerics: a single difference by its own name."""
-    return f"`{effect.difference or effect.numerics}`"
-
-
-def _told(effect: Effect) -> str:
-    change = effect.accuracy.change
-    low, high = sorted((abs(change.mean) - change.ci_half_width, abs(change.mean) + change.ci_half_width))
-    return f"{name(effect)} {effect.verdict} {abs(change.mean):.2f} points ({low:.2f} to {high:.2f})"
-
-
-def _listed(effect: Effect) -> str:
-    change = effect.accuracy.change
-    if not any(effect.accuracy.pairs):
-        return name(effect)
-    half = f" ± {change.ci_half_width:.2f}" if math.isfinite(change.ci_half_width) else ""
-    return f"{name(effect)} ({round(change.mean, 2) + 0.0:+.2f}{half} points)"  # + 0.0: never -0.00
-
-
-def _from_seeds(effects: Sequence[Effect]) -> str:
-    counts = sorted({effect.accuracy.change.n for effect in effects})
-    pairs = f"{counts[0]} to {counts[-1]} pairs" if len(counts) > 1 else f"{counts[0]} pair{'s' * (counts[0] != 1)}"
-    return f"in {pairs} of seeds"
-
-
-def _slower(effect: Effect) -> bool:
-    change = effect.epoch.change
-    return change.n > 1 and abs(change.mean) > change.ci_half_width
-
-
-def _seconds(effect: Effect) -> str:
-    change = effect.epoch.change
-    return f"{name(effect)} {change.mean:+.2f} ± {change.ci_half_width:.2f}"

@@ -31,6 +31,7 @@ TOPICS: tuple[Topic, ...] = (
     low_data.TOPIC,
     numerics.TOPIC,
     explain.TOPIC,
+    explain.PORT,
     roofline.TOPIC,
     parity.TOPIC,
     timing.TOPIC,

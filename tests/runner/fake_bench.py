@@ -19,7 +19,7 @@ import numpy as np
 from bench.backends import registry
 from bench.backends.base import EpochResult, Executed, Trace
 from bench.backends.registry import BackendInfo
-from bench.cases.model import Model
+from bench.cases.model import INITIAL, Model
 from bench.cases.parameters import LayerParameters, Parameters
 from bench.errors import Unavailable
 from bench.runner import workers
@@ -32,7 +32,7 @@ FAKE = BackendInfo(
     (),
     "fake",
     environment=(("FAKE_ENVIRONMENT", "set"),),
-    native=frozenset({"init"}),
+    native=frozenset(INITIAL),
 )
 ABSENT = BackendInfo("absent", "fake_bench", ("no-such-distribution",), "absent")
 
@@ -80,7 +80,7 @@ class FakeNetwork:
         self.logit = 0.0
 
     def initialize(self, seed: int) -> None:
-        assert self.model.differences == {"init"}
+        assert self.model.differences <= INITIAL.keys()
         self.logit = 1.0
 
     def parameters(self) -> Parameters:

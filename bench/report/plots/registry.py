@@ -10,6 +10,7 @@ from bench.report.plots import (
     differences,
     kernels,
     learning_curves,
+    port,
     pre_trained,
     roofline,
     speed,
@@ -19,6 +20,7 @@ from bench.report.results import Results
 from bench.report.style import FORMATS, THEMES, Format, drawn_in, save, style
 
 PLOTS: tuple[Plot, ...] = (
+    port.PLOT,
     accuracy_against_time.PLOT,
     speed.PLOT,
     kernels.PLOT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import isnan
@@ -60,12 +60,17 @@ def frame(results: Results) -> tuple[CurveRow, ...]:
         for epoch, line in enumerate(printed, 1):
             rows += [CurveRow(*key, curve, None, epoch, value, value, value, 1) for value in _accuracies([line], curve)]
         for column, runs in columns.items():
-            for epoch in range(1, max(map(len, runs), default=0) + 1):
-                values = _accuracies((run[epoch - 1] for run in runs if len(run) >= epoch), curve)
-                if values:
-                    spread = (fmean(values), min(values), max(values))
-                    rows.append(CurveRow(*key, curve, column, epoch, *spread, n=len(values)))
+            for epoch, mean, low, high, n in points(runs, curve):
+                rows.append(CurveRow(*key, curve, column, epoch, mean, low, high, n))
     return tuple(rows)
+
+
+def points(runs: Sequence[Sequence[EpochScore]], curve: Curve) -> Iterator[tuple[int, float, float, float, int]]:
+    """Yield each epoch with the mean, least and most accuracy of the runs that trained that long, and their number."""
+    for epoch in range(1, max(map(len, runs), default=0) + 1):
+        values = _accuracies((run[epoch - 1] for run in runs if len(run) >= epoch), curve)
+        if values:
+            yield epoch, fmean(values), min(values), max(values), len(values)
 
 
 _CURVES: tuple[Curve, ...] = ("val", "fit")

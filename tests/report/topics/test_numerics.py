@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bench.records.record import Record
+from bench.report.results import Results
+from bench.report.topic import Answer
 from bench.report.topics import accuracy as accuracy_topic
 from bench.report.topics import numerics
 from bench.spec import (
@@ -42,25 +45,54 @@ def test_numerics_without_a_kernel_in_common_are_paired_all_the_same(record: Mak
     assert (row.variant.kernel, row.n, round(row.difference, 4)) == ("generic", 1, -0.1)
 
 
-def test_changed_formulas_are_counted_and_their_effect_is_measured_or_not_run(record: Maker, results: Gather) -> None:
-    declared = asking.suite(asking.case("flat"), asking.case("lstm", asking.net(LSTM(4)), 0.80))
-    documented = [record(name("lstm", kernel="generic", seed=s), test=value) for s, value in enumerate([0.80, 0.82])]
-    formulas, effect = asking.found(results([declared], documented), "What did Keras 3")
-    assert "RMSprop adds epsilon inside the square root, not after it (2 cases)" in formulas
-    assert "true sigmoids, not piecewise-linear ones (1 case)" in formulas
-    assert effect.startswith("What that does to accuracies: not run")
-    matched = [
-        record(name("lstm", kernel="generic", seed=s, numerics="matched"), test=value)
-        for s, value in enumerate([0.76, 0.79])
-    ]
-    gathered = results([declared], [*documented, *matched])
-    _, effect = asking.found(gathered, "What did Keras 3")
-    assert effect.startswith(
-        "demo/lstm with Keras 3's formulas: 77.50 % where the documents' formulas give 81.00 % (-3.50 ±"
-    )
-    assert " points, not told from 0, 2 paired seeds)" in effect
-    assert effect.endswith("2 paired seeds) under torch. Documented: 80.00 %.")
-    assert not any("matched" in text or "77.50" in text for text in asking.found(gathered, "Which architecture"))
+def answered(results: Results) -> Answer:
+    found = numerics.answer(results)
+    assert found is not None
+    assert len(found.conclusion.split()) <= 20
+    return found
+
+
+DECLARED = asking.suite(asking.case("flat"), asking.case("lstm", asking.net(LSTM(4)), 0.80))
+
+
+def lstm(record: Maker, kind: str, values: list[float]) -> list[Record]:
+    return [record(name("lstm", kernel="generic", seed=s, numerics=kind), test=value) for s, value in enumerate(values)]
+
+
+def test_changed_formulas_are_counted_and_their_effect_asked_for_where_it_was_not_run(
+    record: Maker, results: Gather
+) -> None:
+    found = answered(results([DECLARED], lstm(record, "documented", [0.80, 0.82])))
+    assert "bench run --numerics matched" in found.conclusion
+    assert found.table is None
+    epsilon, gates, _ = found.notes
+    assert "epsilon" in epsilon
+    assert "(2 cases)" in epsilon
+    assert "Keras 3" not in epsilon, "Keras 2.11 moved it"
+    assert "(1 case)" in gates
+
+
+def test_what_changed_formulas_do_to_accuracies_is_in_the_table(record: Maker, results: Gather) -> None:
+    base = [0.80, 0.82, 0.81]
+    for change, outcome in (([-0.04, -0.03, -0.04], "costs"), ([0.02, -0.02, 0.01], "no significant effect")):
+        values = [before + moved for before, moved in zip(base, change, strict=True)]
+        held = [*lstm(record, "documented", base), *lstm(record, "matched", values)]
+        found = answered(results([DECLARED], held))
+        assert ("cost accuracy in 1 of 1 case, at most 3.7 points" in found.conclusion) == (outcome == "costs")
+        assert found.table is not None
+        (row,) = found.table.rows
+        assert row[:4] == ("demo/lstm", "torch generic", "81.00", f"{100 * np.mean(values):.2f}")
+        assert row[4].startswith(f"{100 * np.mean(change):+.1f} ±")
+        assert row[4].endswith(" (3)")
+        assert row[5] == outcome
+
+
+def test_one_seed_has_no_verdict(record: Maker, results: Gather) -> None:
+    held = [*lstm(record, "documented", [0.8]), *lstm(record, "matched", [0.7])]
+    found = answered(results([DECLARED], held))
+    assert found.table is not None
+    assert found.table.rows[0][4:] == ("-10.0 (1)", "one seed")
+    assert "cost" not in found.conclusion
 
 
 def test_other_numerics_get_a_table_of_their_own_and_no_column(record: Maker, results: Gather) -> None:
