@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -25,15 +26,15 @@ from bench.backends.registry import backends
 from bench.cases import describe
 from bench.cases.describe import recurrence
 from bench.compare.statistics import mean_interval
-from bench.records.metrics import METRICS, Format, Metric, has_timed_steps, is_comparable, value
+from bench.records.metrics import METRICS, Format, Metric, is_comparable, value
 from bench.records.record import CASE, VARIANT, Record, plain
 from bench.report.answers import TOPICS, answers
 from bench.report.figures import by_seed
-from bench.report.frames import MAIN, grouped, reference_order
+from bench.report.frames import MAIN, MATCHED, NATIVE, grouped, reference_order
 from bench.report.notes import one_line
 from bench.report.numbers import known
 from bench.report.results import Results, Variant, status_of
-from bench.report.speedups import SpeedUp, reference_of
+from bench.report.speedups import SpeedUp
 from bench.report.topics import accuracy, speed, timing
 from bench.report.topics.accuracy import AccuracyRow, MeasuredRow
 from bench.report.topics.timing import TimingRow
@@ -347,7 +348,7 @@ def _configuration(results: Results, timed: TimingRow, reached: AccuracyRow | No
     row |= vars(variant)
     row |= {"id": _configured(timed.name, variant), "n": timed.n}
     row |= {"twin": next((_configured(timed.name, other) for other in _twins(variant, variants)), None)}
-    row |= {"epoch": timed.epoch, "step": timed.step, "comparable": _yes(timed.comparable)}
+    row |= {"epoch": timed.epoch, "comparable": _yes(timed.comparable)}
     if reached is not None:
         row |= {"n": reached.n, "stand_in": reached.stand_in}
         row["status"] = timed.status if reached.status == "ok" else reached.status
@@ -380,13 +381,16 @@ Sides = tuple[Variant | None, Variant | None]
 
 
 def _sides(results: Results, suite: str, case: str) -> dict[str, Sides]:
-    """Return by column every variant of a case that is no reference of its own, with its reference."""
+    """Return by column every variant of a case that another one is the reference of, or that can have none."""
     variants = results.groups.get((suite, case), {})
-    alive = [variant for variant, records in variants.items() if status_of(records) == "ok"] or variants
+    alive = [variant for variant, records in variants.items() if status_of(records) == "ok"] or [*variants]
     found: dict[str, Sides] = {}
     for variant in variants:
-        reference = reference_of(variant, alive)
-        if reference_order(variant.backend) != 0 and (reference is None or reference.backend != variant.backend):
+        own = reference_order(variant.backend)
+        orders = ((reference_order(other.backend), other) for other in _twins(variant, alive))
+        references = [(order, other) for order, other in orders if order is not None and (own is None or order < own)]
+        if references or own is None:
+            reference = min(references, key=itemgetter(0))[1] if references else None
             found[results.columns[suite, case, variant]] = (reference, variant)
     return found
 
@@ -471,30 +475,35 @@ def _difference(results: Results, measured: Sequence[AccuracyRow | None]) -> dic
     return {kind: known(change.mean), f"{kind}_half": known(change.ci_half_width)}
 
 
-def _times(results: Results, sides: Sides, name: str, found: Sequence[SpeedUp]) -> dict[str, Any]:
+def _times(results: Results, sides: Sides, name: str, found: Iterable[SpeedUp]) -> dict[str, Any]:
     """Return the times of a pair: of steps and how many times as fast the candidate is, as the answer on speed has it.
 
-    Where documented formulas are set side by side, those times come first that users of the frameworks see. Accuracy
-    runs give no factor, unless steps were timed for themselves.
+    Where documented formulas are set side by side, those times come first that users of the frameworks see. Times that
+    may not be compared give no factor.
     """
-    reference, candidate = sides
-    orders = timing.ORDER if candidate and candidate.numerics == MAIN else (candidate.numerics if candidate else "",)
-    fitting = [
-        row
-        for row in found
-        if reference and candidate and row.variant.numerics in orders
-        if (row.variant.backend, row.variant.device) == (candidate.backend, candidate.device)
-        if row.reference.variant.backend == reference.backend
-    ]
-    best = min(fitting, key=lambda row: (not row.comparable, orders.index(row.variant.numerics)), default=None)
+    suite, _, case = name.partition("/")
+    groups = results.groups.get((suite, case), {})
     row: dict[str, Any] = {}
-    if best:
-        reference, candidate = best.reference.variant, best.variant
-        row = {"comparable": _yes(best.comparable), "timed_under": candidate.numerics}
-        if best.comparable or any(map(has_timed_steps, results.groups[best.suite, best.case][candidate])):
-            row |= {"speed": best.factor, "speed_range": (best.low, best.high)}
-    steps = {one.variant: one.step for one in timing.frame(results) if one.name == name}
-    return row | {"step_reference": steps.get(reference), "step_candidate": steps.get(candidate)}
+    reference, candidate = sides
+    if reference and candidate:
+        orders = (NATIVE, MATCHED, MAIN) if candidate.numerics == MAIN else (candidate.numerics,)
+        fitting = [
+            one
+            for one in found
+            if one.variant.numerics in orders
+            and (one.variant.backend, one.variant.device) == (candidate.backend, candidate.device)
+            and one.reference.variant.backend == reference.backend
+            and all(any(map(is_comparable, groups[side])) for side in (one.variant, one.reference.variant))
+        ]
+        if fitting:
+            best = min(fitting, key=lambda one: orders.index(one.variant.numerics))
+            sides = best.reference.variant, best.variant
+            row = {"speed": best.factor, "speed_range": (best.low, best.high), "timed_under": best.variant.numerics}
+    timed = [groups[side] if side else [] for side in sides]
+    steps = [_typical(records, METRICS["step"]) for records in timed]
+    alone = [any(map(is_comparable, records)) for records, step in zip(timed, steps, strict=True) if step is not None]
+    row |= {"step_reference": steps[0], "step_candidate": steps[1]}
+    return row | {"comparable": _yes(all(alone) if alone else None)}
 
 
 # --- details -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import pytest
 from msgspec import structs
 
+from bench.records.record import Timing
 from bench.report import page
 from bench.report.answers import TOPICS
 from bench.report.results import Results
@@ -211,6 +212,24 @@ def test_accuracy_runs_give_no_factor_of_times(record: Maker, results: Gather) -
 
     assert speeds("all") == [1.0]
     assert speeds("accuracy") == [None]
+
+
+def test_steps_alone_have_times_and_nothing_else(record: Maker, results: Gather) -> None:
+    timing = Timing(build=0.1, steps=100, total=2.0, alone=True, windows=[(10, 0.1), (20, 0.3)], step=0.02)
+    names = [f"demo/flat@{backend},none,cpu,native#0" for backend in ACCURACIES]
+    content = results([SUITE], [record(name, measure="steps", timing=timing, train=0.0) for name in names])
+    flat, *_ = page.cases(content)
+    assert (flat["step_reference"], flat["step_candidate"], flat["comparable"]) == (0.02, 0.02, "yes")
+    assert not {"test_reference", "val_reference", "test_difference"} & flat.keys()
+    assert [row.get("test") for row in page.cells(content)] == [None, None]
+    assert {row["step"] for row in page.configurations(content) if row["status"] == "ok"} == {0.02}
+
+
+def test_times_of_glances_are_rough(record: Maker, results: Gather) -> None:
+    names = [f"demo/flat@{backend},none,cpu,native#0" for backend in ACCURACIES]
+    glances = [record(name, measure="glance", test=0.7, epoch_seconds=(2.0, 1.0), alone=False) for name in names]
+    flat, *_ = page.cases(results([SUITE], glances))
+    assert (flat["step_reference"], flat["comparable"], flat.get("speed")) == (0.01, "no", None)
 
 
 def test_test_and_validation_accuracies_never_share_a_column(record: Maker, results: Gather) -> None:

@@ -39,7 +39,7 @@ def _draw(rows: Sequence[NumericsRow], theme: Theme) -> Figure:
                 capsize=2,
             )
         axis.axvline(0, color=ink(theme), lw=1)
-        axis.set_yticks(range(len(names)), [explain.IN_WORDS.get(name, explain.called(name)) for name in names])
+        axis.set_yticks(range(len(names)), [explain.called(name) for name in names])
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.grid(axis="y", visible=False)
         said = seeds((row.n for row in members), "paired seed")

@@ -56,7 +56,7 @@ def _draw(rows: Sequence[PairRow], theme: Theme) -> Figure:
         number = by_column[columns[0]][crossed].rows
         for axis in (above, below):
             axis.axvline(number, color=ink(theme), lw=0.9, ls=":")
-        handles.append(Line2D([], [], color=ink(theme), lw=0.9, ls=":", label=f"learned ahead from {number:,} rows"))
+        handles.append(Line2D([], [], color=ink(theme), lw=0.9, ls=":", label=f"learned wins from {number:,} rows"))
     below.axhline(0, color=ink(theme), lw=1)
     below.set_xscale("log")
     ticks = sorted({row.rows for row in rows})
