@@ -33,7 +33,7 @@ from bench.report.figures import by_seed
 from bench.report.frames import MAIN, MATCHED, NATIVE, grouped, reference_order
 from bench.report.notes import one_line
 from bench.report.numbers import known
-from bench.report.results import Results, Variant, status_of
+from bench.report.results import KERNELS, Results, Variant, status_of
 from bench.report.speedups import SpeedUp
 from bench.report.topics import accuracy, speed, timing
 from bench.report.topics.accuracy import AccuracyRow, MeasuredRow
@@ -56,7 +56,8 @@ _LICENCES = ("tabulator.LICENSE", "chart.js.LICENSE")
 class Column:
     """A column of a table: the field of a row, its heading, how its values are written.
 
-    Those with the lowest ranks show at first, on narrow screens fewer; without one it shows on demand. `group` is the
+    Those with the lowest ranks show at first, as many as fit, those of one rank together; without one it shows on
+    demand. `group` is the
     first line of a heading that has two. Beside a value stands half its interval, `FIELD_half` of the row, or its
     range, `FIELD_range`.
     """
@@ -159,16 +160,11 @@ def overview(results: Results) -> dict[str, Any]:
 
 
 def _filled(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the columns in which any row has a value, and those of the filter, numbered in the order of their rank.
-
-    What tells rows apart only in some reports is numbered only where rows differ in it.
-    """
+    """Return the columns in which any row has a value; of `_WHERE_DIFFERENT`, none has a rank where rows are alike."""
     filled = {name for row in rows for name, content in row.items() if content is not None}
     same = {name for name in _WHERE_DIFFERENT if len({row.get(name) for row in rows} - {None}) < 2}
     kept = [column for column in columns if column.field in filled]
-    ranked = [column for column in kept if column.rank is not None and column.field not in same]
-    order = [column.field for column in sorted(ranked, key=lambda column: column.rank or 0)]
-    return [asdict(column) | {"rank": order.index(column.field) if column in ranked else None} for column in kept]
+    return [asdict(column) | ({"rank": None} if column.field in same else {}) for column in kept]
 
 
 def _metrics(ranks: Mapping[str, int], left_out: Iterable[str] = ()) -> list[Column]:
@@ -201,7 +197,7 @@ _CASE_COLUMNS = [
         for column in (
             Column(f"{kind}_reference", "{reference}", "percent", 4 + place, f"{title}, %"),
             Column(f"{kind}_candidate", "{candidate}", "percent", 4 + place, f"{title}, %"),
-            Column(f"{kind}_difference", "paired difference", "points", 1 + place, f"{title}, points"),
+            Column(f"{kind}_difference", "paired difference", "points", 1 + place, f"{title.split()[0]}, points"),
         )
     ),
     Column("step_reference", "{reference}", "ms", 6, "ms per step"),
@@ -483,27 +479,29 @@ def _times(results: Results, sides: Sides, name: str, found: Iterable[SpeedUp]) 
     """
     suite, _, case = name.partition("/")
     groups = results.groups.get((suite, case), {})
-    row: dict[str, Any] = {}
+
+    def alone(side: Variant, numerics: str) -> Variant | None:
+        fitting = (
+            one for one in groups if (one.backend, one.device, one.numerics) == (side.backend, side.device, numerics)
+        )
+        order = {one: (one.kernel != side.kernel, KERNELS.index(one.kernel)) for one in fitting if is_timed_alone(one)}
+        return min(order, key=order.__getitem__, default=None)
+
+    def is_timed_alone(variant: Variant) -> bool:
+        return any(value(record, "step") is not None and is_comparable(record) for record in groups[variant])
+
     reference, candidate = sides
     if reference and candidate:
         orders = (NATIVE, MATCHED, MAIN) if candidate.numerics == MAIN else (candidate.numerics,)
-        fitting = [
-            one
-            for one in found
-            if one.variant.numerics in orders
-            and (one.variant.backend, one.variant.device) == (candidate.backend, candidate.device)
-            and one.reference.variant.backend == reference.backend
-            and all(any(map(is_comparable, groups[side])) for side in (one.variant, one.reference.variant))
-        ]
-        if fitting:
-            best = min(fitting, key=lambda one: orders.index(one.variant.numerics))
-            sides = best.reference.variant, best.variant
-            row = {"speed": best.factor, "speed_range": (best.low, best.high), "timed_under": best.variant.numerics}
-    timed = [groups[side] if side else [] for side in sides]
-    steps = [_typical(records, METRICS["step"]) for records in timed]
-    alone = [any(map(is_comparable, records)) for records, step in zip(timed, steps, strict=True) if step is not None]
-    row |= {"step_reference": steps[0], "step_candidate": steps[1]}
-    return row | {"comparable": _yes(all(alone) if alone else None)}
+        pairs = ((alone(reference, numerics), alone(candidate, numerics)) for numerics in orders)
+        sides = next((pair for pair in pairs if all(pair)), sides)
+    steps = [_typical(groups[side], METRICS["step"]) if side else None for side in sides]
+    timed = [side for side, step in zip(sides, steps, strict=True) if side and step is not None]
+    comparable = all(map(is_timed_alone, timed)) if timed else None
+    row = {"step_reference": steps[0], "step_candidate": steps[1], "comparable": _yes(comparable)}
+    row["timed_under"] = timed[-1].numerics if timed else None
+    gain = next((one for one in found if comparable and (one.reference.variant, one.variant) == sides), None)
+    return row | ({"speed": gain.factor, "speed_range": (gain.low, gain.high)} if gain else {})
 
 
 # --- details -----------------------------------------------------------------------------------------------------

@@ -186,7 +186,13 @@ function buildColumns() {
   byId("columns").replaceChildren(...menu("Columns", view().columns.map((column) => [column.field, heading(column)]), (field) => shown.has(field), choose));
 }
 
-const visibleColumns = () => new Set(state.columns ?? view().columns.filter((column) => (column.rank ?? COLUMNS) < COLUMNS).map((column) => column.field));
+const visibleColumns = () => new Set(state.columns ?? firstColumns());
+
+/** The columns that show at first: of those that have anything to show, the ones with the lowest ranks. */
+function firstColumns() {
+  const filled = view().columns.filter(({ field, rank }) => rank !== null && rowsOf(view()).some((row) => row[field] !== undefined));
+  return filled.filter(({ rank }) => filled.filter((other) => other.rank <= rank).length <= COLUMNS).map(({ field }) => field);
+}
 
 function showColumns() {
   const shown = visibleColumns();
