@@ -389,7 +389,8 @@ function buildPlotChoices() {
     const values = [...byId(id).options].map((one) => one.value);
     byId(id).value = wanted.find((one) => values.includes(one)) ?? values[0];
   };
-  const measured = (field) => plotted().rows.some((row) => typeof row[field] === "number");
+  const rows = rowsOf(view()).flatMap(configured);
+  const measured = (field) => rows.some((row) => row.backend && typeof row[field] === "number");
   pick("y", state.y, ...["test", "val", "step", "epoch"].filter(measured));
   pick("x", state.x, ...(isTime(columnOf(byId("y").value, plotted())) ? [] : ["step", "epoch"].filter(measured)), "case");
   pick("curve", state.curve, "val_accuracy");

@@ -54,3 +54,20 @@ def test_names_of_close_points_cover_neither_one_another_nor_a_bar_and_stay_in_t
         assert (box.x0, box.y0) >= (frame.x0, frame.y0)
         assert box.x1 <= frame.x1
         assert box.y1 <= frame.y1
+
+
+def test_a_name_goes_around_the_bar_of_another_point(record: Maker, results: Gather) -> None:
+    cells = {("flat-0", 0): (0.70, 2.0), ("flat-1", 0): (0.745, 3.0), ("flat-1", 1): (0.755, 3.0)}
+    cells["flat-2", 0] = (0.76, 0.02)  # cheaper and better, so that no frontier passes the others
+    records = [
+        record(name(case, "torch", seed), test=accuracy, epoch_seconds=[9, seconds])
+        for (case, seed), (accuracy, seconds) in cells.items()
+    ]
+    figure = drawn("accuracy-against-time", results([SUITE], records, seeds=2))
+    FigureCanvasAgg(figure).draw()
+    (axis,) = (one for one in figure.axes if one.get_visible())
+    ((bar,),) = (one.get_paths() for one in axis.collections if isinstance(one, LineCollection))
+    drawn_bar = bar.transformed(axis.transData)
+    box = Text.get_window_extent(next(text for text in axis.texts if text.get_text() == "flat-0"))
+    assert drawn_bar.get_extents().y0 < box.y0 < drawn_bar.get_extents().y1, "it is as high as the bar"
+    assert not drawn_bar.intersects_bbox(box)
