@@ -23,7 +23,7 @@ def _timed(results: Results) -> list[ArchitectureRow]:
 
 def _draw(rows: Sequence[ArchitectureRow], theme: Theme) -> Figure:
     suites = grouped(rows, lambda row: row.suite)
-    figure, axes = panels(len(suites), across=2, height=3.1)
+    figure, axes = panels(len(suites), 2, 3.1, "seconds of training", "accuracy, %")
     for axis, (suite, members) in zip(axes, suites.items(), strict=True):
         _panel(axis, suite, members, theme)
     handles = handles_of(columns_of(rows), theme)
@@ -31,13 +31,10 @@ def _draw(rows: Sequence[ArchitectureRow], theme: Theme) -> Figure:
         handles.append(Line2D([], [], ls="", marker="o", mfc="none", mec=ink(theme), label="timed beside other work"))
     handles.append(Line2D([], [], color=ink(theme), lw=0.8, ls=":", label="nothing cheaper is better"))
     legend(figure, handles)
-    figure.supxlabel("seconds of training", fontsize=9)
-    figure.supylabel("accuracy, %", fontsize=9)
     figure.draw_without_rendering()
     for axis, members in zip(axes, suites.values(), strict=True):
-        # The fastest variant of a case carries its name.
-        fastest = {row.case: row for row in sorted(members, key=lambda row: -row.cost)}
-        label(axis, [(row.cost, 100 * row.mean, row.case) for row in fastest.values()])
+        by_case = grouped(members, lambda row: row.case)
+        label(axis, {case: [(row.cost, 100 * row.mean) for row in rows] for case, rows in by_case.items()})
     return figure
 
 
@@ -63,8 +60,14 @@ def _panel(axis: Axes, suite: str, rows: Sequence[ArchitectureRow], theme: Theme
         )
     kind = "test" if rows[0].figure.name == "test" else "validation"
     axis.set_title(f"{suite} ({kind}, {rows[0].rows:,} rows)")
-    axis.margins(x=0.3)  # room for names beside the outermost points
-    axis.set_ylim(*_reach([(100 * row.mean, 100 * (row.ci_half_width or 0.0)) for row in rows]))
+    axis.margins(x=0.36)  # room for names beside the outermost points
+    low, high = _reach([(100 * row.mean, 100 * (row.ci_half_width or 0.0)) for row in rows])
+    axis.set_ylim(low, high)
+    for row in rows:  # an arrow where a bar goes on beyond the panel
+        half, shade = 100 * (row.ci_half_width or 0.0), colour(row.column, theme)
+        for edge, arrow, beyond in ((low, 11, 100 * row.mean - half < low), (high, 10, 100 * row.mean + half > high)):
+            if beyond:
+                axis.plot(row.cost, edge, marker=arrow, color=shade, clip_on=False)
     logarithmic(axis.xaxis, ordered[0].cost, ordered[-1].cost)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
 
-from bench.report.frames import grouped
+from bench.report.frames import MAIN, NATIVE, grouped
 from bench.report.plots.base import Plot
 from bench.report.plots.drawing import handles_of, legend, offset, seeds
 from bench.report.style import WIDTH, Theme, colour, ink, marker
@@ -19,7 +19,7 @@ def _draw(rows: Sequence[NumericsRow], theme: Theme) -> Figure:
     cases = grouped(rows, lambda row: row.name)
     backends = sorted({row.variant.backend for row in rows})
     numerics = {
-        case: sorted({row.variant.numerics for row in members}, key=explain.numerics_order)
+        case: list(grouped(sorted(members, key=_largest_first(members)), lambda row: row.variant.numerics))
         for case, members in cases.items()
     }
     heights = [len(names) for names in numerics.values()]
@@ -44,9 +44,19 @@ def _draw(rows: Sequence[NumericsRow], theme: Theme) -> Figure:
         axis.grid(axis="y", visible=False)
         said = seeds((row.n for row in members), "paired seed")
         axis.set_title(f"{case}: {members[0].figure.name} accuracy, {said}")
-    figure.supxlabel("points against matched numerics, 95 % interval", fontsize=9)
+    axes.flat[-1].set_xlabel("change of accuracy against matched numerics, points, with its 95 % interval")
     legend(figure, handles_of(backends, theme))
     return figure
+
+
+def _largest_first(rows: Sequence[NumericsRow]) -> Callable[[NumericsRow], tuple[bool, bool, float]]:
+    """Return a sort key: all differences at once, then each by its largest effect, at last the documents' formulas."""
+    largest = {name: max(abs(row.difference) for row in found) for name, found in grouped(rows, _numerics).items()}
+    return lambda row: (_numerics(row) == MAIN, _numerics(row) != NATIVE, -largest[_numerics(row)])
+
+
+def _numerics(row: NumericsRow) -> str:
+    return row.variant.numerics
 
 
 PLOT = Plot(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -14,7 +16,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
@@ -24,13 +25,15 @@ from bench.report.speedups import SpeedUp
 from bench.report.style import WIDTH, Theme, colour, ink, marker
 
 
-def panels(number: int, across: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure of `number` panels, `across` of them beside each other, each `height` inches high."""
+def panels(number: int, across: int, height: float, rightwards: str, upwards: str) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `number` panels, `across` beside each other, each `height` inches high, named at its edges."""
     rows = math.ceil(number / across)
     figure = Figure(figsize=(WIDTH, 0.5 + height * rows), layout="constrained")
     axes = list(figure.subplots(rows, across, squeeze=False).flat)
-    for axis in axes[number:]:
-        axis.set_visible(False)
+    for place, axis in enumerate(axes):
+        axis.set_visible(place < number)
+        axis.set_ylabel("" if place % across else upwards)
+        axis.set_xlabel(rightwards if place + across >= number else "")
     return figure, axes[:number]
 
 
@@ -88,11 +91,11 @@ def factors(rows: Sequence[SpeedUp], theme: Theme, label: str) -> Figure:
     figure = Figure(figsize=(WIDTH, 1.1 + 0.2 * (cases + len(kinds))), layout="constrained")
     axis = figure.subplots()
     names: dict[str, float] = {}
+    heads: list[float] = []
     place = 0.0
-    for kind, members in kinds.items():
-        beside = axis.get_yaxis_transform()
-        axis.text(0.0, place + 0.3, kind, transform=beside, fontsize=8.5, fontweight="bold", va="center")
-        place += 1.3
+    for members in kinds.values():
+        heads.append(place + 0.2)
+        place += 1.2
         by_case = grouped(members, lambda row: row.name)
         for name in sorted(by_case, key=lambda name: -max(row.factor for row in by_case[name])):
             names[name] = place
@@ -107,7 +110,10 @@ def factors(rows: Sequence[SpeedUp], theme: Theme, label: str) -> Figure:
     axis.xaxis.set_major_locator(LogLocator(base=2, subs=(1, 1.25, 1.5, 1.75) if narrow else (1,)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_yticks(list(names.values()), list(names))
+    axis.set_yticks([*names.values(), *heads], [*names, *kinds])
+    for text in axis.get_yticklabels()[len(names) :]:
+        text.set_fontweight("bold")
+    axis.tick_params(axis="y", length=0)
     axis.set_ylim(place, -0.4)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel(label)
@@ -117,61 +123,78 @@ def factors(rows: Sequence[SpeedUp], theme: Theme, label: str) -> Figure:
     return figure
 
 
-def label(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write names beside points, each where it covers least of what is drawn and of other names, and stays inside."""
+def label(axis: Axes, names: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    """Write each name beside one of its points, where it covers least of what is drawn and no other name."""
     figure = axis.get_figure(root=True)
     assert isinstance(figure, Figure)
     FigureCanvasAgg(figure)
-    frame, taken = axis.get_window_extent(), _drawn_at(axis)
-    boxes: list[Bbox] = []
-    for x, y, name in points:
-        here = axis.transData.transform((x, y))
-        others = [point for weight, point in taken if weight == _MARKER and math.dist(point, here) > 1]
-        tried: dict[Annotation, tuple[float, Bbox]] = {}
-        for dx, dy, across, upward in _PLACES:
-            text = axis.annotate(
-                name, (x, y), (dx, dy), textcoords="offset points", ha=across, va=upward, fontsize=7.5, zorder=4,
-                bbox={"facecolor": axis.get_facecolor(), "edgecolor": "none", "alpha": 0.7, "pad": 0.4},
-            )  # fmt: skip
+    frame, (weights, drawn, are_markers) = axis.get_window_extent(), _drawn_at(axis)
+    tried: dict[str, list[tuple[float, Bbox, dict[str, Any]]]] = {}
+    for name, points in names.items():
+        own = axis.transData.transform(points)
+        foreign = drawn[are_markers & (np.hypot(*(drawn[:, None] - own).T).min(axis=0) > 1)]
+        tried[name] = []
+        for point, (dx, dy) in itertools.product(points, _PLACES):
+            place: dict[str, Any] = {
+                "xy": point,
+                "xytext": (dx, dy),
+                "ha": ("center", "left", "right")[(dx > 0) - (dx < 0)],
+                "va": ("center", "bottom", "top")[(dy > 0) - (dy < 0)],
+            }
+            text = axis.annotate(name, **_NAMED, **place)
             box = text.get_window_extent()
             text.remove()
-            covered = 60.0 * sum(box.overlaps(other) for other in boxes)
-            covered += sum(weight for weight, point in taken if box.contains(*point))
-            covered += sum(_NEAR for other in others if box.padded(8).contains(*other))
             outside = max(0.0, frame.x0 - box.x0, box.x1 - frame.x1, frame.y0 - box.y0, box.y1 - frame.y1)
-            tried[text] = covered + 30 * outside + math.hypot(dx, dy), box
-        best = min(tried, key=lambda text: tried[text][0])
-        axis.add_artist(best)
-        boxes.append(tried[best][1])
+            cost = weights[_inside(box.padded(1), drawn)].sum() + _NEAR * _inside(box.padded(8), foreign).sum()
+            tried[name].append((cost + 50 * outside + math.hypot(dx, dy), box, place))
+    chosen = {name: min(found, key=itemgetter(0)) for name, found in tried.items()}
+    for name in [*tried] * 3:  # again, now that it is known where the others stand
+        others = [box.padded(1) for other, (_, box, _) in chosen.items() if other != name]
+        chosen[name] = min(tried[name], key=lambda one: one[0] + _NAME * sum(map(one[1].overlaps, others)))
+    for name, (_, _, place) in chosen.items():
+        far = math.hypot(*place["xytext"]) > _FAR
+        line = {"arrowstyle": "-", "lw": 0.5, "color": axis.title.get_color(), "shrinkA": 0, "shrinkB": 3}
+        axis.annotate(name, **_NAMED, **place, arrowprops=line if far else None)
 
 
+_NAMED: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7.5, "zorder": 4}
 _PLACES = [
-    (dx, dy, "left" if dx > 0 else "right", "bottom" if dy > 0 else "top")
-    for dx, dy in itertools.product((6, -6), (4, -4, 10, -10, 16, -16))
-] + [(0, dy, "center", "bottom" if dy > 0 else "top") for dy in (8, -8, 16, -16)]
-"""Where a name may stand beside its point: offset in points, alignment."""
-_MARKER, _BAR, _LINE, _NEAR = 20.0, 1.0, 0.2, 8.0
-"""How bad it is to write over a marker, a pixel of an error bar, of a line, or beside somebody else's marker."""
+    (dx, dy) for far in (6, 10, 15, 22, 30) for dx, dy in itertools.product((far, -far, 0), (0, far, -far)) if dx or dy
+]
+"""Where a name may stand beside its point: offset in points."""
+_FAR = 15.0
+"""Points of distance from which on a thin line leads from a name to its point."""
+_NAME, _MARKER, _BAR, _LINE, _NEAR = 400.0, 60.0, 30.0, 2.0, 10.0
+"""How bad it is to write over a name, a marker, four pixels of a bar, of a line, or beside somebody else's marker."""
 
 
-def _drawn_at(axis: Axes) -> list[tuple[float, tuple[float, float]]]:
-    """Return pixels that markers, error bars and lines cover, and how bad it would be to write over each."""
-    found: list[tuple[float, tuple[float, float]]] = []
+def _inside(box: Bbox, points: Any) -> Any:
+    return ((points > box.min) & (points < box.max)).all(axis=1)
+
+
+def _drawn_at(axis: Axes) -> tuple[Any, Any, Any]:
+    """Return how bad it is to write over what markers, error bars and lines cover, at which pixels, which are markers.
+
+    Error bars are all that is drawn as a collection of lines.
+    """
+    found: list[tuple[float, Any]] = []
     for line in axis.get_lines():
         corners = line.get_transform().transform(line.get_path().vertices)
         if line.get_marker() not in ("None", "none", "", None):
-            found += [(_MARKER, (x, y)) for x, y in corners]
+            found.append((_MARKER, corners))
         else:
-            found += [(_LINE, point) for point in _along(corners)]
+            found.append((_LINE, _along(corners)))
     for lines in axis.collections:
         if isinstance(lines, LineCollection):
             for path in lines.get_paths():
-                found += [(_BAR, point) for point in _along(lines.get_transform().transform(path.vertices))]
-    return found
+                found.append((_BAR, _along(lines.get_transform().transform(path.vertices))))
+    weights = np.repeat([weight for weight, _ in found], [len(points) for _, points in found])
+    return weights, np.concatenate([points for _, points in found]), weights == _MARKER
 
 
-def _along(corners: Any) -> Iterator[tuple[float, float]]:
-    """Yield points of a line, four pixels apart."""
-    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
-        steps = max(1, int(math.hypot(x1 - x0, y1 - y0) / 4))
-        yield from ((x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps) for i in range(steps + 1))
+def _along(corners: Any) -> Any:
+    """Return points of a line, at most four pixels apart."""
+    points = [corners[:1]]
+    for start, end in itertools.pairwise(corners):
+        points.append(np.linspace(start, end, 2 + int(math.dist(start, end) / 4)))
+    return np.concatenate(points)

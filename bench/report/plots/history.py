@@ -12,7 +12,7 @@ from bench.cases.cell import Cell
 from bench.compare.history import Series
 from bench.errors import UsageError
 from bench.records.metrics import Metric
-from bench.report.style import THEMES, VERMILLION, WIDTH, Format, Theme, colour, ink, marker, save, style
+from bench.report.style import THEMES, WIDTH, Format, Theme, colour, ink, marker, save, style
 from bench.report.topics import history
 
 MOST_DRAWN = 40
@@ -47,7 +47,7 @@ def _figure(found: Sequence[Series], quantity: Metric, theme: Theme) -> Figure:
         look = {"ls": "-", "lw": 0.8, "color": colour(backend, theme), "markersize": 4}
         axes.plot(range(len(values)), values, marker(backend), **look)
         for change in series.changes:
-            axes.axvline(change.at - 0.5, color=VERMILLION, linewidth=1, linestyle="--")
+            axes.axvline(change.at - 0.5, color=ink(theme), linewidth=1, linestyle="--")
             axes.annotate(
                 f"{series.points[change.at].commit}{history.percent(change)}",
                 (change.at - 0.5, 1.0),

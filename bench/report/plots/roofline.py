@@ -48,8 +48,8 @@ def _draw(rows: Sequence[RooflineRow], theme: Theme) -> Figure:
     legend(figure, [*handles_of(columns_of(rows), theme), roof])
     figure.draw_without_rendering()
     for axis, (_, members) in zip(axes, groups, strict=True):
-        fastest = {row.case: row for row in sorted(members, key=lambda row: row.rate)}
-        label(axis, [(row.intensity, row.rate / 1e9, row.case) for row in fastest.values()])
+        by_case = grouped(members, lambda row: row.case)
+        label(axis, {case: [(row.intensity, row.rate / 1e9) for row in rows] for case, rows in by_case.items()})
     return figure
 
 
