@@ -57,7 +57,7 @@ def frame(results: Results) -> tuple[ArchitectureRow, ...]:
 
 def _architecture(row: MeasuredRow, timed: TimingRow) -> ArchitectureRow:
     seconds = timed.epoch * row.epochs if timed.epoch and row.epochs else None
-    return ArchitectureRow(**vars(row), seconds=seconds, comparable=timed.comparable)
+    return ArchitectureRow(**vars(row), seconds=seconds, comparable=timed.epochs_comparable)
 
 
 def _is_on_frontier(row: ArchitectureRow, others: Iterable[ArchitectureRow]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.backends.registry import backends
 from bench.records.metrics import has_timed_steps, is_comparable, step_seconds, value
-from bench.records.record import Record
+from bench.records.record import Record, at
 from bench.report.frames import NATIVE, Row, grouped, once
 from bench.report.markdown import (
     as_link,
@@ -69,11 +69,12 @@ class TimingRow(Row):
     A process's epoch time is the median of its steady epochs (all but the first), `epoch` the median over the `n` that
     ended ok of `planned` processes; `epochs` counts the steady ones, `bounds` are the fastest and the slowest. `step`
     is from windows of steps, where there are none from epochs; None where it was too noisy to time. `gain` is what
-    `bench.report.topics.speed` says of the variant.
+    `bench.report.topics.speed` says of the variant. Epochs may be of other processes, if those timed steps alone.
     """
 
     status: str
     comparable: bool | None
+    epochs_comparable: bool | None
     documented_epoch: Bounds | None
     documented_step: Bounds | None
     n: int = 0
@@ -105,13 +106,21 @@ def frame(results: Results) -> tuple[TimingRow, ...]:
         found = [
             _timed(
                 TimingRow(
-                    *key, variant, results.columns[*key, variant], "ok", None, *printed, gain=gains.get((*key, variant))
+                    *key,
+                    variant,
+                    results.columns[*key, variant],
+                    "ok",
+                    None,
+                    None,
+                    *printed,
+                    gain=gains.get((*key, variant)),
                 ),
                 timed.get(variant) or rest[variant],
+                rest.get(variant, ()),
             )
             for variant in sorted({*timed, *rest})
         ]
-        rows += found or [TimingRow(*key, None, None, NOT_RUN, None, *printed)]
+        rows += found or [TimingRow(*key, None, None, NOT_RUN, None, None, *printed)]
     return tuple(rows)
 
 
@@ -126,10 +135,11 @@ def _documented_times(documented: Documented) -> tuple[Bounds | None, Bounds | N
     )
 
 
-def _timed(row: TimingRow, records: Sequence[Record]) -> TimingRow:
-    """Return a row with the times of its records."""
+def _timed(row: TimingRow, records: Sequence[Record], accuracy: Sequence[Record]) -> TimingRow:
+    """Return a row with the times of its records, and the epochs of accuracy runs where those timed steps alone."""
     ok = [record for record in records if record.status == "ok" and record.timing]
-    timings = [record.timing for record in ok if record.timing]
+    trained = _trained(ok) or _trained(accuracy)
+    timings = [record.timing for record in trained if record.timing]
     steady = [timing for timing in timings if timing.epochs]
     every = [seconds for timing in steady for seconds in timing.epochs]
     steps = [step_of(record) for record in ok if value(record, "step") is not None]
@@ -137,6 +147,7 @@ def _timed(row: TimingRow, records: Sequence[Record]) -> TimingRow:
         row,
         status=status_of(records),
         comparable=all(map(is_comparable, ok)) if ok else None,
+        epochs_comparable=all(map(is_comparable, trained)) if trained else None,
         n=len(ok),
         planned=len(records),
         epoch=_median(median(timing.epochs) for timing in steady),
@@ -147,6 +158,10 @@ def _timed(row: TimingRow, records: Sequence[Record]) -> TimingRow:
         total=_median(timing.total for timing in timings),
         passes=_passes([record for record in ok if is_comparable(record)]),
     )
+
+
+def _trained(records: Iterable[Record]) -> list[Record]:
+    return [record for record in records if at(record, "timing.first_epoch") is not None]
 
 
 DIFFERENT = 0.05
@@ -335,7 +350,7 @@ def _timing_row(row: TimingRow, notes: Notes) -> dict[str, str]:
         return dashes | {"ms/step": NOT_RUN}
     texts = [
         *notes.on_cells(row, ("timing", "all", "accuracy")),
-        *([_BESIDE] if row.comparable is False else []),
+        *([_BESIDE] if False in (row.comparable, row.epochs_comparable) else []),
         *notes.on_data(row.suite, row.case),
     ]
     shown = dashes | {"source": plain(_source(row)) + notes.mark(texts), "k of n": f"{row.n} of {row.planned}"}

@@ -203,3 +203,13 @@ def test_times_of_accuracy_runs_are_marked(record: Maker, results: Gather) -> No
     text = timing.table(gathered)
     source = only(parsed(text)[0], case="flat", source="torch")["source"]
     assert [notes(text)[number][:19] for number in marks(source)] == ["From accuracy runs:"]
+
+
+def test_epochs_of_an_accuracy_run_stand_beside_steps_timed_alone_and_are_not_comparable(
+    record: Maker, results: Gather
+) -> None:
+    accuracy = record(name("a"), measure="accuracy", test=0.8, epoch_seconds=[9, 4, 5])
+    gathered = results([suite(case("a"))], [accuracy], stepped(record, name("a"), [0.1, 0.1, 0.1]))
+    (row,) = timing.frame(gathered)
+    assert (row.step, row.epoch, row.n) == (pytest.approx(0.1), 4.5, 3)
+    assert (row.comparable, row.epochs_comparable) == (True, False)
