@@ -136,13 +136,10 @@ def _measured(
 def step_of(record: Record) -> float | None:
     """Return the seconds of a step, None where a record has none, or where it was too noisy to time.
 
-    That is a step that is not positive, and one from pairs of windows half of which, or more, gave none that is: their
-    median says nothing then.
+    That is where half of the pairs of windows, or more, found no positive time: their median says nothing then.
     """
-    step = value(record, "step")
     slopes = step_seconds(record.timing.windows) if record.timing else []
-    contradicting = 2 * sum(slope <= 0 for slope in slopes) >= max(len(slopes), 1)
-    return step if step is not None and step > 0 and not contradicting else None
+    return None if slopes and 2 * sum(slope <= 0 for slope in slopes) >= len(slopes) else value(record, "step")
 
 
 def median_step(steps: Sequence[float | None]) -> float | None:

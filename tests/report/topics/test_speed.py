@@ -90,7 +90,8 @@ def test_a_time_that_is_not_positive_is_none_and_no_mean_takes_it_in(
     record: Maker, results: Gather, slopes: list[float]
 ) -> None:
     cell = name("a", numerics="native")
-    noisy = stepped(record, cell, [median(slopes)], slopes) + stepped(record, cell, [0, 0.1, 0.1])[1:]
+    step = median(slopes)
+    noisy = stepped(record, cell, [step], slopes) + stepped(record, cell, [0, abs(step) + 0.001, abs(step) + 0.002])[1:]
     keras = stepped(record, name("a", KERAS, numerics="native"), [0.9, 0.9, 0.91])
     gathered = results([suite(case("a"))], noisy + keras)
     line = shown(speed.answer(gathered))["demo/a"]
