@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import get_args
 
@@ -161,21 +161,30 @@ def _times(shown: Iterable[Line]) -> list[StepTime]:
 def _conclusion(shown: Sequence[Line], ranked: Sequence[Line]) -> str:
     if not ranked:
         names = {timed.variant.backend for timed in _times(shown)}
-        return f"Only {names.pop()} was timed." if len(names) == 1 else f"{_processes(shown)}: not ranked."
-    winners = [(line.times[line.fastest].variant, line.fastest) for line in ranked if line.fastest]
+        if len(names) == 1:
+            return f"Only {names.pop()} was timed."
+        few = max(timed.n for timed in _times(shown)) < LEAST
+        return f"{_processes(shown)}: not ranked." if few else "Too noisy to rank the backends."
+    winners = [line.times[line.fastest].variant for line in ranked if line.fastest]
+    helped = sum(gain.outcome == "faster" for gain in _flushed(ranked))
     if not winners:
-        return f"Unclear in {count(len(ranked), 'case')}: no interval lies below those of all other backends."
-    wins = Counter(variant.backend for variant, _ in winners)
-    flushed = Counter(variant.backend for variant, _ in winners if variant.numerics == FLUSHED)
+        text = f"Unclear in {count(len(ranked), 'case')}: no interval lies below all others"
+        return f"{text}; flushing denormals helps in {helped}." if helped else f"{text}."
+    wins = Counter(variant.backend for variant in winners)
+    flushed = Counter(variant.backend for variant in winners if variant.numerics == FLUSHED)
+    first = wins.most_common(2)
     parts = []
-    for place, (backend, won) in enumerate(wins.most_common(2)):
+    for place, (backend, won) in enumerate(first):
         of = "" if place else f" of {count(len(ranked), 'case')}"
         only = " with denormals flushed" if flushed[backend] == won else ""
         some = f" ({flushed[backend]} with denormals flushed)" if 0 < flushed[backend] < won else ""
         parts.append(f"{backend}{only} in {won}{of}{some}")
-    others, unclear = sum(wins.values()) - sum(won for _, won in wins.most_common(2)), len(ranked) - len(winners)
-    parts += [f"others in {others}"] if others else []
-    return f"Fastest: {', '.join(parts)}" + (f"; unclear in {unclear}." if unclear else ".")
+    others, unclear = len(winners) - sum(won for _, won in first), len(ranked) - len(winners)
+    silent = helped and not any(flushed[backend] for backend, _ in first)
+    parts += [f"others in {others}"] if others and not silent else []
+    ends = [f"unclear in {unclear}"] if unclear else []
+    ends += [f"flushing denormals helps in {helped}"] if silent else []
+    return "; ".join([f"Fastest: {', '.join(parts)}", *ends]) + "."
 
 
 def _processes(shown: Iterable[Line]) -> str:
@@ -208,20 +217,27 @@ def _how(shown: Sequence[Line], ranked: bool) -> list[str]:
     return [*texts, *([on_noise(max(noise))] if noise else [])]
 
 
+def _flushed(shown: Iterable[Line]) -> list[SpeedUp]:
+    """Return how many times as fast native times are with denormal numbers taken for zero."""
+    return [
+        SpeedUp.of(base, timed)
+        for line in shown
+        for timed in line.times.values()
+        for base in line.times.values()
+        if (timed.variant.numerics, base.variant) == (FLUSHED, replace(timed.variant, numerics=NATIVE))
+        and timed.interval
+        and base.interval
+    ]
+
+
 def _denormals(shown: Iterable[Line]) -> list[str]:
-    """Return what taking denormal numbers for zero does to native times."""
-    gains = []
-    for line in shown:
-        kept = {timed.variant.backend: timed for timed in line.times.values() if timed.variant.numerics == NATIVE}
-        for timed in line.times.values():
-            base = kept.get(timed.variant.backend)
-            if timed.variant.numerics == FLUSHED and timed.interval and base and base.interval:
-                gains.append(SpeedUp.of(base, timed))
-    if not gains:
-        return []
-    faster, most = sum(gain.outcome == "faster" for gain in gains), max(gains, key=lambda gain: gain.factor)
-    text = f"Flushing denormals (`torch.set_flush_denormal(True)`) is faster in {faster} of {count(len(gains), 'case')}"
-    return [f"{text}, up to {times(most.factor)}x ({most.name})." if faster else f"{text}."]
+    """Return in how many cases flushing denormals pays, and by how much at most."""
+    gains = _flushed(shown)
+    faster = [gain for gain in gains if gain.outcome == "faster"]
+    most = max(faster, key=lambda gain: gain.factor, default=None)
+    up_to = f", up to {times(most.factor)}x ({most.name})" if most else ""
+    what = "Flushing denormals (`torch.set_flush_denormal(True)`) is faster"
+    return [f"{what} in {len(faster)} of {count(len(gains), 'case')}{up_to}."] if gains else []
 
 
 def _made(results: Results, shown: Sequence[Line], ranked: bool) -> list[str]:

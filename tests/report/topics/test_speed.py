@@ -209,6 +209,16 @@ def test_what_has_no_interval_is_left_out_of_a_table_that_ranks_and_named_below(
     assert any("demo/b" in note and "--repeats 3" in note for note in found.notes)
 
 
+def test_the_conclusion_names_denormals_also_where_a_noisy_rival_leaves_the_fastest_open(
+    record: Maker, results: Gather
+) -> None:
+    records = [*lstm(record, results, flushed=0.06).records]
+    records += stepped(record, name("a", "keras-torch", "generic", numerics="native"), [0.1, 0.1, 0.1], [-1.0])
+    found = speed.answer(results([suite(case("a", net(LSTM(4))))], records))
+    assert shown(found)["demo/a"]["fastest"] == "unclear"
+    assert "denormals" in found.conclusion
+
+
 @pytest.mark.parametrize("wins", [(3, 0, 0, 0), (3, 2, 1, 1), (1, 1, 1, 1), (0, 0, 0, 0)])
 def test_the_conclusion_counts_cases_in_twenty_words(record: Maker, results: Gather, wins: tuple[int, ...]) -> None:
     cells = [(KERAS, "native"), ("keras-jax", "native"), (TORCH, FLUSHED), ("torch-compile", "native")]
