@@ -48,7 +48,8 @@ class BackendInfo:
 
     Reports: `colour` (of the palette in `bench.report.style`) and `marker` draw it; without, it gets some that are
     left. `reference` is its place among the backends that others are set against, the documents' own being 0; without,
-    none is set against it. `epochs_note` is what is to be known of its native epochs, `{findings}` the page on it.
+    none is set against it. `own_loop` says that its generic recurrent layers are ours: no user of its framework has
+    them. `epochs_note` is what is to be known of its native epochs, `{findings}` the page on it.
 
     `broken` says why it could not even be described.
     """
@@ -71,6 +72,7 @@ class BackendInfo:
     colour: str | None = None
     marker: str | None = None
     reference: int | None = None
+    own_loop: bool = False
     epochs_note: str | None = None
     broken: str | None = None
 
@@ -119,6 +121,7 @@ _TORCH = BackendInfo(
     out_of_memory=_TORCH_MEMORY,
     colour="#0072B2",
     marker="s",
+    own_loop=True,
 )
 
 BACKENDS = {

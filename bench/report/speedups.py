@@ -1,120 +1,173 @@
-"""Speed-ups: how many times as fast a variant of a case trains as another one, and what the spread leaves open."""
+"""Seconds of a training step with their interval, and how many times as fast a variant trains as another one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal
+from typing import Literal, TypeVar
 
+from bench.backends.registry import backends
 from bench.cases.describe import recurrence
-from bench.compare.statistics import ratio_interval
-from bench.records.metrics import is_comparable
+from bench.compare.statistics import Estimate, mean_interval, ratio_interval
+from bench.machine.noise import QUIET
+from bench.records.metrics import has_timed_steps, is_comparable, step_seconds, value
 from bench.records.record import Record
-from bench.report.frames import VariantRow, reference_order
-from bench.report.numbers import times
-from bench.report.results import KERNELS, Link, Results, Variant
+from bench.report.frames import MAIN, MATCHED, NATIVE, VariantRow, once
+from bench.report.results import KERNELS, Column, Link, Results, Variant, by_case
 
 SAME_SPEED = 1.05
-"""Epoch times closer than this factor are not called different: 5 % is the margin of a quiet CPU."""
+"""Step times closer than this factor are not called different: 5 % is the margin of a quiet CPU."""
+LEAST = 3
+"""Processes from which a step time has an interval: that of two, 12.7 standard deviations wide, says nothing."""
+NOISY = "too noisy to time"
+ORDER = (NATIVE, MATCHED, MAIN)
+"""Which numerics stand for a case's times: what users run comes first."""
+FLUSHED = f"{NATIVE}:-denormals"
+"""Native numerics with denormal numbers taken for zero, which a user of torch asks for in one call."""
+COMMAND = f"--measure steps --repeats {LEAST}"
+"""The options of `bench run` that give step times with intervals."""
 TIMING: Link = ("timing", "timing.md")
-UNTIMED = "Timed only in accuracy runs, beside which other work may have run."
 Outcome = Literal["faster", "slower", "unclear"]
+Timed = TypeVar("Timed", bound="StepTime")
 
 
 @dataclass(frozen=True)
-class Times(VariantRow):
-    """The steady epochs, in seconds, of each process that measured a variant; `comparable` where each ran alone.
+class StepTime(VariantRow):
+    """The seconds of a steady training step in each process that timed a variant and nothing else.
 
-    `layers` are the kinds of recurrent layer ("LSTM", ..., "no recurrent layer").
+    `column` names the backend, and whether it runs loops of ours or takes denormal numbers for zero.
+    `layers` are the kinds of recurrent layer ("LSTM", ..., "no recurrent layer"). `met` says whether the claimed kernel
+    ran (None: not proven). `noise` is the highest spread of a busy loop before the runs, which `runs` names. `noisy`
+    counts the processes besides that were too noisy to time (`step_of`).
     """
 
-    comparable: bool
     layers: str
-    processes: tuple[tuple[float, ...], ...]
+    processes: tuple[float, ...]
+    noisy: int
+    met: bool | None
+    noise: float | None
+    runs: tuple[str, ...]
+
+    @property
+    def own_loop(self) -> bool:
+        """Return whether the recurrent layers are loops of ours, which the framework's users do not write."""
+        return is_own_loop(self.variant)
 
     @property
     def n(self) -> int:
         """Return how many processes there are."""
-        return len(self.processes)
+        return len(self.processes) + self.noisy
 
     @property
-    def medians(self) -> list[float]:
-        """Return the epoch time of each process."""
-        return [median(epochs) for epochs in self.processes]
+    def estimate(self) -> Estimate | None:
+        """Return the mean over processes with its 95 % interval, by Student's t; None where it is too noisy to time.
+
+        That is where a process was, or where the interval of `LEAST` or more is not positive.
+        """
+        found = mean_interval(self.processes)
+        noisy = self.noisy or (self.n >= LEAST and found.mean <= found.ci_half_width)
+        return None if noisy else found
 
     @property
-    def epoch(self) -> float:
-        """Return the median epoch time of the processes."""
-        return median(self.medians)
+    def interval(self) -> tuple[float, float] | None:
+        """Return the 95 % interval where the time may be set against others: from `LEAST` processes on."""
+        found = self.estimate
+        if found is None or found.n < LEAST:
+            return None
+        return found.mean - found.ci_half_width, found.mean + found.ci_half_width
 
 
 @dataclass(frozen=True)
-class SpeedUp(Times):
-    """How many times as fast as its reference a variant trains: `factor`, from epoch times.
+class SpeedUp(StepTime):
+    """How many times as fast as its reference a variant trains: `factor`, of step times, with its 95 % interval."""
 
-    `low` and `high` are what `spread` says: the 95 % interval of the ratio for two processes or more on both sides,
-    else the ratio of the fastest and slowest steady epochs, a range only.
-    """
-
-    reference: Times
+    reference: StepTime
     factor: float
     low: float
     high: float
-    spread: str
+    spread: str = "95 % CI"
 
     @classmethod
-    def of(cls, base: Times, timed: Times) -> SpeedUp:
-        """Set the times of a variant against those of a reference, `base`, of the same case."""
-        if min(base.n, timed.n) > 1:
-            ratio = ratio_interval(base.medians, timed.medians)
-            factor, low, high, spread = ratio.value, ratio.low, ratio.high, "95 % interval"
-        else:
-            epochs, base_epochs = ([epoch for each in side.processes for epoch in each] for side in (timed, base))
-            low, high = min(base_epochs) / max(epochs), max(base_epochs) / min(epochs)
-            factor, spread = base.epoch / timed.epoch, "range of epochs"
-        return cls(**vars(timed), reference=base, factor=factor, low=low, high=high, spread=spread)
+    def of(cls, base: StepTime, timed: StepTime) -> SpeedUp:
+        """Set the times of a variant against those of a reference, `base`, of the same case; both are ranked."""
+        ratio = ratio_interval(base.processes, timed.processes)
+        return cls(**vars(timed), reference=base, factor=ratio.value, low=ratio.low, high=ratio.high)
 
     @property
     def outcome(self) -> Outcome:
-        """Return `faster` or `slower` where the spread leaves nothing else open and the factor is above 5 %."""
+        """Return `faster` or `slower` where the interval leaves nothing else open and the factor is above 5 %."""
         if self.low > 1 and self.factor > SAME_SPEED:
             return "faster"
         return "slower" if self.high < 1 and self.factor < 1 / SAME_SPEED else "unclear"
 
-    @property
-    def bounds(self) -> str:
-        """Return the spread as sentences put it, `1.6 to 2.5`."""
-        return f"{times(self.low)} to {times(self.high)}"
+
+@once
+def step_times(results: Results) -> tuple[StepTime, ...]:
+    """Return the step times of every case and variant that was timed alone in its process and ended ok."""
+    groups = by_case(
+        record
+        for record in results.timing_records
+        if record.status == "ok" and is_comparable(record) and has_timed_steps(record)
+    )
+    return tuple(
+        StepTime(suite.name, case.name, variant, _column(variant), recurrence(case), *_measured(results, records))
+        for suite, case in results.cases()
+        for variant, _, records in results.placed(groups, suite.name, case.name)
+    )
 
 
-def times_of_cases(results: Results) -> Iterator[list[Times]]:
-    """Yield the times of every case, from timing records where a variant has any that ended ok."""
-    for suite, case in results.cases():
-        key = (suite.name, case.name)
-        timed, rest = results.timing_groups.get(key, {}), results.accuracy_groups.get(key, {})
-        found = []
-        for variant in sorted({*timed, *rest}):
-            records = _steady(timed.get(variant, ())) or _steady(rest.get(variant, ()))
-            if records:
-                column, comparable = results.columns[*key, variant], all(map(is_comparable, records))
-                processes = tuple(tuple(record.timing.epochs) for record in records if record.timing)
-                found.append(Times(*key, variant, column, comparable, recurrence(case), processes))
-        yield found
+def _column(variant: Variant) -> Column:
+    """Return the backend, and what sets its times apart from those that users of the framework get."""
+    loop, flushed = is_own_loop(variant), variant.numerics == FLUSHED
+    return Column(f"{variant.backend}{' (our own loop)' * loop}{' (denormals flushed)' * flushed}")
 
 
-def _steady(records: Iterable[Record]) -> list[Record]:
-    return [record for record in records if record.status == "ok" and record.timing and record.timing.epochs]
+def _measured(
+    results: Results, records: Sequence[Record]
+) -> tuple[tuple[float, ...], int, bool | None, float | None, tuple[str, ...]]:
+    steps = tuple(step for record in records if (step := step_of(record)) is not None)
+    verdicts = {record.kernel_proof.met for record in records if record.kernel_proof}
+    noise = [record.timing.noise for record in records if record.timing and record.timing.noise is not None]
+    runs = dict.fromkeys(results.run_of[id(record)] for record in records)
+    return steps, len(records) - len(steps), verdicts == {True} or None, max(noise, default=None), tuple(runs)
 
 
-def reference_of(variant: Variant, candidates: Iterable[Variant]) -> Variant | None:
-    """Return which of the variants of a case a variant is set against, itself perhaps; None where there is none.
+def step_of(record: Record) -> float | None:
+    """Return the seconds of a step, None where a record has none, or where it was too noisy to time.
 
-    That is the backend that `reference_order` puts first, with its best kernel, of the same device and numerics.
+    That is where half of the pairs of windows, or more, found no positive time: their median says nothing then.
     """
-    found = {}
-    for other in candidates:
-        order = reference_order(other.backend)
-        if order is not None and (other.device, other.numerics) == (variant.device, variant.numerics):
-            found[order, KERNELS.index(other.kernel)] = other
-    return found[min(found)] if found else None
+    slopes = step_seconds(record.timing.windows) if record.timing else []
+    return None if slopes and 2 * sum(slope <= 0 for slope in slopes) >= len(slopes) else value(record, "step")
+
+
+def median_step(steps: Sequence[float | None]) -> float | None:
+    """Return the median over processes of what `step_of` says; None where there is none, or any is too noisy."""
+    known = [step for step in steps if step is not None]
+    return median(known) if known and len(known) == len(steps) else None
+
+
+def best_kernels(found: Iterable[Timed]) -> list[Timed]:
+    """Return for every backend, device and numerics the times of the best kernel that ran."""
+    best: dict[tuple[str, str, str], Timed] = {}
+    for timed in sorted(found, key=lambda timed: KERNELS.index(timed.variant.kernel)):
+        best.setdefault((timed.variant.backend, timed.variant.device, timed.variant.numerics), timed)
+    return list(best.values())
+
+
+def rank(numerics: str) -> tuple[int, str]:
+    """Return a key that puts numerics in the order of `ORDER`, then the others."""
+    return (ORDER.index(numerics) if numerics in ORDER else len(ORDER), numerics)
+
+
+def is_own_loop(variant: Variant) -> bool:
+    """Return whether a variant's recurrent layers are loops of ours, which its framework's users do not write."""
+    info = backends().get(variant.backend)
+    return variant.kernel == "generic" and info is not None and info.own_loop
+
+
+def on_noise(noise: float) -> str:
+    """Return what the highest spread of a busy loop before runs means."""
+    spread = f"the slowest 5 % of probes ran {100 * noise:.0f} % long"
+    return f"Noisy machine: {spread}." if noise > QUIET else f"Quiet machine: {spread}."

@@ -26,6 +26,7 @@ from bench.report.sources import committed as results_of
 from bench.report.topics import explain
 from tests.conftest import call
 from tests.making import ENVIRONMENT, make_record
+from tests.report.stepping import stepped
 
 BACKENDS = {"keras-tensorflow": 0.0, "torch": 0.001}
 """How much more accurate each backend is made."""
@@ -59,14 +60,13 @@ def accurate(case: str, accuracy: float, kernel: str = "none") -> list[Record]:
 
 
 def timed(case: str, keras: float, torch: float, kernels: Sequence[str], **changes: Any) -> list[Record]:
+    steps = zip({"keras-tensorflow": keras, "torch": torch}.items(), kernels, strict=True)
     return [
-        make_record(
-            f"{case}@{backend},{kernel},cpu,documented#0",
-            epoch_seconds=[9, step, 1.1 * step, step],
-            measure="timing",
-            **changes,
+        record
+        for (backend, step), kernel in steps
+        for record in stepped(
+            make_record, f"{case}@{backend},{kernel},cpu,documented#0", [step, 1.01 * step, 1.02 * step], **changes
         )
-        for (backend, step), kernel in zip({"keras-tensorflow": keras, "torch": torch}.items(), kernels, strict=True)
     ]
 
 

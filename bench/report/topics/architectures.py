@@ -15,10 +15,11 @@ from bench.report.notes import on_stand_in
 from bench.report.numbers import NOTHING, as_percent, as_seconds
 from bench.report.results import KERNELS, Results
 from bench.report.sentences import count, joined
+from bench.report.speedups import ORDER
 from bench.report.topic import Answer, Table, Topic
 from bench.report.topics import accuracy, timing
 from bench.report.topics.accuracy import MeasuredRow
-from bench.report.topics.timing import ORDER, TimingRow
+from bench.report.topics.timing import TimingRow
 from bench.spec import RandomRows
 
 Rank = Literal["clear winner", "no clear winner", "not ranked: one seed"]
@@ -88,15 +89,16 @@ class TimedEpoch(NamedTuple):
 def timed_alone(results: Results, row: MeasuredRow) -> TimedEpoch | None:
     """Return what an epoch's steps take under a row's backend, a median over processes; None without such times.
 
-    The first numerics of `timing.ORDER` that were timed stand for all: what users run comes first.
+    Those under the row's own numerics come first, then in the order of `speedups.ORDER`.
     """
-    found: dict[tuple[int, int], TimedEpoch] = {}
+    found: dict[tuple[bool, int, int], TimedEpoch] = {}
     for variant, records in results.timing_groups.get((row.suite, row.case), {}).items():
         timings = [(value(record, "step"), record.timing) for record in records if is_comparable(record)]
         epochs = [step * timing.steps for step, timing in timings if step and timing]
         here = (variant.backend, variant.device) == (row.variant.backend, row.variant.device)
         if here and epochs and variant.numerics in ORDER:
-            place = ORDER.index(variant.numerics), KERNELS.index(variant.kernel)
+            is_other = variant.numerics != row.variant.numerics
+            place = is_other, ORDER.index(variant.numerics), KERNELS.index(variant.kernel)
             found[place] = TimedEpoch(median(epochs), variant.numerics)
     return found[min(found)] if found else None
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from bench.records.metrics import is_comparable, value
+from bench.records.metrics import is_comparable
 from bench.records.record import Record, SeenKernel
-from bench.report.frames import VariantRow, once
+from bench.report.frames import VariantRow, grouped, once
 from bench.report.markdown import document, markdown_table, plain, suite_heading
 from bench.report.numbers import NOTHING, as_seconds
 from bench.report.results import Results
-from bench.report.speedups import SpeedUp, times_of_cases
-from bench.report.topic import Topic
+from bench.report.speedups import TIMING, SpeedUp, median_step, rank, step_of, step_times
+from bench.report.topic import Answer, Table, Topic
 
 VERDICTS = {True: "holds", False: "not met", None: "not proven"}
 """What a verdict is called; `not met` is a claim that does not hold, `not proven` one of which nothing was seen."""
@@ -22,15 +22,52 @@ VERDICTS = {True: "holds", False: "not met", None: "not proven"}
 
 @once
 def frame(results: Results) -> tuple[SpeedUp, ...]:
-    """Return how much faster a fused kernel is than the generic one: a row per case and backend that ran both."""
-    rows = []
-    for found in times_of_cases(results):
-        by_variant = {(timed.variant, timed.comparable): timed for timed in found}
-        for (variant, comparable), timed in by_variant.items():
-            generic = by_variant.get((replace(variant, kernel="generic"), comparable))
-            if variant.kernel == "fused" and generic:
-                rows.append(SpeedUp.of(generic, timed))
-    return tuple(rows)
+    """Return how much faster a training step is with a fused kernel than with the generic one of its backend.
+
+    A row per case, backend and device; of several numerics the first of `bench.report.speedups.ORDER` that both ran.
+    """
+    ranked = {(timed.suite, timed.case, timed.variant): timed for timed in step_times(results) if timed.interval}
+    rows: dict[tuple[str, ...], SpeedUp] = {}
+    for (suite, case, variant), timed in sorted(ranked.items(), key=lambda item: rank(item[0][2].numerics)):
+        generic = ranked.get((suite, case, replace(variant, kernel="generic")))
+        if variant.kernel == "fused" and generic:
+            rows.setdefault((suite, case, variant.backend, variant.device), SpeedUp.of(generic, timed))
+    order = {f"{suite.name}/{case.name}": place for place, (suite, case) in enumerate(results.cases())}
+    return tuple(sorted(rows.values(), key=lambda row: (order[row.name], row.variant)))
+
+
+def fused(results: Results) -> Answer | None:
+    """Return in how many cases a fused kernel is faster, and by how much in each."""
+    rows = frame(results)
+    if not rows:
+        return None
+    outcomes = Counter(row.outcome for row in rows)
+    columns = sorted({(row.variant.backend, row.variant.device) for row in rows})
+    what = "cases" if len(columns) == 1 else f"comparisons under {len(columns)} backends"
+    by_case = grouped(rows, lambda row: row.name)
+    found = [
+        (name, *(_gain(row) if (row := at.get(column)) else NOTHING for column in columns))
+        for name, members in by_case.items()
+        for at in [{(row.variant.backend, row.variant.device): row for row in members}]
+    ]
+    several = len({device for _, device in columns}) > 1
+    headers = ("fused, x as fast", *(f"{backend} {device}" if several else backend for backend, device in columns))
+    numerics = ", ".join(sorted({row.variant.numerics for row in rows}, key=rank))
+    processes = min(side.n for row in rows for side in (row, row.reference))
+    return Answer(
+        f"Faster in {outcomes['faster']} of {len(rows)} {what}, slower in {outcomes['slower']}, "
+        f"unclear in {outcomes['unclear']}.",
+        Table(headers, tuple(found)),
+        (TIMING,),
+        (
+            f"Time of a training step with the generic kernel over that with the fused one (95 % CI, Welch); at least "
+            f"{processes} processes each. Numerics: {numerics}.",
+        ),
+    )
+
+
+def _gain(row: SpeedUp) -> str:
+    return f"{row.factor:.2f} ({row.low:.2f}–{row.high:.2f})"
 
 
 @dataclass(frozen=True)
@@ -39,7 +76,8 @@ class Proof(VariantRow):
 
     `verdict` is one of `VERDICTS`, the worst of its records, or where none was traced their status (`not traced` for
     `ok`), with its `reason`; `how` says by which means, `seen` what one proof saw. `share` (that of recurrences in the
-    time) and `step` (seconds) are medians. `gain` is a fused kernel's over the generic one, on comparable times.
+    time) and `step` (seconds, None where it is too noisy to time) are medians. `gain` is that of a fused kernel over
+    the generic one.
     """
 
     verdict: str
@@ -54,7 +92,7 @@ class Proof(VariantRow):
 @once
 def proofs(results: Results) -> tuple[Proof, ...]:
     """Return a row per case and variant that was timed."""
-    gains = {(row.suite, row.case, row.variant): row for row in frame(results) if row.comparable}
+    gains = {(row.suite, row.case, row.variant): row for row in frame(results)}
     rows = []
     for suite, case in results.cases():
         for variant, column, records in results.placed(results.timing_groups, suite.name, case.name):
@@ -64,7 +102,7 @@ def proofs(results: Results) -> tuple[Proof, ...]:
 
 
 def _proof(row: VariantRow, records: Sequence[Record], gain: SpeedUp | None) -> Proof:
-    steps = [step for record in records if is_comparable(record) and (step := value(record, "step")) is not None]
+    steps = [step_of(record) for record in records if is_comparable(record) and record.status == "ok"]
     traced = [record.kernel_proof for record in records if record.kernel_proof]
     shares = [proof.share for proof in traced if proof.share is not None]
     worst = min(traced, key=lambda proof: (proof.met is not False, proof.met is not None), default=None)
@@ -76,7 +114,7 @@ def _proof(row: VariantRow, records: Sequence[Record], gain: SpeedUp | None) -> 
         how=worst.how if worst else None,
         seen=worst.seen if worst else (),
         share=median(shares) if shares else None,
-        step=median(steps) if steps else None,
+        step=median_step(steps),
         gain=gain,
     )
 
@@ -87,14 +125,33 @@ def counts(results: Results) -> dict[str, int]:
     return {verdict: found[verdict] for verdict in VERDICTS.values() if found[verdict]}
 
 
+def claims(results: Results) -> Answer | None:
+    """Return in how many timed variants the claimed kernel is the one that ran."""
+    found = counts(results)
+    if not found:
+        return None
+    total = sum(found.values())
+    traced = [row for row in proofs(results) if row.verdict in found]
+    groups = grouped(sorted(traced, key=lambda row: row.variant), lambda row: row.variant.backend)
+    rows = [
+        (name, *(str(sum(row.verdict == verdict for row in members)) for verdict in VERDICTS.values()))
+        for name, members in groups.items()
+    ]
+    conclusion = f"The claimed kernel ran in {found.get(VERDICTS[True], 0)} of {total} timed variants."
+    note = "A profiler traces a few more training steps, in a pass of its own."
+    return Answer(
+        conclusion, Table(("backend", *VERDICTS.values()), tuple(rows)), (("kernels", "kernels.md"),), (note,)
+    )
+
+
 NAMED_KERNELS = 3
 """Names of a trace that stand in the table; records keep more."""
 _HOW_KERNELS = (
-    "A cell that is timed trains a few more steps under its framework's profiler, in a pass of its own. `ran` are the "
-    "names that tell the kernel, with what took longest inside them (after `>`) and calls per training step. `share` "
-    "is that of all recurrences, backward passes included, in the device's time. A claim holds where every recurrent "
-    "layer, in both its directions, ran as claimed; a cell whose claim does not hold ends `failed`, and its times are "
-    "not used. `speed-up` is the epoch time of the generic kernel over that of the fused one."
+    "A timed cell trains a few more steps under its framework's profiler, in a pass of its own. `ran` lists the "
+    "kernels that were seen, what took longest inside them (after `>`), and calls per training step. `share` is that "
+    "of all recurrences, backward passes included, in the device's time. A claim holds if every recurrent layer and "
+    "direction ran as claimed; otherwise the cell ends `failed`, and its times are not used. `speed-up` is the step "
+    "time of the generic kernel over that of the fused one, with its 95 % CI."
 )
 
 
@@ -103,7 +160,7 @@ def table(results: Results) -> str:
     found = counts(results)
     title = f"# Kernels: {results.profile} profile"
     if not found:
-        return document([title, "Kernel proofs: not run. `bench run --measure timing` makes them."])
+        return document([title, "Kernel proofs: not run. `bench run --measure steps` makes them."])
     data = proofs(results)
     verdicts = "; ".join(f"{verdict} {number} of {sum(found.values())}" for verdict, number in found.items())
     parts = [title, f"Claims: {verdicts}.", _HOW_KERNELS]
@@ -133,12 +190,12 @@ def _kernel_table(rows: Sequence[Proof]) -> str:
         what = map(plain, (row.case, variant.backend, *shown, variant.kernel, row.verdict))
         share = NOTHING if row.share is None else f"{100 * row.share:.0f} %"
         step = NOTHING if row.step is None else as_seconds(1000 * row.step)
-        faster = f"{gain.factor:.2f} ({gain.low:.2f}–{gain.high:.2f}, {plain(gain.spread)})" if gain else NOTHING
+        faster = _gain(gain) if gain else NOTHING
         ran = "; ".join(f"{plain(kernel.name)} ×{kernel.calls}" for kernel in row.seen[:NAMED_KERNELS])
         lines.append([*what, share, step, faster, ran or NOTHING])
     headers = [*left, "share", "ms/step", "speed-up", "ran"]
     return markdown_table(headers, lines, (*range(len(left)), len(headers) - 1))
 
 
-FUSED = Topic("fused", frame=frame, question="Do fused kernels pay?")
-TOPIC = Topic("kernels", frame=proofs, question="Did the kernels run that were claimed?", table=table)
+FUSED = Topic("fused", frame=frame, question="Do fused kernels pay?", answer=fused)
+TOPIC = Topic("kernels", frame=proofs, question="Did the kernels run that were claimed?", answer=claims, table=table)

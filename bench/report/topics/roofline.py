@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.cases.describe import recurrence
-from bench.records.metrics import is_comparable, value
-from bench.report.frames import VariantRow, once
+from bench.records.metrics import is_comparable
+from bench.report.frames import VariantRow, grouped, once
 from bench.report.results import Results, by_case
-from bench.report.topic import Topic
+from bench.report.sentences import count
+from bench.report.speedups import TIMING, step_of
+from bench.report.topic import Answer, Table, Topic
+from bench.report.topics.speed import lines
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def frame(results: Results) -> tuple[RooflineRow, ...]:
             measured = [
                 (record.cost, record.cost.peak_flops, record.cost.bandwidth, step)
                 for record in members
-                if record.cost and record.cost.peak_flops and record.cost.bandwidth and (step := value(record, "step"))
+                if record.cost and record.cost.peak_flops and record.cost.bandwidth and (step := step_of(record))
             ]
             if not measured:
                 continue
@@ -69,4 +72,40 @@ def frame(results: Results) -> tuple[RooflineRow, ...]:
     return tuple(rows)
 
 
-TOPIC = Topic("roofline", frame=frame, question="How much of the machine is used?")
+def answer(results: Results) -> Answer | None:
+    """Return which share of the machine's limit the training steps reach that the table of speed shows, by backend."""
+    shown = {
+        (timed.suite, timed.case, timed.variant): timed.column
+        for line in lines(results)
+        for timed in line.times.values()
+    }
+    rows = [row for row in frame(results) if (row.suite, row.case, row.variant) in shown]
+    if not rows:
+        return None
+    groups = grouped(rows, lambda row: shown[row.suite, row.case, row.variant])
+    shares = {source: median(row.share for row in members) for source, members in groups.items()}
+    least, most = min(shares.values()), max(shares.values())
+    figures = []
+    for source in sorted(groups, key=lambda source: -shares[source]):
+        best = max(groups[source], key=lambda row: row.share)
+        figures.append((source, str(len(groups[source])), _percent(shares[source]), _percent(best.share), best.name))
+    spread = _percent(most) if _percent(least) == _percent(most) else f"{100 * least:.0f} to {_percent(most)}"
+    bound = sum(row.intensity * row.bandwidth < row.peak for row in rows)
+    limits = {"copy bandwidth": bound, "rate of a matrix product": len(rows) - bound}
+    named = " or ".join(f"{limit} ({count(number, 'variant')})" for limit, number in limits.items() if number)
+    return Answer(
+        f"Training steps reach {spread} of the machine's limit (medians by backend).",
+        Table(("backend", "cases", "median", "most", "in case"), tuple(figures), (0, 4)),
+        (TIMING,),
+        (
+            f"The limit is the {named}, measured on this machine.",
+            "Model: Williams, Waterman and Patterson, Roofline, 2009, https://doi.org/10.1145/1498765.1498785.",
+        ),
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+TOPIC = Topic("roofline", frame=frame, question="How much of the machine is used?", answer=answer)

@@ -9,9 +9,8 @@ from statistics import median
 import numpy as np
 
 from bench.backends.registry import backends
-from bench.machine.noise import QUIET
-from bench.records.metrics import is_comparable, step_seconds
-from bench.records.record import Record
+from bench.records.metrics import has_timed_steps, is_comparable, step_seconds, value
+from bench.records.record import Record, at
 from bench.report.frames import NATIVE, Row, grouped, once
 from bench.report.markdown import (
     as_link,
@@ -25,9 +24,10 @@ from bench.report.markdown import (
 )
 from bench.report.notes import Notes
 from bench.report.numbers import NOTHING, as_integer, as_range, as_seconds
-from bench.report.results import NOT_RUN, Results, Variant, status_of
-from bench.report.speedups import reference_of
+from bench.report.results import NOT_RUN, Results, status_of
+from bench.report.speedups import NOISY, ORDER, SpeedUp, is_own_loop, median_step, on_noise, rank, step_of
 from bench.report.topic import Topic
+from bench.report.topics import speed
 from bench.spec import Documented
 
 Bounds = tuple[float, float]
@@ -68,12 +68,13 @@ class TimingRow(Row):
 
     A process's epoch time is the median of its steady epochs (all but the first), `epoch` the median over the `n` that
     ended ok of `planned` processes; `epochs` counts the steady ones, `bounds` are the fastest and the slowest. `step`
-    is from windows of steps, where there are none from epochs. `ratio` is `epoch` over that of the backend `reference`
-    (`reference_of`), of comparable times alone.
+    is from windows of steps, where there are none from epochs; None where it was too noisy to time. `gain` is what
+    `bench.report.topics.speed` says of the variant. Epochs may be of other processes, if those timed steps alone.
     """
 
     status: str
     comparable: bool | None
+    epochs_comparable: bool | None
     documented_epoch: Bounds | None
     documented_step: Bounds | None
     n: int = 0
@@ -84,14 +85,19 @@ class TimingRow(Row):
     step: float | None = None
     first_epoch: float | None = None
     total: float | None = None
-    reference: str | None = None
-    ratio: float | None = None
+    gain: SpeedUp | None = None
     passes: Passes = Passes()
+
+    @property
+    def ratio(self) -> float | None:
+        """Return the step time over that of the reference."""
+        return 1 / self.gain.factor if self.gain else None
 
 
 @once
 def frame(results: Results) -> tuple[TimingRow, ...]:
     """Return a row per case and variant, and one per case that has not run."""
+    gains = {(row.suite, row.case, row.variant): row for row in speed.frame(results)}
     rows: list[TimingRow] = []
     for suite, case in results.cases():
         key = (suite.name, case.name)
@@ -99,12 +105,22 @@ def frame(results: Results) -> tuple[TimingRow, ...]:
         timed, rest = results.timing_groups.get(key, {}), results.accuracy_groups.get(key, {})
         found = [
             _timed(
-                TimingRow(*key, variant, results.columns[*key, variant], "ok", None, *printed),
+                TimingRow(
+                    *key,
+                    variant,
+                    results.columns[*key, variant],
+                    "ok",
+                    None,
+                    None,
+                    *printed,
+                    gain=gains.get((*key, variant)),
+                ),
                 timed.get(variant) or rest[variant],
+                rest.get(variant, ()),
             )
             for variant in sorted({*timed, *rest})
         ]
-        rows += _with_ratios(found) or [TimingRow(*key, None, None, NOT_RUN, None, *printed)]
+        rows += found or [TimingRow(*key, None, None, NOT_RUN, None, None, *printed)]
     return tuple(rows)
 
 
@@ -119,44 +135,37 @@ def _documented_times(documented: Documented) -> tuple[Bounds | None, Bounds | N
     )
 
 
-def _timed(row: TimingRow, records: Sequence[Record]) -> TimingRow:
-    """Return a row with the times of its records."""
+def _timed(row: TimingRow, records: Sequence[Record], accuracy: Sequence[Record]) -> TimingRow:
+    """Return a row with the times of its records, and the epochs of accuracy runs where those timed steps alone."""
     ok = [record for record in records if record.status == "ok" and record.timing]
-    timings = [record.timing for record in ok if record.timing]
+    trained = _trained(ok) or _trained(accuracy)
+    timings = [record.timing for record in trained if record.timing]
     steady = [timing for timing in timings if timing.epochs]
     every = [seconds for timing in steady for seconds in timing.epochs]
+    steps = [step_of(record) for record in ok if value(record, "step") is not None]
     return replace(
         row,
         status=status_of(records),
         comparable=all(map(is_comparable, ok)) if ok else None,
+        epochs_comparable=all(map(is_comparable, trained)) if trained else None,
         n=len(ok),
         planned=len(records),
         epoch=_median(median(timing.epochs) for timing in steady),
         bounds=(min(every), max(every)) if every else None,
         epochs=len(every),
-        step=_median(timing.step or median(timing.epochs) / timing.steps for timing in steady),
+        step=median_step(steps),
         first_epoch=_median(timing.first_epoch for timing in timings),
         total=_median(timing.total for timing in timings),
         passes=_passes([record for record in ok if is_comparable(record)]),
     )
 
 
-def _with_ratios(rows: Sequence[TimingRow]) -> list[TimingRow]:
-    """Return the rows of a case, those with comparable times set against their reference."""
-    epochs = {row.variant: row.epoch for row in rows if row.variant and row.comparable and row.epoch}
-    found = []
-    for row in rows:
-        reference = reference_of(row.variant, epochs) if row.variant and row.variant in epochs else None
-        if row.epoch and reference:
-            row = replace(row, reference=reference.backend, ratio=row.epoch / epochs[reference])
-        found.append(row)
-    return found
+def _trained(records: Iterable[Record]) -> list[Record]:
+    return [record for record in records if at(record, "timing.first_epoch") is not None]
 
 
 DIFFERENT = 0.05
 """Times of two numerics that differ by more than this share stand side by side."""
-ORDER = ("native", "matched", "documented")
-"""Which numerics stand for a variant's times: what users run comes first."""
 LEAST_FOR = {95: 20, 99: 100}
 """Samples from which a percentile of latencies says more than their maximum."""
 
@@ -166,7 +175,8 @@ def _passes(records: Sequence[Record]) -> Passes:
     slopes = [seconds for timing in timings for seconds in step_seconds(timing.windows)]
     latencies = np.concatenate([np.empty(0), *(np.asarray(timing.latency, dtype=float) for timing in timings)])
     told = [percent for percent in (50, 95, 99) if len(latencies) >= LEAST_FOR.get(percent, 1)]
-    costs = [(record.cost, record.timing.step) for record in records if record.cost and record.timing]
+    steps = [(record, step_of(record) if has_timed_steps(record) else None) for record in records]
+    costs = [(record.cost, step) for record, step in steps if record.cost]
     timed = [(cost, step) for cost, step in costs if step]
     low, high = np.quantile(slopes, [0.25, 0.75]) if slopes else (0.0, 0.0)
     return Passes(
@@ -174,7 +184,9 @@ def _passes(records: Sequence[Record]) -> Passes:
         quartiles=(low, high) if slopes else None,
         first_step=_median(timing.first_step for timing in timings),
         compile=_median(timing.compile for timing in timings),
-        input=_median(timing.input / timing.step for timing in timings if timing.input and timing.step),
+        input=_median(
+            record.timing.input / step for record, step in steps if record.timing and record.timing.input and step
+        ),
         latency=dict(zip(told, np.percentile(latencies, told), strict=True)) if told else {},
         throughput=_median(timing.throughput for timing in timings),
         host_memory=_median((record.memory or {}).get("host_peak_bytes") for record in records),
@@ -203,15 +215,12 @@ def representatives(rows: Iterable[TimingRow]) -> list[TimingRow]:
     """
     shown: list[TimingRow] = []
     for members in grouped(rows, lambda row: row.variant and replace(row.variant, numerics="")).values():
-        ranked = sorted(members, key=lambda row: (not row.comparable, _rank(row.variant)))
+        ranked = sorted(
+            members, key=lambda row: (not row.comparable, rank(row.variant.numerics if row.variant else ""))
+        )
         first = next((row for row in ranked if row.step is not None), None)
         shown += [row for row in ranked if first is None or row is first or not _says_the_same(row, first)]
     return shown
-
-
-def _rank(variant: Variant | None) -> tuple[int, str]:
-    numerics = variant.numerics if variant else ""
-    return (ORDER.index(numerics) if numerics in ORDER else len(ORDER), numerics)
 
 
 def _says_the_same(row: TimingRow, first: TimingRow) -> bool:
@@ -221,28 +230,27 @@ def _says_the_same(row: TimingRow, first: TimingRow) -> bool:
 
 
 _HOW_TIMING = (
-    "`ms/step` is a steady training step on a full batch, the device waited for: the slope between windows of w and 2w "
-    "steps, so that what a call costs apart does not count; the median over a process's pairs of windows, then over "
-    "processes, with the `quartiles` of all `samples`. Where no windows were measured it is `s/epoch` over its steps. "
-    "`s/epoch` is the training part of a steady epoch (all but the first), `range` the fastest to the slowest; "
-    "`k of n` counts processes."
+    "`ms/step` is a steady training step on a full batch, synchronised: the slope between windows of w and 2w steps, "
+    "so fixed per-call overhead is excluded. It is the median over a process's pairs of windows, then over processes, "
+    "with the `quartiles` of all `samples`; without windows it is an epoch over its steps. `s/epoch` is the training "
+    "part of a steady epoch (all but the first), `range` the fastest and the slowest. `k of n` counts processes."
 )
-_HOW_RATIO = " A column `/ NAME` is `s/epoch` over that of NAME, on the same device and under the same numerics."
+_HOW_GAIN = " A column `x NAME` is the speed relative to NAME: the ratio of step times with its 95 % CI."
 _HOW_START = (
-    "`compile` is what the first calls on both shapes of batch took beyond steady ones, tracing and warm-up included; "
-    "`first step` the first training step of the process; `cell` is building, training and evaluation together; all in "
-    "seconds. Latency is that of one row, one after another (95 % from 20 samples on, 99 % from 100 on); `rows/s` is "
-    "inference on batches of the training's size."
+    "`compile` is what the first calls on both shapes of batch took beyond steady ones, `first step` the first "
+    "training step of the process, `cell` building, training and evaluation together; all in seconds. Latency is that "
+    "of single rows in turn (95 % from 20 samples, 99 % from 100); `rows/s` is inference on batches of the training's "
+    "size."
 )
 _HOW_COST = (
-    "`host` and `device` are peaks of training in a pass of its own, all that the process holds included. `input` is "
-    "making batches alone, as a share of a step. FLOPs (of matrix products and convolutions) and bytes (the least "
-    "traffic with memory) of a step are counted, not measured; `% of peak` is their rate over that of a large matrix "
-    "product, `% of copy` over that of a large copy, both measured on this machine before the run."
+    "`host` and `device` are the whole-process peak memory of training, measured separately. `input` is making batches "
+    "alone, as a share of a step. FLOPs (of matrix products and convolutions) and bytes (the least memory traffic) of "
+    "a step are counted, not measured. `% of peak` is their rate over that of a large matrix product, `% of copy` over "
+    "that of a large copy, both measured on this machine before the run."
 )
 _BESIDE = (
-    "From accuracy runs: other work may have run on the machine at the same time, "
-    "or the process ran several cells in turn; no ratio is taken of such times."
+    "From accuracy runs: other work may have run at the same time, or the process ran several cells. Such times are "
+    "not compared."
 )
 
 
@@ -251,8 +259,8 @@ def table(results: Results) -> str:
     data = frame(results)
     notes = Notes(results)
     parts = [f"# Timing: {results.profile} profile" + ("" if results.documented else " (embedded corpus)")]
-    how_ratio = _HOW_RATIO if any(row.reference for row in data) else ""
-    parts += [_machine(results, data), _HOW_TIMING + how_ratio, _HOW_START]
+    how_gain = _HOW_GAIN if any(row.gain for row in data) else ""
+    parts += [_machine(results, data), _HOW_TIMING + how_gain, _HOW_START]
     if any(row.passes.samples for row in data):
         parts.append(_HOW_COST)
     parts += [*_how_numerics(data), *how_twins(results)]
@@ -263,6 +271,7 @@ def table(results: Results) -> str:
         for info in backends().values()
         if info.name in native and info.epochs_note
     ]
+    parts += speed.by_layers(results)
     for suite in results.reported_suites():
         rows = [row for row in data if row.suite == suite.name]
         parts.append(suite_heading(suite))
@@ -279,12 +288,7 @@ def _machine(results: Results, data: Iterable[TimingRow]) -> str:
         f"{name} {as_text(environment[name])}" for name in ("cpu", "cores", "threads", "gpus") if environment.get(name)
     )
     noise = max((row.passes.noise for row in data if row.passes.noise is not None), default=None)
-    quiet = ""
-    if noise is not None:
-        quiet = (
-            f" Before the runs one in twenty equal pieces of work took up to {100 * noise:.1f} % longer than usual "
-            f"({'noisy: times are worth less' if noise > QUIET else 'quiet'})."
-        )
+    quiet = "" if noise is None else f" {on_noise(noise)}"
     return f"Machine: {plain(machine or 'not recorded')}.{quiet}"
 
 
@@ -294,15 +298,12 @@ def _how_numerics(data: Iterable[TimingRow]) -> list[str]:
     if len(ran) < 2:
         return [f"Numerics: {plain(name)}." for name in ran]
     return [
-        "A source that names no numerics ran the documented ones. Where a variant was timed under several, the first "
-        f"of {', '.join(ORDER)} stands for it, and another stands beside it where its step takes over "
-        f"{100 * DIFFERENT:.0f} % more or less."
+        "A source without numerics ran the documented ones. Of several, the first of "
+        f"{', '.join(ORDER)} is shown, and each other whose step takes over {100 * DIFFERENT:.0f} % more or less."
     ]
 
 
 def _timing_tables(results: Results, data: Sequence[TimingRow], notes: Notes) -> list[str]:
-    references = [f"/ {plain(name)}" for name in sorted({row.reference for row in data if row.reference})]
-    headers = ["case", "source", "ms/step", "quartiles", "samples", "s/epoch", "range", "k of n", *references]
     rows: list[dict[str, str]] = []
     start: list[dict[str, str]] = []
     cost: list[dict[str, str]] = []
@@ -313,37 +314,53 @@ def _timing_tables(results: Results, data: Sequence[TimingRow], notes: Notes) ->
             times = {"ms/step": as_range(step, 1000), "s/epoch": as_range(epoch)}
             rows.append(named | {"source": "documented"} | times)
         for row in representatives(group):
-            rows.append(named | _timing_row(row, references, notes) | {"twins": NOTHING})
+            rows.append(named | _timing_row(row, notes) | {"twins": NOTHING})
             if row.status == "ok" and row.variant:
                 rows[-1]["twins"] = results.twin_mark(row.suite, row.case, [row.variant]) or NOTHING
-                source = named | {"source": plain(row.source)}
+                source = named | {"source": plain(_source(row))}
                 start.append(source | _start_row(row))
                 cost.append(source | _cost_row(row.passes))
+    gains = dict.fromkeys(_against(row.gain) for row in data if row.gain)
+    headers = ["case", "source", "ms/step", "quartiles", "samples", "s/epoch", "range", "k of n", *gains]
+    filled = {name for row in rows for name, text in row.items() if text not in ("", NOTHING)}
+    headers = [name for name in headers if name in filled or name == "ms/step"]
     left = (0, 1, len(headers))
     headers += ["twins"] if results.twins else []
-    texts = [markdown_table(headers, [[row.get(name, "") for name in headers] for row in rows], left=left)]
+    texts = [
+        markdown_table(
+            headers, [[row.get(name, NOTHING if name in gains else "") for name in headers] for row in rows], left=left
+        )
+    ]
     texts += filled_table("What comes once, and inference:", start)
     texts += filled_table("Memory, and how near to the machine's limits:", cost)
     return texts
 
 
-def _timing_row(row: TimingRow, references: Sequence[str], notes: Notes) -> dict[str, str]:
-    dashes = dict.fromkeys(("quartiles", "samples", "s/epoch", "range", "k of n", *references), NOTHING)
+def _source(row: TimingRow) -> str:
+    return row.source + (" (our own loop)" if row.variant and is_own_loop(row.variant) else "")
+
+
+def _against(gain: SpeedUp) -> str:
+    return f"x {plain(gain.reference.column)}"
+
+
+def _timing_row(row: TimingRow, notes: Notes) -> dict[str, str]:
+    dashes = dict.fromkeys(("quartiles", "samples", "s/epoch", "range", "k of n"), NOTHING)
     if row.status == NOT_RUN:
         return dashes | {"ms/step": NOT_RUN}
     texts = [
         *notes.on_cells(row, ("timing", "all", "accuracy")),
-        *([_BESIDE] if row.comparable is False else []),
+        *([_BESIDE] if False in (row.comparable, row.epochs_comparable) else []),
         *notes.on_data(row.suite, row.case),
     ]
-    shown = dashes | {"source": plain(row.source) + notes.mark(texts), "k of n": f"{row.n} of {row.planned}"}
+    shown = dashes | {"source": plain(_source(row)) + notes.mark(texts), "k of n": f"{row.n} of {row.planned}"}
     if row.status != "ok":
         return shown | {"ms/step": row.status}
-    shown |= {"ms/step": _scaled(row.step, 1000) or NOTHING, "s/epoch": as_seconds(row.epoch)}
+    shown |= {"ms/step": _scaled(row.step, 1000) or NOISY, "s/epoch": as_seconds(row.epoch)}
     if row.bounds:
         shown["range"] = "–".join(map(as_seconds, row.bounds))
-    if row.ratio:
-        shown[f"/ {plain(row.reference)}"] = f"{row.ratio:.2f}"
+    if row.gain:
+        shown[_against(row.gain)] = f"{row.gain.factor:.2f} ({row.gain.low:.2f}–{row.gain.high:.2f})"
     if row.passes.quartiles:
         shown["quartiles"] = "–".join(as_seconds(1000 * bound) for bound in row.passes.quartiles)
         shown["samples"] = as_integer(row.passes.samples)

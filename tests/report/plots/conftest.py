@@ -10,6 +10,7 @@ from bench.records.record import Cost
 from bench.report.results import Results
 from tests.making import Gather, Maker
 from tests.report.plots.demo import SIZES, SUITE, name
+from tests.report.stepping import stepped
 
 
 @pytest.fixture
@@ -25,11 +26,11 @@ def full(record: Maker, results: Gather) -> Results:
                 "epoch_seconds": [9, factor * (2 + 0.1 * i)],
             }
             records.append(record(name(f"flat-{i}", backend, seed), **fields))
+            records += stepped(record, name(f"flat-{i}", backend, seed), [0.1 * factor, 0.11 * factor])
         for kernel, seconds in (("fused", 1.0), ("generic", 3.0)):
             cost = Cost(flops=4e9, bytes=1e9, peak_flops=1e11, bandwidth=1e10)
-            records.append(
-                record(name("lstm", backend, 0, kernel), test=0.8, epoch_seconds=[9, factor * seconds], cost=cost)
-            )
+            records.append(record(name("lstm", backend, 0, kernel), test=0.8, epoch_seconds=[9, factor * seconds]))
+            records += stepped(record, name("lstm", backend, 0, kernel), [0.01 * factor * seconds] * 3, cost=cost)
         numerics = {"matched": 0.8, "native": 0.7, "native:init": 0.75, "native:order": 0.8}
         for (kind, accuracy), seed in itertools.product(numerics.items(), range(2)):
             cell = name("flat-0", backend, seed).replace("documented", kind)

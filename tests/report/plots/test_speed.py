@@ -12,6 +12,7 @@ from bench.report.results import Results
 from bench.report.topics import speed
 from tests.making import Gather, Maker
 from tests.report.plots.demo import SUITE, drawn, name, plot
+from tests.report.stepping import stepped
 
 
 def test_speed_ups_stand_where_the_frame_has_them(full: Results) -> None:
@@ -27,10 +28,8 @@ def test_names_from_a_file_are_shown_as_text_and_break_no_picture(
     record: Maker, results: Gather, tmp_path: Path
 ) -> None:
     hostile = "<script>alert(1)</script> $x^2$ \x1b[2J&"
-    records = [
-        record(name("flat-0", "keras-tensorflow"), test=0.7, epoch_seconds=[9, 4, 4]),
-        structs.replace(record(name("flat-0", "torch"), test=0.7, epoch_seconds=[9, 2, 2]), backend=hostile),
-    ]
+    records = stepped(record, name("flat-0", "keras-tensorflow"), [0.4, 0.4, 0.4])
+    records += [structs.replace(one, backend=hostile) for one in stepped(record, name("flat-0", "torch"), [0.2] * 3)]
     for path in draw(plot("speed"), results([SUITE], records), tmp_path, ("svg",)):
         text = " ".join(ElementTree.fromstring(path.read_text()).itertext())
         assert "<script>alert(1)</script> $x^2$ ?[2J&" in text

@@ -5,14 +5,17 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import pytest
 from markdown_it import MarkdownIt
+from scipy import stats
 
 from bench.records.record import KernelProof, Record, SeenKernel, Timing
-from bench.report.answers import answers
 from bench.report.topics import kernels
 from bench.spec import GRU, KERAS_2_3, LSTM, Case, Dense, Embedding, Imdb, Suite, Training
 from tests.making import Gather, Maker, name
-from tests.report.asking import case, found, net, suite
+from tests.report.asking import case, net, suite
+from tests.report.stepping import stepped
 
 PARSER = MarkdownIt("commonmark").enable("table")
 DATA = Imdb(num_words=50, maxlen=10)
@@ -38,10 +41,9 @@ def timed(
     met: bool | None,
     *names: str,
     share: float = 0.5,
-    epoch: float = 1.0,
     **more: Any,
 ) -> Record:
-    timing = Timing(build=0.1, first_epoch=1.0, epochs=[epoch], steps=10, total=3.0, alone=True, step=step)
+    timing = Timing(build=0.1, steps=10, total=3.0, alone=True, step=step)
     claimed: Any = cell.split(",")[1]
     proof = KernelProof(
         claimed=claimed,
@@ -67,23 +69,29 @@ def rows_of(text: str) -> list[list[str]]:
 
 
 def test_a_row_has_the_worst_verdict_the_median_share_and_the_speed_up(record: Maker, results: Gather) -> None:
+    fused, generic = "demo/lstm@torch,fused,cpu,documented#0", "demo/lstm@torch,generic,cpu,documented#0"
     records = [
-        timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.010, True, "aten::lstm", repeat=0),
-        timed(record, "demo/lstm@torch,fused,cpu,documented#0", 0.020, None, "aten::lstm", repeat=1, share=0.7),
-        timed(record, "demo/lstm@torch,generic,cpu,documented#0", 0.030, True, "_LSTM", epoch=3.0),
+        timed(record, fused, 0.010, True, "aten::lstm", repeat=0),
+        timed(record, fused, 0.011, None, "aten::lstm", repeat=1, share=0.7),
+        timed(record, fused, 0.012, True, "aten::lstm", repeat=2, share=0.6),
+        *(timed(record, generic, step, True, "_LSTM", repeat=place) for place, step in enumerate((0.03, 0.033, 0.036))),
         timed(record, "demo/lstm@keras-tensorflow,generic,cpu,documented#0", 1.0, True, "While lstm"),
     ]
     gathered = results([SUITE], records)
     rows = {(row.variant.backend, row.variant.kernel): row for row in kernels.proofs(gathered)}
-    fused = rows["torch", "fused"]
-    assert (fused.verdict, fused.share, fused.step) == ("not proven", 0.6, 0.015)
-    assert [(kernel.name, kernel.calls, kernel.share) for kernel in fused.seen] == [("aten::lstm", 2, 0.7)]
-    assert fused.gain is not None
-    assert fused.gain.factor == 3.0
+    row = rows["torch", "fused"]
+    assert (row.verdict, row.share, row.step) == ("not proven", 0.6, 0.011)
+    assert [(kernel.name, kernel.calls, kernel.share) for kernel in row.seen] == [("aten::lstm", 2, 0.7)]
+    assert row.gain is not None
+    assert row.gain.factor == pytest.approx(3.0)
     assert rows["torch", "generic"].gain is None
     assert rows["keras-tensorflow", "generic"].verdict == "holds"
     assert kernels.counts(gathered) == {"holds": 2, "not proven": 1}
-    assert any("in 2 of 3 timed variants" in str(answer.findings) for answer in answers(gathered))
+    answer = kernels.claims(gathered)
+    assert answer
+    assert answer.table
+    assert "2 of 3" in answer.conclusion
+    assert set(answer.table.rows) == {("keras-tensorflow", "1", "0", "0"), ("torch", "1", "0", "1")}
 
 
 def test_a_claim_that_does_not_hold_is_shown_and_its_times_are_not_used(record: Maker, results: Gather) -> None:
@@ -124,28 +132,45 @@ def test_where_nothing_was_traced_it_says_not_run(record: Maker, results: Gather
     assert [row[3] for row in rows_of(both)[1:]] == ["not traced", "holds"]
 
 
-def test_kernels_are_compared_where_both_ran(record: Maker, results: Gather) -> None:
-    records = [
-        record(name("a", kernel=kernel), measure="timing", epoch_seconds=[99, seconds, seconds])
-        for kernel, seconds in (("fused", 2), ("generic", 5))
-    ]
-    (text,) = found(results([suite(case("a", net(LSTM(4))))], records), "Do fused kernels")
-    assert text == (
-        "torch on a CPU: yes for 1 of 1 case: Times as fast as the generic kernel (range of epochs): "
-        "yes for demo/a 2.5 (2.5 to 2.5)."
-    )
+def test_without_a_proof_there_is_no_answer(record: Maker, results: Gather) -> None:
+    gathered = results([SUITE], [record("demo/lstm@torch,fused,cpu,documented#0", epoch_seconds=(1, 1))])
+    assert kernels.claims(gathered) is None
 
 
-def test_kernels_are_ordered_by_verdict(record: Maker, results: Gather) -> None:
-    fused = {"slow": [8, 8], "fast": [2, 2], "open": [3, 5]}
-    records = [
-        record(name(one, kernel=kernel), measure="timing", epoch_seconds=[99, *seconds])
-        for one, own in fused.items()
-        for kernel, seconds in (("fused", own), ("generic", [4, 4.1]))
+def both(
+    record: Maker, case_name: str, fused: list[float], generic: list[float], numerics: str = "matched"
+) -> list[Record]:
+    return [
+        one
+        for kernel, steps in (("fused", fused), ("generic", generic))
+        for one in stepped(record, name(case_name, kernel=kernel, numerics=numerics), steps)
     ]
-    declared = suite(*(case(one, net(LSTM(units))) for units, one in enumerate(fused, 4)))
-    (text,) = found(results([declared], records), "Do fused kernels")
-    assert text.startswith("torch on a CPU: yes for 1, no for 1, unclear for 1 of 3 cases: ")
-    yes, no, unclear = (text.index(f"{one} for demo/") for one in ("yes", "no", "unclear"))
-    assert yes < no < unclear
-    assert text.endswith("unclear for demo/open 1.01 (0.80 to 1.4) (the range includes 1).")
+
+
+def test_fused_kernels_are_counted_by_what_their_intervals_say(record: Maker, results: Gather) -> None:
+    generic = [4.0, 4.1, 4.2]
+    fused = {"slow": [8.0, 8.1, 8.2], "fast": [2.0, 2.05, 2.1], "open": [3.0, 4.0, 5.0]}
+    records = [one for place, steps in fused.items() for one in both(record, place, steps, generic)]
+    declared = suite(*(case(place, net(LSTM(units))) for units, place in enumerate(fused, 4)))
+    gathered = results([declared], records)
+    assert {row.case: row.outcome for row in kernels.frame(gathered)} == {
+        "slow": "slower",
+        "fast": "faster",
+        "open": "unclear",
+    }
+    answer = kernels.fused(gathered)
+    assert answer
+    assert answer.table
+    assert "1 of 3 cases" in answer.conclusion
+    welch = stats.ttest_ind(np.log(generic), np.log(fused["fast"]), equal_var=False).confidence_interval(0.95)
+    assert dict(answer.table.rows)["demo/fast"] == f"2.00 ({np.exp(welch.low):.2f}–{np.exp(welch.high):.2f})"
+
+
+def test_kernels_are_compared_under_one_numerics_and_from_three_processes_on(record: Maker, results: Gather) -> None:
+    declared = suite(case("a", net(LSTM(4))))
+    few = both(record, "a", [1.0, 1.0], [2.0, 2.0])
+    assert kernels.fused(results([declared], few)) is None
+    many = both(record, "a", [1.0, 1.0, 1.0], [2.0, 2.0, 2.0])
+    documented = both(record, "a", [1.0, 1.0, 1.0], [3.0, 3.0, 3.0], numerics="documented")
+    (row,) = kernels.frame(results([declared], [*documented, *many]))
+    assert row.factor == pytest.approx(2.0)

@@ -10,10 +10,12 @@ from msgspec import structs
 
 from bench.records.record import Cost, Record, Timing
 from bench.report.results import Results
-from bench.report.topics import timing
+from bench.report.topics import speed, timing
+from bench.spec import LSTM, Dense, Embedding
 from tests.making import Gather, Maker, case, name, suite
 from tests.report import demo
 from tests.report.reading import Row, marks, notes, only, parsed
+from tests.report.stepping import stepped
 
 COST = Cost(flops=6e9, bytes=2e9, peak_flops=100e9, bandwidth=10e9)
 
@@ -88,7 +90,8 @@ def test_records_without_passes_have_the_times_that_they_have(record: Maker, res
     old = record(name("a"), measure="timing", epoch_seconds=[9, 4, 6], steps=40)
     text = timing.table(results([suite(case("a"))], [old]))
     main, start = parsed(text)
-    assert (main[0]["ms/step"], main[0]["quartiles"], main[0]["samples"]) == ("125", "–", "–")
+    assert (main[0]["ms/step"], main[0]["s/epoch"]) == ("125", "5.00")
+    assert "quartiles" not in main[0], "no column without a figure"
     assert start == [{"case": "a", "source": "torch", "first epoch": "9.00", "cell": "19.0"}]
     assert "% of peak" not in text
 
@@ -100,8 +103,8 @@ def test_the_noise_before_the_runs_is_judged(record: Maker, results: Gather) -> 
         loud = structs.replace(one, timing=structs.replace(one.timing, noise=noise))
         return timing.table(results([suite(case("a"))], [one, structs.replace(loud, repeat=1)]))
 
-    assert "took up to 2.0 % longer than usual (quiet)" in said(0.01)
-    assert "took up to 9.0 % longer than usual (noisy: times are worth less)" in said(0.09)
+    assert "Quiet machine: the slowest 5 % of probes ran 2 % long." in said(0.01)
+    assert "Noisy machine: the slowest 5 % of probes ran 9 % long." in said(0.09)
 
 
 def sources(record: Maker, results: Gather, **steps: float) -> list[str]:
@@ -127,35 +130,57 @@ def test_times_of_accuracy_runs_and_failures_do_not_stand_for_others(record: Mak
     assert rows[0]["source"] == "torch native"
 
 
-def test_times_are_medians_of_processes_and_the_ratio_is_to_the_keras_backend(record: Maker, results: Gather) -> None:
-    keras = [
-        record(name("a", "keras-tensorflow"), repeat=r, measure="timing", epoch_seconds=[9, t, t + 1])
-        for r, t in enumerate([4, 6, 5])
-    ]
-    torch = [
+def test_times_are_medians_of_processes(record: Maker, results: Gather) -> None:
+    records = [
         record(name("a"), repeat=r, measure="timing", epoch_seconds=[9, t, t, t + 3], steps=50)
         for r, t in enumerate([2, 3, 4])
     ]
-    base, row = timing.frame(results([suite(case("a"))], [*keras, *torch]))
-    assert (base.column, base.epoch, base.bounds, base.n, base.epochs) == ("keras-tensorflow", 5.5, (4, 7), 3, 6)
+    (row,) = timing.frame(results([suite(case("a"))], records))
     assert (row.column, row.epoch, row.bounds, row.first_epoch) == ("torch", 3, (2, 7), 9)
-    assert (row.step, row.ratio) == pytest.approx((3 / 50, 3 / 5.5))
-    assert base.ratio == 1
+    assert (row.n, row.epochs, row.step) == (3, 9, pytest.approx(3 / 50))
+
+
+def test_steps_alone_are_shown_with_their_speed_and_without_columns_of_epochs(record: Maker, results: Gather) -> None:
+    records = stepped(record, name("a", "keras-tensorflow"), [0.4, 0.4, 0.41])
+    records += stepped(record, name("a"), [0.1, 0.1, 0.101])
+    gathered = results([suite(case("a"))], records)
+    rows = parsed(timing.table(gathered))[1]
+    assert [row["ms/step"] for row in rows] == ["400", "100"]
+    assert not {"s/epoch", "range"} & set(rows[0])
+    (gain,) = speed.frame(gathered)
+    keras, torch = (row["x keras-tensorflow"] for row in rows)
+    assert (keras, torch) == ("–", f"{gain.factor:.2f} ({gain.low:.2f}–{gain.high:.2f})")
+    assert [row.ratio for row in timing.frame(gathered)] == [None, 1 / gain.factor]
+
+
+def test_steps_too_noisy_to_time_are_called_so(record: Maker, results: Gather) -> None:
+    records = [*stepped(record, name("a"), [0.1, 0.1, 0.1])[:2], *stepped(record, name("a"), [0, 0, -0.5])[2:]]
+    (row,) = tables_of(results([suite(case("a"))], records))[0]
+    assert row["ms/step"] == "too noisy to time"
+
+
+def test_our_own_loop_is_named(record: Maker, results: Gather) -> None:
+    declared = suite(case("a", layers=(Embedding(50, 8), LSTM(4), Dense(1, "sigmoid"))))
+    records = [
+        one
+        for backend in ("torch", "keras-tensorflow")
+        for one in stepped(record, name("a", backend, "generic"), [0.1, 0.1, 0.1])
+    ]
+    rows = tables_of(results([declared], records))[1]
+    assert [row["source"] for row in rows] == ["keras-tensorflow generic", "torch generic (our own loop)"]
 
 
 def test_times_beside_other_work_are_not_comparable_and_have_no_ratio(record: Maker, results: Gather) -> None:
-    keras = record(name("a", "keras-tensorflow"), measure="timing", epoch_seconds=[9, 4])
-    beside = record(name("a"), test=0.7, measure="accuracy", epoch_seconds=[9, 2])
-    base, row = timing.frame(results([suite(case("a"))], [keras, beside]))
-    assert (base.comparable, base.ratio) == (True, 1)
-    assert (row.comparable, row.ratio, row.epoch) == (False, None, 2)
-    shared = record(name("a"), test=0.7, measure="all", epoch_seconds=[9, 2], alone=False)
-    assert [row.comparable for row in timing.frame(results([suite(case("a"))], [shared]))] == [False]
-    others = [
-        record(name("a", backend), test=0.7, epoch_seconds=[9, 2], alone=False) for backend in ("keras-jax", "torch")
-    ]
-    ratios = [row.ratio for row in timing.frame(results([suite(case("a"))], others))]
-    assert ratios == [None, None], "neither side is comparable"
+    def ratios(**changes: Any) -> list[tuple[bool | None, float | None]]:
+        records = stepped(record, name("a", "keras-tensorflow"), [4.0, 4.0, 4.0])
+        records += [structs.replace(one, **changes) for one in stepped(record, name("a"), [2.0, 2.0, 2.0])]
+        return [(row.comparable, row.ratio) for row in timing.frame(results([suite(case("a"))], records))]
+
+    assert ratios() == [(True, None), (True, pytest.approx(0.5))]
+    assert ratios(measure="accuracy")[1] == (False, None)
+    (one, *_) = stepped(record, name("a"), [2.0])
+    assert one.timing
+    assert ratios(timing=structs.replace(one.timing, alone=False))[1] == (False, None)
 
 
 def test_the_timing_table_holds_documented_and_measured_times_and_their_ratio(full: Results) -> None:
@@ -167,7 +192,6 @@ def test_the_timing_table_holds_documented_and_measured_times_and_their_ratio(fu
     assert (keras["s/epoch"], keras["range"], keras["k of n"]) == ("6.00", "4.00–8.00", "5 of 5")
     assert only(parsed(text)[1], case="flat", source="keras-tensorflow")["first epoch"] == "9.00"
     assert float(torch["ms/step"]) == pytest.approx(1000 * np.median([2, 3, 4, 5, 6]) / 100)
-    assert float(torch["/ keras-tensorflow"]) == pytest.approx(4 / 6, abs=0.005)
     assert "cpu Example CPU, cores 2, threads 2" in text
     assert only(rows, case="lstm", source="keras-tensorflow fused")["ms/step"] == "unavailable"
     assert only(rows, case="idle")["ms/step"] == "not run"
@@ -179,3 +203,13 @@ def test_times_of_accuracy_runs_are_marked(record: Maker, results: Gather) -> No
     text = timing.table(gathered)
     source = only(parsed(text)[0], case="flat", source="torch")["source"]
     assert [notes(text)[number][:19] for number in marks(source)] == ["From accuracy runs:"]
+
+
+def test_epochs_of_an_accuracy_run_stand_beside_steps_timed_alone_and_are_not_comparable(
+    record: Maker, results: Gather
+) -> None:
+    accuracy = record(name("a"), measure="accuracy", test=0.8, epoch_seconds=[9, 4, 5])
+    gathered = results([suite(case("a"))], [accuracy], stepped(record, name("a"), [0.1, 0.1, 0.1]))
+    (row,) = timing.frame(gathered)
+    assert (row.step, row.epoch, row.n) == (pytest.approx(0.1), 4.5, 3)
+    assert (row.comparable, row.epochs_comparable) == (True, False)
