@@ -1,7 +1,6 @@
 """What `import bench` offers: suites as objects, runs and results as pandas frames, for notebooks and scripts.
 
-`run` and `results` are `bench run` and `bench export` with the same options, defaults, stores and errors: what one of
-them has kept the other finds.
+`run` and `results` have the options, defaults, store and errors of `bench run` and `bench export`.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def load_suite(source: str | Path) -> Suite:
-    """Return a suite by its name (ours, or an installed distribution's) or from its file.
+    """Return a suite by its name, or from a `.py` file.
 
-    Raises `UsageError` for an unknown name or a file that does not exist, `SuiteError` for a file that declares no
-    valid suite.
+    Suites of installed distributions have names too. Raises `UsageError` for an unknown name or a missing file,
+    `SuiteError` for a file that declares no valid suite.
     """
     path = Path(source)
     if path.suffix != ".py":
@@ -42,15 +41,14 @@ def load_suite(source: str | Path) -> Suite:
 
 
 def run(*patterns: str, store: str | Path = DEFAULT_PATH, name: str | None = None, **options: Any) -> pd.DataFrame:
-    """Run cells, keep their records in the store, and return them: one row per cell, as `results` does.
+    """Run cells, store their records, and return them as a frame with one row per cell, like `results`.
 
-    Cells that did not end `ok` are rows like the others; their `status` and `reason` say what became of them. Progress
-    goes to stderr, messages to the logger `bench`.
+    Failed cells are rows too; `status` and `reason` say why. Progress goes to stderr, messages to the logger `bench`.
 
     Raises `UsageError` for an unknown name or a wrong value, `SuiteError` for a broken suite file, and
-    `KeyboardInterrupt` when interrupted, whenever that is; what has ended is stored.
+    `KeyboardInterrupt` when interrupted; finished cells are saved.
 
-    The options are those of `bench run`, by these names; where several values can be given, any iterable of them:
+    The options of `bench run`, by these names; one that takes several values takes any iterable:
     """
     from bench.runner.run import cells_left, run_cells
 
@@ -83,8 +81,8 @@ def results(*runs: str, store: str | Path = DEFAULT_PATH) -> pd.DataFrame:
     """Return the records of the named runs, or of the latest one, as a frame with one row per cell.
 
     Columns: `run`, then those of `bench export --format csv`: the cell, its status and reason, end scores (accuracies
-    0 to 1), medians of times in seconds, parameter counts, the data it ran on. Raises `UsageError` for an unknown run,
-    and where there is no store or no run in it.
+    from 0 to 1), median times in seconds, parameter counts, and the data. Raises `UsageError` for an unknown run, and
+    without a store or a run in it.
     """
     import pandas as pd
 
