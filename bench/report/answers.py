@@ -21,23 +21,23 @@ from bench.report.topics import (
 )
 
 TOPICS: tuple[Topic, ...] = (
-    architectures.TOPIC,
     speed.TOPIC,
-    kernels.FUSED,
+    explain.TOPIC,
     accuracy.TOPIC,
+    architectures.TOPIC,
+    kernels.FUSED,
     curves.TOPIC,
-    gaps.UNMEASURED,
     low_data.TOPIC,
     numerics.TOPIC,
-    explain.TOPIC,
     roofline.TOPIC,
     parity.TOPIC,
     timing.TOPIC,
     kernels.TOPIC,
     parameters.TOPIC,
+    gaps.UNMEASURED,
     gaps.TOPIC,
 )
-"""In the order in which they are read: questions, pages and blocks alike."""
+"""In the order in which they are read: what most people ask first, what is missing last."""
 
 
 def answers(results: Results) -> dict[str, Answer]:

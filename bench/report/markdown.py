@@ -112,8 +112,13 @@ def suite_heading(suite: Suite) -> str:
 
 def how_twins(results: Results) -> list[str]:
     """Return what the column `twins` says, nothing where there is none."""
-    said = "`twins` says whether [parity](parity.md) has proven that the variants train the same model."
+    said = "`twins`: whether [parity](parity.md) has proven that the variants train the same model."
     return [said] if results.twins else []
+
+
+def anchor(heading: str) -> str:
+    """Return the name that GitHub gives to a heading: lower case, spaces as hyphens, other punctuation dropped."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def as_link(link: Link, folder: str = "") -> str:

@@ -19,10 +19,12 @@ from bench.commands.export import as_json
 from bench.errors import UsageError
 from bench.records.record import Record
 from bench.records.store import Run
-from bench.report import site
+from bench.report import pages, site
 from bench.report.plots import registry
 from bench.report.plots.registry import PLOTS
+from bench.report.results import Results
 from bench.report.sources import committed as results_of
+from bench.report.topic import Answer, Table
 from bench.report.topics import explain
 from tests.conftest import call
 from tests.making import ENVIRONMENT, make_record
@@ -117,6 +119,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+QUESTIONS = ("Which is faster?", "What does it cost?", "Did it hold?", "Which is best?", "Is it the same model?")
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every report answer five questions, each with the mean accuracy of its records."""
+
+    def of(results: Results) -> dict[str, Answer]:
+        found = [record.metrics.last.test for record in results.records if record.metrics and record.metrics.last]
+        mean = f"{100 * np.mean([score.accuracy for score in found if score and score.accuracy]):.3f}"
+        table = Table(("case", "%"), (("all", mean),))
+        return {one: Answer(f"{one} {mean} %.", table, (("more", "accuracy.md"),)) for one in QUESTIONS}
+
+    monkeypatch.setattr(site, "answers", of)
+    monkeypatch.setattr(pages, "answers", of)
+
+
 def run(*arguments: str) -> int:
     return call("report", *arguments)
 
@@ -137,7 +156,7 @@ def test_what_was_written_is_up_to_date_and_a_change_is_named(
     (other := picture.with_name("gone-light.svg")).touch()
     for path in changed:
         good = path.read_text()
-        path.write_text(good.replace("88.06", "98.06"))
+        path.write_text(good.replace("88.06", "98.06") if path == readme else good + "More.\n")
         assert good != path.read_text()
     capsys.readouterr()
     assert run("--index", str(reports), "--check") == 1
@@ -157,9 +176,16 @@ def test_links_of_the_index_lead_somewhere(project: Path) -> None:
         assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: Path) -> None:
+def measured(project: Path) -> list[dict[str, Any]]:
+    """Return the records below a project's machine `box` that have a test score."""
+    exports = [json.loads(path.read_text()) for path in sorted((project / "reports/box/results").glob("*.json"))]
+    records = [record for export in exports for record in export["records"]]
+    return [one for one in records if one["metrics"] and (one["metrics"]["last"] or {}).get("test")]
+
+
+def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: Path, answers: None) -> None:
     run("--index", str(project / "reports"))
-    before = (project / "README.md").read_text()
+    before, index = (project / "README.md").read_text(), (project / "reports" / "README.md").read_text()
     file = project / "reports" / "box" / "results" / "documents.json"
     export = json.loads(file.read_text())
     for record in export["records"]:
@@ -169,8 +195,11 @@ def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: P
     assert run("--index", str(project / "reports"), "--check") == 1
     run("--index", str(project / "reports"))
     assert "| text-networks/multi-hot-dense " in before
-    for path in "README.md", "reports/README.md", "reports/box/accuracy.md":
+    for path in "README.md", "reports/box/accuracy.md":
         assert "93.06" in (project / path).read_text()
+    accuracies = [record["metrics"]["last"]["test"]["accuracy"] for record in measured(project)]
+    assert f"{100 * np.mean(accuracies):.3f} %" in (project / "reports" / "README.md").read_text()
+    assert f"{100 * np.mean(accuracies):.3f} %" not in index
 
 
 def test_the_cost_of_each_difference_stands_in_points_by_backend(project: Path) -> None:
@@ -187,27 +216,24 @@ def test_the_cost_of_each_difference_stands_in_points_by_backend(project: Path) 
     assert next(line for line in lines if line[1] == "init")[3] == expected
     assert next(line for line in lines if line[1] == "bias")[2] == "–", "Keras has one bias"
     assert [line[1] for line in lines[2:4]] == ["documents' formulas", "all together"]
-    told = site.contents({"box": results_of(box, suites)}, "reports/")["box/explained"]
-    assert f"initial weights {mean:+.2f} ± {half:.2f} points" in told
-    assert [line.partition(":")[0] for line in told.splitlines()] == [
-        "- **text-networks/lstm-16 with Keras 3's formulas**",
-        "- **text-networks/lstm-16 under keras-tensorflow**",
-        "- **text-networks/lstm-16 under torch**",
-    ]
 
 
-def test_the_index_answers_what_people_ask(project: Path) -> None:
-    """Hold the four questions that a reader has to find answered in `reports/README.md` alone."""
+def test_the_index_gives_four_answers_in_full_and_the_conclusions_of_the_others(project: Path, answers: None) -> None:
     (project / "docs").mkdir()
     (project / "docs" / "findings.md").touch()
     run("--index", str(project / "reports"))
     text = (project / "reports" / "README.md").read_text()
-    assert "**LSTM on a CPU: torch" in text
-    assert "text-networks/word2vec-300, document 002" in text
-    assert "At 200 training rows" in text
-    assert "**What did Keras 3 change?**" in text
-    assert "](box/accuracy.md)" in text, "links lead into the machine's folder"
-    assert "](../docs/findings.md)" in text, "a page of the documentation is found from the index"
+    *_, full, rest = text[: text.index("\n## Words")].partition("\n### More of box")[::2]
+    accuracies = [record["metrics"]["last"]["test"]["accuracy"] for record in measured(project)]
+    mean = f"{100 * np.mean(accuracies):.3f}"
+    headings = [line.removeprefix("### ") for line in full.splitlines() if line.startswith("### ")]
+    assert headings == list(QUESTIONS[:4])
+    assert len(re.findall(rf"^\| all +\| +{mean} \|$", full, re.MULTILINE)) == 4, "four tables"
+    assert full.count("](box/accuracy.md)") == 4, "links lead into the machine's folder"
+    assert f"[{QUESTIONS[4]}](box/README.md#is-it-the-same-model)" in rest
+    assert f"{QUESTIONS[4]} {mean} %." in rest
+    assert f"\n## {QUESTIONS[4]}\n" in (project / "reports" / "box" / "README.md").read_text(), "where that link leads"
+    assert "](../docs/read-the-tables.md)" in text, "the documentation is found from the index"
 
 
 def test_the_index_tells_folders_of_one_machine_apart_and_gives_commands_for_each(project: Path) -> None:
@@ -217,14 +243,13 @@ def test_the_index_tells_folders_of_one_machine_apart_and_gives_commands_for_eac
     suites = load([]).suites
     machines = {name: results_of(project / "reports" / name, suites) for name in ("box", "short")}
     text = site.index(machines)
-    headings = [line for line in text.splitlines() if line.startswith("## ")]
-    assert headings[0].startswith("## box: full trainings, ")
-    assert headings[1].startswith("## short: short trainings on generated text, ")
-    full, quick, _ = text.split("\n## ")[1:]
-    assert "the documents' data" in full
-    assert "no time or accuracy is that of a full training" in quick
-    assert "](short/timing.md)" in full, "where more backends were timed"
-    assert "](box/timing.md)" not in quick
+    full, quick = text.split("\n## ")[1:3]
+    assert full.startswith("box\n")
+    assert "documents' data" in full
+    assert quick.startswith("short\n")
+    assert "generated text" in quick
+    assert "](short/" not in full
+    assert "](box/" not in quick
     for name, results in machines.items():
         assert f"bench import reports/{name}/results/*.json" in text
         assert f"for run in {' '.join(source.name for source in results.sources)}; do" in text
