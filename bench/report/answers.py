@@ -21,23 +21,23 @@ from bench.report.topics import (
 )
 
 TOPICS: tuple[Topic, ...] = (
-    speed.TOPIC,
-    explain.TOPIC,
-    accuracy.TOPIC,
     architectures.TOPIC,
+    speed.TOPIC,
     kernels.FUSED,
+    accuracy.TOPIC,
     curves.TOPIC,
+    gaps.UNMEASURED,
     low_data.TOPIC,
     numerics.TOPIC,
+    explain.TOPIC,
     roofline.TOPIC,
     parity.TOPIC,
     timing.TOPIC,
     kernels.TOPIC,
     parameters.TOPIC,
-    gaps.UNMEASURED,
     gaps.TOPIC,
 )
-"""In the order in which they are read: what most people ask first, what is missing last."""
+"""In the order in which they are read: questions, pages and blocks alike."""
 
 
 def answers(results: Results) -> dict[str, Answer]:

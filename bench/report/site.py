@@ -23,6 +23,7 @@ from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.plots.registry import draw, files, is_fresh
 from bench.report.results import Results
 from bench.report.sources import RESULTS, committed
+from bench.report.topics import accuracy, architectures, explain, speed
 from bench.spec import Suite
 
 
@@ -93,8 +94,8 @@ def gather(folder: Path, suites: Mapping[str, Suite]) -> Reports:
     return Reports(folder, machines, texts)
 
 
-_FIRST = 4
-"""How many answers of a folder the index gives in full; of the others it gives the conclusions."""
+ASKED_FIRST = (speed.TOPIC, explain.TOPIC, accuracy.TOPIC, architectures.TOPIC)
+"""What the index answers in full; to other questions it gives the conclusions."""
 _WORDS = """\
 - [**Suite**](../docs/design.md#words): the cases of one document. **Case**: one model with its data and training
   (`imdb-rnn/lstm`). **Cell**: a case under one backend and kernel, with one seed.
@@ -114,7 +115,7 @@ def index(machines: Mapping[str, Results]) -> str:
     parts = ["# Reports"]
     for name, results in machines.items():
         found = answers(results)
-        first = list(found)[:_FIRST]
+        first = [topic.question for topic in ASKED_FIRST if topic.question in found]
         parts += [f"## {plain(name)}", about(results)]
         parts += answered({question: found.pop(question) for question in first}, f"{name}/", level=3)
         if found:

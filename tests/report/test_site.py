@@ -119,7 +119,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-QUESTIONS = ("Which is faster?", "What does it cost?", "Did it hold?", "Which is best?", "Is it the same model?")
+QUESTIONS = (*(topic.question or "" for topic in site.ASKED_FIRST), "Is it the same model?")
 
 
 @pytest.fixture
@@ -216,6 +216,13 @@ def test_the_cost_of_each_difference_stands_in_points_by_backend(project: Path) 
     assert next(line for line in lines if line[1] == "init")[3] == expected
     assert next(line for line in lines if line[1] == "bias")[2] == "–", "Keras has one bias"
     assert [line[1] for line in lines[2:4]] == ["documents' formulas", "all together"]
+    told = site.contents({"box": results_of(box, suites)}, "reports/")["box/explained"]
+    assert f"initial weights {mean:+.2f} ± {half:.2f} points" in told
+    assert [line.partition(":")[0] for line in told.splitlines()] == [
+        "- **text-networks/lstm-16 with Keras 3's formulas**",
+        "- **text-networks/lstm-16 under keras-tensorflow**",
+        "- **text-networks/lstm-16 under torch**",
+    ]
 
 
 def test_the_index_gives_four_answers_in_full_and_the_conclusions_of_the_others(project: Path, answers: None) -> None:
