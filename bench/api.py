@@ -41,14 +41,15 @@ def load_suite(source: str | Path) -> Suite:
 
 
 def run(*patterns: str, store: str | Path = DEFAULT_PATH, name: str | None = None, **options: Any) -> pd.DataFrame:
-    """Run cells, store their records, and return them as a frame with one row per cell, like `results`.
+    """Run cells, keep their records in the store, and return them: one row per cell, as `results` does.
 
-    Failed cells are rows too; `status` and `reason` say why. Progress goes to stderr, messages to the logger `bench`.
+    `patterns` are globs over case or cell names (`imdb-rnn/*`); without one, every case runs. Failed cells are rows
+    too; their `status` and `reason` say why. Progress goes to stderr, messages to the logger `bench`.
 
     Raises `UsageError` for an unknown name or a wrong value, `SuiteError` for a broken suite file, and
     `KeyboardInterrupt` when interrupted; finished cells are saved.
 
-    The options of `bench run`, by these names; one that takes several values takes any iterable:
+    The options are those of `bench run`; a repeatable one takes any iterable, `stand_ins` a mapping too:
     """
     from bench.runner.run import cells_left, run_cells
 

@@ -116,11 +116,6 @@ def how_twins(results: Results) -> list[str]:
     return [said] if results.twins else []
 
 
-def anchor(heading: str) -> str:
-    """Return the name that GitHub gives to a heading: lower case, spaces as hyphens, other punctuation dropped."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-
-
 def as_link(link: Link, folder: str = "") -> str:
     """Return a link as Markdown; `folder` is where the page is that it points to."""
     name, place = link

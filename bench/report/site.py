@@ -16,13 +16,13 @@ from bench.errors import UsageError
 from bench.report import pages
 from bench.report import readme as readme_page
 from bench.report.answers import TOPICS, answers
-from bench.report.markdown import anchor, document, markdown_table, plain, plain_but_code
+from bench.report.markdown import document, markdown_table, plain, plain_but_code
 from bench.report.pages import INDEX, TABLES, about, answered, said
 from bench.report.plots import registry
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.plots.registry import draw, files, is_fresh
 from bench.report.results import Results
-from bench.report.sources import RESULTS, committed
+from bench.report.sources import RESULTS, anchor, committed
 from bench.report.topics import accuracy, architectures, explain, speed
 from bench.spec import Suite
 

@@ -15,7 +15,6 @@ from bench.parity import proof
 from bench.records import exports
 from bench.records.record import Record
 from bench.records.store import Run, Store
-from bench.report.markdown import anchor
 from bench.report.results import Link, Measurement, Results, Source
 from bench.spec import Suite
 
@@ -95,6 +94,11 @@ def reasons(folder: Path) -> dict[str, Link]:
     path = folder / DEVIATIONS
     headings = _HEADING.finditer(path.read_text(encoding="utf-8")) if path.is_file() else ()
     return {found["case"]: (found["reason"].rstrip("."), f"{DEVIATIONS}#{anchor(found[0][3:])}") for found in headings}
+
+
+def anchor(heading: str) -> str:
+    """Return the name that GitHub gives to a heading: lower case, spaces as hyphens, other punctuation dropped."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def asked(sources: Iterable[Source], suites: Mapping[str, Suite]) -> dict[str, Suite]:
