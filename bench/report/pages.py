@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.report.answers import TOPICS, answers
 from bench.report.frames import MAIN, NATIVE
-from bench.report.markdown import as_link, code, document, markdown_table, plain, plain_but_code, plain_table
+from bench.report.markdown import as_link, code, document, markdown_table, plain, plain_but_code, plain_table, prose
 from bench.report.numbers import NOTHING
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.results import Results, Source
@@ -132,4 +132,6 @@ def said(answer: Answer, folder: str = "") -> list[str]:
     if answer.table:
         rows = [list(map(plain_but_code, row)) for row in answer.table.rows]
         parts.append(markdown_table(list(map(plain, answer.table.headers)), rows, answer.table.left))
+    if len(answer.notes) > 1:
+        return [*parts, "\n".join(f"- {prose(note)}" for note in answer.notes)]
     return parts + [plain_but_code(note) for note in answer.notes]

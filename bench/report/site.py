@@ -95,7 +95,7 @@ def gather(folder: Path, suites: Mapping[str, Suite]) -> Reports:
 
 
 ASKED_FIRST = (speed.TOPIC, explain.TOPIC, accuracy.TOPIC, architectures.TOPIC)
-"""What the index answers in full; to other questions it gives the conclusions."""
+"""What the index answers in full, below the conclusions on all questions."""
 _WORDS = """\
 - [**Suite**](../docs/design.md#words): the cases of one document. **Case**: one model with its data and training
   (`imdb-rnn/lstm`). **Cell**: a case under one backend and kernel, with one seed.
@@ -111,19 +111,17 @@ _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 
 
 def index(machines: Mapping[str, Results]) -> str:
-    """Return the index over all machines: the answers of each, then the words, the folders, and how to continue."""
+    """Return the index over all machines: the answers of each, then words, folders, and how to run what is missing."""
     parts = ["# Reports"]
     for name, results in machines.items():
         found = answers(results)
+        rows = [
+            [f"[{plain(question)}]({name}/{INDEX}#{anchor(question)})", plain_but_code(answer.conclusion)]
+            for question, answer in found.items()
+        ]
+        parts += [f"## {plain(name)}", about(results), markdown_table(["question", "answer"], rows, left=(0, 1))]
         first = [topic.question for topic in ASKED_FIRST if topic.question in found]
-        parts += [f"## {plain(name)}", about(results)]
-        parts += answered({question: found.pop(question) for question in first}, f"{name}/", level=3)
-        if found:
-            rows = [
-                [f"[{plain(question)}]({name}/{INDEX}#{anchor(question)})", plain_but_code(answer.conclusion)]
-                for question, answer in found.items()
-            ]
-            parts += [f"### More of {plain(name)}", markdown_table(["question", "answer"], rows, left=(0, 1))]
+        parts += answered({question: found[question] for question in first}, f"{name}/", level=3)
     documented = all(results.documentation for results in machines.values())
     parts += ["## Words", _WORDS if documented else _LINK.sub(r"\1", _WORDS)]
     rows = [

@@ -20,12 +20,13 @@ from tests.report.reading import notes, only, parsed
 
 def test_the_index_answers_first_and_says_last_what_is_missing(full: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     table = Table(("case", "accuracy %", "n"), (("flat | wide", "73.2", "5"), ("*lstm*", "85.0", "1")))
-    answer = Answer("`torch` is <b>faster</b>.", table, (("timing", "timing.md"),), ("Not run: lstm.",))
+    notes = ("Means of 5 seeds.", "# Not run: `lstm`.")
+    answer = Answer("`torch` is <b>faster</b>.", table, (("timing", "timing.md"),), notes)
     monkeypatch.setattr(pages, "answers", lambda results: {"Which is faster, A | B?": answer})
     text = pages.index(full)
     answered, statuses_and_more = text.split("\n## ", 2)[1:]
     assert answered.startswith("Which is faster, A \\| B?\n\n`torch` is \\<b>faster\\</b>. ([timing](timing.md))\n\n")
-    assert answered.endswith("\n\nNot run: lstm.\n")
+    assert answered.endswith("\n\n- Means of 5 seeds.\n- \\# Not run: `lstm`.\n")
     assert parsed(answered)[0] == [
         {"case": "flat | wide", "accuracy %": "73.2", "n": "5"},
         {"case": "*lstm*", "accuracy %": "85.0", "n": "1"},
