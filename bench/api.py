@@ -60,7 +60,7 @@ def run(*patterns: str, store: str | Path = DEFAULT_PATH, name: str | None = Non
     ended = run_cells(cells, wanted, store, ["bench", "run", *wanted.words(), *place], name=name)
     print(*ended.summary(), sep="\n", file=sys.stderr)
     if ended.interrupted:
-        raise KeyboardInterrupt(f"what has ended is stored; go on with `bench run --resume {ended.run}`")
+        raise KeyboardInterrupt(f"finished cells are saved; continue with `bench run --resume {ended.run}`")
     return results(ended.run, store=store)
 
 

@@ -298,7 +298,12 @@ def _declaration(declared: Any, known: dict[str, str]) -> str:
         intro, more = described(plain(inspect.cleandoc(base.__doc__ or "")), [field.name for field in fields])
         told |= more
     rows = [
-        (f"`{one.name}`", _spelled(ast.parse(str(one.type), mode="eval").body, known), _start(one), told[one.name])
+        (
+            f"`{one.name}`",
+            _spelled(ast.parse(str(one.type), mode="eval").body, known),
+            _start(one),
+            told.get(one.name, ""),
+        )
         for one in fields
     ]
     return section(2, declared.__name__, intro, table(("field", "type", "default", "what"), rows) if rows else "")
