@@ -364,10 +364,10 @@ class EarlyStopping:
 class Training:
     """How a case is trained: on binary cross-entropy, shuffled every epoch, the last partial batch kept.
 
-    `optimizer`: with Keras's defaults, except for the rate. `epochs`: passes over the rows; early stopping may end sooner. `batch_size`: rows of a step.
-    `learning_rate`: Keras's default for both optimizers. `validation`: None keeps the validation set of the data, if it
-    has one. `early_stopping`: None trains every epoch. `checkpoint`: score the best weights by this figure too, as a
-    Keras `ModelCheckpoint` keeps them.
+    `optimizer`: with Keras's defaults, except for the rate. `epochs`: passes over the rows; early stopping may end it.
+    `batch_size`: rows of a step. `learning_rate`: Keras's default for both optimizers. `validation`: None keeps the
+    validation set of the data, if it has one. `early_stopping`: None trains every epoch. `checkpoint`: score the best
+    weights by this figure too, as a Keras `ModelCheckpoint` keeps them.
     """
 
     optimizer: Literal["adam", "rmsprop"]
