@@ -68,9 +68,10 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(python=False, tags=["check"])
 def docs(session: nox.Session) -> None:
-    """Build the documentation site, build/site; a broken link is an error."""
+    """Build the documentation site, build/site, and write docs/reference/; a broken link is an error."""
     python = environment(session)
     session.run(python, "docs/assemble.py", "build/docs")
+    shutil.copytree("build/docs/reference", "docs/reference", dirs_exist_ok=True)  # for readers of the repository
     # Not --quiet, which hides warnings from --strict, too: a broken link would pass.
     # The notice is on the end of mkdocs-material's support in May 2027; its successor reads the same file.
     session.run(python, "-m", "mkdocs", "build", env={"NO_MKDOCS_2_WARNING": "1"})

@@ -1,7 +1,6 @@
 """What `import bench` offers: suites as objects, runs and results as pandas frames, for notebooks and scripts.
 
-`run` and `results` are `bench run` and `bench export` with the same options, defaults, stores and errors: what one of
-them has kept the other finds.
+`run` and `results` have the options, defaults, store and errors of `bench run` and `bench export`.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def load_suite(source: str | Path) -> Suite:
-    """Return a suite by its name (ours, or an installed distribution's) or from its file.
+    """Return a suite by its name, or from a `.py` file.
 
-    Raises `UsageError` for an unknown name or a file that does not exist, `SuiteError` for a file that declares no
-    valid suite.
+    Suites of installed distributions have names too. Raises `UsageError` for an unknown name or a missing file,
+    `SuiteError` for a file that declares no valid suite.
     """
     path = Path(source)
     if path.suffix != ".py":
@@ -91,8 +90,8 @@ def results(*runs: str, store: str | Path = DEFAULT_PATH) -> pd.DataFrame:
     """Return the records of the named runs, or of the latest one, as a frame with one row per cell.
 
     Columns: `run`, then those of `bench export --format csv`: the cell, its status and reason, end scores (accuracies
-    0 to 1), medians of times in seconds, parameter counts, the data it ran on. Raises `UsageError` for an unknown run,
-    and where there is no store or no run in it.
+    from 0 to 1), median times in seconds, parameter counts, and the data. Raises `UsageError` for an unknown run, and
+    without a store or a run in it.
     """
     import pandas as pd
 

@@ -22,19 +22,27 @@ from pydantic.dataclasses import dataclass
 _CONFIG = ConfigDict(extra="forbid")
 
 Count = Annotated[int, Field(gt=0)]
+"""A number of things, at least one."""
 Rate = Annotated[float, Field(ge=0, lt=1)]
+"""The share of values that dropout zeroes."""
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+"""A share of the rows."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+"""Lower-case words joined by hyphens: `lstm-16`."""
 
 Activation = Literal["linear", "relu", "tanh", "sigmoid"]
+"""The function that ends a layer, in Keras's words; `"linear"` changes nothing."""
 Gates = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
 """Gate functions: 1/(1+exp(-x)); Keras 3's relu6(x+3)/6; Keras 2's clip(0.2x+0.5, 0, 1) (semantics of each Keras)."""
 
 End = Literal["pre", "post"]
-"""The end of a row at which it is filled up or cut, in Keras's words."""
+"""The end at which a row is padded or truncated, in Keras's words."""
 Encoding = Literal["ids", "multi-hot"]
+"""Word ids in the order of the text, or a 0 or 1 for each word of the vocabulary."""
 Kernel = Literal["fused", "generic", "none"]
+"""How a recurrent layer is computed: by the framework's fused layer, or step by step; `"none"` without such a layer."""
 Device = Literal["cpu", "cuda"]
+"""Where a cell trains."""
 
 
 # --- vectors -----------------------------------------------------------------------------------------------------
@@ -42,14 +50,20 @@ Device = Literal["cpu", "cuda"]
 
 @dataclass(frozen=True, config=_CONFIG)
 class Glove:
-    """GloVe 6B vectors (Pennington, Socher, Manning 2014) of 50, 100, 200 or 300 dimensions."""
+    """GloVe 6B vectors (Pennington, Socher, Manning 2014).
+
+    `dimension`: components of a vector.
+    """
 
     dimension: Literal[50, 100, 200, 300]
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class Word2Vec:
-    """GoogleNews word2vec vectors, 300 dimensions; the vector of the word of rank r fills row r + `offset`."""
+    """GoogleNews word2vec vectors (Mikolov and others 2013) of 300 dimensions.
+
+    `offset`: the vector of the word of rank r fills row r + offset of the table.
+    """
 
     offset: Annotated[int, Field(ge=0)] = 0
 
@@ -60,6 +74,7 @@ class Word2Vec:
 
 
 Vectors = Glove | Word2Vec
+"""Pre-trained word vectors."""
 
 
 # --- layers ------------------------------------------------------------------------------------------------------
@@ -67,7 +82,11 @@ Vectors = Glove | Word2Vec
 
 @dataclass(frozen=True, config=_CONFIG)
 class Embedding:
-    """Rows of a (input_dim, output_dim) table picked by ids; `vectors` fills the table, `mask_zero` masks id 0."""
+    """A table of word vectors; each word id picks its row.
+
+    `input_dim`: rows, one more than the largest id. `output_dim`: components of a vector. `vectors`: pre-trained
+    vectors to fill the table with. `trainable`: False freezes the table. `mask_zero`: the layers above skip id 0.
+    """
 
     input_dim: Count
     output_dim: Count
@@ -87,7 +106,7 @@ class Embedding:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Flatten:
-    """(batch, time, features) to (batch, time * features)."""
+    """The steps of a row joined: (batch, time, features) to (batch, time * features)."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -102,7 +121,10 @@ class GlobalMaxPooling1D:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Conv1D:
-    """A convolution over time, stride 1, without padding ("valid")."""
+    """A convolution over time with stride 1, unpadded (Keras's `"valid"`).
+
+    `filters`: output features. `kernel_size`: steps that one output sees. `activation`: applied to the output.
+    """
 
     filters: Count
     kernel_size: Count
@@ -111,7 +133,10 @@ class Conv1D:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Dense:
-    """An affine map of the last axis, then `activation`."""
+    """An affine map of the last axis.
+
+    `units`: output features. `activation`: applied to the output.
+    """
 
     units: Count
     activation: Activation = "linear"
@@ -119,21 +144,31 @@ class Dense:
 
 @dataclass(frozen=True, config=_CONFIG)
 class ActivationLayer:
-    """An activation as a layer of its own (Keras's `Activation`)."""
+    """An activation as a separate layer (Keras's `Activation`).
+
+    `activation`: the function.
+    """
 
     activation: Activation
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class Dropout:
-    """Zeroes a `rate` of the values while training and scales the rest by 1/(1-rate)."""
+    """Random zeros while training; the other values are scaled by 1/(1-rate).
+
+    `rate`: the share of zeros.
+    """
 
     rate: Rate
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class SimpleRNN:
-    """Keras's `SimpleRNN`: h = tanh(x W + h U + b)."""
+class _Recurrent:
+    """What recurrent layers share.
+
+    `units`: length of the state. `return_sequences`: return the state after every step, not the last alone. `dropout`:
+    share of the inputs that is zeroed, the same ones at every step. `recurrent_dropout`: that of the state.
+    """
 
     units: Count
     return_sequences: bool = False
@@ -142,34 +177,42 @@ class SimpleRNN:
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class LSTM:
-    """Keras's `LSTM`; `recurrent_activation` None means the default of the Keras in question."""
+class SimpleRNN(_Recurrent):
+    """Keras's `SimpleRNN`: h = tanh(x W + h U + b)."""
 
-    units: Count
-    return_sequences: bool = False
-    dropout: Rate = 0.0
-    recurrent_dropout: Rate = 0.0
+
+@dataclass(frozen=True, config=_CONFIG)
+class LSTM(_Recurrent):
+    """Keras's `LSTM`.
+
+    `recurrent_activation`: function of the gates; None takes the default of the suite's Keras.
+    """
+
     recurrent_activation: Gates | None = None
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class GRU:
-    """Keras's `GRU`; `recurrent_activation` None means the default of the Keras in question."""
+class GRU(_Recurrent):
+    """Keras's `GRU`.
 
-    units: Count
-    return_sequences: bool = False
-    dropout: Rate = 0.0
-    recurrent_dropout: Rate = 0.0
+    `recurrent_activation`: function of the gates; None takes the default of the suite's Keras. `reset_after`: apply the
+    reset gate after the product with the recurrent kernel; False was the default before TensorFlow 2.
+    """
+
     recurrent_activation: Gates | None = None
     reset_after: bool = True
 
 
 Recurrent = SimpleRNN | LSTM | GRU
+"""A recurrent layer."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class Bidirectional:
-    """A recurrent layer run both ways; the outputs are concatenated, (forward, backward)."""
+    """A recurrent layer in both directions; their outputs are concatenated, forward first.
+
+    `layer`: the layer that each direction has.
+    """
 
     layer: Recurrent
 
@@ -186,6 +229,7 @@ Layer = (
     | Recurrent
     | Bidirectional
 )
+"""A layer of a network."""
 
 
 # --- data --------------------------------------------------------------------------------------------------------
@@ -193,6 +237,12 @@ Layer = (
 
 @dataclass(frozen=True, config=_CONFIG)
 class _Rows:
+    """What the rows of a text data set share.
+
+    `num_words`: the most frequent words that are kept. `maxlen`: length that rows are padded or truncated to.
+    `padding`: the end that is filled with zeros. `truncating`: the end that is cut. `encoding`: what a row holds.
+    """
+
     num_words: Count
     maxlen: Count | None = None
     padding: End = "pre"
@@ -201,9 +251,10 @@ class _Rows:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Imdb(_Rows):
-    """Keras's IMDB (`imdb.npz`): the `num_words` most frequent words, padded to `maxlen`, the first rows of each half.
+    """Keras's IMDB reviews (`imdb.npz`): 25,000 to train on and 25,000 to test on.
 
-    `encoding="multi-hot"` gives rows of `num_words` zeros and ones, and no padding.
+    `train`: the first rows that are trained on; None takes all. `test`: the first rows that are tested on; None takes
+    all.
     """
 
     train: Count | None = None
@@ -213,16 +264,19 @@ class Imdb(_Rows):
 
 @dataclass(frozen=True, config=_CONFIG)
 class ReviewTexts(_Rows):
-    """The aclImdb review texts through a Keras `Tokenizer(num_words)` fitted on the 25,000 train texts."""
+    """The aclImdb review texts, tokenised by a Keras `Tokenizer(num_words)` fitted on the 25,000 training texts."""
 
     encoding: Encoding = "ids"
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class LabelledCsv:
-    """A CSV file of `label,"text"` lines under a header, split with scikit-learn, tokenised on the training part.
+    """A CSV file of `label,"text"` lines under a header, split by scikit-learn; the training part fits the tokeniser.
 
-    `remove` lists characters deleted from every text; `validation` is the stratified share (random state `split_seed`).
+    `file`: its name in the data folder. `num_words`: the most frequent words that are kept. `maxlen`: length that rows
+    are padded or truncated to. `filters`: characters that the tokeniser takes for spaces. `remove`: characters deleted
+    before that. `validation`: stratified share of the rows to validate on. `split_seed`: random state of the split.
+    `padding`: the end that is filled with zeros. `truncating`: the end that is cut. `encoding`: what a row holds.
     """
 
     file: str
@@ -239,7 +293,11 @@ class LabelledCsv:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Embedded(_Rows):
-    """The generated corpus of the quick profile: no network, its results never stand beside documented figures."""
+    """The generated corpus of the quick profile, which needs no download.
+
+    Its results never stand beside documented figures. `train`: rows to train on. `validation`: rows to validate on.
+    `test`: rows to test on.
+    """
 
     train: Count = 2000
     validation: Annotated[int, Field(ge=0)] = 0
@@ -248,6 +306,7 @@ class Embedded(_Rows):
 
 
 Data = Imdb | ReviewTexts | LabelledCsv | Embedded
+"""What a case is trained and scored on."""
 
 
 # --- training protocol -------------------------------------------------------------------------------------------
@@ -255,33 +314,47 @@ Data = Imdb | ReviewTexts | LabelledCsv | Embedded
 
 @dataclass(frozen=True, config=_CONFIG)
 class LastFraction:
-    """Keras's `validation_split`: the last fraction of the rows, before any shuffling."""
+    """Keras's `validation_split`: the last rows, before any shuffling.
+
+    `fraction`: their share.
+    """
 
     fraction: Fraction
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class FirstRows:
-    """The first `rows` rows are the validation set, the rest is trained on."""
+    """The first rows are validated on, the others trained on.
+
+    `rows`: how many are validated on.
+    """
 
     rows: Count
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class RandomRows:
-    """Rows shuffled by the seed: the first `train` are trained on, the next `validation` are the validation set."""
+    """A random choice of the rows, drawn from the seed.
+
+    `train`: rows to train on. `validation`: rows to validate on.
+    """
 
     train: Count
     validation: Annotated[int, Field(ge=0)] = 0
 
 
 Validation = LastFraction | FirstRows | RandomRows
+"""Which training rows are validated on instead."""
 Monitor = Literal["val_loss", "val_accuracy"]
+"""The validation figure that decides."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class EarlyStopping:
-    """Keras's `EarlyStopping`: stop once `monitor` has not improved for `patience` epochs; the last weights stay."""
+    """Keras's `EarlyStopping`, without restoring the best weights.
+
+    `patience`: epochs without improvement after which training stops. `monitor`: the figure that has to improve.
+    """
 
     patience: Annotated[int, Field(ge=0)]
     monitor: Monitor = "val_loss"
@@ -289,11 +362,12 @@ class EarlyStopping:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Training:
-    """How a case is trained: binary cross-entropy, reshuffled every epoch, the last partial batch kept.
+    """How a case is trained: on binary cross-entropy, shuffled every epoch, the last partial batch kept.
 
-    `validation` None leaves the validation set that the data itself brings (or none). `checkpoint` names the figure
-    by which a `ModelCheckpoint` keeps the best weights beside the last ones. `learning_rate` is Keras's default for
-    both optimizers.
+    `optimizer`: with Keras's defaults, except for the rate. `epochs`: passes over the rows; early stopping may end it.
+    `batch_size`: rows of a step. `learning_rate`: Keras's default for both optimizers. `validation`: None keeps the
+    validation set of the data, if it has one. `early_stopping`: None trains every epoch. `checkpoint`: score the best
+    weights by this figure too, as a Keras `ModelCheckpoint` keeps them.
     """
 
     optimizer: Literal["adam", "rmsprop"]
@@ -310,7 +384,10 @@ class Training:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Score:
-    """A printed loss and accuracy (0 to 1); None where the document prints none."""
+    """A printed loss and accuracy.
+
+    `loss`: None where the document prints none. `accuracy`: from 0 to 1; None where the document prints none.
+    """
 
     loss: float | None = None
     accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -318,7 +395,11 @@ class Score:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Epoch:
-    """One printed line of a training log; seconds and milliseconds as printed, None where the line has none."""
+    """One printed line of a training log; a figure is None where the line has none.
+
+    `loss`: training loss. `accuracy`: training accuracy, 0 to 1. `val_loss`: validation loss. `val_accuracy`:
+    validation accuracy, 0 to 1. `seconds`: of the epoch, as printed. `step_ms`: milliseconds per step, as printed.
+    """
 
     loss: float | None = None
     accuracy: float | None = None
@@ -330,11 +411,14 @@ class Epoch:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Documented:
-    """Every figure that a document prints for a case, nothing computed.
+    """Every figure that a document prints for a case, and no computed one.
 
-    `layers` are the parameter counts of the printed summary, line by line. `step_ms` is the printed range of
-    milliseconds per training step, `evaluate_step_ms` that of evaluation. `unjudged` says why the figures may not be
-    called held or not. The counts must be those of the case's layers, unless `misprint` says how the document errs.
+    `layers`: parameter counts of the printed summary, line by line; they must be those of the case's layers. `total`:
+    parameters in all. `trainable`: those that are trained. `frozen`: those that are not. `epochs`: the lines of the
+    training log. `train`: scores on the training rows. `validation`: scores on the validation rows. `test`: scores on
+    the test rows. `step_ms`: least and most milliseconds per training step. `evaluate_step_ms`: milliseconds per
+    evaluation step. `unjudged`: why the accuracies cannot be judged. `misprint`: how a printed count errs; allows it to
+    differ.
     """
 
     layers: tuple[int, ...] = ()
@@ -356,7 +440,10 @@ class Documented:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Requires:
-    """What a case insists on: it is `unavailable` on another device, and never runs another kernel."""
+    """What a case needs; it is `unavailable` without it.
+
+    `kernel`: the only one that the case runs. `device`: the only one that it runs on.
+    """
 
     kernel: Kernel
     device: Device
@@ -364,11 +451,13 @@ class Requires:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Case:
-    """One documented configuration: data, architecture, training protocol, documented figures, notes.
+    """One documented configuration.
 
-    `assumptions` says which parts the document leaves open and this project chose. `representative` names the backends
-    under which this case is what a pull request is compared on (`bench ab` without patterns). `margin` is the relative
-    slowdown that comparisons let pass for this case (0.05: 5 %), where the machine's is not right for it.
+    `name`: unique in its suite. `data`: what it is trained on. `layers`: the network, ending in one sigmoid.
+    `training`: its protocol. `documented`: the figures that the document prints. `notes`: shown below every table that
+    holds the case. `assumptions`: which parts the document leaves open, and what was chosen. `requires`: kernel and
+    device, where the document insists on them. `representative`: backends under which `bench ab` without patterns
+    measures this case. `margin`: relative slowdown that comparisons tolerate (0.05 is 5 %), in place of the machine's.
     """
 
     name: Name
@@ -432,10 +521,10 @@ class Case:
 
 @dataclass(frozen=True, config=_CONFIG)
 class KerasEra:
-    """The formulas of the Keras that a document ran, where they differ from today's (both sourced in docs/numerics.md).
+    """Formulas of the Keras that a document ran: `KERAS_2_0`, `KERAS_2_3` or `KERAS_3` (sources: docs/numerics.md).
 
-    `rmsprop_epsilon`: Keras 2 divides by sqrt(v) + eps ("outside" the root), Keras 3 by sqrt(v + eps) ("inside").
-    `gates`: the default `recurrent_activation` of LSTM and GRU.
+    `keras`: its releases. `gates`: default `recurrent_activation` of LSTM and GRU. `rmsprop_epsilon`: Keras 2 divides
+    by √v + ε, outside the root; Keras 3 by √(v + ε), inside.
     """
 
     keras: str
@@ -450,10 +539,12 @@ KERAS_3 = KerasEra("3", gates="sigmoid", rmsprop_epsilon="inside")
 
 @dataclass(frozen=True, config=_CONFIG)
 class Suite:
-    """The cases of one source document, the Keras it ran, and what its seconds were measured on.
+    """The cases of one source document.
 
-    `author`, `year` and `link` (to itself, or to what it is based on) are what the document says, None where it says
-    nothing.
+    `name`: unique among all suites. `document`: the source, by number or file. `title`: the source in words. `era`: the
+    Keras that it ran. `cases`: its configurations. `hardware`: what its printed seconds were measured on. `author`,
+    `year`, `link` (to itself, or to what it is based on): what the document says, None where it says nothing. `notes`:
+    shown below every table of the suite.
     """
 
     name: Name

@@ -3,13 +3,17 @@
     python docs/assemble.py FOLDER
 
 The pages of docs/, the committed reports, and the reference, which is made from the code. Links between docs/,
-reports/ and README.md, which lie apart in the repository, lead to the site's pages.
+reports/ and README.md, which lie apart in the repository, lead to the site's pages. `nox -s docs` copies the reference
+into docs/reference/ too, where readers of the repository find it.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
+import itertools
+import json
 import posixpath
 import re
 import shutil
@@ -17,6 +21,7 @@ import sys
 import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 import click
@@ -64,6 +69,25 @@ def relinked(markdown: str, source: str) -> str:
     return re.sub(r"\]\((?![a-z]+:)([^)#\s]+)(#[^)\s]*)?\)", lead, markdown)
 
 
+def on_config(config: Any) -> Any:
+    """Put every page of the reports below `Reports` in the navigation; MkDocs calls it (`hooks` in mkdocs.yml)."""
+    root = Path(config.docs_dir)
+    for entry in config.nav:
+        if isinstance(entry, dict) and "Reports" in entry:
+            entry["Reports"] = _navigation(root / "reports", root)
+    return config
+
+
+def _navigation(folder: Path, root: Path) -> list[Any]:
+    """Return the pages of a folder, its `README.md` first, then its folders that hold pages."""
+    paths = sorted(folder.glob("*.md"), key=lambda path: (path.name != "README.md", path.name))
+    found: list[Any] = [path.relative_to(root).as_posix() for path in paths]
+    if paths and paths[0].name == "README.md":
+        found[0] = {"Overview": found[0]}
+    inner = {path.name: _navigation(path, root) for path in sorted(folder.iterdir()) if path.is_dir()}
+    return found + [{name: pages} for name, pages in inner.items() if pages]
+
+
 def pages() -> dict[str, str]:
     """Return the reference: Markdown by file name."""
     return {
@@ -100,7 +124,7 @@ def command_page() -> str:
     """Return every verb with its arguments and options."""
     context = click.Context(cli, info_name="bench")
     verbs = [_verb(["bench", name], typing.cast("click.Command", cli.get_command(context, name)), 2) for name in VERBS]
-    about = "Every verb with all of its options, from the code. `bench VERB --help` prints the same."
+    about = "Every verb with all of its options. `bench VERB --help` prints the same."
     return "\n\n".join([section(1, "The command", about), *verbs])
 
 
@@ -141,21 +165,20 @@ def _default(option: click.Option) -> str:
 def records_page() -> str:
     """Return every field of a record, the named quantities, and the fields of a fingerprint."""
     about = (
-        "What is stored, exported and reported of one cell, from the code. `bench export --format json` writes "
-        f"`schema_version` (now {record.SCHEMA_VERSION}), `runs`, `environments` and `records`; a part that was not "
-        "reached is null."
+        "A record holds the results of one cell. `bench export --format json` writes `schema_version` (now "
+        f"{record.SCHEMA_VERSION}), `runs`, `environments` and `records`. A part that a cell did not reach is null."
     )
     quantities = table(
         ("quantity", "title", "unit", "better"),
         ([f"`{one.name}`", one.title, one.unit, one.better] for one in METRICS.values()),
     )
-    environment = ", ".join(f"`{name}`" for name in fingerprint(1))
+    environment = ", ".join(f"`{name}`" for name in fingerprint(1) if name != "precision")
     return "\n\n".join(
         [
             section(1, "Records", about),
             *(_model(model) for model in _models(record.Record, [])),
-            section(2, "Quantities", "The figures of a record that are judged and drawn, by name.", quantities),
-            section(2, "Environment", f"The fingerprint of the machine that a run executed on: {environment}."),
+            section(2, "Quantities", "The figures that comparisons judge and plots draw.", quantities),
+            section(2, "Environment", f"The machine of a run: {environment}; on a GPU also `precision`."),
         ]
     )
 
@@ -187,7 +210,7 @@ def _model(model: type[msgspec.Struct]) -> str:
 def described(text: str, names: Iterable[str]) -> tuple[str, dict[str, str]]:
     """Split a docstring into its prose and what it says of each name as "`name`: ..."."""
     parts = re.split(rf"`({'|'.join(names)})`: ", " ".join(text.split()))
-    told = dict(zip(parts[1::2], (one.strip().rstrip(";") for one in parts[2::2]), strict=True))
+    told = dict(zip(parts[1::2], (one.strip().rstrip(".;") for one in parts[2::2]), strict=True))
     return parts[0].strip(), told
 
 
@@ -203,19 +226,93 @@ def _type(annotation: Any) -> str:
 
 
 def suites_page() -> str:
-    """Return everything that a suite is declared with."""
-    about = "What `bench.spec` offers to a suite file, from the code; [a worked example](../add-a-configuration.md)."
-    declared = [one for one in vars(spec).values() if inspect.isclass(one) and one.__module__ == spec.__name__]
-    return "\n\n".join([section(1, "Suites", about), *(_declaration(one) for one in declared)])
+    """Return the classes that a suite is declared with, from `Suite` down, then the types of their fields."""
+    about = (
+        "A suite file sets `SUITE = Suite(...)`, made of these classes of `bench.spec`. "
+        "Start from [a worked example](../add-a-configuration.md)."
+    )
+    aliases = _aliases()
+    names = _reached("Suite", aliases, [])
+    classes = [name for name in names if name not in aliases]
+    known = {**{name: name.lower() for name in classes}, **dict.fromkeys(aliases, "types")}
+    rows = [(f"`{name}`", _spelled(aliases[name][0], known), aliases[name][1]) for name in names if name in aliases]
+    return "\n\n".join(
+        [
+            section(1, "Suites", about),
+            *(_declaration(getattr(spec, name), known) for name in classes),
+            section(2, "Types", "What the types above stand for.", table(("type", "values", "what"), rows)),
+        ]
+    )
 
 
-def _declaration(declared: Any) -> str:
-    rows = []
-    for field in dataclasses.fields(declared):
-        default = "" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
-        rows.append([f"`{field.name}`", f"`{field.type}`", default])
-    fields = table(("field", "type", "default"), rows) if rows else ""
-    return section(2, declared.__name__, plain(inspect.getdoc(declared) or ""), fields)
+def _aliases() -> dict[str, tuple[ast.expr, str]]:
+    """Return the definition and the docstring of every type that `bench.spec` gives a name to."""
+    found = {}
+    body = ast.parse(inspect.getsource(spec)).body
+    for statement, after in itertools.pairwise(body):
+        if isinstance(statement, ast.Assign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            found[ast.unparse(statement.targets[0])] = statement.value, str(after.value.value)
+    return found
+
+
+def _reached(name: str, aliases: dict[str, tuple[ast.expr, str]], seen: list[str]) -> list[str]:
+    """Return `name` and the classes and types that its fields, or its definition, name, in their order."""
+    seen.append(name)
+    if name in aliases:
+        text = ast.unparse(aliases[name][0])
+    else:
+        text = " ".join(str(field.type) for field in dataclasses.fields(getattr(spec, name)))
+    for used in re.findall(r"\b[A-Z]\w+", text):
+        if used not in seen and (used in aliases or getattr(vars(spec).get(used), "__module__", "") == spec.__name__):
+            _reached(used, aliases, seen)
+    return seen
+
+
+_BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most", "pattern": "matching"}
+
+
+def _spelled(node: ast.expr, known: dict[str, str]) -> str:
+    """Return an annotation in words; a class or type of `bench.spec` leads to where this page describes it."""
+    match node:
+        case ast.Name(name) if name in known:
+            return f"[`{name}`](#{known[name]})"
+        case ast.BinOp(left, ast.BitOr(), right):
+            return f"{_spelled(left, known)} or {_spelled(right, known)}"
+        case ast.Subscript(ast.Name("Literal"), values):
+            choices = values.elts if isinstance(values, ast.Tuple) else [values]
+            return " or ".join(f"`{ast.unparse(choice)}`" for choice in choices)
+        case ast.Subscript(ast.Name("Annotated"), ast.Tuple([base, ast.Call(keywords=bounds)])):
+            limits = [f"{_BOUNDS[str(bound.arg)]} `{ast.literal_eval(bound.value)}`" for bound in bounds]
+            return f"{_spelled(base, known)} {' and '.join(limits)}"
+        case ast.Subscript(ast.Name("tuple"), ast.Tuple([inner, ast.Constant(value=EllipsisType())])):
+            return f"tuple of {_spelled(inner, known)}"
+        case ast.Subscript(ast.Name("tuple"), ast.Tuple(parts)):
+            return f"({', '.join(_spelled(part, known) for part in parts)})"
+    return f"`{ast.unparse(node)}`"
+
+
+def _declaration(declared: Any, known: dict[str, str]) -> str:
+    fields = dataclasses.fields(declared)
+    intro, told = "", {}
+    for base in reversed([one for one in declared.__mro__ if dataclasses.is_dataclass(one)]):
+        intro, more = described(plain(inspect.cleandoc(base.__doc__ or "")), [field.name for field in fields])
+        told |= more
+    rows = [
+        (
+            f"`{one.name}`",
+            _spelled(ast.parse(str(one.type), mode="eval").body, known),
+            _start(one),
+            told.get(one.name, ""),
+        )
+        for one in fields
+    ]
+    return section(2, declared.__name__, intro, table(("field", "type", "default", "what"), rows) if rows else "")
+
+
+def _start(field: dataclasses.Field[Any]) -> str:
+    if field.default is dataclasses.MISSING:
+        return "required"
+    return f"`{type(field.default).__name__}()`" if dataclasses.is_dataclass(field.default) else f"`{field.default!r}`"
 
 
 # --- Python ------------------------------------------------------------------------------------------------------
@@ -223,7 +320,10 @@ def _declaration(declared: Any) -> str:
 
 def python_page() -> str:
     """Return the functions of `import bench`."""
-    about = "`import bench` loads neither a framework nor pandas; [how to use it](../notebooks.md)."
+    about = (
+        "`import bench` offers three functions to scripts and [notebooks](../notebooks.md). Options take the values of "
+        "[`bench run`](command.md#bench-run)."
+    )
     functions = []
     for name in bench.__all__:
         function = getattr(bench, name)
@@ -238,8 +338,9 @@ def _signature(name: str, function: typing.Callable[..., Any]) -> str:
     lines = []
     for one in found.parameters.values():
         stars = "*" if one.kind is one.VAR_POSITIONAL else ""
-        default = str(one.default) if isinstance(one.default, Path) else one.default
-        lines.append(f"    {stars}{one.name}: {one.annotation}" + ("" if default is one.empty else f" = {default!r}"))
+        # Quoted as ruff does, which formats code in Markdown too.
+        default = json.dumps(str(one.default)) if isinstance(one.default, str | Path) else repr(one.default)
+        lines.append(f"    {stars}{one.name}: {one.annotation}" + ("" if one.default is one.empty else f" = {default}"))
     return f"def {name}(\n" + "".join(f"{line},\n" for line in lines) + f") -> {found.return_annotation}: ..."
 
 

@@ -7,17 +7,22 @@ everything else that a command does, it does.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import glob
+import inspect
 import io
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import click
@@ -27,6 +32,7 @@ from markdown_it import MarkdownIt
 
 import bench.runner.run
 import bench.runner.workers
+from bench import spec
 from bench.cases.cell import Status
 from bench.cli import VERBS, cli, main
 from bench.errors import DataError
@@ -36,6 +42,7 @@ from bench.runner.workers import Settings
 from tests.conftest import ROOT
 
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+REFERENCE = ROOT / "docs" / "reference"
 SHELL = ("", "console", "bash", "sh", "shell")
 
 BY_HAND = "by hand"
@@ -227,6 +234,49 @@ def test_verbs_and_options_that_a_page_mentions_exist(page: str) -> None:
         assert set(re.findall(r"(?<!\S)--[\w-]+", mention)) <= known, f"{page}: {mention!r}"
 
 
+# --- links in the repository ---------------------------------------------------------------------------------------
+
+
+def slug(heading: str) -> str:
+    """Return the name that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def headings(page: Path) -> set[str]:
+    """Return the names of a page's headings; those of a page that has one twice are numbered."""
+    tokens = MarkdownIt("commonmark").parse(page.read_text(encoding="utf-8"))
+    texts = [
+        "".join(child.content for child in tokens[place + 1].children or [])
+        for place, token in enumerate(tokens)
+        if token.type == "heading_open"
+    ]
+    names = [slug(text) for text in texts]
+    return {f"{name}-{names[:place].count(name)}".removesuffix("-0") for place, name in enumerate(names)}
+
+
+def links(page: Path) -> list[str]:
+    """Return where the links and pictures of a page lead that lead nowhere outside of the repository."""
+    found = []
+    for token in MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8")):
+        for child in token.children or []:
+            address = str(child.attrs.get("href") or child.attrs.get("src") or "")
+            if address and not re.match(r"[a-z]+:", address):
+                found.append(address)
+    return found
+
+
+REPOSITORY = [*map(ROOT.joinpath, PAGES), ROOT / "CHANGELOG.md", *REFERENCE.glob("*.md")]
+
+
+@pytest.mark.parametrize("page", REPOSITORY, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_of_a_page_lead_to_a_file_and_a_heading_of_the_repository(page: Path) -> None:
+    for address in links(page):
+        path, _, anchor = address.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.name}: {address}"
+        assert not anchor or anchor in headings(target), f"{page.name}: {address}"
+
+
 # --- the site ----------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +286,15 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "docs"
     subprocess.run([sys.executable, "docs/assemble.py", str(folder)], cwd=ROOT, env=_environment(), check=True)
     return folder
+
+
+HOOKS = f"hooks: [{ROOT / 'docs' / 'assemble.py'}]\n"
+"""Paths in a configuration are those from its own folder."""
+TYPES = [
+    "Name", "Gates", "Data", "Count", "End", "Encoding", "Fraction", "Layer", "Vectors", "Activation", "Rate",
+    "Recurrent", "Validation", "Monitor", "Kernel", "Device",
+]  # fmt: skip
+"""The types that `bench.spec` names, in the order in which fields need them."""
 
 
 def _environment() -> dict[str, str]:
@@ -254,18 +313,68 @@ def test_the_reference_has_every_option_and_every_field(sources: Path) -> None:
         f"| `{field}` |" in records
         for field in (*Record.__struct_fields__, *Timing.__struct_fields__, *Score.__struct_fields__)
     )
-    declared = (sources / "reference" / "suites.md").read_text(encoding="utf-8")
-    assert "## GRU" in declared
-    assert "| `reset_after` | `bool` | `True` |" in declared
     python = (sources / "reference" / "python.md").read_text(encoding="utf-8")
-    assert "def run(\n    *patterns: str,\n    profile: Profile = 'quick'," in python
+    assert 'def run(\n    *patterns: str,\n    profile: Profile = "quick",' in python
+
+
+def test_the_reference_of_suites_describes_every_field_and_spells_out_every_type(sources: Path) -> None:
+    text = (sources / "reference" / "suites.md").read_text(encoding="utf-8")
+    sections = {part.partition("\n")[0]: part for part in text.split("\n## ")[1:]}
+    assert next(iter(sections)) == "Suite"
+    assert list(sections).index("Case") < list(sections).index("Imdb") < list(sections).index("Training")
+    classes = [value for value in vars(spec).values() if dataclasses.is_dataclass(value) and inspect.isclass(value)]
+    declared = {one.__name__ for one in classes if one.__module__ == "bench.spec" and one.__name__[0] != "_"}
+    assert set(sections) - {"Types"} == declared
+    for name, section in sections.items():
+        rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in section.splitlines() if line.startswith("| `")]
+        fields = [field.name for field in dataclasses.fields(getattr(spec, name))] if name != "Types" else list(TYPES)
+        assert [row[0].strip(" `") for row in rows] == fields, name
+        assert all(cell.strip() for row in rows for cell in row), f"{name}: a cell is empty"
+        for cell in (cell for row in rows for cell in row):
+            assert "Annotated" not in cell
+            assert all(anchor.lower() in map(str.lower, sections) for anchor in re.findall(r"\]\(#(\w+)\)", cell))
+    types = {line.split("`")[1]: line for line in sections["Types"].splitlines() if line.startswith("| `")}
+    for name in types:
+        for member in typing.get_args(getattr(spec, name)):
+            if isinstance(member, str):
+                assert f"`{member!r}`" in types[name]
+            elif inspect.isclass(member) and dataclasses.is_dataclass(member):
+                assert f"[`{member.__name__}`]" in types[name] or f"[`{member.__name__}`]" in types["Recurrent"]
+    assert "`int` above `0`" in types["Count"]
+    assert "`float` at least `0` and below `1`" in types["Rate"]
+    assert "| `reset_after` | `bool` | `True` |" in sections["GRU"]
+
+
+def test_the_reference_in_the_repository_is_that_of_the_site(sources: Path) -> None:
+    pages = {path.name: path.read_text(encoding="utf-8") for path in (sources / "reference").glob("*.md")}
+    committed = {path.name: path.read_text(encoding="utf-8") for path in REFERENCE.glob("*.md")}
+    stale = [name for name in {*pages, *committed} if pages.get(name) != committed.get(name)]
+    assert stale == [], "docs/reference/ is stale; write it again by `nox -s docs`"
+
+
+def test_every_page_of_the_reports_is_in_the_navigation(tmp_path: Path) -> None:
+    for page in ("README.md", "box/timing.md", "box/README.md", "box/explain/lstm.md", "gpu/quick/README.md"):
+        (tmp_path / "reports" / page).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "reports" / page).touch()
+    (tmp_path / "reports" / "box" / "plots").mkdir()
+    config = SimpleNamespace(docs_dir=str(tmp_path), nav=[{"Home": "index.md"}, {"Reports": "reports/README.md"}])
+    module = runpy.run_path(str(ROOT / "docs" / "assemble.py"), run_name="assemble")
+    assert module["on_config"](config) is config
+    box = [
+        {"Overview": "reports/box/README.md"},
+        "reports/box/timing.md",
+        {"explain": ["reports/box/explain/lstm.md"]},
+    ]
+    gpu = [{"quick": [{"Overview": "reports/gpu/quick/README.md"}]}]
+    reports = [{"Overview": "reports/README.md"}, {"box": box}, {"gpu": gpu}]
+    assert config.nav == [{"Home": "index.md"}, {"Reports": reports}]
 
 
 def test_the_site_builds_without_a_broken_link_and_needs_no_network(sources: Path) -> None:
     pytest.importorskip("mkdocs", reason="builds the site; pip install 'twinbench[dev]'")
     site = sources.parent / "site"
     inherited = sources.parent / "mkdocs.yml"
-    inherited.write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\ndocs_dir: {sources}\nsite_dir: {site}\n")
+    inherited.write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\n{HOOKS}docs_dir: {sources}\nsite_dir: {site}\n")
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--config-file", str(inherited)],
         env=_environment(),
@@ -278,6 +387,10 @@ def test_the_site_builds_without_a_broken_link_and_needs_no_network(sources: Pat
             r"""<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=["']?(https?:[^"' >]+)""", page.read_text()
         )
         assert fetched == [], page.name
+    start = (site / "start.html").read_text(encoding="utf-8")
+    assert "md-footer__link--prev" in start
+    assert "md-footer__link--next" in start
+    assert re.search(r"""href=["']?reports/index\.html""", start), "the reports are in the navigation"
 
 
 def test_a_broken_link_fails_the_session_s_own_command(tmp_path: Path) -> None:
@@ -287,7 +400,7 @@ def test_a_broken_link_fails_the_session_s_own_command(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "index.md").write_text("# Home\n\n[gone](nowhere.md)\n")
     inherited = tmp_path / "mkdocs.yml"
-    inherited.write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\ndocs_dir: docs\nsite_dir: site\nnav: [index.md]\n")
+    inherited.write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\n{HOOKS}docs_dir: docs\nsite_dir: site\nnav: [index.md]\n")
     command = [sys.executable, "-m", "mkdocs", *json.loads(f"[{options}]"), "--config-file", str(inherited)]
     built = subprocess.run(command, env=_environment(), capture_output=True, text=True)
     assert built.returncode == 1

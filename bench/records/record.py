@@ -178,7 +178,7 @@ class Record(Part, frozen=True, kw_only=True):
     `repeat`: which measurement of the same cell, from 0. `profile`: how much of the case was run. `measure`: what
     was asked for. `status`: what became of it (docs/design.md). `reason`: why it did not end `ok`. `parameters`:
     counts of what was really built. `memory`: peaks: `host_peak_bytes` and, on a GPU, `device_peak_bytes` of
-    training in a pass of its own, and `process_peak_bytes` of the whole process where it ran this cell alone.
+    training, measured separately, and `process_peak_bytes` of the whole process where it ran this cell alone.
     `kernels_seen`: names of what a profiler saw. `kernel_proof`: whether the claimed kernel is the one that ran.
     `failure`: the traceback of what broke. `started`: UTC, ISO 8601. `seconds`: of the whole cell, process start
     included where it had one of its own. `details`: what else a status needs,

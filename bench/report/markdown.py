@@ -112,7 +112,7 @@ def suite_heading(suite: Suite) -> str:
 
 def how_twins(results: Results) -> list[str]:
     """Return what the column `twins` says, nothing where there is none."""
-    said = "`twins` says whether [parity](parity.md) has proven that the variants train the same model."
+    said = "`twins`: whether [parity](parity.md) has proven that the variants train the same model."
     return [said] if results.twins else []
 
 

@@ -1,4 +1,4 @@
-"""The files of a report: a page for each topic that has one, and `README.md` with the answers first."""
+"""The files of a report: a page for each topic that has one, and `README.md`, which begins with the answers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.answers import TOPICS, answers
-from bench.report.markdown import as_link, code, document, markdown_table, plain, plain_but_code, plain_table
+from bench.report.frames import MAIN, NATIVE
+from bench.report.markdown import as_link, code, document, markdown_table, plain, plain_but_code, plain_table, prose
 from bench.report.numbers import NOTHING
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.results import Results, Source
 from bench.report.sentences import count
+from bench.report.sources import DEVIATIONS
 from bench.report.topic import Answer
 from bench.report.topics import gaps
 
@@ -48,33 +50,64 @@ def _plots_in(folder: Path, results: Results) -> list[Plot]:
 
 
 def index(results: Results, plots: Iterable[Plot] = ()) -> str:
-    """Return `README.md`: the answers first, then plots, files, runs, what is missing, environment and data."""
-    names = ", ".join(source.name for source in results.sources)
-    parts = [f"# Report of {'run' if len(results.sources) == 1 else 'runs'} {plain(names)} ({results.profile} profile)"]
+    """Return `README.md`: answers, plots, tables, runs, and last what is missing."""
+    parts = [f"# Report: {results.profile} profile", f"{about(results)} Tables: {_tables(results)}."]
     parts += answered(answers(results))
-    facts = [(name, fact) for name, fact in results.timing_environment.items() if name not in ("git", "threads")]
-    tables = [*TABLES, *(["parity.md"] if results.twins else [])]
     for plot in plots:
         parts += [f"## {plain(plot.title)}", picture(plot)]
+    facts = [(name, fact) for name, fact in results.timing_environment.items() if name not in ("git", "threads")]
     parts += [
-        f"Tables: {', '.join(f'[{Path(name).stem}]({name})' for name in tables)}.",
         "## Runs",
         "\n".join(map(_run, results.sources)),
-        "## Cells by status",
-        gaps.statuses(results),
-        "## Not run",
-        *gaps.section(results),
         "## Environment",
         plain_table(("what", "value"), facts, left=(0, 1)),
         "## Data",
         gaps.data_used(results),
+        "## Cells by status",
+        gaps.statuses(results),
+        "## Not run",
+        *gaps.section(results),
     ]
     return document(parts)
 
 
+def about(results: Results) -> str:
+    """Return on what data, for how long, where and by which formulas the results were measured."""
+    if results.documented:
+        trained = "Full trainings on the documents' data"
+    else:
+        trained = "Short trainings on generated text: compare the columns, not with documented figures. Measured"
+    numerics = {record.numerics for record in results.records}
+    if MAIN in numerics:
+        formulas = "Every backend computes the document's formulas, unless a table names other numerics."
+    elif numerics == {NATIVE}:
+        formulas = "Every backend computes by its framework's defaults."
+    else:
+        formulas = f"Numerics: {', '.join(f'`{name}`' for name in sorted(numerics))}."
+    return plain_but_code(f"{trained}, on {machine(results)}. {formulas}")
+
+
+def machine(results: Results) -> str:
+    """Return a machine in words: its processor, cores and GPUs."""
+    environment = results.timing_environment
+    gpus = [gpu["name"] for gpu in environment.get("gpus", [])]
+    cores = environment.get("cores")
+    parts = [
+        environment.get("cpu", "unknown processor"),
+        f"{cores} cores" if cores else "",
+        ", ".join(gpus) or "no GPU",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _tables(results: Results) -> str:
+    pages = [*TABLES, *(["parity.md"] if results.twins else []), *({DEVIATIONS} if results.reasons else ())]
+    return ", ".join(f"[{Path(page).stem}]({page})" for page in [*pages, *results.explained])
+
+
 def _run(source: Source) -> str:
     threads = source.environment.get("threads")
-    facts = [f"started {plain(source.started)}", f"commit {_commit(source.environment)}"]
+    facts = [f"started {plain(source.started[:10])}", f"commit {_commit(source.environment)}"]
     facts += [count(threads, "thread")] if threads else []
     return f"- {plain(source.name)}, {', '.join(facts)}: {code(source.command)}"
 
@@ -84,9 +117,12 @@ def _commit(environment: Mapping[str, Any]) -> str:
     return plain(f"{git['commit'][:12]}{' (changed)' if git['dirty'] else ''}") if git else NOTHING
 
 
-def answered(found: Mapping[str, Answer], folder: str = "") -> list[str]:
-    """Return questions, each followed by its answer; `folder` is where the pages are that they point to."""
-    return [part for question, answer in found.items() for part in (f"**{plain(question)}**", *said(answer, folder))]
+def answered(found: Mapping[str, Answer], folder: str = "", level: int = 2) -> list[str]:
+    """Return questions as headings, each above its answer; `folder` is where the pages are that they point to."""
+    heading = "#" * level
+    return [
+        part for question, answer in found.items() for part in (f"{heading} {plain(question)}", *said(answer, folder))
+    ]
 
 
 def said(answer: Answer, folder: str = "") -> list[str]:
@@ -96,4 +132,6 @@ def said(answer: Answer, folder: str = "") -> list[str]:
     if answer.table:
         rows = [list(map(plain_but_code, row)) for row in answer.table.rows]
         parts.append(markdown_table(list(map(plain, answer.table.headers)), rows, answer.table.left))
+    if len(answer.notes) > 1:
+        return [*parts, "\n".join(f"- {prose(note)}" for note in answer.notes)]
     return parts + [plain_but_code(note) for note in answer.notes]

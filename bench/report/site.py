@@ -16,14 +16,14 @@ from bench.errors import UsageError
 from bench.report import pages
 from bench.report import readme as readme_page
 from bench.report.answers import TOPICS, answers
-from bench.report.frames import MAIN, NATIVE
-from bench.report.markdown import markdown_table, plain, plain_but_code
-from bench.report.pages import INDEX, TABLES, answered, said
+from bench.report.markdown import document, markdown_table, plain, plain_but_code
+from bench.report.pages import INDEX, TABLES, about, answered, said
 from bench.report.plots import registry
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.plots.registry import draw, files, is_fresh
 from bench.report.results import Results
-from bench.report.sources import RESULTS, committed
+from bench.report.sources import RESULTS, anchor, committed
+from bench.report.topics import accuracy, architectures, explain, speed
 from bench.spec import Suite
 
 
@@ -94,29 +94,36 @@ def gather(folder: Path, suites: Mapping[str, Suite]) -> Reports:
     return Reports(folder, machines, texts)
 
 
+ASKED_FIRST = (speed.TOPIC, explain.TOPIC, accuracy.TOPIC, architectures.TOPIC)
+"""What the index answers in full, below the conclusions on all questions."""
 _WORDS = """\
-- A **document** is a source whose printed figures are checked, a [**suite**](../docs/design.md#words) its cases, a
-  [**case**](../docs/design.md#words) one configuration: network, data, training (`imdb-rnn/lstm`).
-- A **backend** trains it: `torch` is PyTorch, a `keras-` backend Keras 3 on the engine that its name ends with.
-- A [**kernel**](../docs/method-timing.md#kernels) computes a recurrent layer: `fused` in one piece, `generic` step by
+- [**Suite**](../docs/design.md#words): the cases of one document. **Case**: one model with its data and training
+  (`imdb-rnn/lstm`). **Cell**: a case under one backend and kernel, with one seed.
+- **Backend**: `torch` is PyTorch, `torch-compile` PyTorch compiled, `keras-jax` Keras 3 on JAX, and so on.
+- [**Kernel**](../docs/method-timing.md#kernels): `fused` is the framework's own recurrent layer, `generic` goes step by
   step.
-- A **variant** is a case under a backend and kernel, a [**cell**](../docs/design.md#words) a variant with one seed;
-  [**twins**](../docs/parity.md) are variants that train the same model.
-- An accuracy is a mean over seeds, **±** its 95 % interval; times are of training
-  ([how to read the tables](../docs/read-the-tables.md)).
-- What is **unavailable** cannot run on the machine; what is **not run yet** has not been started."""
+- [**Numerics**](../docs/numerics.md): `documented` are the formulas of the document's Keras, `native` each framework's
+  defaults.
+- [**Twins**](../docs/parity.md): cells of two backends, proven to train the same model.
+- **±**: 95 % confidence interval of a mean over seeds ([how to read the tables](../docs/read-the-tables.md)).
+- **Unavailable**: cannot run on this machine. **Not run**: has no record yet."""
 _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 
 
 def index(machines: Mapping[str, Results]) -> str:
-    """Return the index over all machines: the answers of each, then what lies where and how it was made."""
-    documented = all(results.documentation for results in machines.values())
-    words = _WORDS if documented else _LINK.sub(r"\1", _WORDS)
-    parts = ["# Reports", "What the stored results say, folder by folder.", words]
+    """Return the index over all machines: the answers of each, then words, folders, and how to run what is missing."""
+    parts = ["# Reports"]
     for name, results in machines.items():
-        kind = "full trainings" if results.documented else "short trainings on generated text"
-        parts += [f"## {plain(name)}: {kind}, {plain(machine(results))}", plain_but_code(_what(name, results))]
-        parts += answered(answers(results), f"{name}/")
+        found = answers(results)
+        rows = [
+            [f"[{plain(question)}]({name}/{INDEX}#{anchor(question)})", plain_but_code(answer.conclusion)]
+            for question, answer in found.items()
+        ]
+        parts += [f"## {plain(name)}", about(results), markdown_table(["question", "answer"], rows, left=(0, 1))]
+        first = [topic.question for topic in ASKED_FIRST if topic.question in found]
+        parts += answered({question: found[question] for question in first}, f"{name}/", level=3)
+    documented = all(results.documentation for results in machines.values())
+    parts += ["## Words", _WORDS if documented else _LINK.sub(r"\1", _WORDS)]
     rows = [
         [
             f"[{plain(name)}]({name}/{INDEX})",
@@ -128,31 +135,14 @@ def index(machines: Mapping[str, Results]) -> str:
         for name, results in machines.items()
     ]
     parts += ["## Folders", markdown_table(["folder", "profile", "runs", "cells ok", "tables"], rows, left=range(5))]
-    if not any(device == "cuda" for results in machines.values() for device in _devices(results)):
-        parts.append("No machine with a GPU has run the suites yet: there is no folder for one.")
     parts += [
-        f"`FOLDER/{RESULTS}/*.json` hold the stored records, one a line. To go on with the runs of a folder where they "
-        "stop, and to write every page here again:",
+        "## Continue the runs",
+        f"`FOLDER/{RESULTS}/*.json` hold the stored records. To run what is missing and write every page anew:",
         "\n".join([*(line for named in machines.items() for line in _commands(*named)), "    nox -s report"]),
     ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _what(name: str, results: Results) -> str:
-    """Return in a sentence or two what a folder holds: data, protocol, formulas."""
-    if results.documented:
-        text = f"Profile `{results.profile}`: the documents' data, every epoch and row of their trainings"
-    else:
-        text = (
-            f"Profile `{results.profile}`: the same networks, trained shortly on generated text; no time or accuracy "
-            "is that of a full training"
-        )
-    numerics = {record.numerics for record in results.records}
-    if MAIN in numerics:
-        return f"{text}. Every backend computes the documents' formulas, unless a line says otherwise."
-    native = numerics == {NATIVE}
-    formulas = "Each framework computes by its own defaults" if native else f"Numerics: {', '.join(sorted(numerics))}"
-    return f"{text}. {formulas}."
+    if not any(device == "cuda" for results in machines.values() for device in _devices(results)):
+        parts.append("No GPU has been measured. On a machine that has one: `nox -s bench-gpu`.")
+    return document(parts)
 
 
 def _commands(name: str, results: Results) -> list[str]:
@@ -163,19 +153,6 @@ def _commands(name: str, results: Results) -> list[str]:
         f"        bench run --resume $run; bench export $run --out reports/{name}/{RESULTS}/$run.json",
         "    done",
     ]
-
-
-def machine(results: Results) -> str:
-    """Return a machine in words: its processor, cores and GPUs."""
-    environment = results.timing_environment
-    gpus = [gpu["name"] for gpu in environment.get("gpus", [])]
-    cores = environment.get("cores")
-    parts = [
-        environment.get("cpu", "unknown processor"),
-        f"{cores} cores" if cores else "",
-        ", ".join(gpus) or "no GPU",
-    ]
-    return ", ".join(part for part in parts if part)
 
 
 def _devices(results: Results) -> set[str]:

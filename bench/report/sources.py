@@ -93,10 +93,10 @@ def reasons(folder: Path) -> dict[str, Link]:
     """
     path = folder / DEVIATIONS
     headings = _HEADING.finditer(path.read_text(encoding="utf-8")) if path.is_file() else ()
-    return {found["case"]: (found["reason"].rstrip("."), f"{DEVIATIONS}#{_anchor(found[0][3:])}") for found in headings}
+    return {found["case"]: (found["reason"].rstrip("."), f"{DEVIATIONS}#{anchor(found[0][3:])}") for found in headings}
 
 
-def _anchor(heading: str) -> str:
+def anchor(heading: str) -> str:
     """Return the name that GitHub gives to a heading: lower case, spaces as hyphens, other punctuation dropped."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 

@@ -19,10 +19,12 @@ from bench.commands.export import as_json
 from bench.errors import UsageError
 from bench.records.record import Record
 from bench.records.store import Run
-from bench.report import site
+from bench.report import pages, site
 from bench.report.plots import registry
 from bench.report.plots.registry import PLOTS
+from bench.report.results import Results
 from bench.report.sources import committed as results_of
+from bench.report.topic import Answer, Table, Topic
 from bench.report.topics import explain
 from tests.conftest import call
 from tests.making import ENVIRONMENT, make_record
@@ -91,7 +93,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     Of the plots only one is drawn.
     """
-    monkeypatch.setattr(registry, "PLOTS", [plot for plot in PLOTS if plot.name == "speed"])
+    monkeypatch.setattr(registry, "PLOTS", [plot for plot in PLOTS if plot.name == "accuracy-against-time"])
     box = tmp_path / "reports" / "box"
     absent = [
         structs.replace(
@@ -117,12 +119,31 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+QUESTIONS = (*(topic.question or "" for topic in site.ASKED_FIRST), "Is it the same model?")
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every report answer five questions, and fill two blocks, each with the mean accuracy of its records."""
+
+    def of(results: Results) -> dict[str, Answer]:
+        found = [record.metrics.last.test for record in results.records if record.metrics and record.metrics.last]
+        mean = f"{100 * np.mean([score.accuracy for score in found if score and score.accuracy]):.3f}"
+        table = Table(("case", "%"), (("all", mean),))
+        return {one: Answer(f"{one} {mean} %.", table, (("more", "accuracy.md"),)) for one in QUESTIONS}
+
+    topics = tuple(Topic(name, answer=lambda results: of(results)[QUESTIONS[0]]) for name in ("accuracy", "speed"))
+    monkeypatch.setattr(site, "TOPICS", topics)
+    monkeypatch.setattr(site, "answers", of)
+    monkeypatch.setattr(pages, "answers", of)
+
+
 def run(*arguments: str) -> int:
     return call("report", *arguments)
 
 
 def test_what_was_written_is_up_to_date_and_a_change_is_named(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, answers: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reports = project / "reports"
     assert run("--index", str(reports), "--check") == 1
@@ -132,18 +153,18 @@ def test_what_was_written_is_up_to_date_and_a_change_is_named(
     assert run("--index", str(reports), "--check") == 0
     readme = project / "README.md"
     changed = [readme, reports / "README.md", reports / "box" / "accuracy.md"]
-    picture = reports / "box" / "plots" / "speed-dark.svg"
+    picture = reports / "box" / "plots" / "accuracy-against-time-dark.svg"
     picture.write_text(picture.read_text().replace("data sha256 ", "data sha256 0"))
     (other := picture.with_name("gone-light.svg")).touch()
     for path in changed:
         good = path.read_text()
-        path.write_text(good.replace("88.06", "98.06"))
+        path.write_text(good.replace("| all", "| none") if path == readme else good + "More.\n")
         assert good != path.read_text()
     capsys.readouterr()
     assert run("--index", str(reports), "--check") == 1
     remedy = f"write it again by `nox -s report`, or `bench report --index {reports}`"
     # A picture's other theme goes with it: both show the same results or neither does.
-    pictures = [picture, picture.with_name("speed-light.svg"), other]
+    pictures = [picture, picture.with_name("accuracy-against-time-light.svg"), other]
     expected = [f"stale: {path}; {remedy}" for path in (*changed, *pictures)]
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
     assert readme.read_text().endswith("The end.\n")
@@ -153,14 +174,20 @@ def test_links_of_the_index_lead_somewhere(project: Path) -> None:
     """Write reports where there is no documentation beside them."""
     assert run("--index", str(project / "reports")) == 0
     for page in (project / "reports").rglob("*.md"):
-        links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
-        here = [link for link in links if not link.startswith("https://")]
-        assert [link for link in here if not (page.parent / link).exists()] == []
+        links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+        assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: Path) -> None:
+def measured(project: Path) -> list[dict[str, Any]]:
+    """Return the records below a project's machine `box` that have a test score."""
+    exports = [json.loads(path.read_text()) for path in sorted((project / "reports/box/results").glob("*.json"))]
+    records = [record for export in exports for record in export["records"]]
+    return [one for one in records if one["metrics"] and (one["metrics"]["last"] or {}).get("test")]
+
+
+def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: Path, answers: None) -> None:
     run("--index", str(project / "reports"))
-    before = (project / "README.md").read_text()
+    before = [(project / page).read_text() for page in ("README.md", "reports/README.md")]
     file = project / "reports" / "box" / "results" / "documents.json"
     export = json.loads(file.read_text())
     for record in export["records"]:
@@ -169,9 +196,11 @@ def test_a_changed_record_changes_the_answer_the_table_and_the_readme(project: P
     file.write_text(json.dumps(export))
     assert run("--index", str(project / "reports"), "--check") == 1
     run("--index", str(project / "reports"))
-    assert "| text-networks/multi-hot-dense " in before
-    for path in "README.md", "reports/README.md", "reports/box/accuracy.md":
-        assert "93.06" in (project / path).read_text()
+    assert "93.06" in (project / "reports/box/accuracy.md").read_text()
+    accuracies = [record["metrics"]["last"]["test"]["accuracy"] for record in measured(project)]
+    for page, old in zip(("README.md", "reports/README.md"), before, strict=True):
+        assert f"{100 * np.mean(accuracies):.3f} %" in (project / page).read_text()
+        assert f"{100 * np.mean(accuracies):.3f} %" not in old
 
 
 def test_the_cost_of_each_difference_stands_in_points_by_backend(project: Path) -> None:
@@ -194,18 +223,21 @@ def test_the_cost_of_each_difference_stands_in_points_by_backend(project: Path) 
         assert "PyTorch's initial weights" in told
 
 
-def test_the_index_answers_what_people_ask(project: Path) -> None:
-    """Hold the four questions that a reader has to find answered in `reports/README.md` alone."""
+def test_the_index_gives_every_conclusion_and_then_four_answers_in_full(project: Path, answers: None) -> None:
     (project / "docs").mkdir()
     (project / "docs" / "findings.md").touch()
     run("--index", str(project / "reports"))
     text = (project / "reports" / "README.md").read_text()
-    assert "**LSTM on a CPU: torch" in text
-    assert "text-networks/word2vec-300, document 002" in text
-    assert "At 200 training rows" in text
-    assert "**What did Keras 3 change?**" in text
-    assert "](box/accuracy.md)" in text, "links lead into the machine's folder"
-    assert "](../docs/findings.md)" in text, "a page of the documentation is found from the index"
+    conclusions, _, full = text[: text.index("\n## Words")].partition("\n### ")
+    accuracies = [record["metrics"]["last"]["test"]["accuracy"] for record in measured(project)]
+    mean = f"{100 * np.mean(accuracies):.3f}"
+    assert [part.partition("\n")[0] for part in full.split("\n### ")] == list(QUESTIONS[:4])
+    assert len(re.findall(rf"^\| all +\| +{mean} \|$", full, re.MULTILINE)) == 4, "four tables"
+    assert full.count("](box/accuracy.md)") == 4, "links lead into the machine's folder"
+    assert all(f"{question} {mean} %." in conclusions for question in QUESTIONS)
+    assert f"[{QUESTIONS[4]}](box/README.md#is-it-the-same-model)" in conclusions
+    assert f"\n## {QUESTIONS[4]}\n" in (project / "reports" / "box" / "README.md").read_text(), "where that link leads"
+    assert "](../docs/read-the-tables.md)" in text, "the documentation is found from the index"
 
 
 def test_the_index_tells_folders_of_one_machine_apart_and_gives_commands_for_each(project: Path) -> None:
@@ -215,14 +247,13 @@ def test_the_index_tells_folders_of_one_machine_apart_and_gives_commands_for_eac
     suites = load([]).suites
     machines = {name: results_of(project / "reports" / name, suites) for name in ("box", "short")}
     text = site.index(machines)
-    headings = [line for line in text.splitlines() if line.startswith("## ")]
-    assert headings[0].startswith("## box: full trainings, ")
-    assert headings[1].startswith("## short: short trainings on generated text, ")
-    full, quick, _ = text.split("\n## ")[1:]
-    assert "the documents' data" in full
-    assert "no time or accuracy is that of a full training" in quick
-    assert "](short/timing.md)" in full, "where more backends were timed"
-    assert "](box/timing.md)" not in quick
+    full, quick = text.split("\n## ")[1:3]
+    assert full.startswith("box\n")
+    assert "documents' data" in full
+    assert quick.startswith("short\n")
+    assert "generated text" in quick
+    assert "](short/" not in full
+    assert "](box/" not in quick
     for name, results in machines.items():
         assert f"bench import reports/{name}/results/*.json" in text
         assert f"for run in {' '.join(source.name for source in results.sources)}; do" in text
