@@ -50,7 +50,7 @@ _KERNEL, _DEVICE = click.Choice(get_args(Kernel)), click.Choice(get_args(Device)
 _COUNT, _POSITIVE = click.IntRange(1), click.FloatRange(0, min_open=True)
 _INSTALLED = f"Default: {' and '.join(DEFAULT_BACKENDS)}, as installed."
 _NUMERICS = "documented, matched, native or native:DIFFERENCE,..."
-_MEASURED = "Default: accuracy (quick; cells share processes), all (documented)."
+_MEASURED = "Default: glance (quick; cells share processes), all (documented)."
 _FREE = "What a cell may use. Default: 80 % of what is free."
 _THREADS = "Threads of each framework. Default: every core."
 _TF32 = "Let products on a GPU round their factors to TF32; recorded."
@@ -105,7 +105,7 @@ class RunOptions:
             elif value is not None or default is not None:
                 object.__setattr__(self, name, declared.checked(value))
         if self.measure is None:
-            object.__setattr__(self, "measure", "accuracy" if self.profile == "quick" else "all")
+            object.__setattr__(self, "measure", "glance" if self.profile == "quick" else "all")
         for name in self.backends:
             backend(name)
         for text in self.stand_ins:

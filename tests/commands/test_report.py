@@ -60,12 +60,12 @@ def test_report_writes_the_files_and_says_where(
     out = tmp_path / "reports"
     code, shown, _ = run(capsys, "report", "older", "--store", str(store), "--out", str(out))
     assert code == 0
-    assert [line for line in shown.splitlines() if line.startswith("wrote")] == [
-        f"wrote {out / name}" for name in FILES
-    ]
+    assert str(out / "README.md") in shown
+    assert {*FILES} <= {path.name for path in out.iterdir()}
     index = (out / "README.md").read_text(encoding="utf-8")
     assert "`bench run imdb-rnn/lstm --seeds 3`" in index
-    assert shown.splitlines()[0] in index, "the answer is printed, too"
+    assert "2 of 2 cells ok" in shown
+    assert "imdb-rnn/lstm" in shown
     assert "78.50" in (out / "accuracy.md").read_text(encoding="utf-8")
     assert "2 of 3" in (out / "accuracy.md").read_text(encoding="utf-8")
 
