@@ -11,6 +11,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from statistics import fmean, median
 
@@ -18,6 +19,7 @@ from bench.backends.registry import DEFAULT_BACKENDS, backends
 from bench.cases.describe import recurrence
 from bench.cases.model import numerics_differences
 from bench.compare.statistics import ratio_interval
+from bench.machine.noise import QUIET
 from bench.records.metrics import METRICS, has_timed_steps, is_comparable, step_seconds, value
 from bench.records.record import Record
 from bench.report.frames import MAIN, NATIVE, CaseRow, grouped, once, reference_order
@@ -41,11 +43,15 @@ AGREE = METRICS["accuracy"].margin or 0.0
 
 @dataclass(frozen=True)
 class Figures:
-    """What a case has under a backend: accuracies (0 to 1) by seed, seconds of an epoch, of steps by process."""
+    """What a case has under a backend: accuracies (0 to 1) by seed, seconds of an epoch, of steps by process.
+
+    `noise` is the spread of equal pieces of work on the machine before the run.
+    """
 
     accuracies: Mapping[int, float]
     epoch: float | None
     steps: tuple[tuple[float, ...], ...]
+    noise: float
 
     @property
     def accuracy(self) -> float | None:
@@ -79,33 +85,38 @@ class SummaryRow(CaseRow):
     def ratio(self, base: str, other: str) -> Faster | None:
         """Return how many times as fast as `base` the other backend does a step; None where either was not timed."""
         found = [self.figures[name] for name in (base, other) if name in self.figures and self.figures[name].steps]
-        if len(found) < 2 or min(seconds for each in found for process in each.steps for seconds in process) <= 0:
+        if len(found) < 2 or min(seconds for each in found for seconds in each.processes) <= 0:
             return None
         first, second = found
+        margin = max(SAME_SPEED, 1 + max(first.noise, second.noise))
         if min(len(first.steps), len(second.steps)) >= LEAST_PROCESSES:
             ratio = ratio_interval(first.processes, second.processes)
-            return Faster(ratio.value, ratio.low, ratio.high)
+            return Faster(ratio.value, ratio.low, ratio.high, margin)
         slow, fast = ([seconds for process in each.steps for seconds in process] for each in found)
-        return Faster(median(first.processes) / median(second.processes), min(slow) / max(fast), max(slow) / min(fast))
+        # On a busy machine the longer window may be the quicker one: then nothing bounds the ratio.
+        bounds = (min(slow) / max(fast), max(slow) / min(fast)) if min(*slow, *fast) > 0 else (0.0, inf)
+        return Faster(median(first.processes) / median(second.processes), *bounds, margin)
 
 
 @dataclass(frozen=True)
 class Faster:
     """How many times as fast: from few processes `low` and `high` are the range of their pairs of windows.
 
-    From `LEAST_PROCESSES` on they are the 95 % interval.
+    From `LEAST_PROCESSES` on they are the 95 % interval. A factor within the `margin`, that of a quiet CPU or what the
+    machine's probes were spread by, is no difference.
     """
 
     factor: float
     low: float
     high: float
+    margin: float
 
     @property
     def sign(self) -> int:
-        """Return 1 for faster, -1 for slower, 0 where the range, or a factor within 5 %, leaves it open."""
-        if self.low > 1 and self.factor > SAME_SPEED:
+        """Return 1 for faster, -1 for slower, 0 where the range or the margin leaves it open."""
+        if self.low > 1 and self.factor > self.margin:
             return 1
-        return -1 if self.high < 1 and self.factor < 1 / SAME_SPEED else 0
+        return -1 if self.high < 1 and self.factor < 1 / self.margin else 0
 
 
 def summary(results: Results, files: Sequence[Path] = ()) -> list[str]:
@@ -150,7 +161,8 @@ def _figures(records: Sequence[Record]) -> Figures:
         for record in timed
         if record.timing and has_timed_steps(record)
     )
-    return Figures(scored, median(epochs) if epochs else None, steps)
+    noise = max((record.timing.noise or 0.0 for record in timed if record.timing), default=0.0)
+    return Figures(scored, median(epochs) if epochs else None, steps, noise)
 
 
 @once
@@ -211,9 +223,11 @@ def _conclusions(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str
     """Yield the lines on accuracy and speed of backends against the first of them, and how far the figures go."""
     for said in (_same(results, rows, ran), _faster(results, rows, ran)):
         yield from _wrapped(said)
-    short = any(record.measure == "glance" for record in results.records)
+    noise = max((figures.noise for row in rows for figures in row.figures.values() if figures.steps), default=0.0)
+    if noise > QUIET:
+        yield f"Noisy machine: the slowest 5 % of probes ran {100 * noise:.0f} % long. Stop other programs, run again."
     if results.profile == "quick" and rows:
-        brief = " and brief timings" if short else ""
+        brief = " and brief timings" if any(record.measure == "glance" for record in results.records) else ""
         yield f"Generated text, short trainings{brief}: compare the columns, not with published figures."
 
 
@@ -384,7 +398,10 @@ def _seconds(figures: Figures | None, *, per_epoch: bool) -> str:
 
 
 def _ratio(ratio: Faster | None) -> str:
-    return f"{times(ratio.factor)} ({times(ratio.low)}-{times(ratio.high)})" if ratio else NOTHING
+    if ratio is None:
+        return NOTHING
+    spread = f"{times(ratio.low)}-{times(ratio.high)}" if ratio.high < inf else "unclear"
+    return f"{times(ratio.factor)} ({spread})"
 
 
 # --- low data ----------------------------------------------------------------------------------------------------

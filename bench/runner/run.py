@@ -165,12 +165,12 @@ def on_gpu(cells: list[PlannedCell], threads: int) -> list[PlannedCell]:
 
 def survey(devices: set[Device], measure: Measure, threads: int) -> Callable[[Record], Record]:
     """Look at the machine before anything is timed; return what adds the findings to the record of a timed cell."""
-    if measure in ("accuracy", "glance") or not devices:
+    if measure == "accuracy" or not devices:
         return lambda record: record
-    found = noise(threads)
-    if found.high:
+    found, brief = noise(threads), measure == "glance"
+    if found.high and not brief:
         log.warning(found.sentence)
-    most = {device: measure_peaks(device, threads) for device in devices}
+    most = {} if brief else {device: measure_peaks(device, threads) for device in devices}
 
     def add(record: Record) -> Record:
         changes: dict[str, Any] = {}

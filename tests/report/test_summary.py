@@ -147,9 +147,19 @@ def test_the_range_is_that_of_the_windows_of_both() -> None:
     assert row(lines, "a")[-2:] == ["2.0", "(1.7-2.4)"]  # 0.22/0.11; 0.20/0.12, 0.24/0.10
 
 
-def test_windows_that_a_busy_machine_turned_round_give_no_ratio() -> None:
+def test_windows_that_a_busy_machine_turned_round_name_no_winner() -> None:
     lines = summary(results_of(both("a", (0.2, -0.1, 0.2), (0.1, 0.1, 0.1))))
-    assert not [line for line in lines if line.startswith("Faster") or "x as fast" in line]
+    assert row(lines, "a")[-1] == "(unclear)"
+    assert "x Keras" not in sentence(lines, "Faster")
+
+
+@pytest.mark.parametrize(("noise", "named"), [(None, True), (0.3, True), (1.5, False)])
+def test_a_factor_within_the_noise_names_no_winner(noise: float | None, named: bool) -> None:
+    records = both("a", (0.20, 0.21, 0.22), (0.10, 0.10, 0.11))
+    noisy = [replace(each, timing=replace(each.timing, noise=noise)) for each in records if each.timing]
+    lines = summary(results_of(noisy))
+    assert ("x Keras" in sentence(lines, "Faster")) == named
+    assert bool([line for line in lines if "Noisy" in line]) == (noise is not None)
 
 
 def test_of_several_processes_it_is_the_interval() -> None:
