@@ -9,120 +9,39 @@ import re
 import shlex
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 
-from bench.backends.registry import DEFAULT_BACKENDS, backends
+from bench.backends.registry import backends
 from bench.cases.describe import recurrence
 from bench.cases.model import numerics_differences
-from bench.compare.statistics import ratio_interval
 from bench.machine.noise import QUIET
-from bench.records.metrics import METRICS, has_timed_steps, is_comparable, step_seconds, value
-from bench.records.record import Record
-from bench.report.frames import MAIN, NATIVE, CaseRow, grouped, once, reference_order
+from bench.records.metrics import METRICS, is_comparable
+from bench.report.frames import grouped
 from bench.report.notes import NO_FUSED, Problem, lacking
 from bench.report.numbers import NOTHING, as_seconds, times
 from bench.report.results import Results
 from bench.report.sentences import count, device, joined, listed, upper
-from bench.report.speedups import SAME_SPEED
+from bench.report.summary_frame import LEAST_PROCESSES, Faster, Figures, SummaryRow, frame, in_order, setting_of
 from bench.report.topics import gaps
 from bench.runner.progress import duration, shortened
 from bench.spec import Case, RandomRows, Suite
 
 LINES, COLUMNS = 45, 100
 MOST_ROWS = 30
+LONGEST_NAME = 56
 MOST_MISSING = 5
 """Lines on failures, on the commands that run them again, and on what could not run."""
-LEAST_PROCESSES = 3
-"""Processes from which a ratio has an interval: that of two says nothing."""
 AGREE = METRICS["accuracy"].margin or 0.0
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a case has under a backend: accuracies (0 to 1) by seed, seconds of an epoch, of steps by process.
-
-    `noise` is the spread of equal pieces of work on the machine before the run.
-    """
-
-    accuracies: Mapping[int, float]
-    epoch: float | None
-    steps: tuple[tuple[float, ...], ...]
-    noise: float
-
-    @property
-    def accuracy(self) -> float | None:
-        """Return the mean over seeds."""
-        return fmean(self.accuracies.values()) if self.accuracies else None
-
-    @property
-    def processes(self) -> list[float]:
-        """Return the seconds of a step in each process."""
-        return [median(seconds) for seconds in self.steps]
-
-    @property
-    def step(self) -> float | None:
-        """Return the median seconds of a step over the processes."""
-        return median(self.processes) if self.steps else None
-
-
-@dataclass(frozen=True)
-class SummaryRow(CaseRow):
-    """A case with its parameters and its figures by backend, all of one device and numerics."""
-
-    parameters: int | None
-    figures: Mapping[str, Figures] = field(default_factory=dict)
-
-    def gap(self, base: str, other: str) -> float | None:
-        """Return the mean difference of accuracies over the seeds of both, 0 to 1."""
-        first, second = (self.figures[name].accuracies if name in self.figures else {} for name in (base, other))
-        seeds = first.keys() & second.keys()
-        return abs(fmean(second[seed] - first[seed] for seed in seeds)) if seeds else None
-
-    def ratio(self, base: str, other: str) -> Faster | None:
-        """Return how many times as fast as `base` the other backend does a step; None where either was not timed."""
-        found = [self.figures[name] for name in (base, other) if name in self.figures and self.figures[name].steps]
-        if len(found) < 2 or min(seconds for each in found for seconds in each.processes) <= 0:
-            return None
-        first, second = found
-        margin = max(SAME_SPEED, 1 + max(first.noise, second.noise))
-        if min(len(first.steps), len(second.steps)) >= LEAST_PROCESSES:
-            ratio = ratio_interval(first.processes, second.processes)
-            return Faster(ratio.value, ratio.low, ratio.high, margin)
-        slow, fast = ([seconds for process in each.steps for seconds in process] for each in found)
-        # On a busy machine the longer window may be the quicker one: then nothing bounds the ratio.
-        bounds = (min(slow) / max(fast), max(slow) / min(fast)) if min(*slow, *fast) > 0 else (0.0, inf)
-        return Faster(median(first.processes) / median(second.processes), *bounds, margin)
-
-
-@dataclass(frozen=True)
-class Faster:
-    """How many times as fast: from few processes `low` and `high` are the range of their pairs of windows.
-
-    From `LEAST_PROCESSES` on they are the 95 % interval. A factor within the `margin`, that of a quiet CPU or what the
-    machine's probes were spread by, is no difference.
-    """
-
-    factor: float
-    low: float
-    high: float
-    margin: float
-
-    @property
-    def sign(self) -> int:
-        """Return 1 for faster, -1 for slower, 0 where the range or the margin leaves it open."""
-        if self.low > 1 and self.factor > self.margin:
-            return 1
-        return -1 if self.high < 1 and self.factor < 1 / self.margin else 0
 
 
 def summary(results: Results, files: Sequence[Path] = ()) -> list[str]:
     """Return the lines of the summary; `files` are those in which everything has been written."""
     rows = frame(results)
-    ran = _backends({name for row in rows for name in row.figures})
+    ran = in_order({name for row in rows for name in row.figures})
     lead = [*_wrapped(_what_ran(results, ran)), *_conclusions(results, rows, ran)]
     end = ["", *_missing(results)] if lacking(results) or _unstarted(results) else []
     end += ["", *_next(results, rows, files)]
@@ -131,56 +50,6 @@ def summary(results: Results, files: Sequence[Path] = ()) -> list[str]:
     lines = [*_low_data_lines(results, rows, low_data, ran)]
     left = LINES - len(lead) - len(end) - len(lines) - 1  # an empty line before the table
     return [*lead, *_table(shown, ran, left, files), *lines, *end]
-
-
-@once
-def frame(results: Results) -> tuple[SummaryRow, ...]:
-    """Return a row for every case with an `ok` record in the setting that stands for the results.
-
-    Of several kernels the best one counts. Times are those that may be compared, where there are any.
-    """
-    rows = []
-    for suite, case in results.cases():
-        figures, counts = {}, set()
-        for variant, column, records in results.placed(results.groups, suite.name, case.name):
-            done = [record for record in records if record.status == "ok"]
-            if done and column.kernel is None and (variant.device, variant.numerics) == _setting(results):
-                figures[variant.backend] = _figures(done)
-                counts |= {record.parameters.total for record in done if record.parameters}
-        if figures:
-            rows.append(SummaryRow(suite.name, case.name, max(counts, default=None), figures))
-    return tuple(rows)
-
-
-def _figures(records: Sequence[Record]) -> Figures:
-    scored = {record.seed: accuracy for record in records if (accuracy := value(record, "accuracy")) is not None}
-    timed = [record for record in records if is_comparable(record)] or records
-    epochs = [epoch for record in timed if (epoch := value(record, "epoch")) is not None]
-    steps = tuple(
-        tuple(step_seconds(record.timing.windows)) or (record.timing.step or 0.0,)
-        for record in timed
-        if record.timing and has_timed_steps(record)
-    )
-    noise = max((record.timing.noise or 0.0 for record in timed if record.timing), default=0.0)
-    return Figures(scored, median(epochs) if epochs else None, steps, noise)
-
-
-@once
-def _setting(results: Results) -> tuple[str, str]:
-    """Return device and numerics that stand for the results: documented, else native, else what most records have."""
-    known = Counter((record.device, record.numerics) for record in results.records if record.status == "ok")
-    return max(known, key=lambda setting: (setting[1] == MAIN, setting[1] == NATIVE, known[setting]), default=("", ""))
-
-
-def _backends(names: Collection[str]) -> list[str]:
-    """Return backends in order: the one that others are set against, those that run by default, the rest."""
-
-    def place(name: str) -> int:
-        order = reference_order(name)
-        return len(backends()) if order is None else order
-
-    base = min(sorted(names), key=place, default="")
-    return sorted(names, key=lambda name: (name != base, name not in DEFAULT_BACKENDS, place(name), name))
 
 
 # --- conclusions -------------------------------------------------------------------------------------------------
@@ -211,7 +80,7 @@ def _unique(names: Iterable[str]) -> list[str]:
 def _machine(results: Results) -> str:
     """Return the GPU, or the processor without trade marks and clock, and its cores: `Intel Xeon, 2 cores`."""
     environment = results.timing_environment
-    if _setting(results)[0] == "cuda":
+    if setting_of(results)[0] == "cuda":
         return str(next((gpu["name"] for gpu in environment.get("gpus", ())), ""))
     words = re.sub(r"\((R|TM)\)|@.*|\b(CPU|Processor)\b", " ", str(environment.get("cpu", "")), flags=re.IGNORECASE)
     cores, threads = (environment.get(name) for name in ("cores", "threads"))
@@ -239,7 +108,7 @@ def _same(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str]) -> s
     farthest = max(gaps_of, key=lambda name: gaps_of[name])
     where = "" if agree == len(gaps_of) else f", {farthest}"
     of = f"all {count(agree, 'case')}" if agree == len(gaps_of) > 1 else f"{agree} of {count(len(gaps_of), 'case')}"
-    lead = "Accuracy" if numerics_differences(_setting(results)[1]) else "Same model"
+    lead = "Accuracy" if numerics_differences(setting_of(results)[1]) else "Same model"
     text = f"{lead}: accuracies agree in {of} (largest gap {100 * gaps_of[farthest]:.1f} points{where})"
     marks = [results.twin_mark(row.suite, row.case, results.groups[row.suite, row.case]) for row in rows]
     proven = f"; twins proven in {marks.count('proven')} of {count(len(rows), 'case')}" if results.twins else ""
@@ -264,7 +133,7 @@ def _faster(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str]) ->
     }
     if not timed:
         return ""
-    where = f"on this {device(_setting(results)[0])}"
+    where = f"on this {device(setting_of(results)[0])}"
     lead = f"Faster {where}: "
     if len(timed) > 1:
         said = [f"{other} {_verdict([ratio for _, ratio in ratios])}" for other, ratios in timed.items()]
@@ -348,7 +217,7 @@ def _table(rows: Sequence[SummaryRow], ran: Sequence[str], most: int, files: Seq
 
 def _columns(rows: Sequence[SummaryRow], ran: Sequence[str]) -> Iterator[_Columns]:
     """Yield the columns of a table: of two backends a measure's side by side, of more a backend's."""
-    yield _Columns("", ("case",), (tuple(row.name for row in rows),))
+    yield _Columns("", ("case",), (tuple(shortened(row.name, LONGEST_NAME) for row in rows),))
     epochs = any(figures.epoch is not None for row in rows for figures in row.figures.values())
     per = ("s", "epoch") if epochs else ("ms", "step")
     accuracy = {name: tuple(_accuracy(row.figures.get(name)) for row in rows) for name in ran}
