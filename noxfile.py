@@ -1,4 +1,4 @@
-"""Sessions: `nox -s bench` shows the tables, `nox -s tests` proves the code. All of them share one environment.
+"""Sessions: `nox -s bench` measures and sums up, `nox -s tests` proves the code. All of them share one environment.
 
 Arguments after `--` go to the session's command: `nox -s tests -- tests/data -k glove`, `nox -s bench -- 'imdb-rnn/*'`.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import platform
 import re
 import shlex
@@ -27,7 +28,6 @@ nox.needs_version = ">=2026.7.11"  # the first whose CommandFailed knows the exi
 nox.options.sessions = ["tests", "lint"]
 
 REPORTS = Path("reports/local")
-TABLES = ("parameters.md", "timing.md", "accuracy.md")
 REPRESENTATIVE = (
     "imdb-rnn/birnn",  # both directions, SimpleRNN
     "movie-reviews/gru",  # reset_after=False, Keras 2's hard_sigmoid
@@ -79,7 +79,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=False, tags=["measure"])
 def bench(session: nox.Session) -> None:
-    """Run the quick profile of every case under Keras and PyTorch, then write and print the tables."""
+    """Run the quick profile of every case under Keras and PyTorch, write the report, and print its summary."""
     leave(run_and_report(session, *session.posargs))
 
 
@@ -100,7 +100,7 @@ def bench_gpu(session: nox.Session) -> None:
     arguments += [] if told.resume or told.name else [f"--name={run}"]
     # Results on the embedded corpus never stand beside documented figures.
     folder = Path("reports", slug(found["machine"]["gpus"][0]["name"]), *(["quick"] if told.profile == "quick" else []))
-    ended = run_and_report(session, *arguments, reports=folder, tables=(*TABLES, "kernels.md"))
+    ended = run_and_report(session, *arguments, reports=folder)
     if ended in (0, NOT_ALL_OK) and not told.dry_run:
         file = folder / "results" / f"{run}.json"
         store = [f"--store={told.store}"] if told.store else []
@@ -192,18 +192,15 @@ def report(session: nox.Session) -> None:
     leave(bench_command(session, "report", "--index", "reports", *session.posargs))
 
 
-def run_and_report(
-    session: nox.Session, *arguments: str, reports: Path = REPORTS, tables: Sequence[str] = TABLES
-) -> int:
-    """Run cells, report what ended, print the tables, and return the exit code of `bench run`."""
-    ran = bench_command(session, "run", *arguments)
-    if ran not in (0, NOT_ALL_OK) or {"--dry-run", "--help", "-h"} & set(arguments):
+def run_and_report(session: nox.Session, *arguments: str, reports: Path = REPORTS) -> int:
+    """Run cells, report what ended, whose summary comes last, and return the exit code of `bench run`."""
+    if {"--dry-run", "--help", "-h", "--json"} & set(arguments):
+        return bench_command(session, "run", *arguments)
+    with open(os.devnull, "w") as nowhere:  # for the summary of the run: that of the report says the same
+        ran = bench_command(session, "run", *arguments, log=False, stdout=nowhere, stderr=None)
+    if ran not in (0, NOT_ALL_OK):
         return ran
-    reported = bench_command(session, "report", "--out", str(reports), *for_report(arguments))
-    if reported == 0:
-        print(*((reports / name).read_text() for name in tables), sep="\n")
-        session.log(f"the tables and an index, README.md, lie in {reports}")
-    return reported or ran
+    return bench_command(session, "report", "--out", str(reports), *for_report(arguments), log=False) or ran
 
 
 def for_report(arguments: Sequence[str]) -> list[str]:
@@ -228,10 +225,11 @@ def asked_for(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_known_args(arguments)[0]
 
 
-def bench_command(session: nox.Session, *arguments: str) -> int:
+def bench_command(session: nox.Session, *arguments: str, **options: Any) -> int:
     """Run `bench` with `arguments` and return its exit code; an interrupted run gets time to store what it has."""
     try:
-        session.run(environment(session), "-m", "bench", *arguments, interrupt_timeout=30, terminate_timeout=10)
+        command = [environment(session), "-m", "bench", *arguments]
+        session.run(*command, interrupt_timeout=30, terminate_timeout=10, **options)
     except nox.command.CommandFailed as failed:
         return failed.return_code or 1
     return 0

@@ -52,14 +52,16 @@ def run(*patterns: str, store: str | Path = DEFAULT_PATH, name: str | None = Non
 
     The options are those of `bench run`; a repeatable one takes any iterable, `stand_ins` a mapping too:
     """
+    from bench.commands.run import closing
     from bench.runner.run import cells_left, run_cells
 
     store = Path(store)
     wanted = named(patterns, options)
-    cells, _ = cells_left(store, None, catalog.sound(wanted.suites), wanted)
+    known = catalog.sound(wanted.suites)
+    cells, _ = cells_left(store, None, known, wanted)
     place = [f"--store={store}", *([f"--name={name}"] if name else [])]
     ended = run_cells(cells, wanted, store, ["bench", "run", *wanted.words(), *place], name=name)
-    print(*ended.summary(), sep="\n", file=sys.stderr)
+    print(*closing(ended, known.suites), sep="\n", file=sys.stderr)
     if ended.interrupted:
         raise KeyboardInterrupt(f"finished cells are saved; continue with `bench run --resume {ended.run}`")
     return results(ended.run, store=store)

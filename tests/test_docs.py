@@ -48,6 +48,7 @@ SHELL = ("", "console", "bash", "sh", "shell")
 BY_HAND = "by hand"
 ELSEWHERE = {
     r"pipx run nox -s bench": ("an installation of minutes, every case", BY_HAND),
+    r"source \.nox/frameworks/bin/activate": ("needs that installation", BY_HAND),
     r"nox -s tests": ("this test suite", ".ci/run"),
     r"git show [0-9a-f]+:\S+ > \S+": ("needs the history, which a shallow clone lacks", BY_HAND),
     r"nox -s bench-gpu( -- .*)?": ("needs a GPU", "tests/test_noxfile.py"),

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from subprocess import STDOUT
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -28,9 +29,10 @@ class Session:
     def __init__(self, folder: Path, *posargs: str, refusals: dict[str, str | None], **answers: int) -> None:
         self.posargs, self.refusals, self.answers = list(posargs), refusals, answers
         self.ran: list[list[str]] = []
+        self.shown: list[str] = []
         self.folder = folder
 
-    def run(self, python: str, *words: str, stdout: Any = None, **_: Any) -> None:
+    def run(self, python: str, *words: str, stdout: Any = None, stderr: Any = STDOUT, **_: Any) -> None:
         assert (python, words[:2]) == ("python", ("-m", "bench"))
         verb, *arguments = words[2:]
         if verb == "doctor":
@@ -38,11 +40,8 @@ class Session:
             json.dump({"backends": backends, "machine": {"gpus": GPUS}}, stdout)
             return
         self.ran.append([verb, *arguments])
-        if verb == "report":
-            out = Path(arguments[arguments.index("--out") + 1])
-            out.mkdir(parents=True, exist_ok=True)
-            for name in ("parameters.md", "timing.md", "accuracy.md", "kernels.md"):
-                (out / name).write_text(f"table {name}\n")
+        self.shown += [f"{verb} stdout"] if stdout is None else []
+        self.shown += [f"{verb} stderr"] if stderr is None or stdout is None else []
         if verb == "export":
             file = Path(arguments[-1].removeprefix("--out="))
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -114,8 +113,17 @@ def test_every_backend_that_can_runs_both_kernels_and_the_results_lie_under_the_
     assert report == ["report", "--out", str(folder), "--store=s.sqlite", "gpu-now"]
     assert export == ["export", "gpu-now", "--store=s.sqlite", f"--out={folder / 'results' / 'gpu-now.json'}"]
     printed = capsys.readouterr()
-    assert "table kernels.md" in printed.out
+    assert printed.out == ""
     assert "keras-jax: JAX 1 sees no GPU" in printed.err
+
+
+def test_progress_is_shown_and_then_one_summary(start: Start) -> None:
+    session, _ = start()
+    assert session.shown[:3] == ["run stderr", "report stdout", "report stderr"]
+    for option in ("--dry-run", "--json"):
+        session, _ = start(option)
+        assert session.shown[:2] == ["run stdout", "run stderr"]
+        assert "report" not in {words[0] for words in session.ran}
 
 
 def test_what_was_asked_for_is_not_widened_and_quick_results_stand_apart(start: Start) -> None:

@@ -16,11 +16,11 @@ from bench.cases.catalog import load
 from bench.commands import options
 from bench.commands.terminal import print_json
 from bench.errors import UsageError, unknown
-from bench.records.store import DEFAULT_PATH, Store
 from bench.report.answers import answers
 from bench.report.pages import write
 from bench.report.results import Results
-from bench.report.sources import chosen, gather, source
+from bench.report.sources import stored
+from bench.report.summary import summary
 
 log = logging.getLogger("bench")
 
@@ -91,27 +91,26 @@ def command(
 def _report_runs(
     runs: tuple[str, ...], out: Path, formats: str, store_path: Path, suites: tuple[str, ...], *, as_json: bool
 ) -> int:
-    """Write the report of stored runs into a folder and print its answers."""
+    """Write the report of stored runs into a folder and print their summary."""
     wanted = [name.strip() for name in formats.split(",")]
     for name in wanted:
         if name not in WRITERS:
             raise unknown("format", name, WRITERS)
-    with Store(store_path) as store, _uncollected():
-        sources = [source(store, run) for run in chosen(store, runs)]
     catalog = load([Path(path) for path in suites])
     for error in catalog.errors:
         log.error(str(error))
-    results = gather(sources, catalog.suites, out, None if store_path == DEFAULT_PATH else store_path)
-    files = [str(path) for name in WRITERS if name in wanted for path in WRITERS[name](results, out)]
-    found = answers(results)
+    with _uncollected():
+        results = stored(store_path, runs, catalog.suites, out)
+    files = {name: WRITERS[name](results, out) for name in WRITERS if name in wanted}
     if as_json:
         print_json(
-            answers=[{"question": question, **asdict(answer)} for question, answer in found.items()], files=files
+            answers=[{"question": question, **asdict(answer)} for question, answer in answers(results).items()],
+            files=[str(file) for written in files.values() for file in written],
         )
-        return 0
-    for question, answer in found.items():
-        click.echo(f"{question}\n  {answer.conclusion}")
-    click.echo("\n".join(f"wrote {file}" for file in files))
+    else:
+        pages = [files[name][0] for name in ("md", "html") if name in files]
+        pictures = [file.parent for file in files.get("plots", ())[:1]]
+        click.echo("\n".join(summary(results, [*pages, *pictures])))
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,10 +15,13 @@ from bench.commands.terminal import print_json
 from bench.errors import UsageError
 from bench.records.record import plain
 from bench.records.store import Run, Store
+from bench.report.sources import stored as stored_results
+from bench.report.summary import summary
 from bench.runner.options import DECLARATIONS, RunOptions
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration
-from bench.runner.run import cells_left, counted_cells, run_cells
+from bench.runner.run import Ended, cells_left, counted_cells, run_cells
+from bench.spec import Suite
 
 
 @click.command()
@@ -36,7 +41,8 @@ def command(context: click.Context, /, **_: Any) -> int:
     stored = resumed(params)
     wanted = wanted_of(context, stored)
     path, as_json = params["store_path"], params["as_json"]
-    cells, already = cells_left(path, stored, sound(wanted.suites), wanted)
+    catalog = sound(wanted.suites)
+    cells, already = cells_left(path, stored, catalog, wanted)
     if params["dry_run"]:
         return dry_run(cells, as_json=as_json)
     words = ["bench", *context.obj]
@@ -44,9 +50,16 @@ def command(context: click.Context, /, **_: Any) -> int:
     if as_json:
         content = [plain(record) for record in ended.records]
         print_json(records=content, indent=None)
-    for line in ended.summary():
-        click.echo(line, err=as_json)
+    for line in closing(ended, catalog.suites):
+        click.echo(line, err=as_json or ended.interrupted)
     return ended.exit_code
+
+
+def closing(ended: Ended, suites: Mapping[str, Suite]) -> list[str]:
+    """Return the summary of a run; where it holds no record yet, the command that goes on with it."""
+    if not (ended.records or ended.already):
+        return [f"{counted_cells(len(ended.cells))} not started; go on with: {ended.again}"]
+    return summary(stored_results(ended.store, [ended.run], suites, Path("reports/local")))
 
 
 def resumed(params: dict[str, Any]) -> Run | None:

@@ -22,7 +22,7 @@ from bench.records.metrics import step_seconds
 from bench.training.experiment import Experiment
 
 INPUT_STEPS = 64
-GLANCE_SECONDS = 0.1
+GLANCE_SECONDS = 0.05
 """What the longer window of a pair takes longer than the shorter one, where steps are only glanced at."""
 
 

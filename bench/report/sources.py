@@ -14,7 +14,7 @@ from bench.errors import UsageError
 from bench.parity import proof
 from bench.records import exports
 from bench.records.record import Record
-from bench.records.store import Run, Store
+from bench.records.store import DEFAULT_PATH, Run, Store
 from bench.report.results import Link, Measurement, Results, Source
 from bench.spec import Suite
 
@@ -37,6 +37,13 @@ def chosen(store: Store, names: Sequence[str]) -> list[Run]:
 def source(store: Store, run: Run) -> Source:
     """Return a run of a store with its records, as reports take it."""
     return from_run(run, store.records(run.name))
+
+
+def stored(path: Path, names: Sequence[str], suites: Mapping[str, Suite], folder: Path) -> Results:
+    """Return what a report into `folder` on the named runs of a store, or on its latest one, is made of."""
+    with Store(path) as store:
+        sources = [source(store, run) for run in chosen(store, names)]
+    return gather(sources, suites, folder, None if path == DEFAULT_PATH else path)
 
 
 def from_run(run: Run, records: Iterable[Record]) -> Source:

@@ -81,7 +81,7 @@ _PROFILE_HELP = "Generated text in minutes, or the documents' data and epochs."
 _INSTALLED = f"{' and '.join(DEFAULT_BACKENDS)}, where installed"
 _NUMERICS_HELP = "Formulas and initial weights: documented, matched, native or native:DIFFERENCE,..."
 _MEASURE_HELP = "What to measure; cells of accuracy and glance share a process."
-_BY_MEASURE = "accuracy in profile quick, all in documented"
+_BY_MEASURE = "glance in profile quick, all in documented"
 _MEMORY_HELP = "Stop a cell that holds more than GB gigabytes."
 _BUDGET_HELP = "Start no cell that would end after S seconds."
 _TF32_HELP = "Let products on a GPU round their factors to TF32 (recorded)."
@@ -147,7 +147,7 @@ class RunOptions:
             elif value is not None or default is not None:
                 object.__setattr__(self, name, declared.checked(value))
         if self.measure is None:
-            object.__setattr__(self, "measure", "accuracy" if self.profile == "quick" else "all")
+            object.__setattr__(self, "measure", "glance" if self.profile == "quick" else "all")
         for name in self.backends:
             backend(name)
         for text in self.stand_ins:

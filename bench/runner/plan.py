@@ -24,6 +24,10 @@ from bench.spec import Case, Device, Kernel
 CellPart = Literal["case", "backend", "kernel", "device", "numerics"]
 """The part of a cell that a request names, or that keeps the cell from running."""
 
+_REQUIRED: dict[Device, tuple[str, str]] = {
+    "cuda": ("a GPU", "use nox -s bench-gpu or --device cuda"),
+    "cpu": ("the CPU", "use --device cpu"),
+}
 _PARTS = re.compile(
     r"(?P<backend>[^,#]*)(,(?P<kernel>[^,#]*)(,(?P<device>[^,#]*)(,(?P<numerics>[^#]*))?)?)?(#(?P<seed>.*))?"
 )
@@ -213,7 +217,8 @@ def _obstacle(cell: Cell, case: Case, model: Model, stand_ins: Mapping[str, str]
         return Obstacle(missing, "backend")
     if case.requires and case.requires.device != cell.device:
         needed = case.requires.device
-        return Obstacle(f"{cell.case_name} is for {needed} only; run it with --device {needed}", "case")
+        place, how = _REQUIRED[needed]
+        return Obstacle(f"requires {place}; {how}", "case")
     try:
         model = native(info, model)
     except Unavailable as error:

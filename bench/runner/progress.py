@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from bench.cases.cell import Cell
+from bench.records.metrics import METRICS, value
 from bench.records.record import Record
 from bench.runner.plan import PlannedCell, TimeLeft
 
 LINE_SECONDS = 30.0
 REFRESH_SECONDS = 1.0
+COLUMNS = 100
+"""How long a line is where no terminal says it."""
 
 
 class Display:
     """What stderr shows: a line for each cell that ended; a live line on a terminal, elsewhere an epoch now and then.
 
     Nothing is drawn between the cells' own messages, so that it takes no time from what is being measured. Colours
-    are left out where `NO_COLOR` is set.
+    are left out where `NO_COLOR` is set. Cells that are unavailable are only counted: what they lack comes last.
     """
 
     def __init__(self, cells: list[PlannedCell]) -> None:
         self._time_left = TimeLeft(cells)
-        self._done, self._cells = 0, len(cells)
+        self._done, self._cells, self._names = 0, len(cells), short_names(planned.cell for planned in cells)
         self._drawn = self._began = time.monotonic()
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
@@ -43,7 +49,7 @@ class Display:
     def started(self, planned: PlannedCell) -> None:
         """Show the running cell."""
         self._began = time.monotonic()
-        self._draw(str(planned.cell))
+        self._draw(self._names[planned.cell])
 
     def epoch(self, planned: PlannedCell, progress: dict[str, Any]) -> None:
         """Show an epoch, at most one a second on a terminal and one in half a minute elsewhere."""
@@ -53,11 +59,11 @@ class Display:
         accuracy = f"accuracy {progress['accuracy']:.3f}"
         if progress["val_accuracy"] is not None:
             accuracy += f", validation {progress['val_accuracy']:.3f}"
-        text = f"{planned.cell}  epoch {progress['epoch']}/{progress['epochs']}  {accuracy}"
+        text = f"{self._names[planned.cell]}  epoch {progress['epoch']}/{progress['epochs']}  {accuracy}"
         if live:
             self._draw(text)
         else:
-            self._line(f"{' ' * len(self._count())} {text}  ({self._left()})")
+            self._line(f"{' ' * len(self._count())} {text}", f"  {self._left()}")
 
     def ended(self, record: Record) -> None:
         """Count a cell and print its line."""
@@ -65,7 +71,15 @@ class Display:
         self._began = time.monotonic()
         self._done += 1
         self._progress.update(self._task, advance=1)
-        self._line(f"{self._count()} {record.cell}  {_outcome(record)}  ({self._left()})")
+        text, figures = f"{self._count()} {self._names[record.cell]}", ""
+        if record.status == "ok":
+            accuracy = value(record, "accuracy")
+            figures = "" if accuracy is None else f"  {METRICS['accuracy'].text(accuracy)}"
+            figures += f"  {record.seconds:.1f} s"
+        else:
+            text += f"  {record.status}: {first_line(record.reason)}"
+        if record.status != "unavailable":
+            self._line(text, f"{figures}  {self._left()}")
 
     def _count(self) -> str:
         width = len(str(self._cells))
@@ -74,8 +88,8 @@ class Display:
     def _left(self) -> str:
         seconds = self._time_left.seconds()
         if self._done == self._cells or not seconds:
-            return "left: none"
-        return f"left: about {duration(max(seconds - (time.monotonic() - self._began), 1))}"
+            return "none left"
+        return f"{duration(max(seconds - (time.monotonic() - self._began), 1))} left"
 
     def _draw(self, text: str) -> None:
         if self._console.is_terminal:
@@ -83,21 +97,35 @@ class Display:
             self._progress.update(self._task, description=f"{text}  ({self._left()})")
             self._progress.refresh()
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: str, end: str) -> None:
+        """Print a line, of which `text` is cut where all is too long."""
         self._drawn = time.monotonic()
-        self._console.print(text, markup=False)
+        columns = self._console.width if self._console.is_terminal else COLUMNS
+        self._console.print(f"{shortened(text, columns - len(end))}{end}", markup=False)
 
 
-def _outcome(record: Record) -> str:
-    if record.status != "ok":
-        return f"{record.status}: {first_line(record.reason)}"
-    parts = ["ok"]
-    last = record.metrics.last if record.metrics else None
-    score = last and (last.test or last.validation)
-    if last and score:
-        parts.append(f"{'test' if last.test else 'validation'} accuracy {score.accuracy:.4f}")
-    parts.append(f"{record.seconds:.1f} s")
-    return "  ".join(parts)
+def short_names(cells: Iterable[Cell]) -> dict[Cell, str]:
+    """Return the cells' names without what is the same for all of them, `imdb-rnn/lstm@torch`.
+
+    The kernel is named where a case runs under several in one backend.
+    """
+    known = list(dict.fromkeys(cells))
+    pairs = {(cell.case_name, cell.backend, cell.kernel): (cell.case_name, cell.backend) for cell in known}
+    kernels = Counter(pairs.values())
+    varied = {part for part in ("device", "numerics", "seed") if len({getattr(cell, part) for cell in known}) > 1}
+
+    def name(cell: Cell) -> str:
+        parts = [cell.backend]
+        parts += [cell.kernel] if kernels[cell.case_name, cell.backend] > 1 else []
+        parts += [getattr(cell, part) for part in ("device", "numerics") if part in varied]
+        return f"{cell.case_name}@{','.join(parts)}" + (f"#{cell.seed}" if "seed" in varied else "")
+
+    return {cell: name(cell) for cell in known}
+
+
+def shortened(text: str, columns: int) -> str:
+    """Return a text cut to so many columns, with a mark where it was longer."""
+    return text if len(text) <= columns else f"{text[: max(columns - 1, 0)]}…"
 
 
 def first_line(text: str | None) -> str:

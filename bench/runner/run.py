@@ -12,9 +12,7 @@ import os
 import shlex
 import signal
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +25,7 @@ from msgspec import structs
 from bench.backends.base import TF32
 from bench.backends.registry import backend
 from bench.cases.catalog import Catalog
-from bench.cases.cell import Measure, Status
+from bench.cases.cell import Measure
 from bench.cases.describe import definition
 from bench.cases.profiles import apply
 from bench.errors import BenchError
@@ -41,13 +39,11 @@ from bench.runner import workers
 from bench.runner.capabilities import examine
 from bench.runner.options import RunOptions
 from bench.runner.plan import Obstacle, PlannedCell, plan
-from bench.runner.progress import Display, duration, first_line
+from bench.runner.progress import Display
 from bench.spec import Device
 from bench.training.experiment import dataset_of
 
 SAFE_SHARE_OF_MEMORY = 0.8
-NAMED_CELLS = 3
-"""Cells of one fate that the summary names before it says how many more there are."""
 log = logging.getLogger("bench")
 
 
@@ -73,7 +69,7 @@ def _still_holds(record: Record, catalog: Catalog, options: RunOptions) -> bool:
 
     Records of earlier versions do not say what the case was.
     """
-    if record.measure not in (options.measure, "all"):
+    if record.measure not in (options.measure, "all") and (record.measure, options.measure) != ("glance", "accuracy"):
         return False
     try:
         suite, case = catalog.case(record.cell.case_name)
@@ -121,14 +117,12 @@ def run_cells(
         memory = options.memory * 1e9 if options.memory else SAFE_SHARE_OF_MEMORY * available_memory()
         limits = workers.Limits(memory, options.timeout, options.budget)
         records: list[Record] = []
-        started = time.monotonic()
         with interruptible() as interrupted, Display(cells) as display:
             for record in map(add, workers.run(cells, settings, limits, display, interrupted)):
                 store.add(stored.name, record, environment)
                 records.append(record)
                 display.ended(record)
-    seconds = time.monotonic() - started
-    return Ended(stored.name, path, options, cells, records, seconds, interrupted.is_set(), already)
+    return Ended(stored.name, path, options, cells, records, interrupted.is_set(), already)
 
 
 @contextmanager
@@ -171,12 +165,12 @@ def on_gpu(cells: list[PlannedCell], threads: int) -> list[PlannedCell]:
 
 def survey(devices: set[Device], measure: Measure, threads: int) -> Callable[[Record], Record]:
     """Look at the machine before anything is timed; return what adds the findings to the record of a timed cell."""
-    if measure in ("accuracy", "glance") or not devices:
+    if measure == "accuracy" or not devices:
         return lambda record: record
-    found = noise(threads)
-    if found.high:
+    found, brief = noise(threads), measure == "glance"
+    if found.high and not brief:
         log.warning(found.sentence)
-    most = {device: measure_peaks(device, threads) for device in devices}
+    most = {} if brief else {device: measure_peaks(device, threads) for device in devices}
 
     def add(record: Record) -> Record:
         changes: dict[str, Any] = {}
@@ -226,14 +220,13 @@ def interruptible() -> Iterator[threading.Event]:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of the cells of a run: `records` of those that were begun, in `seconds`; `already` were done."""
+    """What became of the cells of a run: `records` of those that were begun; `already` were done."""
 
     run: str
     store: Path
     options: RunOptions
     cells: list[PlannedCell]
     records: list[Record]
-    seconds: float
     interrupted: bool
     already: int
 
@@ -249,37 +242,11 @@ class Ended:
         nothing = not self.already and bool(states) and states == ["unavailable"] * len(self.cells)
         return 3 if counts or (named and nothing) else 0
 
-    def summary(self) -> Iterator[str]:
-        """Yield lines on what did not end ok, how to go on, and where the results are."""
-        records = self.records
+    @property
+    def again(self) -> str:
+        """The command that goes on with the run."""
         store = "" if self.store == DEFAULT_PATH else f" --store {shlex.quote(str(self.store))}"
-        again = f"bench run --resume {shlex.quote(self.run)}{store}"
-        for (status, reason), cells in self._not_ok().items():
-            counted = "" if len(cells) == 1 else f" ({counted_cells(len(cells))})"
-            yield f"{status}{counted}: {_listed(cells)}: {reason}"
-            which = "it" if len(cells) == 1 else "them"
-            named = cells if len(cells) <= NAMED_CELLS else ()
-            yield f"    run {which} again: {' '.join([again, *map(shlex.quote, named)])}"
-        states = Counter(record.status for record in records)
-        counted = ", ".join(f"{number} {status}" for status, number in states.most_common()) or "nothing to run"
-        done = f"; {self.already} done before" if self.already else ""
-        yield f"{counted_cells(len(records))} in {duration(self.seconds)}: {counted}{done}"
-        missing = len(self.cells) - len(records)
-        if missing:
-            have = "has" if missing == 1 else "have"
-            yield f"{counted_cells(missing)} {have} not been started; go on with: {again}"
-        yield f"Results: run {self.run} in {self.store}"
-        suites = "".join(f" --suites {shlex.quote(path)}" for path in self.options.suites)
-        yield f"Next: bench report {shlex.quote(self.run)}{store}{suites}"
-        yield "      writes reports/local/README.md, answers first; --format md,plots,html adds pictures and a page"
-
-    def _not_ok(self) -> dict[tuple[Status, str], list[str]]:
-        """Return the cells that did not end ok, by what became of them and why."""
-        found: dict[tuple[Status, str], list[str]] = {}
-        for record in self.records:
-            if record.status != "ok":
-                found.setdefault((record.status, first_line(record.reason)), []).append(str(record.cell))
-        return found
+        return f"bench run --resume {shlex.quote(self.run)}{store}"
 
 
 def _counts(record: Record, planned: PlannedCell) -> bool:
@@ -292,8 +259,3 @@ def _counts(record: Record, planned: PlannedCell) -> bool:
 def counted_cells(number: int) -> str:
     """Return `1 cell`, `2 cells`."""
     return f"{number} cell{'' if number == 1 else 's'}"
-
-
-def _listed(cells: Sequence[str]) -> str:
-    more = len(cells) - NAMED_CELLS
-    return ", ".join(cells[:NAMED_CELLS]) + (f" and {more} more" if more > 0 else "")

@@ -36,6 +36,7 @@ from bench.records.record import SCHEMA_VERSION, Failure, Record, Timing, now, p
 from bench.runner.handshake import introduce
 from bench.runner.plan import CellPart
 from bench.runner.protocol import PROTOCOL, Question, Request
+from bench.spec import RandomRows
 from bench.training.experiment import Experiment, loaded, prepared
 from bench.training.loop import Progress, Trainer
 
@@ -188,7 +189,7 @@ class Measurement:
         self.known["metrics"] = metrics
         first_epoch, *epochs = [epoch.seconds for epoch in metrics.epochs]
         total = time.perf_counter() - clock
-        if request.measure == "glance":
+        if request.measure == "glance" and is_glanced_at(self._catalog, self._cell):
             passes = glance(network, experiment)
         self.known["timing"] = Timing(
             build=build_seconds,
@@ -228,6 +229,16 @@ class Measurement:
         if "device_peak_bytes" in peaks:
             return f"{peaks['device_peak_bytes'] / 1e9:.1f} GB on the GPU, {words}"
         return words
+
+
+def is_glanced_at(catalog: Catalog, cell: Cell) -> bool:
+    """Return whether a glance times the steps of a cell: on samples of rows, those of the first sample alone.
+
+    An architecture takes as long for a step whichever rows it is trained on.
+    """
+    suite, case = catalog.case(cell.case_name)
+    first = next(other for other in suite.cases if other.layers == case.layers)
+    return first is case or not isinstance(case.training.validation, RandomRows)
 
 
 OUT_OF_MEMORY = ("CUDA_ERROR_OUT_OF_MEMORY", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")

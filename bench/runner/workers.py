@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Protocol
 
 import psutil
@@ -105,12 +105,23 @@ def run(
 
 
 def _groups(cells: list[PlannedCell], settings: Settings) -> Iterator[list[PlannedCell]]:
-    """Return the cells of each process: one, or all of one backend where processes may be shared."""
+    """Return the cells of each process: one, or several of one backend where processes may be shared.
+
+    Where these are timed, the backends take turns, suite by suite and in the order A B B A, so that a drift of the
+    machine falls on all of them alike; who had the last turn goes on in the same process.
+    """
     if not shares_processes(settings.profile, settings.measure):
         yield from ([planned] for planned in cells)
         return
-    by_backend = sorted(cells, key=lambda planned: planned.cell.backend)
-    for _, group in groupby(by_backend, key=lambda planned: planned.cell.backend):
+
+    def turn(planned: PlannedCell) -> object:
+        return settings.measure == "glance" and (planned.cell.seed, planned.repeat, planned.cell.suite)
+
+    def by(planned: PlannedCell) -> str:
+        return planned.cell.backend
+
+    turns = [sorted(members, key=by, reverse=place % 2 == 1) for place, (_, members) in enumerate(groupby(cells, turn))]
+    for _, group in groupby(chain.from_iterable(turns), by):
         yield list(group)
 
 

@@ -215,8 +215,9 @@ def test_figures_that_are_no_numbers_come_back_from_an_export(odd: Path, tmp_pat
 def test_bench_run_prints_json_whatever_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended = SimpleNamespace(records=[diverged()], summary=list, exit_code=0)
+    ended = SimpleNamespace(records=[diverged()], interrupted=False, exit_code=0)
     monkeypatch.setattr("bench.commands.run.run_cells", lambda *_, **__: ended)
+    monkeypatch.setattr("bench.commands.run.closing", lambda *_: [])
     with pytest.raises(SystemExit):
         main(["run", "imdb-rnn/lstm@torch", "--backend", "torch", "--json", "--store", str(tmp_path / "new.sqlite")])
     document = json.loads(capsys.readouterr().out, parse_constant=refuse)

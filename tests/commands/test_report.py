@@ -60,12 +60,12 @@ def test_report_writes_the_files_and_says_where(
     out = tmp_path / "reports"
     code, shown, _ = run(capsys, "report", "older", "--store", str(store), "--out", str(out))
     assert code == 0
-    assert [line for line in shown.splitlines() if line.startswith("wrote")] == [
-        f"wrote {out / name}" for name in FILES
-    ]
+    assert str(out / "README.md") in shown
+    assert {*FILES} <= {path.name for path in out.iterdir()}
     index = (out / "README.md").read_text(encoding="utf-8")
     assert "`bench run imdb-rnn/lstm --seeds 3`" in index
-    assert shown.splitlines()[0] in index, "the answer is printed, too"
+    assert "2 of 2 cells ok" in shown
+    assert "imdb-rnn/lstm" in shown
     assert "78.50" in (out / "accuracy.md").read_text(encoding="utf-8")
     assert "2 of 3" in (out / "accuracy.md").read_text(encoding="utf-8")
 
@@ -101,17 +101,19 @@ def test_a_run_is_held_against_what_its_patterns_asked_for(
     def missing(*runs: str) -> str:
         out = tmp_path / "-".join(runs)
         assert run(capsys, "report", *runs, "--store", str(store), "--out", str(out))[0] == 0
-        return (out / "README.md").read_text(encoding="utf-8").partition("**What is missing?**")[2]
+        return (out / "README.md").read_text(encoding="utf-8").partition("## Not run")[2].partition("##")[0]
 
     alone = missing("older")
-    assert "- **1 case lacks a backend or seeds that were planned**: Not run yet: imdb-rnn/lstm." in alone
-    assert "- imdb-rnn: lstm (1 of 3 planned measurements under torch)" in alone
-    assert "birnn" not in alone
+    assert alone.split() == ["-", "imdb-rnn:", "lstm", "(1", "of", "3", "planned", "measurements", "under", "torch)"]
     beside = missing("older", "more")
-    assert "**2 of 3 cases have no result**: Not run yet: text-networks/embedding-300, text-networks/" in beside
     assert "- text-networks: embedding-300, embedding-200\n" in beside
-    cases = sum(len(suite.cases) for suite in load([]).suites.values())
-    assert f"**{cases - 1} of {cases} cases have no result**: Not run yet: " in missing("everything")
+    assert "birnn" not in beside
+    everything = missing("everything")
+    cases = [(suite.name, case.name) for suite in load([]).suites.values() for case in suite.cases]
+    named = {
+        (found[1], name) for found in re.finditer(r"- ([\w-]+): ([^(\n]+)", everything) for name in found[2].split(", ")
+    }
+    assert {(suite, case.strip()) for suite, case in named} == {*cases}
 
 
 def test_links_of_a_report_lead_somewhere(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,9 +131,9 @@ def test_links_of_a_report_lead_somewhere(store: Path, tmp_path: Path, capsys: p
             links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
             assert [link for link in links if not (page.parent / link).is_file()] == []
             found[place, page.name] = "../../docs/findings.md" in links
-    assert {page for page, linked in found.items() if linked} == {
-        ("checkout/reports/machine", "README.md"), ("checkout/reports/machine", "timing.md"),
-    }  # fmt: skip
+    linking = {page for page, linked in found.items() if linked}
+    assert ("checkout/reports/machine", "timing.md") in linking
+    assert {place for place, _ in linking} == {"checkout/reports/machine"}
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_dry_run_lists_every_cell_with_an_estimate_and_writes_nothing(
     assert len(document["cells"]) == 2 * len(list(load().cases()))
     assert document["estimated_seconds"] == pytest.approx(sum(cell["estimated_seconds"] for cell in document["cells"]))
     assert run("--dry-run", "imdb-rnn/lstm-cudnn@torch") == 0
-    assert "unavailable: imdb-rnn/lstm-cudnn is for cuda only" in capsys.readouterr().out
+    assert "unavailable: requires a GPU; " in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,21 +82,18 @@ def test_the_summary_says_what_became_of_the_cells_and_where_to_go_next(fake_ben
     ended = fake_bench("fake/fine@fake", "--name", "my run")
     assert ended.returncode == 0
     summary = ended.stdout.splitlines()
-    assert summary[0].startswith("1 cell in ")
-    assert summary[0].endswith(": 1 ok")
-    assert summary[1] == f"Results: run my run in {fake_bench.store}"
-    command = shlex.split(summary[2].removeprefix("Next: "))
+    assert "1 of 1 cell ok" in summary[0]
+    (command,) = [shlex.split(line.partition(": ")[2]) for line in summary if "bench report" in line]
     assert command[:5] == ["bench", "report", "my run", "--store", str(fake_bench.store)]
-    assert command[5] == "--suites", "without them it would not know the case"
-    assert Path(command[6]).is_file()
-    assert "[1/1] fake/fine@fake,none,cpu,documented#0  ok  test accuracy" in ended.stderr
+    assert Path(command[5].removeprefix("--suites=")).is_file(), "without them it would not know the case"
+    assert ended.stderr.startswith("[1/1] fake/fine@fake  50.00 %  ")
 
 
 def test_the_command_for_a_failed_cell_runs_exactly_that_cell(fake_bench: Bench) -> None:
     failed = fake_bench("fake/raises@fake", "fake/fine@fake", "--name", "r")
     assert failed.returncode == 3
-    (line,) = [line for line in failed.stdout.splitlines() if "run it again: " in line]
-    bench, verb, *arguments = shlex.split(line.partition("run it again: ")[2])
+    (line,) = [line for line in failed.stdout.splitlines() if "bench run --resume" in line]
+    bench, verb, *arguments = shlex.split(line)
     assert (bench, verb) == ("bench", "run")
     assert fake_bench(*arguments, FAKE_MENDED="1").returncode == 0
     assert fake_bench.statuses("r") == {"raises": "ok", "fine": "ok"}
@@ -109,7 +106,7 @@ def test_json_is_all_that_stdout_holds(fake_bench: Bench) -> None:
     assert document["schema_version"] == SCHEMA_VERSION
     (record,) = document["records"]
     assert (record["case"], record["status"], record["seed"]) == ("fine", "ok", 0)
-    assert "Results: run " in ended.stderr
+    assert "1 of 1 cell ok" in ended.stderr
 
 
 def test_unavailable_counts_only_when_it_was_asked_for(fake_bench: Bench) -> None:
@@ -121,10 +118,7 @@ def test_unavailable_counts_only_when_it_was_asked_for(fake_bench: Bench) -> Non
     assert fake_bench("fake/gpu@fake").returncode == 3
     absent = fake_bench("fake/fi*", "--backend", "absent")
     assert absent.returncode == 3
-    assert (
-        "no-such-distribution is not installed; in the checkout: pip install -c constraints.txt -e '.[absent]'"
-        in absent.stdout
-    )
+    assert "pip install -c constraints.txt -e '.[absent]'" in " ".join(absent.stdout.split())
     assert len(fake_bench.trainings()) == 1
 
 
@@ -167,10 +161,9 @@ def test_cells_that_end_alike_are_summed_up_in_one_line_and_nothing_is_started(f
     ended = fake_bench("fake/[dfrs]*@fake", "--device", "cuda", "--name", "r")
     assert ended.returncode == 3, ended.stdout
     assert ended.stderr.startswith("bench: fake: the fake backend sees no GPU\n")
-    (summed,) = [line for line in ended.stdout.splitlines() if line.startswith("unavailable")]
-    assert summed.startswith("unavailable (8 cells): fake/fine@fake,none,cuda,documented#0, ")
-    assert summed.endswith(" and 5 more: the fake backend sees no GPU")
-    assert f"run them again: bench run --resume r --store {fake_bench.store}\n" in ended.stdout
+    assert len(ended.stderr.splitlines()) == 1, "what is unavailable is not listed cell by cell"
+    (summed,) = [line for line in ended.stdout.splitlines() if "sees no GPU" in line]
+    assert "8 fake cases" in summed
     assert set(fake_bench.statuses("r").values()) == {"unavailable"}
     assert fake_bench.trainings() == []
 
@@ -215,7 +208,8 @@ def test_a_gpu_that_others_hold_is_pointed_out(
 def test_budget_starts_no_cell_that_would_exceed_it(fake_bench: Bench) -> None:
     ended = fake_bench("fake/slow-*@fake", "--name", "r", "--budget", "0.5")
     assert ended.returncode == 0, ended.stderr
-    assert "3 cells have not been started; go on with: bench run --resume r" in ended.stdout
+    assert ended.stdout.startswith("3 cells ")
+    assert f"bench run --resume r --store {fake_bench.store}" in ended.stdout
     assert fake_bench.trainings() == []
 
 
@@ -244,10 +238,7 @@ def test_runs_that_begin_in_one_second_have_names_of_their_own(tmp_path: Path, m
     assert names == ["2026-01-02-030405", "2026-01-02-030405-2", "2026-01-02-030405-3"]
 
 
-def test_cells_that_share_a_fate_are_told_together_with_the_command_that_runs_them_again(fake_bench: Bench) -> None:
+def test_cells_that_share_a_fate_are_told_together(fake_bench: Bench) -> None:
     ended = fake_bench("fake/no-f*@fake", "fake/gpu@fake", "--seeds", "5", "--name", "r")
-    lines = ended.stdout.splitlines()
-    together = next(line for line in lines if line.startswith("unavailable (5 cells): fake/no-file@"))
-    assert "and 2 more: " in together
-    assert lines[lines.index(together) + 1].startswith("    run them again: bench run --resume r --store ")
-    assert sum(line.startswith("unavailable") for line in lines) == 2, "one line for each reason"
+    assert "0 of 10 cells ok" in ended.stdout
+    assert [ended.stdout.count(name) for name in ("fake/no-file", "fake/gpu")] == [1, 1], "each is named once"

@@ -99,4 +99,4 @@ def test_python_may_give_other_collections_and_single_words() -> None:
 
 
 def test_a_run_measures_by_its_profile_unless_told() -> None:
-    assert [RunOptions(profile=profile).measure for profile in ("quick", "documented")] == ["accuracy", "all"]
+    assert [RunOptions(profile=profile).measure for profile in ("quick", "documented")] == ["glance", "all"]

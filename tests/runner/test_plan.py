@@ -133,7 +133,7 @@ def test_what_cannot_run_stays_in_the_plan_with_its_reason() -> None:
     assert found["ours/lstm@fused,fused,cpu,documented#0"] is None
     reason = "no-such-distribution is not installed; in the checkout: pip install -c constraints.txt -e '.[absent]'"
     assert found["ours/lstm@absent,generic,cpu,documented#0"] == (reason, True)
-    reason = "ours/gpu is for cuda only; run it with --device cuda"
+    reason = "requires a GPU; use nox -s bench-gpu or --device cuda"
     assert found["ours/gpu@fused,fused,cpu,documented#0"] == (reason, False)
 
 

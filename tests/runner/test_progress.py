@@ -7,7 +7,7 @@ import pytest
 from bench.cases.cell import Cell
 from bench.records.record import Record
 from bench.runner.plan import PlannedCell, TimeLeft
-from bench.runner.progress import duration
+from bench.runner.progress import Display, duration, short_names
 from tests.making import make_record
 
 
@@ -39,6 +39,46 @@ def test_a_cell_that_did_not_run_to_its_end_tells_nothing(status: str) -> None:
     left = TimeLeft([a0, a1])
     left.ended(ended(a0, 0.1, status))
     assert left.seconds() == 10
+
+
+def display(cells: list[PlannedCell], records: list[Record], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    shown = Display(cells)
+    with shown:
+        for cell, record in zip(cells, records, strict=True):
+            shown.started(cell)
+            shown.ended(record)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_lines_fit_and_keep_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [planned("a-case-with-a-name-that-is-rather-long" * times, 0, 1.0) for times in (1, 3)]
+    lines = display(cells, [make_record(str(each.cell), test=0.731, seconds=9.26) for each in cells], capsys)
+    assert [len(line) <= 100 for line in lines] == [True, True]
+    assert ["73.10 %  9.3 s" in line for line in lines] == [True, True]
+    failed = make_record(str(cells[0].cell), status="failed", reason="ValueError: " + "long " * 100 + "\nsecond line")
+    (line,) = display(cells[:1], [failed], capsys)
+    assert len(line) <= 100
+    assert "failed: ValueError: long" in line
+
+
+def test_what_is_unavailable_is_counted_and_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [planned("a", 0, 1.0), planned("b", 0, 1.0)]
+    (line,) = display(cells, [ended(cells[0], 0.0, "unavailable"), ended(cells[1], 1.0)], capsys)
+    assert line.startswith("[2/2] demo/b@torch ")
+
+
+def test_names_say_what_differs_among_the_cells() -> None:
+    def named(*parts: tuple[str, str, str, str, int]) -> list[str]:
+        cells = [
+            Cell("s", "c", backend, kernel, device, numerics, seed) for backend, kernel, device, numerics, seed in parts
+        ]  # type: ignore[arg-type]
+        return [short_names(cells)[cell] for cell in cells]
+
+    torch = ("torch", "fused", "cpu", "native", 0)
+    assert named(torch, ("keras", "generic", "cpu", "native", 0)) == ["s/c@torch", "s/c@keras"]
+    assert named(torch, ("torch", "generic", "cpu", "native", 0)) == ["s/c@torch,fused", "s/c@torch,generic"]
+    assert named(torch, ("torch", "fused", "cuda", "native", 1)) == ["s/c@torch,cpu#0", "s/c@torch,cuda#1"]
+    assert named(torch, ("torch", "fused", "cpu", "matched", 0)) == ["s/c@torch,native", "s/c@torch,matched"]
 
 
 @pytest.mark.parametrize(

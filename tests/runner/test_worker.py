@@ -8,7 +8,9 @@ from bench.cases.catalog import Catalog
 from bench.cases.cell import Cell, Status
 from bench.errors import DataError, TrainingDiverged, Unavailable
 from bench.runner.protocol import Request
-from bench.runner.worker import Measurement, classify
+from bench.runner.worker import Measurement, classify, is_glanced_at
+from bench.spec import Dense, RandomRows, Training
+from tests.making import LAYERS, case, suite
 
 
 class ResourceExhaustedError(Exception):
@@ -48,6 +50,26 @@ class ResourceExhaustedError(Exception):
 )
 def test_an_exception_becomes_a_status_with_a_reason(error: BaseException, status: Status, reason: str) -> None:
     assert classify(error) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "glanced"),
+    [("first", True), ("again", True), ("sampled", False), ("other-200", True), ("other-500", False)],
+)
+def test_a_glance_times_an_architecture_on_samples_of_rows_once(name: str, glanced: bool) -> None:
+    def sampled(rows: int) -> Training:
+        return Training("adam", epochs=1, validation=RandomRows(train=rows))
+
+    other = (*LAYERS[:-1], Dense(2), Dense(1, "sigmoid"))
+    cases = [
+        case("first"),
+        case("again"),
+        case("sampled", training=sampled(200)),
+        case("other-200", layers=other, training=sampled(200)),
+        case("other-500", layers=other, training=sampled(500)),
+    ]
+    catalog = Catalog({"demo": suite(*cases)}, {}, [])
+    assert is_glanced_at(catalog, Cell("demo", name, "torch", "none", "cpu", "documented", 0)) == glanced
 
 
 def test_torch_tells_of_missing_memory_in_words_that_are_known() -> None:
