@@ -43,8 +43,9 @@ def load_suite(source: str | Path) -> Suite:
 def run(*patterns: str, store: str | Path = DEFAULT_PATH, name: str | None = None, **options: Any) -> pd.DataFrame:
     """Run cells, keep their records in the store, and return them: one row per cell, as `results` does.
 
-    `patterns` are globs over case or cell names (`imdb-rnn/*`); without one, every case runs. Failed cells are rows
-    too; their `status` and `reason` say why. Progress goes to stderr, messages to the logger `bench`.
+    `patterns` are globs over case or cell names (`imdb-rnn/*`); without one, every case runs. `store` is the file that
+    holds the results, `name` that of the new run (default: the time). Failed cells are rows too; their `status` and
+    `reason` say why. Progress goes to stderr, messages to the logger `bench`.
 
     Raises `UsageError` for an unknown name or a wrong value, `SuiteError` for a broken suite file, and
     `KeyboardInterrupt` when interrupted; finished cells are saved.

@@ -24,4 +24,5 @@ def test_every_topic_has_its_page_and_its_block(full: Results) -> None:
     assert {f"{topic.name}.md" for topic in TOPICS if topic.table} == set(PAGES[1:])
     blocks = contents({"box": full}, "reports/")
     assert {f"box/{topic.name}" for topic in TOPICS} <= set(blocks)
-    assert "| case" in blocks["box/accuracy"]
+    assert blocks["box/accuracy"].startswith("| case")
+    assert blocks["box/gaps"].startswith("- **")
