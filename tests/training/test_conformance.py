@@ -58,7 +58,7 @@ print([each for each in ("tensorflow", "jax", "torch") if sys.modules.get(each)]
     assert ended.returncode == 0, ended.stderr
     kernel = "generic" if model_of(model).recurrent else "none"
     held = [f"{model}, {kernel}, float64: {len(RULES)} rules hold"]
-    native = ["dense, native: init, loss, order follow the seed"] if model == "dense" else []
+    native = ["dense, native: init:dense, init:embedding, loss, order follow the seed"] if model == "dense" else []
     expected = [*held, *native], [name.removeprefix("keras-")]
     assert ended.stdout.splitlines()[-2:] == [str(each) for each in expected]
 
