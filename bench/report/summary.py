@@ -297,9 +297,9 @@ def _low_data_lines(
         sizes = sorted(_sample(results.suites[suite], row.case) for row in members)
         stems = ", ".join(dict.fromkeys(re.sub(r"-\d+$", "-N", row.case) for row in members))
         known = [gap for row in members if (gap := _widest(row, ran)) is not None]
-        agree = f", accuracies agree in {sum(map(_agrees, known))}" if known else ""
+        agree = f", {sum(map(_agrees, known))} agree" if known else ""
         ratios = [ratio.factor for row in members if len(ran) == 2 and (ratio := row.ratio(*ran))]
-        fast = f", {ran[1]} is {joined(list(map(times, ratios)))} x as fast" if ratios else ""
+        fast = f"; {ran[1]} {', '.join(f'{times(ratio)}x' for ratio in ratios)}" if ratios else ""
         text = f"{suite}/{stems}, N = {sizes[0]:,} to {sizes[-1]:,}: {count(len(members), 'case')}{agree}{fast}"
         yield shortened(text, COLUMNS)
 
