@@ -542,9 +542,9 @@ class Suite:
     """The cases of one source document.
 
     `name`: unique among all suites. `document`: the source, by number or file. `title`: the source in words. `era`: the
-    Keras that it ran. `cases`: its configurations. `hardware`: what its printed seconds were measured on. `author`,
-    `year`, `link` (to itself, or to what it is based on): what the document says, None where it says nothing. `notes`:
-    shown below every table of the suite.
+    Keras that it ran. `cases`: its configurations. `hardware`: what its printed seconds were measured on. `notes`:
+    shown below every table of the suite. `author`: None where the document names none. `year`: None where it says none.
+    `link`: to the document, or to what it is based on.
     """
 
     name: Name

@@ -76,7 +76,7 @@ def test_a_new_backend_conforms_and_says_what_it_cannot_run(folder: Path, capsys
     command = "-m bench run --backend my-backend --backend torch text-networks/multi-hot-dense --threads 1"
     ran = python(folder, *shlex.split(command))
     assert ran.returncode == 0, ran.stderr
-    accuracies = re.findall(r"@(\S+?),.*test accuracy (\S+)", ran.stderr)
+    accuracies = re.findall(r"@(\S+) +(\S+) %", ran.stderr)
     assert sorted(name for name, _ in accuracies) == ["my-backend", "torch"]
     assert len({accuracy for _, accuracy in accuracies}) == 1, "NumPy and torch train the same model"
 

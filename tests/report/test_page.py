@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import pytest
 from msgspec import structs
 
-from bench.records.record import Timing
+from bench.records.record import Record, Timing
 from bench.report import page
 from bench.report.answers import TOPICS
 from bench.report.results import Results
@@ -72,6 +72,17 @@ ACCURACIES = {"keras-tensorflow": (0.81, 0.83, 0.79), "torch": (0.80, 0.84, 0.82
 STEADY = {"keras-tensorflow": (2.0, 2.2, 9.0), "torch": (1.0, 1.1, 0.9)}
 
 
+def in_three_processes(record: Maker, cell: str, epochs: Sequence[float], **changes: Any) -> list[Record]:
+    """Return records of three processes alike: epochs of these seconds, steps that take a hundredth of their median."""
+    first, *steady = epochs
+    step = median(steady) / 100
+    windows = [(1, 1.0), (2, 1.0 + step)]
+    timing = Timing(build=0.1, first_epoch=first, epochs=steady, steps=100, total=9.0, alone=True, step=step)
+    timing = structs.replace(timing, windows=windows)
+    changes = {"measure": "timing", "epoch_seconds": epochs, "timing": timing, **changes}
+    return [record(cell, repeat=repeat, **changes) for repeat in range(3)]
+
+
 @pytest.fixture
 def few(record: Maker, results: Gather) -> Results:
     """Two backends with three seeds and timing each, a failed, a diverged and a hostile cell, and a case not run."""
@@ -81,8 +92,9 @@ def few(record: Maker, results: Gather) -> Results:
         for seed, accuracy in enumerate(accuracies)
     ]
     runs += [
-        record(f"demo/flat@{name},none,cpu,documented#0", epoch_seconds=(5.0, *seconds), measure="timing")
+        timed
         for name, seconds in STEADY.items()
+        for timed in in_three_processes(record, f"demo/flat@{name},none,cpu,documented#0", (5.0, *seconds))
     ]
     diverged = {"status": "failed", "reason": "the loss became NaN in epoch 1, step 3"}
     runs += [
@@ -167,7 +179,7 @@ def test_rows_hold_the_figures_of_the_records(few: Results) -> None:
     assert rows["demo/idle"]["status"] == "not run"
     assert rows["demo/lstm@torch,generic,cpu,documented"]["status"] == "failed"
     listed = page.cells(few)
-    assert len(listed) == len({row["id"] for row in listed}) == 11
+    assert len(listed) == len({row["id"] for row in listed}) == 15
 
 
 def test_a_configuration_whose_accuracy_failed_is_not_ok_though_it_was_timed(record: Maker, results: Gather) -> None:
@@ -207,7 +219,8 @@ def test_what_only_one_framework_measured_is_shown_too(record: Maker, results: G
 def test_accuracy_runs_give_no_factor_of_times(record: Maker, results: Gather) -> None:
     def speeds(measure: str) -> list[Any]:
         names = (f"demo/flat@{backend},none,cpu,documented#0" for backend in ACCURACIES)
-        records = [record(name, test=0.7, epoch_seconds=(2.0, 1.0), measure=measure) for name in names]
+        given = {"test": 0.7, "measure": measure}
+        records = [one for name in names for one in in_three_processes(record, name, (2.0, 1.0), **given)]
         return [row.get("speed") for row in page.cases(results([SUITE], records)) if row["case"] == "flat"]
 
     assert speeds("all") == [1.0]
@@ -449,10 +462,10 @@ def reader(chrome: Chrome, few: Results, tmp_path: Path) -> Iterator[Reader]:
 def test_it_sorts_with_missing_values_last(reader: Reader) -> None:
     reader.open()
     reader.click("#views [value=cells]")
-    assert len(reader.column("test")) == 11
+    assert len(reader.column("test")) == 15
     header = '[data-view=cells] .tabulator-col[tabulator-field="test"]'
     expected = sorted([*(100 * one for ones in ACCURACIES.values() for one in ones), 50.0])
-    missing = ["–"] * 4
+    missing = ["–"] * 8
     reader.click(header)
     assert reader.column("test") == [f"{value:.2f}" for value in reversed(expected)] + missing
     assert "sort=-test" in reader.fragment()
@@ -601,7 +614,7 @@ def test_search_looks_into_every_column(reader: Reader) -> None:
     reader.search("BROKE torch")
     assert reader.find("#count").text == "0 of 3 rows"
     reader.click("#views [value=cells]")
-    assert reader.find("#count").text == "1 of 11 rows"
+    assert reader.find("#count").text == "1 of 15 rows"
     assert reader.column("status") == ["failed"]
     assert reader.fragment() == "#view=cells&q=BROKE torch"
 
@@ -610,8 +623,8 @@ def test_a_changed_address_changes_the_page(reader: Reader) -> None:
     reader.open()
     reader.run("location.hash = 'view=cells&case=flat&sort=epoch&column=epoch&column=case'")
     reader.settle()
-    assert len(reader.column("case")) == 8
-    assert reader.column("epoch")[:2] == ["1.00", "2.20"]
+    assert len(reader.column("case")) == 12
+    assert reader.column("epoch")[:6] == ["1.00"] * 3 + ["2.20"] * 3
     assert reader.column("backend") == []
 
 
@@ -649,7 +662,7 @@ def test_details_are_reached_by_address_and_lead_to_their_neighbours(reader: Rea
     against = reader.find("#versus").text.splitlines()
     assert any(line.startswith("test accuracy") and line.endswith("80.00 81.00 +1.00 points") for line in against)
     reader.keys(Keys.ARROW_RIGHT)
-    assert reader.run(title) == "demo/flat@torch,none,cpu,documented#0 timing ok"
+    assert reader.run(title) == "demo/flat@torch,none,cpu,documented#0 repeat 1 timing ok"
     assert "1, 1.1, 0.9" in reader.find("#details").text
     reader.keys(Keys.ARROW_LEFT)
     assert reader.run(title).startswith("demo/flat@torch,none,cpu,documented#0 accuracy")
@@ -687,7 +700,8 @@ def test_a_configuration_leads_to_its_cells(reader: Reader) -> None:
     reader.click("[data-view=configurations] .tabulator-row .tabulator-cell")
     buttons = [one.text for one in reader.chrome.find_elements(By.CSS_SELECTOR, "#details li button")]
     flat = "demo/flat@keras-tensorflow,none,cpu,documented"
-    assert buttons == [f"{flat}#0 accuracy", f"{flat}#0 timing", f"{flat}#1 accuracy", f"{flat}#2 accuracy"]
+    repeats = [f"{flat}#0{repeat} timing" for repeat in ("", " repeat 1", " repeat 2")]
+    assert sorted(buttons) == sorted([*repeats, *(f"{flat}#{seed} accuracy" for seed in range(3))])
     reader.click("#details li button")
     assert f"open={flat}#0 accuracy" in reader.fragment()
 
@@ -741,7 +755,7 @@ def test_printing_takes_the_whole_table(reader: Reader) -> None:
     printed = reader.run(
         "return [...document.querySelectorAll('#print tbody tr')].map((row) => row.cells[0].textContent)"
     )
-    assert printed == ["flat"] * 8
+    assert printed == ["flat"] * 12
     pdf = reader.chrome.execute_cdp_cmd("Page.printToPDF", {})["data"]
     assert base64.b64decode(pdf).startswith(b"%PDF")
     reader.run("dispatchEvent(new Event('afterprint'))")

@@ -79,8 +79,8 @@ def test_a_stand_in_is_named_below_every_table(record: Maker, results: Gather) -
     fields = {"test": 0.7, "epoch_seconds": [3, 2], "counts": [400, 0, 81], "stand_in": "50d for 100d"}
     gathered = results([SUITE], [record(name("flat", "torch", 0), **fields)])
     for write in accuracy_topic.table, timing.table, parameters.table:
-        assert "Ran on a stand-in: 50d for 100d." in notes(write(gathered)).values()
-    assert "50d for 100d" in pages.index(gathered)
+        assert any("50d" in note and "100d" in note for note in notes(write(gathered)).values())
+    assert "50d for 100d" in pages.index(gathered).partition("## Data")[2]
 
 
 def test_the_tables_say_which_twins_are_proven(record: Maker, results: Gather) -> None:

@@ -26,7 +26,7 @@ from bench.backends.torch.network import build as build_torch  # noqa: E402
 
 def test_torch_conforms() -> None:
     lines = list(verify("torch"))
-    native = "dense, native: denormals, init, loss, optimizer, order follow the seed"
+    native = "dense, native: denormals, init:dense, init:embedding, loss, optimizer, order follow the seed"
     assert [line for line in lines if not line.endswith(f"float64: {len(RULES)} rules hold")] == [native]
     assert len(lines) == len(STACKS) + 3 + 1  # three have two kernels
 
@@ -38,7 +38,7 @@ def test_keras_conforms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     assert list(verify("keras-tensorflow", ("dense",))) == [
         f"dense, none, float64: {len(RULES)} rules hold",
-        "dense, native: embedding-gradient, init, loss, order follow the seed",
+        "dense, native: embedding-gradient, init:dense, init:embedding, loss, order follow the seed",
     ]
 
 
