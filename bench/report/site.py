@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.plots.registry import draw, files, is_fresh
 from bench.report.results import Results
 from bench.report.sources import RESULTS, anchor, committed
+from bench.report.topic import Answer
 from bench.report.topics import accuracy, architectures, explain, speed
 from bench.spec import Suite
 
@@ -168,8 +169,13 @@ def contents(machines: Mapping[str, Results], folder: str) -> dict[str, str]:
     for name, results in machines.items():
         for topic in TOPICS:
             answer = topic.answer(results) if topic.answer else None
-            parts = said(answer, f"{folder}{name}/") if answer else []
+            parts = said(_in_short(answer), f"{folder}{name}/") if answer else []
             found[f"{name}/{topic.name}"] = topic.block(results) if topic.block else "\n\n".join(parts)
         for plot in registry.pictures(results):
             found[f"{name}/plots/{plot.name}"] = picture(plot, f"{folder}{name}/")
     return found
+
+
+def _in_short(answer: Answer) -> Answer:
+    """Return an answer as a README has it: its notes are one paragraph."""
+    return replace(answer, notes=(" ".join(answer.notes),) if answer.notes else ())

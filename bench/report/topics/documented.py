@@ -17,6 +17,7 @@ from bench.report.topic import Topic
 from bench.report.topics import accuracy, parameters, timing
 from bench.report.topics.accuracy import AccuracyRow, MeasuredRow, cited
 from bench.report.topics.architectures import TimedEpoch, timed_alone
+from bench.spec import Suite
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def frame(results: Results) -> tuple[DocumentedRow, ...]:
 
 
 def block(results: Results) -> str:
-    """Return the table, the documents in bold with the set that their accuracies are of, and what it rests on."""
+    """Return the table, each document in bold with the set that its accuracies are of, and how to read it."""
     rows = frame(results)
     if not rows:
         return "No documented accuracy is in these results."
@@ -69,12 +70,28 @@ def block(results: Results) -> str:
     headers = ["case", "parameters", "printed %", *(f"{name} %" for name in names)]
     headers += ["printed s", *(f"{name} s" for name in names), "verdict"]
     lines = []
+    named: set[str] = set()
     for (suite, kind), members in grouped(rows, lambda row: (row.suite, row.figures[0].figure.kind)).items():
-        title = f"**{plain(results.suites[suite].title)}**"
-        lines.append([title, "", f"*{SETS[kind]}*", *[""] * (2 * len(columns) + 2)])
+        document = results.suites[suite]
+        lines.append(
+            [
+                f"**{plain(document.title)}**" if suite in named else _document(document),
+                "",
+                f"*{SETS[kind]}*",
+                *[""] * (2 * len(columns) + 2),
+            ]
+        )
         lines += [_line(row, columns) for row in members]
+        named.add(suite)
     left = (0, 2 * len(columns) + 4)
-    return "\n\n".join([markdown_table(list(map(plain, headers)), lines, left), _how(rows), _documents(results, rows)])
+    return "\n\n".join([markdown_table(list(map(plain, headers)), lines, left), _how(rows)])
+
+
+def _document(suite: Suite) -> str:
+    """Return title, author, year and link of a document, the Keras it ran, and what its seconds were measured on."""
+    return (
+        f"**{cited(suite)}** (Keras {plain(suite.era.keras)}{f', {prose(suite.hardware)}' if suite.hardware else ''})"
+    )
 
 
 def _line(row: DocumentedRow, columns: Sequence[Column]) -> list[str]:
@@ -107,16 +124,6 @@ def _how(rows: Sequence[DocumentedRow]) -> str:
         "Printed: by the document. ✓: every printed parameter count is the one that was built. Accuracies: mean over "
         f"seeds ± 95 % CI (none: one seed). Seconds are those of an epoch{timed}, each document's on its own machine. "
         "Verdict: whether the printed figure lies in the 95 % prediction interval of our runs."
-    )
-
-
-def _documents(results: Results, rows: Sequence[DocumentedRow]) -> str:
-    """Return the documents, an item each: title, author, year, link, Keras, and what its seconds were measured on."""
-    suites = [results.suites[name] for name in dict.fromkeys(row.suite for row in rows)]
-    return "\n".join(
-        f"- `{suite.name}`: {cited(suite)}. Keras {plain(suite.era.keras)}"
-        + (f", {prose(suite.hardware)}." if suite.hardware else ".")
-        for suite in suites
     )
 
 
