@@ -100,7 +100,7 @@ def _line(row: DocumentedRow, columns: Sequence[Column]) -> list[str]:
     measured = [members.get(column) for column in columns]
     return [
         plain(row.case if first.figure.epoch is None else f"{row.case}, epoch {first.figure.epoch}"),
-        f"{as_integer(row.parameters)} {'✓' if row.equal else ' '}",
+        f"{as_integer(row.parameters)}{'\u00a0✓' if row.equal else ''}",
         as_percent(first.documented),
         *(_measured(figure) for figure in measured),
         as_range(row.epoch) or NOTHING,
@@ -112,7 +112,7 @@ def _line(row: DocumentedRow, columns: Sequence[Column]) -> list[str]:
 def _measured(row: AccuracyRow | None) -> str:
     if not isinstance(row, MeasuredRow):
         return NOTHING
-    half = "" if row.ci_half_width is None else f" ±{100 * row.ci_half_width:.1f}"
+    half = "" if row.ci_half_width is None else f"\u00a0±{100 * row.ci_half_width:.1f}"
     return f"{100 * row.mean:.1f}{half}"
 
 

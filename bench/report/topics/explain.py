@@ -14,6 +14,7 @@ from bench.compare.statistics import Estimate
 from bench.explain.effects import REFERENCE, Effect, EffectVerdict, Quantity, ScoreOf, is_single
 from bench.records.record import Record
 from bench.records.store import Run
+from bench.report.figures import by_seed
 from bench.report.frames import MAIN, MATCHED, NATIVE, CaseRow, grouped, once, reference_order
 from bench.report.markdown import as_link, code, document, markdown_table, plain, plain_but_code, versions
 from bench.report.notes import stand_in_of
@@ -253,15 +254,29 @@ def block(results: Results) -> str:
     twins = (reference, worst.variant.backend)
     ends = {(row.backend, row.numerics): row.mean for row in rows if row.epoch is None}
     native, equal = ([percent(ends[twin, name], digits=1) for twin in twins] for name in (NATIVE, MATCHED))
-    proven = _documentation(results, "parity", "proven equal") if _are_twins(results, worst, twins) else ""
+    proven = _documentation(results, "parity", "proven twins") if _are_twins(results, worst, twins) else ""
+    said = ", ".join(filter(None, (proven, _equal_seeds(results, worst, twins))))
     lost = f"lost to {framework(twins[1])}'s {called(worst.variant.numerics)} alone"
     lines = [
         ["written as its users write it", *native, ""],
-        ["same weights, same formulas", *equal, proven and f"{proven}, step by step"],
+        ["same weights, same formulas", *equal, said],
         [lost, "", f"{-100 * worst.difference:.1f} points", _documentation(results, MEND, _HOW_TO_MEND)],
     ]
     headers = [plain(title(results, rows)), *map(framework, twins), ""]
     return markdown_table(headers, lines, left=(0, 3))
+
+
+def _equal_seeds(results: Results, row: NumericsRow, backends: Iterable[str]) -> str:
+    """Return in how many seeds the accuracies of matched backends are equal."""
+    groups = results.accuracy_groups[row.suite, row.case]
+    found = [
+        by_seed(row.figure.measured, records)
+        for variant, records in groups.items()
+        if variant.numerics == MATCHED and variant.backend in backends
+    ]
+    seeds = set.intersection(*map(set, found))
+    equal = sum(len({accuracies[seed] for accuracies in found}) == 1 for seed in seeds)
+    return f"equal in {equal} of {count(len(seeds), 'seed')}"
 
 
 def _are_twins(results: Results, row: NumericsRow, backends: Iterable[str]) -> bool:

@@ -212,7 +212,7 @@ def test_the_port_is_what_the_backend_lost_that_no_other_is_set_against(record: 
     assert head == ["LSTM on IMDB, 3 seeds", "Keras", "PyTorch", ""]
     assert native[1:] == ["79.0 %", "71.0 %", ""]
     assert matched[1:3] == ["81.0 %", "81.0 %"]
-    assert re.search(r"proven equal.*\(docs/parity\.md\)", matched[3])
+    assert re.search(r"proven twins.*\(docs/parity\.md\)", matched[3])
     assert "PyTorch's initial weights" in lost[0]
     assert lost[2] == "4.7 points"
     assert "(docs/mend-a-port.md)" in lost[3]
