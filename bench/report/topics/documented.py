@@ -100,7 +100,7 @@ def _line(row: DocumentedRow, columns: Sequence[Column]) -> list[str]:
     measured = [members.get(column) for column in columns]
     return [
         plain(row.case if first.figure.epoch is None else f"{row.case}, epoch {first.figure.epoch}"),
-        f"{as_integer(row.parameters)}{'\u00a0✓' if row.equal else ''}",
+        as_integer(row.parameters) + TICK * row.equal,
         as_percent(first.documented),
         *(_measured(figure) for figure in measured),
         as_range(row.epoch) or NOTHING,
@@ -127,6 +127,7 @@ def _how(rows: Sequence[DocumentedRow]) -> str:
     )
 
 
+TICK = "\u00a0✓"
 KERAS = "keras-tensorflow"
 """The backend that the documents trained by: Keras, in a table of the project's front page."""
 TOPIC = Topic("documented", frame=frame, block=block)

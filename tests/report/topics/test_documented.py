@@ -56,7 +56,7 @@ def test_a_row_holds_both_accuracies_comparable_seconds_alone_and_the_verdict(re
     records.append(record(name("a", numerics="native"), timing=alone, measure="steps"))
     records.append(record(name("a", "keras-tensorflow", numerics="native"), timing=beside, measure="steps"))
     row = rows_of(results([declared], records, seeds=5))["a"]
-    assert (row["printed %"], row["Keras %"].split(" ")[0], row["torch %"].split(" ")[0]) == (
+    assert (row["printed %"], row["Keras %"].split()[0], row["torch %"].split()[0]) == (
         "73.50",
         "73.2",
         "73.2",
@@ -75,14 +75,13 @@ def test_documents_are_named_as_people_know_them_and_sets_never_share_a_group(re
         **known,
     )
     text = documented.block(results([declared], [record(name("t"), test=0.71), record(name("v"), val=[0.72])]))
-    table, _, documents = text.split("\n\n")
+    table, _ = text.split("\n\n")
     (rows,) = parsed(table)
     assert [(row["case"], row["printed %"]) for row in rows] == [
-        ("On | words", "test"), ("t", "70.00"), ("On | words", "validation"), ("v", "80.00"),
+        ("On | words, A. Writer, 2017 (Keras 2.3-2.10)", "test"), ("t", "70.00"),
+        ("On | words", "validation"), ("v", "80.00"),
     ]  # fmt: skip
-    assert "https://example.org/words" in PARSER.render(documents)
-    assert "On | words, A. Writer, 2017" in PARSER.render(documents)
-    assert "9" not in documents.replace("example", "").replace("2.3-2.10", ""), "our number is no name"
+    assert 'href="https://example.org/words"' in PARSER.render(table)
 
 
 def test_short_trainings_and_timed_steps_have_no_row(record: Maker, results: Gather) -> None:
