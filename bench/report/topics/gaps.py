@@ -60,7 +60,7 @@ def frame(results: Results) -> tuple[GapRow, ...]:
                 left[column] = left.get(column, planned[column]) - measured
             rows += [
                 GapRow(*key, column, _processes(missing), _processes(planned[column]))
-                for column, missing in left.items()
+                for column, missing in sorted(left.items())
                 if missing
             ]
     return tuple(rows)
