@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +171,15 @@ def test_what_was_written_is_up_to_date_and_a_change_is_named(
     expected = [f"stale: {path}; {remedy}" for path in (*changed, *pictures)]
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(expected)
     assert readme.read_text().endswith("The end.\n")
+
+
+def test_every_process_writes_the_same(project: Path) -> None:
+    """Sets come in another order in every process (PYTHONHASHSEED)."""
+    command = [sys.executable, "-m", "bench", "report", "--index", str(project / "reports")]
+    for seed in ("1", "2", "3"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        assert seed == "1" or said == "every file is up to date\n"
 
 
 def test_links_of_the_index_lead_somewhere(project: Path) -> None:
