@@ -13,7 +13,7 @@ QUICK_TRAIN = 2000
 QUICK_VALIDATION = 500
 QUICK_TEST = 1000
 QUICK_EPOCHS = 3
-QUICK_BATCH = 32
+QUICK_BATCH = 64
 
 
 def apply(case: Case, profile: Profile) -> Case:
@@ -27,7 +27,7 @@ def apply(case: Case, profile: Profile) -> Case:
       vocabulary, padding and encoding. Rows are cut to 40 ids, since a recurrent layer's time is proportional to
       them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time hardly does.
     - epochs: at most 3; early stopping and checkpoints stay as they are.
-    - batch size: at most 32. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
+    - batch size: at most 64. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
       differs from another.
     - low-data pairs: N becomes 200 * sqrt(N / 200), so that 200 stays 200 and 10,000 becomes 1,414 of the 2,000
       reviews there are.
