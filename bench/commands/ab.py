@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
@@ -22,7 +21,7 @@ from bench.compare.session import Options, Plan, Session, check_unchanged, intro
 from bench.compare.verdicts import DEFAULT_PAIRS
 from bench.errors import UsageError
 from bench.machine.fingerprint import available_memory
-from bench.records.store import DEFAULT_PATH, Store
+from bench.records.store import Store, resuming
 from bench.runner.options import COUNT, POSITIVE
 from bench.runner.progress import duration
 from bench.runner.run import SAFE_SHARE_OF_MEMORY, free_name, interruptible
@@ -104,9 +103,7 @@ def command(context: click.Context, /, **_: Any) -> int:
             session = Session(plan, store, runs, limits, interrupted)
             comparison = session.compare(catalog)
         if comparison is None:
-            place = "" if path == DEFAULT_PATH else f" --store {shlex.quote(str(path))}"
-            again = f"bench ab --resume {shlex.quote(session.name)}{place}"
-            click.echo(f"bench: interrupted; continue with: {again}", err=True)
+            click.echo(f"bench: interrupted; continue with: {resuming(session.name, path, 'ab')}", err=True)
             return 130
         code = tell(comparison, params["out"], as_json=params["as_json"], strict=params["strict"])
         return code if session.all_ok else 3

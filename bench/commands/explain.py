@@ -18,14 +18,14 @@ from bench.commands import options
 from bench.commands.run import dry_run, resumed, wanted_of
 from bench.commands.terminal import print_json
 from bench.explain.effects import REFERENCE, effects, missing_differences, numerics_of
-from bench.records.store import DEFAULT_PATH, Run, Store
+from bench.records.store import Run, Store, resuming
 from bench.report.figures import figures
 from bench.report.sentences import count, joined
 from bench.report.topics import explain as report
 from bench.runner.options import RunOptions
 from bench.runner.plan import PlannedCell, default_backends
 from bench.runner.progress import duration
-from bench.runner.run import cells_left, counted_cells, log, run_cells
+from bench.runner.run import cells_left, log, run_cells
 from bench.spec import Documented
 
 NOTHING_TO_COMPARE = 3
@@ -99,7 +99,7 @@ def _intention(
     )
     done = f", {already} done before" if already else ""
     about = duration(sum(planned.estimate for planned in cells))
-    yield f"{counted_cells(len(cells))}{done}, about {about}" + (f": {', '.join(numerics)}" if numerics else "")
+    yield f"{count(len(cells), 'cell')}{done}, about {about}" + (f": {', '.join(numerics)}" if numerics else "")
 
 
 def _explained(
@@ -110,12 +110,11 @@ def _explained(
     main = next(figure for figure in figures(apply(declared, stored.profile), documented) if figure.main)
     suite, _, name = case.partition("/")
     records = [record for record in store.records(stored.name) if record.cell.case_name == case]
-    place = "" if store.path == DEFAULT_PATH else f" --store {shlex.quote(str(store.path))}"
     return report.Explained(
         case=case,
         figure=main.name,
         run=stored,
-        command=f"bench explain {shlex.quote(case)} --resume {shlex.quote(stored.name)}{place}",
+        command=resuming(stored.name, store.path, f"explain {shlex.quote(case)}"),
         seeds=wanted.seeds,
         effects=effects(records, main.measured),
         missing={name: missing_differences(backend(name), model) for name, model in models.items()},

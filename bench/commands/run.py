@@ -15,12 +15,13 @@ from bench.commands.terminal import print_json
 from bench.errors import UsageError
 from bench.records.record import plain
 from bench.records.store import Run, Store
+from bench.report.sentences import count
 from bench.report.sources import stored as stored_results
 from bench.report.summary import summary
 from bench.runner.options import DECLARATIONS, RunOptions
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration
-from bench.runner.run import Ended, cells_left, counted_cells, run_cells
+from bench.runner.run import Ended, cells_left, run_cells
 from bench.spec import Suite
 
 
@@ -58,7 +59,7 @@ def command(context: click.Context, /, **_: Any) -> int:
 def closing(ended: Ended, suites: Mapping[str, Suite]) -> list[str]:
     """Return the summary of a run; where it holds no record yet, the command that goes on with it."""
     if not (ended.records or ended.already):
-        return [f"{counted_cells(len(ended.cells))} not started; go on with: {ended.again}"]
+        return [f"{count(len(ended.cells), 'cell')} not started; go on with: {ended.again}"]
     return summary(stored_results(ended.store, [ended.run], suites, Path("reports/local")))
 
 
@@ -105,5 +106,5 @@ def dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:
         what = f"unavailable: {planned.obstacle.reason}" if planned.obstacle else f"about {duration(planned.estimate)}"
         click.echo(f"{planned.cell}{f' repeat {planned.repeat}' if planned.repeat else ''}  {what}")
     about = "an estimate: from stored runs where there are any, else rough"
-    click.echo(f"{counted_cells(len(cells))}, about {duration(total)} ({about})")
+    click.echo(f"{count(len(cells), 'cell')}, about {duration(total)} ({about})")
     return 0

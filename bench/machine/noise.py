@@ -44,12 +44,14 @@ class Noise:
     @property
     def sentence(self) -> str:
         """Return what was found and, where it is too much, the remedy."""
-        percent = f"{100 * self.spread:.0f} %"
-        if not self.high:
-            return f"Quiet machine: 95 % of probes ran at most {percent} longer."
         remedy = "; ".join(self.causes) or "no cause was found: run again later, or on another machine"
-        noisy = f"Noisy machine: the slowest 5 % of probes ran at least {percent} longer; timings are unreliable"
-        return f"{noisy}. Remedy: {remedy}."
+        return on_spread(self.spread) + (f" Timings are unreliable. Remedy: {remedy}." if self.high else "")
+
+
+def on_spread(spread: float) -> str:
+    """Return what a spread says of the machine."""
+    machine = "Noisy" if spread > QUIET else "Quiet"
+    return f"{machine} machine: the slowest 5 % of probes ran {100 * spread:.0f} % long."
 
 
 @dataclass(frozen=True)

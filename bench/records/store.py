@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -76,6 +77,16 @@ class Run:
     command: list[str]
     options: dict[str, Any]
     environment: dict[str, Any]
+
+
+def in_store(path: Path) -> str:
+    """Return the option by which a command finds a store, the empty string for the default one."""
+    return "" if path == DEFAULT_PATH else f" --store {shlex.quote(str(path))}"
+
+
+def resuming(run: str, path: Path, verb: str = "run") -> str:
+    """Return the command that goes on with a run."""
+    return f"bench {verb} --resume {shlex.quote(run)}{in_store(path)}"
 
 
 class Store:

@@ -60,7 +60,10 @@ def once(make: Callable[[Results], Made]) -> Callable[[Results], Made]:
 
     @wraps(make)
     def made(results: Results) -> Made:
-        return results.once(make)
+        if make not in results.made:
+            results.made[make] = make(results)
+        found: Made = results.made[make]
+        return found
 
     return made
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.cases.cell import Measure, Status
+from bench.records import store
 from bench.records.record import VARIANT, Record
 from bench.report.frames import CaseRow, Row, once
 from bench.report.markdown import code, prose
@@ -78,8 +79,7 @@ def _stand_ins(results: Results) -> dict[tuple[str, str], list[str]]:
 def resuming(results: Results, run: str) -> str:
     """Return the command that goes on with a run."""
     compares = any(source.name == run and source.plan is not None for source in results.sources)
-    store = f" --store {shlex.quote(str(results.store))}" if results.store else ""
-    return f"bench {'ab' if compares else 'run'} --resume {shlex.quote(run)}{store}"
+    return store.resuming(run, results.store, "ab" if compares else "run")
 
 
 def _problem_notes(results: Results) -> dict[tuple[Any, ...], list[str]]:

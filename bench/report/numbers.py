@@ -70,27 +70,6 @@ def percent(value: float, half: float | None = None, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f}" + (f" ± {100 * half:.{digits}f}" if half is not None else "") + " %"
 
 
-def points(difference: float, half: float | None) -> str:
-    """Return `+0.63 ± 0.20 points` for a difference of accuracies from 0 to 1, and whether its interval holds 0."""
-    text = f"{100 * difference:+.2f}" + (f" ± {100 * half:.2f}" if half is not None else "") + " points"
-    return text if half is None or is_told(difference, half) else f"{text}, not told from 0"
-
-
-def is_told(difference: float, half: float | None) -> bool:
-    """Return whether the interval of a difference leaves out 0; one seed has no interval."""
-    return half is not None and abs(difference) > half
-
-
-def seconds(value: float) -> str:
-    """Return `7.87 s`, whole seconds from 100 on."""
-    return f"{value:.0f} s" if value >= 100 else f"{value:.3g} s"
-
-
 def times(value: float) -> str:
     """Return a factor, with more digits near 1 and below."""
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1.1 else f"{value:.2f}"
-
-
-def span(low: float, high: float) -> str:
-    """Return `1.1 to 4.2`, one number where both read the same."""
-    return times(low) if times(low) == times(high) else f"{times(low)} to {times(high)}"

@@ -30,12 +30,12 @@ from bench.records.metrics import METRICS, Format, Metric, is_comparable, value
 from bench.records.record import CASE, VARIANT, Record, plain
 from bench.report.answers import TOPICS, answers
 from bench.report.figures import by_seed
-from bench.report.frames import MAIN, MATCHED, NATIVE, grouped, reference_order
+from bench.report.frames import MAIN, grouped, reference_order
 from bench.report.notes import one_line
 from bench.report.numbers import known
 from bench.report.results import KERNELS, Results, Variant, status_of
-from bench.report.speedups import SpeedUp
-from bench.report.topics import accuracy, speed, timing
+from bench.report.speedups import ORDER
+from bench.report.topics import accuracy, timing
 from bench.report.topics.accuracy import AccuracyRow, MeasuredRow
 from bench.report.topics.timing import TimingRow
 
@@ -417,7 +417,7 @@ def cases(results: Results) -> list[dict[str, Any]]:
     """
     pairs, reached = [pair["name"] for pair in _pairs(results)], _reached(results)
     first = pairs[0]
-    speeds = grouped(speed.frame(results), lambda row: row.name)
+    times = grouped(timing.frame(results), lambda row: row.name)
     rows = []
     for suite, case in results.cases():
         found = _sides(results, suite.name, case.name)
@@ -443,7 +443,7 @@ def cases(results: Results) -> list[dict[str, Any]]:
                     row |= {kind: figure.mean, f"{kind}_half": figure.ci_half_width, "stand_in": figure.stand_in}
             for figure in filter(None, [*measured, reached.get((name, None))]):
                 row[f"{figure.figure.kind}_documented"] = figure.documented
-            row |= _difference(results, measured) | _times(results, sides, name, speeds.get(name, ()))
+            row |= _difference(results, measured) | _times(sides, times[name])
             proofs = [side for side in sides if side]
             row["twins"] = results.twin_mark(suite.name, case.name, proofs) if results.twins else None
             rows.append(row)
@@ -471,37 +471,39 @@ def _difference(results: Results, measured: Sequence[AccuracyRow | None]) -> dic
     return {kind: known(change.mean), f"{kind}_half": known(change.ci_half_width)}
 
 
-def _times(results: Results, sides: Sides, name: str, found: Iterable[SpeedUp]) -> dict[str, Any]:
+def _times(sides: Sides, rows: Iterable[TimingRow]) -> dict[str, Any]:
     """Return the times of a pair: of steps and how many times as fast the candidate is, as the answer on speed has it.
 
     Where documented formulas are set side by side, those times come first that users of the frameworks see. Times that
     may not be compared give no factor.
     """
-    suite, _, case = name.partition("/")
-    groups = results.groups.get((suite, case), {})
+    times = {row.variant: row for row in rows if row.variant and row.step is not None}
 
     def alone(side: Variant, numerics: str) -> Variant | None:
-        fitting = (
-            one for one in groups if (one.backend, one.device, one.numerics) == (side.backend, side.device, numerics)
-        )
-        order = {one: (one.kernel != side.kernel, KERNELS.index(one.kernel)) for one in fitting if is_timed_alone(one)}
-        return min(order, key=order.__getitem__, default=None)
-
-    def is_timed_alone(variant: Variant) -> bool:
-        return any(value(record, "step") is not None and is_comparable(record) for record in groups[variant])
+        wanted = (side.backend, side.device, numerics)
+        fitting = [
+            one for one, row in times.items() if row.comparable and (one.backend, one.device, one.numerics) == wanted
+        ]
+        return min(fitting, key=lambda one: (one.kernel != side.kernel, KERNELS.index(one.kernel)), default=None)
 
     reference, candidate = sides
     if reference and candidate:
-        orders = (NATIVE, MATCHED, MAIN) if candidate.numerics == MAIN else (candidate.numerics,)
+        orders = ORDER if candidate.numerics == MAIN else (candidate.numerics,)
         pairs = ((alone(reference, numerics), alone(candidate, numerics)) for numerics in orders)
         sides = next((pair for pair in pairs if all(pair)), sides)
-    steps = [_typical(groups[side], METRICS["step"]) if side else None for side in sides]
-    timed = [side for side, step in zip(sides, steps, strict=True) if side and step is not None]
-    comparable = all(map(is_timed_alone, timed)) if timed else None
-    row = {"step_reference": steps[0], "step_candidate": steps[1], "comparable": _yes(comparable)}
-    row["timed_under"] = timed[-1].numerics if timed else None
-    gain = next((one for one in found if comparable and (one.reference.variant, one.variant) == sides), None)
-    return row | ({"speed": gain.factor, "speed_range": (gain.low, gain.high)} if gain else {})
+    first, second = (times.get(side) if side else None for side in sides)
+    timed = [row for row in (first, second) if row]
+    comparable = all(row.comparable for row in timed) if timed else None
+    row = {
+        "step_reference": first and first.step,
+        "step_candidate": second and second.step,
+        "comparable": _yes(comparable),
+    }
+    row["timed_under"] = timed[-1].variant.numerics if timed and timed[-1].variant else None
+    gain = second.gain if second and comparable else None
+    if gain is None or gain.reference.variant != sides[0]:
+        return row
+    return row | {"speed": gain.factor, "speed_range": (gain.low, gain.high)}
 
 
 # --- details -----------------------------------------------------------------------------------------------------

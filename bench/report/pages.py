@@ -12,7 +12,7 @@ from bench.report.markdown import as_link, code, document, markdown_table, plain
 from bench.report.numbers import NOTHING
 from bench.report.plots.base import FOLDER, Plot, picture
 from bench.report.results import Results, Source
-from bench.report.sentences import count
+from bench.report.sentences import count, machine
 from bench.report.sources import DEVIATIONS
 from bench.report.topic import Answer
 from bench.report.topics import gaps
@@ -84,20 +84,7 @@ def about(results: Results) -> str:
         formulas = "Every backend computes by its framework's defaults."
     else:
         formulas = f"Numerics: {', '.join(f'`{name}`' for name in sorted(numerics))}."
-    return plain_but_code(f"{trained}, on {machine(results)}. {formulas}")
-
-
-def machine(results: Results) -> str:
-    """Return a machine in words: its processor, cores and GPUs."""
-    environment = results.timing_environment
-    gpus = [gpu["name"] for gpu in environment.get("gpus", [])]
-    cores = environment.get("cores")
-    parts = [
-        environment.get("cpu", "unknown processor"),
-        f"{cores} cores" if cores else "",
-        ", ".join(gpus) or "no GPU",
-    ]
-    return ", ".join(part for part in parts if part)
+    return plain_but_code(f"{trained}, on {machine(results.timing_environment)}. {formulas}")
 
 
 def _tables(results: Results) -> str:

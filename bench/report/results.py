@@ -9,13 +9,14 @@ from functools import cached_property
 from itertools import product
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, get_args
 
 from bench.cases.catalog import matches
 from bench.cases.cell import Measure, Profile, Status
 from bench.cases.model import numerics_differences
 from bench.cases.profiles import apply
 from bench.errors import UsageError
+from bench.records import DEFAULT_PATH
 from bench.records.record import VARIANT, Record
 from bench.spec import Case, Kernel, Suite
 
@@ -23,7 +24,6 @@ NOT_RUN: Final = "not run"
 _ACCURACY: tuple[Measure, ...] = ("accuracy", "glance", "all")
 _TIMING: tuple[Measure, ...] = ("steps", "timing", "all")
 KERNELS = get_args(Kernel)
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, order=True)
@@ -92,23 +92,23 @@ class Source:
 class Results:
     """What a report is made of: one or more runs of one profile and environment, and the suites they are held against.
 
-    `store` is the path by which commands find the runs again, None where that is the default one. `twins` is what
-    `bench parity` found of every (`suite/case`, backend, kernel); empty where it was not run. `reasons` says in a
-    sentence why the figures of a case, `suite/case`, deviate, and where that is shown (`bench.report.sources.reasons`).
-    `explained` are the pages of `bench explain` that lie in the report's folder; `documentation` whether that is a
-    folder of a checkout's reports, whose pages may link to those in `docs`. A record of the same cell, repeat and
+    `store` is the path by which commands find the runs again. `twins` is what `bench parity` found of every
+    (`suite/case`, backend, kernel); empty where it was not run. `reasons` says in a sentence why the figures of a case,
+    `suite/case`, deviate, and where that is shown (`bench.report.sources.reasons`). `explained` are the pages of
+    `bench explain` that lie in the report's folder; `documentation` whether that is a folder of a checkout's reports,
+    whose pages may link to those in `docs`. `made` is what `frames.once` keeps. A record of the same cell, repeat and
     measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share a table, and for
     none at all.
     """
 
     sources: tuple[Source, ...]
     suites: Mapping[str, Suite]
-    store: Path | None = None
+    store: Path = DEFAULT_PATH
     twins: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     reasons: Mapping[str, Link] = field(default_factory=dict)
     explained: tuple[str, ...] = ()
     documentation: bool = False
-    _made: dict[Callable[[Results], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         first = self.sources[0]
@@ -282,13 +282,6 @@ class Results:
         """Return the suites that any record belongs to, in the order of the catalog."""
         seen = {suite for suite, _ in self.groups}
         return [suite for name, suite in self.suites.items() if name in seen]
-
-    def once(self, make: Callable[[Results], Made]) -> Made:
-        """Return what `make` makes of these results, made once; nobody may change it."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        made: Made = self._made[make]
-        return made
 
     def cases(self) -> Iterator[tuple[Suite, Case]]:
         """Yield the cases of all suites with a record, as they were run."""

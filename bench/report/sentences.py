@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-from bench.report.results import Column
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 MOST_NAMED = 6
 """How many cases a sentence names before it says how many more there are."""
@@ -32,12 +32,17 @@ def upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def machine(environment: Mapping[str, Any]) -> str:
+    """Return a machine: its processor without trade marks and clock, its cores, as far as they were used, its GPUs."""
+    processor = re.sub(r"\((R|TM)\)|@.*", " ", str(environment.get("cpu", "unknown processor")), flags=re.IGNORECASE)
+    cores, threads = (environment.get(name) for name in ("cores", "threads"))
+    used = f"{threads} of " if threads not in (cores, None) else ""
+    gpus = ", ".join(gpu["name"] for gpu in environment.get("gpus", ()))
+    return ", ".join(
+        filter(None, [" ".join(processor.split()), cores and f"{used}{count(cores, 'core')}", gpus or "no GPU"])
+    )
+
+
 def device(name: str) -> str:
     """Return a device as sentences call it."""
     return {"cpu": "CPU", "cuda": "GPU"}.get(name, name)
-
-
-def with_kernels(column: Column, kernels: Iterable[str]) -> str:
-    """Return a column with the kernels of its rows, where recurrent layers have any."""
-    named = sorted({*kernels} - {"none"})
-    return f"{column.setting} ({joined(named, 'or')})" if named else column

@@ -43,7 +43,7 @@ def stored(path: Path, names: Sequence[str], suites: Mapping[str, Suite], folder
     """Return what a report into `folder` on the named runs of a store, or on its latest one, is made of."""
     with Store(path) as store:
         sources = [source(store, run) for run in chosen(store, names)]
-    return gather(sources, suites, folder, None if path == DEFAULT_PATH else path)
+    return gather(sources, suites, folder, path)
 
 
 def from_run(run: Run, records: Iterable[Record]) -> Source:
@@ -76,7 +76,7 @@ def gather(
     sources: Sequence[Source],
     suites: Mapping[str, Suite],
     folder: Path,
-    store: Path | None = None,
+    store: Path = DEFAULT_PATH,
     *,
     complete: bool = False,
 ) -> Results:

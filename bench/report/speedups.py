@@ -10,7 +10,6 @@ from typing import Literal, TypeVar
 from bench.backends.registry import backends
 from bench.cases.describe import recurrence
 from bench.compare.statistics import Estimate, mean_interval, ratio_interval
-from bench.machine.noise import QUIET
 from bench.records.metrics import has_timed_steps, is_comparable, step_seconds, value
 from bench.records.record import Record
 from bench.report.frames import MAIN, MATCHED, NATIVE, VariantRow, once
@@ -86,13 +85,17 @@ class SpeedUp(StepTime):
     factor: float
     low: float
     high: float
-    spread: str = "95 % CI"
 
     @classmethod
     def of(cls, base: StepTime, timed: StepTime) -> SpeedUp:
         """Set the times of a variant against those of a reference, `base`, of the same case; both are ranked."""
         ratio = ratio_interval(base.processes, timed.processes)
         return cls(**vars(timed), reference=base, factor=ratio.value, low=ratio.low, high=ratio.high)
+
+    @property
+    def text(self) -> str:
+        """Return `1.23 (1.12–1.34)`."""
+        return f"{self.factor:.2f} ({self.low:.2f}–{self.high:.2f})"
 
     @property
     def outcome(self) -> Outcome:
@@ -165,9 +168,3 @@ def is_own_loop(variant: Variant) -> bool:
     """Return whether a variant's recurrent layers are loops of ours, which its framework's users do not write."""
     info = backends().get(variant.backend)
     return variant.kernel == "generic" and info is not None and info.own_loop
-
-
-def on_noise(noise: float) -> str:
-    """Return what the highest spread of a busy loop before runs means."""
-    spread = f"the slowest 5 % of probes ran {100 * noise:.0f} % long"
-    return f"Noisy machine: {spread}." if noise > QUIET else f"Quiet machine: {spread}."

@@ -9,8 +9,7 @@ import re
 import shlex
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -18,19 +17,20 @@ from statistics import median
 from bench.backends.registry import backends
 from bench.cases.describe import recurrence
 from bench.cases.model import numerics_differences
-from bench.machine.noise import QUIET
+from bench.machine.noise import QUIET, on_spread
 from bench.records.metrics import METRICS, is_comparable
+from bench.records.store import in_store
 from bench.report.frames import grouped
-from bench.report.notes import NO_FUSED, Problem, lacking
+from bench.report.notes import NO_FUSED, Problem, lacking, resuming
 from bench.report.numbers import NOTHING, as_seconds, times
 from bench.report.results import Results
-from bench.report.sentences import count, device, joined, listed, upper
-from bench.report.summary_frame import LEAST_PROCESSES, Faster, Figures, SummaryRow, frame, in_order, setting_of
-from bench.report.topics import gaps
-from bench.runner.progress import duration, shortened
-from bench.spec import Case, RandomRows, Suite
+from bench.report.sentences import count, device, joined, listed, machine, upper
+from bench.report.speedups import LEAST
+from bench.report.summary_frame import Faster, Figures, SummaryRow, frame, in_order, setting_of
+from bench.report.topics import gaps, low_data
+from bench.runner.progress import COLUMNS, duration, shortened
 
-LINES, COLUMNS = 45, 100
+LINES = 45
 MOST_ROWS = 30
 LONGEST_NAME = 56
 MOST_MISSING = 5
@@ -45,9 +45,13 @@ def summary(results: Results, files: Sequence[Path] = ()) -> list[str]:
     lead = [*_wrapped(_what_ran(results, ran)), *_conclusions(results, rows, ran)]
     end = ["", *_missing(results)] if lacking(results) or _unstarted(results) else []
     end += ["", *_next(results, rows, files)]
-    low_data = _low_data(results, rows)
-    shown = [row for row in rows if row.name not in {name for names in low_data.values() for name in names}]
-    lines = [*_low_data_lines(results, rows, low_data, ran)]
+    shown, lines = list(rows), []
+    for suite, members in grouped(rows, lambda row: row.suite).items():
+        names = {row.case for row in members}
+        sizes = low_data.samples(case for case in results.suites[suite].cases if case.name in names)
+        if sampled := [row for row in members if row.case in sizes]:
+            shown = [row for row in shown if row not in sampled]
+            lines.append(_low_data(sampled, [*sizes.values()], ran))
     left = LINES - len(lead) - len(end) - len(lines) - 1  # an empty line before the table
     return [*lead, *_table(shown, ran, left, files), *lines, *end]
 
@@ -63,29 +67,18 @@ def _what_ran(results: Results, ran: Sequence[str]) -> str:
     names = [
         part for name in ran if name in backends() for each in backends()[name].packages for part in each.split("|")
     ]
-    versions = [f"{_TITLES.get(name, name)} {packages[name]}" for name in _unique(names) if name in packages]
+    first = sorted(dict.fromkeys(names), key=lambda name: name != "keras")
+    versions = [f"{_TITLES.get(name, name)} {packages[name]}" for name in first if name in packages]
     taken = duration(sum(record.seconds for record in records))
-    parts = [f"twinbench: {ok} of {count(len(records), 'cell')} ok in {taken}", ", ".join(versions), _machine(results)]
+    parts = [
+        f"twinbench: {ok} of {count(len(records), 'cell')} ok in {taken}",
+        ", ".join(versions),
+        machine(environment),
+    ]
     return " · ".join(filter(None, parts))
 
 
 _TITLES = {"keras": "Keras", "tensorflow": "TensorFlow", "tensorflow-cpu": "TensorFlow", "jax": "JAX"}
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    """Return each name once, Keras first."""
-    return sorted(dict.fromkeys(names), key=lambda name: name != "keras")
-
-
-def _machine(results: Results) -> str:
-    """Return the GPU, or the processor without trade marks and clock, and its cores: `Intel Xeon, 2 cores`."""
-    environment = results.timing_environment
-    if setting_of(results)[0] == "cuda":
-        return str(next((gpu["name"] for gpu in environment.get("gpus", ())), ""))
-    words = re.sub(r"\((R|TM)\)|@.*|\b(CPU|Processor)\b", " ", str(environment.get("cpu", "")), flags=re.IGNORECASE)
-    cores, threads = (environment.get(name) for name in ("cores", "threads"))
-    used = f"{threads} of " if threads not in (cores, None) else ""
-    return ", ".join(filter(None, [" ".join(words.split()), f"{used}{count(cores, 'core')}" if cores else ""]))
 
 
 def _conclusions(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str]) -> Iterator[str]:
@@ -94,7 +87,7 @@ def _conclusions(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str
         yield from _wrapped(said)
     noise = max((figures.noise for row in rows for figures in row.figures.values() if figures.steps), default=0.0)
     if noise > QUIET:
-        yield f"Noisy machine: the slowest 5 % of probes ran {100 * noise:.0f} % long. Stop other programs, run again."
+        yield f"{on_spread(noise)} Stop other programs, run again."
     if results.profile == "quick" and rows:
         brief = " and brief timings" if any(record.measure == "glance" for record in results.records) else ""
         yield f"Generated text, short trainings{brief}: compare the columns, not with published figures."
@@ -147,14 +140,10 @@ def _faster(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str]) ->
         return f"{lead}no clear winner. {tally}, unclear in {signs[0]}."
     kinds = grouped(ratios, lambda pair: recurrence(results.case(pair[0].suite, pair[0].case)))
     each = {kind: median(ratio.factor**sign for _, ratio in members) for kind, members in kinds.items()}
-    detail = "; ".join([f"median of {count(len(ratios), 'case')}", *_each(each)])
+    by_kind = f"; {', '.join(f'{kind} {times(factor)}x' for kind, factor in each.items())}" if len(each) > 1 else ""
     first, second = (other, ran[0]) if sign > 0 else (ran[0], other)
     factor = times(median(ratio.factor**sign for _, ratio in ratios))
-    return f"{lead}{_title(first)}, {factor}x {_title(second)} ({detail})."
-
-
-def _each(factors: Mapping[str, float]) -> list[str]:
-    return [", ".join(f"{kind} {times(factor)}x" for kind, factor in factors.items())] if len(factors) > 1 else []
+    return f"{lead}{_title(first)}, {factor}x {_title(second)} (median of {count(len(ratios), 'case')}{by_kind})."
 
 
 def _clear(signs: Mapping[int, int]) -> int:
@@ -174,85 +163,55 @@ def _title(backend: str) -> str:
 # --- the table ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Columns under one head: each has a head of its own and a text for every row."""
-
-    head: str
-    heads: tuple[str, ...]
-    texts: tuple[tuple[str, ...], ...]
-
-    @property
-    def name(self) -> str:
-        """Return what they are called where they do not stand."""
-        return self.head or self.heads[0]
-
-    @property
-    def widths(self) -> list[int]:
-        """Return the width of each column; the first is widened where the head needs more."""
-        widths = [max(map(len, (head, *texts))) for head, texts in zip(self.heads, self.texts, strict=True)]
-        widths[0] += max(0, len(self.head) - sum(widths) - 2 * (len(widths) - 1))
-        return widths
-
-    @property
-    def width(self) -> int:
-        """Return the width of all."""
-        return sum(self.widths) + 2 * (len(self.widths) - 1)
-
-
 def _table(rows: Sequence[SummaryRow], ran: Sequence[str], most: int, files: Sequence[Path]) -> list[str]:
     """Return the table in at most so many lines, an empty line before it; nothing where no row is left for it."""
     if not rows:
         return []
     room = min(MOST_ROWS, most - 2)
     shown = rows[: room if len(rows) <= room else room - 1]
-    first, *columns = _columns(shown, ran)
+    names = ["", "case", *(shortened(row.name, LONGEST_NAME) for row in shown)]
+    first = [f"{name:<{max(map(len, names))}}" for name in names]
+    blocks = _blocks(shown, ran)
     left_out = [count(len(rows) - len(shown), "case")] if len(shown) < len(rows) else []
-    while len(columns) > 1 and first.width + sum(2 + each.width for each in columns) > COLUMNS:
-        # Parameters, which say least, go first.
-        left_out.append(columns.pop(-1 if columns[0].head else 0).name)
+    while len(blocks) > 1 and sum(2 + len(lines[0]) for lines in (first, *blocks.values())) - 2 > COLUMNS:
+        left_out.append(_PARAMETERS if _PARAMETERS in blocks else [*blocks][-1])  # what says least goes first
+        del blocks[left_out[-1]]
     also = [f"and {joined(left_out)}: {files[0] if files else 'in the report'}"] if left_out else []
-    return ["", *_laid_out([first, *columns]), *also]
+    return ["", *("  ".join(parts).rstrip() for parts in zip(first, *blocks.values(), strict=True)), *also]
 
 
-def _columns(rows: Sequence[SummaryRow], ran: Sequence[str]) -> Iterator[_Columns]:
-    """Yield the columns of a table: of two backends a measure's side by side, of more a backend's."""
-    yield _Columns("", ("case",), (tuple(shortened(row.name, LONGEST_NAME) for row in rows),))
+_PARAMETERS = "parameters"
+
+
+def _blocks(rows: Sequence[SummaryRow], ran: Sequence[str]) -> dict[str, list[str]]:
+    """Return the lines of columns by what they are called: of two backends by measure, of more by backend."""
     epochs = any(figures.epoch is not None for row in rows for figures in row.figures.values())
     per = ("s", "epoch") if epochs else ("ms", "step")
-    accuracy = {name: tuple(_accuracy(row.figures.get(name)) for row in rows) for name in ran}
-    seconds = {name: tuple(_seconds(row.figures.get(name), per_epoch=epochs) for row in rows) for name in ran}
+    accuracy = {name: [_accuracy(row.figures.get(name)) for row in rows] for name in ran}
+    seconds = {name: [_seconds(row.figures.get(name), per_epoch=epochs) for row in rows] for name in ran}
     scored, timed = (any(set(texts) != {NOTHING} for texts in each.values()) for each in (accuracy, seconds))
     if len(ran) > 2:
-        for name in ran:
-            parts = [("acc. %", accuracy[name])] * scored + [("/".join(per), seconds[name])] * timed
-            yield _Columns(name, tuple(head for head, _ in parts), tuple(texts for _, texts in parts))
-        return
-    yield _Columns("", ("parameters",), (tuple(_parameters(row) for row in rows),))
-    names = tuple("Keras" if name == "keras-tensorflow" else name for name in ran)
+        heads = [("acc. %", accuracy)] * scored + [("/".join(per), seconds)] * timed
+        return {name: _block(name, {head: texts[name] for head, texts in heads}) for name in ran if heads}
+    parameters = [NOTHING if row.parameters is None else f"{row.parameters:,}" for row in rows]
+    blocks = {_PARAMETERS: _block("", {_PARAMETERS: parameters})}
+    names = ["Keras" if name == "keras-tensorflow" else name for name in ran]
     for head, texts in [("accuracy %", accuracy)] * scored + [(" per ".join(per), seconds)] * timed:
-        yield _Columns(head, names, tuple(texts.values()))
-    if len(ran) == 2:
-        ratios = [row.ratio(*ran) for row in rows]
-        processes = min((len(each.steps) for row in rows for each in row.figures.values() if each.steps), default=0)
-        spread = "95 % CI" if processes >= LEAST_PROCESSES else "range"
-        if any(ratios):
-            yield _Columns(f"{names[1]} is", (f"x as fast ({spread})",), (tuple(map(_ratio, ratios)),))
+        blocks[head] = _block(head, dict(zip(names, texts.values(), strict=True)))
+    ratios = [row.ratio(*ran) for row in rows] if len(ran) == 2 else []
+    if any(ratios):
+        processes = min(len(each.steps) for row in rows for each in row.figures.values() if each.steps)
+        head, spread = f"{names[1]} is", "95 % CI" if processes >= LEAST else "range"
+        blocks[head] = _block(head, {f"x as fast ({spread})": list(map(_ratio, ratios))})
+    return blocks
 
 
-def _laid_out(groups: Sequence[_Columns]) -> list[str]:
-    first, *others = groups
-    widths = [width for group in others for width in group.widths]
-    lines = [[f"{'':<{first.width}}", *(f"{group.head:>{group.width}}" for group in others)]]
-    bodies = zip(*(texts for group in groups for texts in group.texts), strict=True)
-    for name, *texts in ([head for group in groups for head in group.heads], *bodies):
-        padded = (f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
-        lines.append([f"{name:<{first.width}}", *padded])
-    return ["  ".join(line).rstrip() for line in lines]
-
-
-def _parameters(row: SummaryRow) -> str:
-    return NOTHING if row.parameters is None else f"{row.parameters:,}"
+def _block(head: str, columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return columns, aligned to the right, below one head."""
+    widths = {name: max(map(len, (name, *texts))) for name, texts in columns.items()}
+    padded = [[f"{text:>{widths[name]}}" for text in (name, *texts)] for name, texts in columns.items()]
+    lines = [head, *map("  ".join, zip(*padded, strict=True))]
+    return [f"{line:>{max(map(len, lines))}}" for line in lines]
 
 
 def _accuracy(figures: Figures | None) -> str:
@@ -273,48 +232,18 @@ def _ratio(ratio: Faster | None) -> str:
     return f"{times(ratio.factor)} ({spread})"
 
 
-# --- low data ----------------------------------------------------------------------------------------------------
-
-
-def _low_data(results: Results, rows: Sequence[SummaryRow]) -> dict[str, list[str]]:
-    """Return by suite the cases that train one architecture on samples of several sizes."""
-    found: dict[str, list[str]] = {}
-    for suite in results.reported_suites():
-        cases = [case for case in suite.cases if any(row.name == f"{suite.name}/{case.name}" for row in rows)]
-        sampled = [case for case in cases if isinstance(case.training.validation, RandomRows)]
-        several = [case for case in sampled if len([other for other in sampled if other.layers == case.layers]) > 1]
-        if several:
-            found[suite.name] = [f"{suite.name}/{case.name}" for case in several]
-    return found
-
-
-def _low_data_lines(
-    results: Results, rows: Sequence[SummaryRow], found: Mapping[str, Sequence[str]], ran: Sequence[str]
-) -> Iterator[str]:
-    """Yield a line for each suite: how many cases, of how many rows, and whether their accuracies agree."""
-    for suite, names in found.items():
-        members = [row for row in rows if row.name in names]
-        sizes = sorted(_sample(results.suites[suite], row.case) for row in members)
-        stems = ", ".join(dict.fromkeys(re.sub(r"-\d+$", "-N", row.case) for row in members))
-        known = [gap for row in members if (gap := _widest(row, ran)) is not None]
-        agree = f", {sum(map(_agrees, known))} agree" if known else ""
-        ratios = [ratio.factor for row in members if len(ran) == 2 and (ratio := row.ratio(*ran))]
-        fast = f"; {ran[1]} {', '.join(f'{times(ratio)}x' for ratio in ratios)}" if ratios else ""
-        text = f"{suite}/{stems}, N = {sizes[0]:,} to {sizes[-1]:,}: {count(len(members), 'case')}{agree}{fast}"
-        yield shortened(text, COLUMNS)
-
-
-def _sample(suite: Suite, name: str) -> int:
-    case: Case = next(case for case in suite.cases if case.name == name)
-    validation = case.training.validation
-    return validation.train if isinstance(validation, RandomRows) else 0
+def _low_data(rows: Sequence[SummaryRow], sizes: Sequence[int], ran: Sequence[str]) -> str:
+    """Return the line on cases of one suite that train on samples: how many, of how many rows, whether they agree."""
+    stems = ", ".join(dict.fromkeys(re.sub(r"-\d+$", "-N", row.case) for row in rows))
+    known = [gap for row in rows if (gap := _widest(row, ran)) is not None]
+    agree = f", {sum(map(_agrees, known))} agree" if known else ""
+    ratios = [ratio.factor for row in rows if len(ran) == 2 and (ratio := row.ratio(*ran))]
+    fast = f"; {ran[1]} {', '.join(f'{times(ratio)}x' for ratio in ratios)}" if ratios else ""
+    sampled = f"{rows[0].suite}/{stems}, N = {min(sizes):,} to {max(sizes):,}"
+    return shortened(f"{sampled}: {count(len(rows), 'case')}{agree}{fast}", COLUMNS)
 
 
 # --- what is missing, what next ----------------------------------------------------------------------------------
-
-
-def _store(results: Results) -> str:
-    return f" --store {shlex.quote(str(results.store))}" if results.store else ""
 
 
 def _suites(results: Results) -> str:
@@ -382,14 +311,14 @@ def _remedy(problem: Problem) -> str:
 
 def _resumed(results: Results, run: str, cells: Sequence[str] = ()) -> str:
     """Return the command that runs cells again; their names are left out where there is no room for them."""
-    command = f"bench run --resume {shlex.quote(run)}{_store(results)}"
+    command = resuming(results, run)
     named = " ".join([command, *map(shlex.quote, dict.fromkeys(cells))])
     return named if len(named) <= COLUMNS - 2 else command
 
 
 def _next(results: Results, rows: Sequence[SummaryRow], files: Sequence[Path]) -> list[str]:
     names = " ".join(shlex.quote(source.name) for source in results.sources)
-    write = f"bench report {names}{_store(results)}{_suites(results)}"
+    write = f"bench report {names}{in_store(results.store)}{_suites(results)}"
     lines = [f"Everything: {', '.join(map(str, files)) or write}"]
     if rows and not any(map(is_comparable, results.records)):
         case = next((row for row in rows if results.case(row.suite, row.case).representative), rows[0])

@@ -14,10 +14,7 @@ from bench.records.metrics import has_timed_steps, is_comparable, step_seconds, 
 from bench.records.record import Record
 from bench.report.frames import MAIN, NATIVE, CaseRow, once, reference_order
 from bench.report.results import Results
-from bench.report.speedups import SAME_SPEED
-
-LEAST_PROCESSES = 3
-"""Processes from which a ratio has an interval: that of two says nothing."""
+from bench.report.speedups import LEAST, SAME_SPEED
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class SummaryRow(CaseRow):
             return None
         first, second = found
         margin = max(SAME_SPEED, 1 + max(first.noise, second.noise))
-        if min(len(first.steps), len(second.steps)) >= LEAST_PROCESSES:
+        if min(len(first.steps), len(second.steps)) >= LEAST:
             ratio = ratio_interval(first.processes, second.processes)
             return Faster(ratio.value, ratio.low, ratio.high, margin)
         slow, fast = ([seconds for process in each.steps for seconds in process] for each in found)
@@ -81,7 +78,7 @@ class SummaryRow(CaseRow):
 class Faster:
     """How many times as fast: from few processes `low` and `high` are the range of their pairs of windows.
 
-    From `LEAST_PROCESSES` on they are the 95 % interval. A factor within the `margin`, that of a quiet CPU or what the
+    From `LEAST` processes on they are the 95 % interval. A factor within the `margin`, that of a quiet CPU or what the
     machine's probes were spread by, is no difference.
     """
 

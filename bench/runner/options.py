@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import click
 
@@ -63,22 +63,16 @@ class Declaration:
             raise UsageError(f"Invalid value for '{self.flag}': {error.message}") from error
 
 
-def _cli(
-    flag: str,
-    help: str,
-    type: click.ParamType[Any] = click.STRING,
-    metavar: str | None = None,
-    *,
-    default: str | None = None,
-    kept: bool = True,
-) -> dict[str, Declaration]:
-    return {"declaration": Declaration(flag, help, type, metavar, default, kept)}
+def _option(value: Any, *declared: Any, **more: Any) -> Any:
+    """Return a field whose default is `value`, with its declaration."""
+    return field(default=value, metadata={"declaration": Declaration(*declared, **more)})
 
 
 _PROFILE, _MEASURE = click.Choice(get_args(Profile)), click.Choice(get_args(Measure))
 _KERNEL, _DEVICE = click.Choice(get_args(Kernel)), click.Choice(get_args(Device))
 _PROFILE_HELP = "Generated text in minutes, or the documents' data and epochs."
 _INSTALLED = f"{' and '.join(DEFAULT_BACKENDS)}, where installed"
+_KERNEL_HELP = "Kernel of recurrent layers (repeatable)."
 _NUMERICS_HELP = "Formulas and initial weights: documented, matched, native or native:DIFFERENCE,..."
 _MEASURE_HELP = "What to measure; cells of accuracy and glance share a process."
 _BY_MEASURE = "glance in profile quick, all in documented"
@@ -86,7 +80,6 @@ _MEMORY_HELP = "Stop a cell that holds more than GB gigabytes."
 _BUDGET_HELP = "Start no cell that would end after S seconds."
 _TF32_HELP = "Let products on a GPU round their factors to TF32 (recorded)."
 _STAND_IN_HELP = "Use the data OTHER where a case needs NAME (repeatable)."
-_BY_PROFILE = cast("Measure", None)
 
 
 @dataclass(frozen=True)
@@ -97,42 +90,23 @@ class RunOptions:
     value.
     """
 
-    patterns: tuple[str, ...] = field(default=(), metadata=_cli("PATTERN", "Globs over case or cell names."))
-    profile: Profile = field(default="quick", metadata=_cli("--profile", _PROFILE_HELP, _PROFILE))
-    backends: tuple[str, ...] = field(
-        default=(), metadata=_cli("--backend", "Run on B (repeatable).", metavar="B", default=_INSTALLED)
-    )
-    kernels: tuple[Kernel, ...] = field(
-        default=(),
-        metadata=_cli("--kernel", "Kernel of recurrent layers (repeatable).", _KERNEL, default="the best available"),
-    )
-    device: Device | None = field(
-        default=None, metadata=_cli("--device", "Device to train on.", _DEVICE, default="cpu")
-    )
-    numerics: str = field(default="documented", metadata=_cli("--numerics", _NUMERICS_HELP, metavar="N"))
-    seeds: int = field(default=1, metadata=_cli("--seeds", "Train with seeds 0 to N-1.", COUNT, "N"))
-    repeats: int = field(default=1, metadata=_cli("--repeats", "Measure each cell N times.", COUNT, "N"))
-    measure: Measure = field(
-        default=_BY_PROFILE, metadata=_cli("--measure", _MEASURE_HELP, _MEASURE, default=_BY_MEASURE)
-    )
-    timeout: float | None = field(
-        default=None, metadata=_cli("--timeout", "Stop a cell after S seconds.", POSITIVE, "S", default="no limit")
-    )
-    memory: float | None = field(
-        default=None, metadata=_cli("--memory", _MEMORY_HELP, POSITIVE, "GB", default="80 % of what is free")
-    )
+    patterns: tuple[str, ...] = _option((), "PATTERN", "Globs over case or cell names.")
+    profile: Profile = _option("quick", "--profile", _PROFILE_HELP, _PROFILE)
+    backends: tuple[str, ...] = _option((), "--backend", "Run on B (repeatable).", metavar="B", default=_INSTALLED)
+    kernels: tuple[Kernel, ...] = _option((), "--kernel", _KERNEL_HELP, _KERNEL, default="the best available")
+    device: Device | None = _option(None, "--device", "Device to train on.", _DEVICE, default="cpu")
+    numerics: str = _option("documented", "--numerics", _NUMERICS_HELP, metavar="N")
+    seeds: int = _option(1, "--seeds", "Train with seeds 0 to N-1.", COUNT, "N")
+    repeats: int = _option(1, "--repeats", "Measure each cell N times.", COUNT, "N")
+    measure: Measure = _option(None, "--measure", _MEASURE_HELP, _MEASURE, default=_BY_MEASURE)
+    timeout: float | None = _option(None, "--timeout", "Stop a cell after S seconds.", POSITIVE, "S", "no limit")
+    memory: float | None = _option(None, "--memory", _MEMORY_HELP, POSITIVE, "GB", "80 % of what is free")
     # Not kept: to go on with a run is to begin its seconds anew.
-    budget: float | None = field(
-        default=None, metadata=_cli("--budget", _BUDGET_HELP, POSITIVE, "S", default="no limit", kept=False)
-    )
-    threads: int | None = field(
-        default=None, metadata=_cli("--threads", "Threads of each framework.", COUNT, "N", default="every core")
-    )
-    tf32: bool = field(default=False, metadata=_cli("--tf32", _TF32_HELP, click.BOOL))
-    suites: tuple[str, ...] = field(
-        default=(), metadata=_cli("--suites", "More suite files or folders (repeatable).", metavar="PATH")
-    )
-    stand_ins: tuple[str, ...] = field(default=(), metadata=_cli("--stand-in", _STAND_IN_HELP, metavar="NAME=OTHER"))
+    budget: float | None = _option(None, "--budget", _BUDGET_HELP, POSITIVE, "S", "no limit", kept=False)
+    threads: int | None = _option(None, "--threads", "Threads of each framework.", COUNT, "N", "every core")
+    tf32: bool = _option(False, "--tf32", _TF32_HELP, click.BOOL)
+    suites: tuple[str, ...] = _option((), "--suites", "More suite files or folders (repeatable).", metavar="PATH")
+    stand_ins: tuple[str, ...] = _option((), "--stand-in", _STAND_IN_HELP, metavar="NAME=OTHER")
 
     def __post_init__(self) -> None:
         for name, declared in DECLARATIONS.items():

@@ -9,7 +9,6 @@ import datetime
 import itertools
 import logging
 import os
-import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -34,7 +33,7 @@ from bench.machine.fingerprint import available_memory, cores, differences, fing
 from bench.machine.noise import noise
 from bench.machine.peaks import measure_peaks
 from bench.records.record import Record
-from bench.records.store import DEFAULT_PATH, Run, Store
+from bench.records.store import Run, Store, resuming
 from bench.runner import workers
 from bench.runner.capabilities import examine
 from bench.runner.options import RunOptions
@@ -245,8 +244,7 @@ class Ended:
     @property
     def again(self) -> str:
         """The command that goes on with the run."""
-        store = "" if self.store == DEFAULT_PATH else f" --store {shlex.quote(str(self.store))}"
-        return f"bench run --resume {shlex.quote(self.run)}{store}"
+        return resuming(self.run, self.store)
 
 
 def _counts(record: Record, planned: PlannedCell) -> bool:
@@ -254,8 +252,3 @@ def _counts(record: Record, planned: PlannedCell) -> bool:
     if record.status == "unavailable":
         return planned.asked_for(record.details["obstacle"])
     return record.status != "ok"
-
-
-def counted_cells(number: int) -> str:
-    """Return `1 cell`, `2 cells`."""
-    return f"{number} cell{'' if number == 1 else 's'}"

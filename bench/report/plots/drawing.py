@@ -117,8 +117,7 @@ def factors(rows: Sequence[SpeedUp], theme: Theme, label: str) -> Figure:
     axis.set_ylim(place, -0.4)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel(label)
-    spread = " or ".join(sorted({row.spread for row in rows}))
-    bar = Line2D([], [], color=ink(theme), lw=2.2, alpha=0.45, label=spread)
+    bar = Line2D([], [], color=ink(theme), lw=2.2, alpha=0.45, label="95 % CI")
     legend(figure, [*handles_of(columns, theme), bar])
     return figure
 

@@ -15,7 +15,7 @@ from bench.explain.effects import REFERENCE, Effect, EffectVerdict, Quantity, Sc
 from bench.records.record import Record
 from bench.records.store import Run
 from bench.report.figures import by_seed
-from bench.report.frames import MAIN, MATCHED, NATIVE, CaseRow, grouped, once, reference_order
+from bench.report.frames import MATCHED, NATIVE, CaseRow, grouped, once, reference_order
 from bench.report.markdown import as_link, code, document, markdown_table, plain, plain_but_code, versions
 from bench.report.notes import stand_in_of
 from bench.report.numbers import NOTHING, percent
@@ -76,11 +76,6 @@ def called(numerics: str) -> str:
 def framework(backend: str) -> str:
     """Return the framework that a backend's users write."""
     return "PyTorch" if backend.startswith("torch") else "Keras" if backend.startswith("keras-") else backend
-
-
-def numerics_order(name: str) -> tuple[int, str]:
-    """Return a sort key of numerics set against matched ones: documented first, then native, then its parts."""
-    return (MAIN, NATIVE).index(name) if name in (MAIN, NATIVE) else 2, name
 
 
 @once

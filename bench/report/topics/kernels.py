@@ -46,7 +46,7 @@ def fused(results: Results) -> Answer | None:
     what = "cases" if len(columns) == 1 else f"comparisons under {len(columns)} backends"
     by_case = grouped(rows, lambda row: row.name)
     found = [
-        (name, *(_gain(row) if (row := at.get(column)) else NOTHING for column in columns))
+        (name, *(row.text if (row := at.get(column)) else NOTHING for column in columns))
         for name, members in by_case.items()
         for at in [{(row.variant.backend, row.variant.device): row for row in members}]
     ]
@@ -64,10 +64,6 @@ def fused(results: Results) -> Answer | None:
             f"{processes} processes each. Numerics: {numerics}.",
         ),
     )
-
-
-def _gain(row: SpeedUp) -> str:
-    return f"{row.factor:.2f} ({row.low:.2f}–{row.high:.2f})"
 
 
 @dataclass(frozen=True)
@@ -190,7 +186,7 @@ def _kernel_table(rows: Sequence[Proof]) -> str:
         what = map(plain, (row.case, variant.backend, *shown, variant.kernel, row.verdict))
         share = NOTHING if row.share is None else f"{100 * row.share:.0f} %"
         step = NOTHING if row.step is None else as_seconds(1000 * row.step)
-        faster = _gain(gain) if gain else NOTHING
+        faster = gain.text if gain else NOTHING
         ran = "; ".join(f"{plain(kernel.name)} ×{kernel.calls}" for kernel in row.seen[:NAMED_KERNELS])
         lines.append([*what, share, step, faster, ran or NOTHING])
     headers = [*left, "share", "ms/step", "speed-up", "ran"]

@@ -15,7 +15,7 @@ from bench.report.figures import by_seed
 from bench.report.frames import VariantRow, grouped, main_rows, once
 from bench.report.markdown import markdown_table, plain
 from bench.report.notes import Notes, on_stand_in, stand_in_of
-from bench.report.numbers import as_change, as_percent, is_told, known
+from bench.report.numbers import as_change, as_percent, known
 from bench.report.results import Results
 from bench.report.sentences import joined
 from bench.report.topic import Answer, Table, Topic
@@ -46,7 +46,7 @@ class PairRow(VariantRow):
         """Return which embedding wins: the one that the difference's interval leaves no doubt of."""
         if self.ci_half_width is None:
             return "not ranked: one seed"
-        if not is_told(self.difference, self.ci_half_width):
+        if abs(self.difference) <= self.ci_half_width:
             return "no significant effect"
         return "pre-trained wins" if self.difference > 0 else "learned wins"
 
@@ -93,6 +93,14 @@ def learned_twin(cases: Iterable[Case], pretrained: Case) -> Case | None:
     layers = (replace(first, vectors=None, trainable=True), *pretrained.layers[1:])
     wanted = (layers, pretrained.data, pretrained.training)
     return next((case for case in cases if (case.layers, case.data, case.training) == wanted), None)
+
+
+def samples(cases: Iterable[Case]) -> dict[str, int]:
+    """Return those of `cases` that train one architecture on samples of several sizes, with their rows, by name."""
+    sampled = [
+        (case, case.training.validation.train) for case in cases if isinstance(case.training.validation, RandomRows)
+    ]
+    return {case.name: rows for case, rows in sampled if sum(other.layers == case.layers for other, _ in sampled) > 1}
 
 
 def paired(results: Results, suite: Suite) -> set[str]:

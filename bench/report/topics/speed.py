@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import get_args
 
+from bench.machine.noise import on_spread
 from bench.records.metrics import METRICS
 from bench.report.frames import NATIVE, CaseRow, grouped, once, reference_order
 from bench.report.markdown import markdown_table, plain
@@ -24,7 +25,6 @@ from bench.report.speedups import (
     SpeedUp,
     StepTime,
     best_kernels,
-    on_noise,
     rank,
     step_times,
 )
@@ -165,26 +165,18 @@ def _conclusion(shown: Sequence[Line], ranked: Sequence[Line]) -> str:
             return f"Only {names.pop()} was timed."
         few = max(timed.n for timed in _times(shown)) < LEAST
         return f"{_processes(shown)}: not ranked." if few else "Too noisy to rank the backends."
-    winners = [line.times[line.fastest].variant for line in ranked if line.fastest]
-    helped = sum(gain.outcome == "faster" for gain in _flushed(ranked))
-    if not winners:
-        text = f"Unclear in {count(len(ranked), 'case')}: no interval lies below all others"
-        return f"{text}; flushing denormals helps in {helped}." if helped else f"{text}."
-    wins = Counter(variant.backend for variant in winners)
-    flushed = Counter(variant.backend for variant in winners if variant.numerics == FLUSHED)
+    wins = Counter(line.fastest for line in ranked if line.fastest)
     first = wins.most_common(2)
-    parts = []
-    for place, (backend, won) in enumerate(first):
-        of = "" if place else f" of {count(len(ranked), 'case')}"
-        only = " with denormals flushed" if flushed[backend] == won else ""
-        some = f" ({flushed[backend]} with denormals flushed)" if 0 < flushed[backend] < won else ""
-        parts.append(f"{backend}{only} in {won}{of}{some}")
-    others, unclear = len(winners) - sum(won for _, won in first), len(ranked) - len(winners)
-    silent = helped and not any(flushed[backend] for backend, _ in first)
-    parts += [f"others in {others}"] if others and not silent else []
-    ends = [f"unclear in {unclear}"] if unclear else []
-    ends += [f"flushing denormals helps in {helped}"] if silent else []
-    return "; ".join([f"Fastest: {', '.join(parts)}", *ends]) + "."
+    counts = dict(first) | {
+        "others": wins.total() - sum(won for _, won in first),
+        "unclear": len(ranked) - wins.total(),
+    }
+    helped = sum(gain.outcome == "faster" for gain in _flushed(ranked))
+    flushed = f" Flushing denormals helps in {helped}." if helped else ""
+    if not wins:
+        return f"Unclear in {count(len(ranked), 'case')}: no interval lies below all others.{flushed}"
+    named = ", ".join(f"{name} {number}" for name, number in counts.items() if number)
+    return f"Fastest in {count(len(ranked), 'case')}: {named}.{flushed}"
 
 
 def _processes(shown: Iterable[Line]) -> str:
@@ -214,7 +206,7 @@ def _how(shown: Sequence[Line], ranked: bool) -> list[str]:
     if "our own loop" in kernels:
         texts.append("Our own loop computes what the framework's layers lack, such as recurrent dropout.")
     noise = [timed.noise for timed in used if timed.noise is not None]
-    return [*texts, *([on_noise(max(noise))] if noise else [])]
+    return [*texts, *([on_spread(max(noise))] if noise else [])]
 
 
 def _flushed(shown: Iterable[Line]) -> list[SpeedUp]:

@@ -9,12 +9,12 @@ from statistics import median
 import numpy as np
 
 from bench.backends.registry import backends
+from bench.machine.noise import on_spread
 from bench.records.metrics import has_timed_steps, is_comparable, step_seconds, value
 from bench.records.record import Record, at
 from bench.report.frames import NATIVE, Row, grouped, once
 from bench.report.markdown import (
     as_link,
-    as_text,
     document,
     filled_table,
     how_twins,
@@ -25,10 +25,11 @@ from bench.report.markdown import (
 from bench.report.notes import Notes
 from bench.report.numbers import NOTHING, as_integer, as_range, as_seconds
 from bench.report.results import NOT_RUN, Results, status_of
-from bench.report.speedups import NOISY, ORDER, SpeedUp, is_own_loop, median_step, on_noise, rank, step_of
+from bench.report.sentences import machine
+from bench.report.speedups import NOISY, ORDER, SpeedUp, is_own_loop, median_step, rank, step_of
 from bench.report.topic import Topic
-from bench.report.topics import speed
-from bench.spec import Documented
+from bench.report.topics import low_data, speed
+from bench.spec import Documented, Suite
 
 Bounds = tuple[float, float]
 
@@ -87,11 +88,6 @@ class TimingRow(Row):
     total: float | None = None
     gain: SpeedUp | None = None
     passes: Passes = Passes()
-
-    @property
-    def ratio(self) -> float | None:
-        """Return the step time over that of the reference."""
-        return 1 / self.gain.factor if self.gain else None
 
 
 @once
@@ -278,18 +274,32 @@ def table(results: Results) -> str:
         if results.documented and any(row.documented_epoch for row in rows):
             hardware = plain(suite.hardware or "hardware that the document does not name")
             parts.append(f"Documented times were measured on {hardware}.")
-        parts += _timing_tables(results, rows, notes)
+        standing = _standing_for(suite, rows)
+        parts += [
+            f"{plain(first)} stands for {plain(', '.join(others))}: a step takes the same on samples of other sizes."
+            for first, others in standing.items()
+        ]
+        others = {case for cases in standing.values() for case in cases}
+        parts += _timing_tables(results, [row for row in rows if row.case not in others], notes)
     return document(parts + notes.section())
 
 
+def _standing_for(suite: Suite, rows: Sequence[TimingRow]) -> dict[str, list[str]]:
+    """Return by the first case that was timed those that train the same network on samples of other sizes."""
+    sampled = low_data.samples(suite.cases)
+    found = {}
+    for members in grouped((case for case in suite.cases if case.name in sampled), lambda case: case.layers).values():
+        names = [case.name for case in members]
+        timed = [row for row in rows if row.case in names and row.step is not None]
+        first = max(timed, key=lambda row: bool(row.comparable)).case if timed else names[0]
+        found[first] = [name for name in names if name != first]
+    return found
+
+
 def _machine(results: Results, data: Iterable[TimingRow]) -> str:
-    environment = results.timing_environment
-    machine = ", ".join(
-        f"{name} {as_text(environment[name])}" for name in ("cpu", "cores", "threads", "gpus") if environment.get(name)
-    )
     noise = max((row.passes.noise for row in data if row.passes.noise is not None), default=None)
-    quiet = "" if noise is None else f" {on_noise(noise)}"
-    return f"Machine: {plain(machine or 'not recorded')}.{quiet}"
+    quiet = "" if noise is None else f" {on_spread(noise)}"
+    return f"Machine: {plain(machine(results.timing_environment))}.{quiet}"
 
 
 def _how_numerics(data: Iterable[TimingRow]) -> list[str]:
@@ -360,7 +370,7 @@ def _timing_row(row: TimingRow, notes: Notes) -> dict[str, str]:
     if row.bounds:
         shown["range"] = "–".join(map(as_seconds, row.bounds))
     if row.gain:
-        shown[_against(row.gain)] = f"{row.gain.factor:.2f} ({row.gain.low:.2f}–{row.gain.high:.2f})"
+        shown[_against(row.gain)] = row.gain.text
     if row.passes.quartiles:
         shown["quartiles"] = "–".join(as_seconds(1000 * bound) for bound in row.passes.quartiles)
         shown["samples"] = as_integer(row.passes.samples)

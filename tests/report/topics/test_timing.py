@@ -11,7 +11,7 @@ from msgspec import structs
 from bench.records.record import Cost, Record, Timing
 from bench.report.results import Results
 from bench.report.topics import speed, timing
-from bench.spec import LSTM, Dense, Embedding
+from bench.spec import LSTM, Case, Dense, Embedded, Embedding, RandomRows, Training
 from tests.making import Gather, Maker, case, name, suite
 from tests.report import demo
 from tests.report.reading import Row, marks, notes, only, parsed
@@ -130,6 +130,22 @@ def test_times_of_accuracy_runs_and_failures_do_not_stand_for_others(record: Mak
     assert rows[0]["source"] == "torch native"
 
 
+def test_samples_of_several_sizes_stand_in_one_line_of_their_network(record: Maker, results: Gather) -> None:
+    def sampled(name: str, rows: int) -> Case:
+        training = Training("adam", epochs=2, validation=RandomRows(train=rows))
+        return case(name, data=Embedded(num_words=50, maxlen=10), training=training)
+
+    declared = suite(case("plain"), sampled("few", 200), sampled("more", 500), sampled("many", 900))
+    records = [record(name("few"), test=0.8, epoch_seconds=[2, 1], measure="accuracy")]
+    records += stepped(record, name("more"), [0.1, 0.1, 0.1])
+    gathered = results([declared], [*records, *stepped(record, name("plain"), [0.2, 0.2, 0.2])])
+    rows = tables_of(gathered)[0]
+    assert [row["case"] for row in rows] == ["plain", "more"], "the one that was timed alone stands for the others"
+    (said,) = [line for line in timing.table(gathered).splitlines() if line.startswith("more ")]
+    assert "few, many" in said
+    assert [row.case for row in timing.frame(gathered)] == ["plain", "few", "more", "many"]
+
+
 def test_times_are_medians_of_processes(record: Maker, results: Gather) -> None:
     records = [
         record(name("a"), repeat=r, measure="timing", epoch_seconds=[9, t, t, t + 3], steps=50)
@@ -150,7 +166,7 @@ def test_steps_alone_are_shown_with_their_speed_and_without_columns_of_epochs(re
     (gain,) = speed.frame(gathered)
     keras, torch = (row["x keras-tensorflow"] for row in rows)
     assert (keras, torch) == ("–", f"{gain.factor:.2f} ({gain.low:.2f}–{gain.high:.2f})")
-    assert [row.ratio for row in timing.frame(gathered)] == [None, 1 / gain.factor]
+    assert [row.gain for row in timing.frame(gathered)] == [None, gain]
 
 
 def test_steps_too_noisy_to_time_are_called_so(record: Maker, results: Gather) -> None:
@@ -170,17 +186,18 @@ def test_our_own_loop_is_named(record: Maker, results: Gather) -> None:
     assert [row["source"] for row in rows] == ["keras-tensorflow generic", "torch generic (our own loop)"]
 
 
-def test_times_beside_other_work_are_not_comparable_and_have_no_ratio(record: Maker, results: Gather) -> None:
-    def ratios(**changes: Any) -> list[tuple[bool | None, float | None]]:
+def test_times_beside_other_work_are_not_comparable_and_have_no_factor(record: Maker, results: Gather) -> None:
+    def factors(**changes: Any) -> list[tuple[bool | None, float | None]]:
         records = stepped(record, name("a", "keras-tensorflow"), [4.0, 4.0, 4.0])
         records += [structs.replace(one, **changes) for one in stepped(record, name("a"), [2.0, 2.0, 2.0])]
-        return [(row.comparable, row.ratio) for row in timing.frame(results([suite(case("a"))], records))]
+        rows = timing.frame(results([suite(case("a"))], records))
+        return [(row.comparable, row.gain.factor if row.gain else None) for row in rows]
 
-    assert ratios() == [(True, None), (True, pytest.approx(0.5))]
-    assert ratios(measure="accuracy")[1] == (False, None)
+    assert factors() == [(True, None), (True, pytest.approx(2.0))]
+    assert factors(measure="accuracy")[1] == (False, None)
     (one, *_) = stepped(record, name("a"), [2.0])
     assert one.timing
-    assert ratios(timing=structs.replace(one.timing, alone=False))[1] == (False, None)
+    assert factors(timing=structs.replace(one.timing, alone=False))[1] == (False, None)
 
 
 def test_the_timing_table_holds_documented_and_measured_times_and_their_ratio(full: Results) -> None:
@@ -192,7 +209,7 @@ def test_the_timing_table_holds_documented_and_measured_times_and_their_ratio(fu
     assert (keras["s/epoch"], keras["range"], keras["k of n"]) == ("6.00", "4.00–8.00", "5 of 5")
     assert only(parsed(text)[1], case="flat", source="keras-tensorflow")["first epoch"] == "9.00"
     assert float(torch["ms/step"]) == pytest.approx(1000 * np.median([2, 3, 4, 5, 6]) / 100)
-    assert "cpu Example CPU, cores 2, threads 2" in text
+    assert "Example CPU, 2 cores, no GPU" in text
     assert only(rows, case="lstm", source="keras-tensorflow fused")["ms/step"] == "unavailable"
     assert only(rows, case="idle")["ms/step"] == "not run"
 
