@@ -76,7 +76,7 @@ def _stand_ins(results: Results) -> dict[tuple[str, str], list[str]]:
 
 
 def resuming(results: Results, run: str) -> str:
-    """Return the command that goes on with a run."""
+    """Return the command that continues a run."""
     compares = any(source.name == run and source.plan is not None for source in results.sources)
     store = f" --store {shlex.quote(str(results.store))}" if results.store else ""
     return f"bench {'ab' if compares else 'run'} --resume {shlex.quote(run)}{store}"

@@ -70,12 +70,6 @@ def percent(value: float, half: float | None = None, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f}" + (f" ± {100 * half:.{digits}f}" if half is not None else "") + " %"
 
 
-def points(difference: float, half: float | None) -> str:
-    """Return `+0.63 ± 0.20 points` for a difference of accuracies from 0 to 1, and whether its interval holds 0."""
-    text = f"{100 * difference:+.2f}" + (f" ± {100 * half:.2f}" if half is not None else "") + " points"
-    return text if half is None or is_told(difference, half) else f"{text}, not told from 0"
-
-
 def is_told(difference: float, half: float | None) -> bool:
     """Return whether the interval of a difference leaves out 0; one seed has no interval."""
     return half is not None and abs(difference) > half

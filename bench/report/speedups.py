@@ -1,4 +1,4 @@
-"""Seconds of a training step with their interval, and how many times as fast a variant trains as another one."""
+"""Seconds of a training step with their interval, and the training speed of one variant relative to another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Literal, TypeVar
 from bench.backends.registry import backends
 from bench.cases.describe import recurrence
 from bench.compare.statistics import Estimate, mean_interval, ratio_interval
-from bench.machine.noise import QUIET
 from bench.records.metrics import has_timed_steps, is_comparable, step_seconds, value
 from bench.records.record import Record
 from bench.report.frames import MAIN, MATCHED, NATIVE, VariantRow, once
@@ -80,7 +79,7 @@ class StepTime(VariantRow):
 
 @dataclass(frozen=True)
 class SpeedUp(StepTime):
-    """How many times as fast as its reference a variant trains: `factor`, of step times, with its 95 % interval."""
+    """Training speed relative to a reference: `factor`, of step times, with its 95 % interval."""
 
     reference: StepTime
     factor: float
@@ -165,9 +164,3 @@ def is_own_loop(variant: Variant) -> bool:
     """Return whether a variant's recurrent layers are loops of ours, which its framework's users do not write."""
     info = backends().get(variant.backend)
     return variant.kernel == "generic" and info is not None and info.own_loop
-
-
-def on_noise(noise: float) -> str:
-    """Return what the highest spread of a busy loop before runs means."""
-    spread = f"the slowest 5 % of probes ran {100 * noise:.0f} % long"
-    return f"Noisy machine: {spread}." if noise > QUIET else f"Quiet machine: {spread}."

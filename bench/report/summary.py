@@ -18,7 +18,7 @@ from statistics import median
 from bench.backends.registry import backends
 from bench.cases.describe import recurrence
 from bench.cases.model import numerics_differences
-from bench.machine.noise import QUIET
+from bench.machine.noise import QUIET, on_spread
 from bench.records.metrics import METRICS, is_comparable
 from bench.report.frames import grouped
 from bench.report.notes import NO_FUSED, Problem, lacking
@@ -94,7 +94,7 @@ def _conclusions(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str
         yield from _wrapped(said)
     noise = max((figures.noise for row in rows for figures in row.figures.values() if figures.steps), default=0.0)
     if noise > QUIET:
-        yield f"Noisy machine: the slowest 5 % of probes ran {100 * noise:.0f} % long. Stop other programs, run again."
+        yield from _wrapped(f"{on_spread(noise)} Stop other programs, run again.")
     if results.profile == "quick" and rows:
         brief = " and brief timings" if any(record.measure == "glance" for record in results.records) else ""
         yield f"Generated text, short trainings{brief}: compare the columns, not with published figures."

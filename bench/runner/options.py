@@ -121,7 +121,7 @@ class RunOptions:
     memory: float | None = field(
         default=None, metadata=_cli("--memory", _MEMORY_HELP, POSITIVE, "GB", default="80 % of what is free")
     )
-    # Not kept: to go on with a run is to begin its seconds anew.
+    # Not kept: a continued run begins its seconds anew.
     budget: float | None = field(
         default=None, metadata=_cli("--budget", _BUDGET_HELP, POSITIVE, "S", default="no limit", kept=False)
     )

@@ -244,7 +244,7 @@ class Ended:
 
     @property
     def again(self) -> str:
-        """The command that goes on with the run."""
+        """The command that continues the run."""
         store = "" if self.store == DEFAULT_PATH else f" --store {shlex.quote(str(self.store))}"
         return f"bench run --resume {shlex.quote(self.run)}{store}"
 

@@ -155,7 +155,7 @@ def mask_source(model: Model, name: str, seed: int, epoch: int) -> MaskSource | 
 
 
 def dataset_of(case: Case, stand_ins: dict[str, str]) -> Dataset:
-    """Return the data of a case; raise `Unavailable` or `DataError` where it cannot be had."""
+    """Return the data of a case; raise `Unavailable` or `DataError` where it is missing."""
     embedding = embedding_of(case)
     return prepare(case.data, embedding, stand_ins_for(case.data, embedding, stand_ins))
 

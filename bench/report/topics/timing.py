@@ -9,6 +9,7 @@ from statistics import median
 import numpy as np
 
 from bench.backends.registry import backends
+from bench.machine.noise import on_spread
 from bench.records.metrics import has_timed_steps, is_comparable, step_seconds, value
 from bench.records.record import Record, at
 from bench.report.frames import NATIVE, Row, grouped, once
@@ -25,7 +26,7 @@ from bench.report.markdown import (
 from bench.report.notes import Notes
 from bench.report.numbers import NOTHING, as_integer, as_range, as_seconds
 from bench.report.results import NOT_RUN, Results, status_of
-from bench.report.speedups import NOISY, ORDER, SpeedUp, is_own_loop, median_step, on_noise, rank, step_of
+from bench.report.speedups import NOISY, ORDER, SpeedUp, is_own_loop, median_step, rank, step_of
 from bench.report.topic import Topic
 from bench.report.topics import speed
 from bench.spec import Documented
@@ -288,7 +289,7 @@ def _machine(results: Results, data: Iterable[TimingRow]) -> str:
         f"{name} {as_text(environment[name])}" for name in ("cpu", "cores", "threads", "gpus") if environment.get(name)
     )
     noise = max((row.passes.noise for row in data if row.passes.noise is not None), default=None)
-    quiet = "" if noise is None else f" {on_noise(noise)}"
+    quiet = "" if noise is None else f" {on_spread(noise)}"
     return f"Machine: {plain(machine or 'not recorded')}.{quiet}"
 
 
