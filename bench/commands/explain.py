@@ -46,7 +46,7 @@ def command(context: click.Context, /, case: str, out: Path, as_json: bool, stor
 
     Trains CASE (suite/case) under matched, documented and native numerics and with each difference alone, always from
     the same seeds, and compares all with matched: points of accuracy, loss, seconds of an epoch, each with its 95 % CI.
-    Learning curves show how the points come about. `--resume` continues a run and writes its page again.
+    Learning curves show when the points are lost. `--resume` continues a run and writes its page again.
     """
     params = context.params
     stored = resumed(params)
