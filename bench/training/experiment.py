@@ -161,7 +161,7 @@ def dataset_of(case: Case, stand_ins: dict[str, str]) -> Dataset:
 
 
 def prepared(catalog: Catalog, cell: Cell, profile: Profile, stand_ins: dict[str, str]) -> Experiment:
-    """Return the experiment of a cell; raise `Unavailable` or `DataError` where its data cannot be had."""
+    """Return the experiment of a cell; raise `Unavailable` or `DataError` where its data is missing."""
     suite, case = catalog.case(cell.case_name)
     case = apply(case, profile)
     model = resolve(suite, case, cell.numerics)

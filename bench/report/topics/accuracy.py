@@ -311,7 +311,7 @@ _HOW_FIGURES = (
 def table(results: Results) -> str:
     """Return `accuracy.md`: for every suite the judged table, the other figures, and the low-data pairs."""
     notes = Notes(results)
-    title = "Accuracy: documented profile" if results.documented else "Accuracy on the embedded corpus (quick profile)"
+    title = "Accuracy: documented profile" if results.documented else "Accuracy on generated text (quick profile)"
     parts = [f"# {title}"]
     if not results.documented:
         parts.append(
