@@ -121,7 +121,7 @@ class Network(Protocol):
     def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one pass over the rows of `order`, in that order, the last batch of `Model.batch_size` partial.
 
-        Under native `order` the framework shuffles the rows of `order` by itself. What was made of the arrays may be
+        Under native `order` the framework shuffles the rows of `order`. What was made of the arrays may be
         kept for the next epoch: they must not change.
         """
 

@@ -135,5 +135,5 @@ def _dry_run(plan: Plan) -> int:
         click.echo(f"{cell.configuration}  about {duration(seconds)}")
         total += seconds
     cells = f"{len(plan.cells)} cells, about {duration(total)}"
-    click.echo(f"{cells} (an estimate; inconclusive cells take as long again)")
+    click.echo(f"{cells} (an estimate; inconclusive cells take twice the time)")
     return 0

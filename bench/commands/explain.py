@@ -1,4 +1,4 @@
-"""`bench explain`: run a case under every numerics, and say what each difference between the frameworks costs."""
+"""`bench explain`: run a case under every numerics, and measure what each framework default costs."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ NOTHING_TO_COMPARE = 3
 @options.as_json("the effects")
 @click.pass_context
 def command(context: click.Context, /, case: str, out: Path, as_json: bool, store_path: Path, **_: Any) -> int:
-    """Say what each difference between the frameworks costs CASE.
+    """Measure what each framework default costs CASE.
 
     Trains CASE (suite/case) under matched, documented and native numerics and with each difference alone, always from
     the same seeds, and compares all with matched: points of accuracy, loss, seconds of an epoch, each with its 95 % CI.
-    Learning curves show how the points come about. `--resume` continues a run and writes its page again.
+    Learning curves show when the points are lost. `--resume` continues a run and writes its page again.
     """
     params = context.params
     stored = resumed(params)

@@ -58,7 +58,7 @@ WRITERS: dict[str, Callable[[Results, Path], list[Path]]] = {
     help="Instead of a run: every report below DIR, made from the DIR/*/results/*.json in it, their index, and the "
     "generated tables of the README beside DIR.",
 )
-@click.option("--check", is_flag=True, help="With --index: write nothing; exit 1 when a file is not as it would be.")
+@click.option("--check", is_flag=True, help="With --index: write nothing; exit 1 when a file is stale.")
 @options.as_json("the answers and the paths of the files")
 @click.pass_context
 def command(
@@ -72,7 +72,7 @@ def command(
     check: bool,
     as_json: bool,
 ) -> int:
-    """Write accuracy, timing and parameter tables of RUN, and a README.md with the answers first.
+    """Write the tables of RUN and a README.md that begins with the answers, then print a summary.
 
     Without a RUN the latest one is reported. Several runs of one profile and environment are merged: a later record of
     the same cell takes the place of an earlier one. Where `bench parity` has left its proofs in the same folder, the

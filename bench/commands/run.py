@@ -57,7 +57,7 @@ def command(context: click.Context, /, **_: Any) -> int:
 
 
 def closing(ended: Ended, suites: Mapping[str, Suite]) -> list[str]:
-    """Return the summary of a run; where it holds no record yet, the command that goes on with it."""
+    """Return the summary of a run; where it holds no record yet, the command that continues it."""
     if not (ended.records or ended.already):
         return [f"{count(len(ended.cells), 'cell')} not started; go on with: {ended.again}"]
     return summary(stored_results(ended.store, [ended.run], suites, Path("reports/local")))

@@ -105,7 +105,7 @@ def judge(documented: float, values: ArrayLike, unjudged: str | None = None) -> 
     """Return whether `documented`, which is one run, lies in the 95 % prediction interval of the measured `values`.
 
     All are accuracies, 0 to 1. Judged from five values on, and where the interval is at most `WIDEST` wide. `unjudged`
-    says why the figure may not be judged at all.
+    says why the figure cannot be judged.
     """
     if unjudged:
         return Judgement("not judged", reason=unjudged)

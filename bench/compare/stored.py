@@ -109,8 +109,8 @@ def _check_environments(base: Measured, candidate: Measured, cells: Iterable[str
     if found:
         told = "; ".join(text for texts in found.values() for text in texts)
         raise Incomparable(
-            f"{base.name} and {candidate.name} ran in different environments: {told}; where that is what you compare, "
-            f"say so by --across {','.join(found)}"
+            f"{base.name} and {candidate.name} ran in different environments: {told}; "
+            f"to compare these, add --across {','.join(found)}"
         )
 
 

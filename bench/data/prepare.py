@@ -112,7 +112,7 @@ def _vectors_source(spec: Vectors) -> str:
 def prepare(data: Data, embedding: Embedding | None, stand_ins: Mapping[str, str]) -> Dataset:
     """Return the prepared data of a case and the vectors of its embedding; `stand_ins` comes from `stand_ins_for`.
 
-    Raises `Unavailable` when a file cannot be had, `DataError` when one is malformed or an id does not fit the
+    Raises `Unavailable` when a file is missing, `DataError` when one is malformed or an id does not fit the
     embedding.
     """
     rows = _prepared_rows(data, stand_ins)

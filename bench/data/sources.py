@@ -155,7 +155,7 @@ SOURCES = {
         Source(
             "movie_reviews.csv",
             (File("movie_reviews.csv"),),
-            remedy="ask the workshop of document 003, which publishes no address",
+            remedy="ask the authors of the workshop, who publish no address",
             licence="not stated by the document",
         ),
     )

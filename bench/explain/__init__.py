@@ -1,1 +1,1 @@
-"""Why a port differs: what each difference between the frameworks costs."""
+"""Why a port differs: the cost of each framework default."""

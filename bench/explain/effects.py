@@ -1,4 +1,4 @@
-"""What each difference between the frameworks costs: numerics compared with matched, or other, ones, seed by seed.
+"""What each framework default costs: numerics compared with matched, or other, ones, seed by seed.
 
 Pure functions on records. Every seed gives a pair: the same initial weights, row order and sample choice under both
 numerics, except where they are the very difference. An effect is the mean of the pairs' differences with its 95 %

@@ -44,14 +44,10 @@ class Noise:
     @property
     def sentence(self) -> str:
         """Return what was found and, where it is too much, the remedy."""
+        if not self.high:
+            return on_spread(self.spread)
         remedy = "; ".join(self.causes) or "no cause was found: run again later, or on another machine"
-        return on_spread(self.spread) + (f" Timings are unreliable. Remedy: {remedy}." if self.high else "")
-
-
-def on_spread(spread: float) -> str:
-    """Return what a spread says of the machine."""
-    machine = "Noisy" if spread > QUIET else "Quiet"
-    return f"{machine} machine: the slowest 5 % of probes ran {100 * spread:.0f} % long."
+        return f"{on_spread(self.spread)} Timings are unreliable. Remedy: {remedy}."
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,14 @@ class Usage:
     stolen: float
     throttled: int
     """How often a container's limit held it back."""
+
+
+def on_spread(spread: float) -> str:
+    """Return what a spread means: of all probes, the slowest twentieth ran at least so much longer than the median."""
+    percent = f"{100 * spread:.0f} %"
+    if spread > QUIET:
+        return f"Noisy machine: the slowest 5 % of probes ran at least {percent} longer."
+    return f"Quiet machine: 95 % of probes ran at most {percent} longer."
 
 
 def noise(threads: int | None = None, seconds: float = SECONDS) -> Noise:

@@ -19,7 +19,7 @@ from bench.backends.registry import backends
 LOG_BYTES = 8_000
 END_SECONDS = 5.0
 GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""GPUs are counted as `nvidia-smi` does; by itself CUDA begins with the fastest."""
+"""GPUs are counted as `nvidia-smi` does; CUDA's default begins with the fastest."""
 
 PACKAGE = Path(__file__).resolve().parents[1]
 """Where this package lies."""

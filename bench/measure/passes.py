@@ -1,4 +1,4 @@
-"""What is timed of a cell beside its epochs: each thing in a pass of its own, on a network of its own.
+"""Everything timed of a cell beside its epochs: each measured separately, on a network of its own.
 
 The network is a fresh one, so that its first step is a first step, and nothing of these passes reaches the training
 whose accuracy is recorded. docs/method-timing.md, says what every figure means.

@@ -240,7 +240,7 @@ class _Proving:
         self.evaluation(trained)
         free_running = self._free_running(trained)
         self.epoch()
-        # What the reference breaks by itself (counts, round trip, epoch) is no twin's fault, but proves none either.
+        # What the reference alone breaks (counts, round trip, epoch) is no twin's fault, but proves none either.
         reference, *judges = self._judges
         found = {}
         for twin, judge, gap in zip(self._twins[1:], judges, free_running, strict=True):

@@ -77,7 +77,7 @@ def _stand_ins(results: Results) -> dict[tuple[str, str], list[str]]:
 
 
 def resuming(results: Results, run: str) -> str:
-    """Return the command that goes on with a run."""
+    """Return the command that continues a run."""
     compares = any(source.name == run and source.plan is not None for source in results.sources)
     return store.resuming(run, results.store, "ab" if compares else "run")
 

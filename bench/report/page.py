@@ -472,10 +472,10 @@ def _difference(results: Results, measured: Sequence[AccuracyRow | None]) -> dic
 
 
 def _times(sides: Sides, rows: Iterable[TimingRow]) -> dict[str, Any]:
-    """Return the times of a pair: of steps and how many times as fast the candidate is, as the answer on speed has it.
+    """Return the times of a pair: of steps and the relative speed of the candidate, as the answer on speed has it.
 
     Where documented formulas are set side by side, those times come first that users of the frameworks see. Times that
-    may not be compared give no factor.
+    cannot be compared give no factor.
     """
     times = {row.variant: row for row in rows if row.variant and row.step is not None}
 

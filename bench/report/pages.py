@@ -81,7 +81,7 @@ def about(results: Results) -> str:
     if MAIN in numerics:
         formulas = "Every backend computes the document's formulas, unless a table names other numerics."
     elif numerics == {NATIVE}:
-        formulas = "Every backend computes by its framework's defaults."
+        formulas = "Every backend runs its framework's defaults (native numerics)."
     else:
         formulas = f"Numerics: {', '.join(f'`{name}`' for name in sorted(numerics))}."
     return plain_but_code(f"{trained}, on {machine(results.timing_environment)}. {formulas}")

@@ -97,7 +97,7 @@ class Results:
     `suite/case`, deviate, and where that is shown (`bench.report.sources.reasons`). `explained` are the pages of
     `bench explain` that lie in the report's folder; `documentation` whether that is a folder of a checkout's reports,
     whose pages may link to those in `docs`. `made` is what `frames.once` keeps. A record of the same cell, repeat and
-    measure that started later replaces an earlier one. Raises `UsageError` for runs that may not share a table, and for
+    measure that started later replaces an earlier one. Raises `UsageError` for runs that cannot share a table, and for
     none at all.
     """
 
@@ -128,7 +128,7 @@ class Results:
         if not self.records:
             names = ", ".join(source.name for source in self.sources)
             raise UsageError(
-                f"run {names} holds no record yet, so there is nothing to report; go on with it by `bench run --resume`"
+                f"run {names} holds no record yet, so there is nothing to report; continue it with `bench run --resume`"
             )
 
     @cached_property

@@ -161,9 +161,10 @@ def _devices(results: Results) -> set[str]:
 
 
 def contents(machines: Mapping[str, Results], folder: str) -> dict[str, str]:
-    """Return the content of every block that a README may hold, by its name, `MACHINE/TABLE` or `MACHINE/PLOT`.
+    """Return the content of every block that a README may hold, by its name.
 
-    `folder` is that of the reports, as the README sees it.
+    `MACHINE/TOPIC` is an answer or a topic's own block, `MACHINE/TOPIC/conclusion` the first line of the answer,
+    `MACHINE/plots/PLOT` a picture. `folder` is that of the reports, as the README sees it.
     """
     found: dict[str, str] = {}
     for name, results in machines.items():
@@ -171,6 +172,8 @@ def contents(machines: Mapping[str, Results], folder: str) -> dict[str, str]:
             answer = topic.answer(results) if topic.answer else None
             parts = said(_in_short(answer), f"{folder}{name}/") if answer else []
             found[f"{name}/{topic.name}"] = topic.block(results) if topic.block else "\n\n".join(parts)
+            if parts:
+                found[f"{name}/{topic.name}/conclusion"] = parts[0]
         for plot in registry.pictures(results):
             found[f"{name}/plots/{plot.name}"] = picture(plot, f"{folder}{name}/")
     return found

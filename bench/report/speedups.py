@@ -1,4 +1,4 @@
-"""Seconds of a training step with their interval, and how many times as fast a variant trains as another one."""
+"""Seconds of a training step with their interval, and the training speed of one variant relative to another."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class StepTime(VariantRow):
 
 @dataclass(frozen=True)
 class SpeedUp(StepTime):
-    """How many times as fast as its reference a variant trains: `factor`, of step times, with its 95 % interval."""
+    """Training speed relative to a reference: `factor`, of step times, with its 95 % interval."""
 
     reference: StepTime
     factor: float

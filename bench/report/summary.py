@@ -87,7 +87,7 @@ def _conclusions(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str
         yield from _wrapped(said)
     noise = max((figures.noise for row in rows for figures in row.figures.values() if figures.steps), default=0.0)
     if noise > QUIET:
-        yield f"{on_spread(noise)} Stop other programs, run again."
+        yield from _wrapped(f"{on_spread(noise)} Stop other programs, run again.")
     if results.profile == "quick" and rows:
         brief = " and brief timings" if any(record.measure == "glance" for record in results.records) else ""
         yield f"Generated text, short trainings{brief}: compare the columns, not with published figures."

@@ -1,4 +1,4 @@
-"""What the summary of a run sets side by side: a case's figures by backend, and how many times as fast one is."""
+"""Figures that the summary of a run sets side by side: a case by backend, and the speed of one relative to another."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SummaryRow(CaseRow):
         return abs(fmean(second[seed] - first[seed] for seed in seeds)) if seeds else None
 
     def ratio(self, base: str, other: str) -> Faster | None:
-        """Return how many times as fast as `base` the other backend does a step; None where either was not timed."""
+        """Return the speed of a step of the other backend relative to `base`; None where either was not timed."""
         found = [self.figures[name] for name in (base, other) if name in self.figures and self.figures[name].steps]
         if len(found) < 2 or min(seconds for each in found for seconds in each.processes) <= 0:
             return None
@@ -76,7 +76,7 @@ class SummaryRow(CaseRow):
 
 @dataclass(frozen=True)
 class Faster:
-    """How many times as fast: from few processes `low` and `high` are the range of their pairs of windows.
+    """Relative speed: from few processes `low` and `high` are the range of their pairs of windows.
 
     From `LEAST` processes on they are the 95 % interval. A factor within the `margin`, that of a quiet CPU or what the
     machine's probes were spread by, is no difference.

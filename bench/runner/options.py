@@ -73,8 +73,8 @@ _KERNEL, _DEVICE = click.Choice(get_args(Kernel)), click.Choice(get_args(Device)
 _PROFILE_HELP = "Generated text in minutes, or the documents' data and epochs."
 _INSTALLED = f"{' and '.join(DEFAULT_BACKENDS)}, where installed"
 _KERNEL_HELP = "Kernel of recurrent layers (repeatable)."
-_NUMERICS_HELP = "Formulas and initial weights: documented, matched, native or native:DIFFERENCE,..."
-_MEASURE_HELP = "What to measure; cells of accuracy and glance share a process."
+_NUMERICS_HELP = "Formulas and weights: documented, matched, native, native:DIFFERENCE,... or native:-DIFFERENCE,..."
+_MEASURE_HELP = "Scores; scores and brief times (glance); training steps; all times (timing); or all."
 _BY_MEASURE = "glance in profile quick, all in documented"
 _MEMORY_HELP = "Stop a cell that holds more than GB gigabytes."
 _BUDGET_HELP = "Start no cell that would end after S seconds."
@@ -101,7 +101,7 @@ class RunOptions:
     measure: Measure = _option(None, "--measure", _MEASURE_HELP, _MEASURE, default=_BY_MEASURE)
     timeout: float | None = _option(None, "--timeout", "Stop a cell after S seconds.", POSITIVE, "S", "no limit")
     memory: float | None = _option(None, "--memory", _MEMORY_HELP, POSITIVE, "GB", "80 % of what is free")
-    # Not kept: to go on with a run is to begin its seconds anew.
+    # Not kept: a continued run begins its seconds anew.
     budget: float | None = _option(None, "--budget", _BUDGET_HELP, POSITIVE, "S", "no limit", kept=False)
     threads: int | None = _option(None, "--threads", "Threads of each framework.", COUNT, "N", "every core")
     tf32: bool = _option(False, "--tf32", _TF32_HELP, click.BOOL)

@@ -243,7 +243,7 @@ class Ended:
 
     @property
     def again(self) -> str:
-        """The command that goes on with the run."""
+        """The command that continues the run."""
         return resuming(self.run, self.store)
 
 

@@ -155,13 +155,13 @@ def mask_source(model: Model, name: str, seed: int, epoch: int) -> MaskSource | 
 
 
 def dataset_of(case: Case, stand_ins: dict[str, str]) -> Dataset:
-    """Return the data of a case; raise `Unavailable` or `DataError` where it cannot be had."""
+    """Return the data of a case; raise `Unavailable` or `DataError` where it is missing."""
     embedding = embedding_of(case)
     return prepare(case.data, embedding, stand_ins_for(case.data, embedding, stand_ins))
 
 
 def prepared(catalog: Catalog, cell: Cell, profile: Profile, stand_ins: dict[str, str]) -> Experiment:
-    """Return the experiment of a cell; raise `Unavailable` or `DataError` where its data cannot be had."""
+    """Return the experiment of a cell; raise `Unavailable` or `DataError` where its data is missing."""
     suite, case = catalog.case(cell.case_name)
     case = apply(case, profile)
     model = resolve(suite, case, cell.numerics)

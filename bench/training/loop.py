@@ -117,7 +117,7 @@ class Trainer:
         """Train an epoch (from 1), time it, and score the validation set."""
         network, experiment = self._network, self._experiment
         train = experiment.dataset.train
-        # Under native `order` the framework shuffles by itself.
+        # Under native `order` the framework does the shuffling.
         shuffles = "order" in experiment.model.differences
         order = experiment.split.rows if shuffles else experiment.order(number)
         masks = experiment.masks(number)

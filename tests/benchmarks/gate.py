@@ -193,8 +193,8 @@ def tally(
 HEAD = f"""# The gate, simulated
 
 `python tests/benchmarks/gate.py --suites {{suites}}` wrote this page: how often verdicts are wrong where the truth is
-known. How they come about is told in [how environments are judged](../../docs/method-judging.md); what was measured on
-a real machine stands [at the end](#on-a-real-machine).
+known. The rules: [how environments are judged](../../docs/method-judging.md). Figures of a real machine stand
+[at the end](#on-a-real-machine).
 
 A suite has {CELLS} cells. The logarithm of a process's time has a standard deviation, the first column below. Half of
 its variance is the machine's state, which changes slowly (autoregressive, 0.98 from process to process). The machine
@@ -302,8 +302,8 @@ def other_tools(suites: int) -> str:
 The rules of pytest-benchmark (`--benchmark-compare-fail=median:10%`) and of asv (Mann-Whitney p < 0.002 and a ratio of
 medians above 1.1), as written down in `tests/benchmarks/ab_demo.py`, on the same processes at a deviation of 2 %,
 with {WINDOWS} windows of each process; {suites:,} suites each. Alarms are suites of the same code in which a cell is
-called slower, the rest is the share of the 4 slower cells that is found. Measured in turn, which neither tool does by
-itself:
+called slower; the rest is the share of the 4 slower cells that is found. Measured in alternation, which neither tool
+does:
 
 {tables[0]}
 

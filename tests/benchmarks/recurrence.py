@@ -26,20 +26,20 @@ from bench.backends.torch import recurrence
 
 SHAPES = {
     # name: kind, rows, steps, features, units, masked with recurrent dropout, sequences
-    "000-rnn": ("simple_rnn", 32, 400, 32, 100, False, False),
-    "000-rnn-sequences": ("simple_rnn", 32, 400, 32, 100, False, True),
-    "000-lstm": ("lstm", 32, 400, 32, 100, False, False),
-    "003-rnn": ("simple_rnn", 1024, 40, 50, 100, False, False),
-    "003-lstm": ("lstm", 1024, 40, 50, 100, False, False),
-    "003-gru": ("gru", 1024, 40, 50, 100, False, False),
-    "003-modified-lstm": ("lstm", 1024, 40, 50, 100, True, False),
-    "003-stacked-lstm": ("lstm", 1024, 40, 50, 100, True, True),
+    "imdb-rnn": ("simple_rnn", 32, 400, 32, 100, False, False),
+    "imdb-rnn-sequences": ("simple_rnn", 32, 400, 32, 100, False, True),
+    "imdb-lstm": ("lstm", 32, 400, 32, 100, False, False),
+    "reviews-rnn": ("simple_rnn", 1024, 40, 50, 100, False, False),
+    "reviews-lstm": ("lstm", 1024, 40, 50, 100, False, False),
+    "reviews-gru": ("gru", 1024, 40, 50, 100, False, False),
+    "reviews-modified-lstm": ("lstm", 1024, 40, 50, 100, True, False),
+    "reviews-stacked-lstm": ("lstm", 1024, 40, 50, 100, True, True),
     "text-rnn": ("simple_rnn", 512, 100, 16, 16, False, False),
     "text-lstm": ("lstm", 512, 100, 16, 16, False, False),
     "embedding-lstm": ("lstm", 32, 20, 8, 32, False, False),
     # No document has these.
-    "000-gru": ("gru", 32, 400, 32, 100, False, False),
-    "003-gru-after": ("gru_after", 1024, 40, 50, 100, False, False),
+    "imdb-gru": ("gru", 32, 400, 32, 100, False, False),
+    "reviews-gru-after": ("gru_after", 1024, 40, 50, 100, False, False),
 }
 COLUMNS = {"simple_rnn": 1, "lstm": 4, "gru": 3, "gru_after": 3}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -65,7 +65,7 @@ def test_the_kernels_of_one_backend_are_proven_against_each_other(bench: Bench, 
     assert marks["small/dense", "torch", "none"] == marks["small/gpu", "torch", "fused"] == "not applicable"
     page = (tmp_path / "found" / "parity.md").read_text()
     assert "Twins proven: 2 of 2" in page
-    assert re.search(r"^\| small/rnn \(embedded corpus\) +\| torch, fused +\| 0e\+00 ", page, re.MULTILINE)
+    assert re.search(r"^\| small/rnn \(generated text\) +\| torch, fused +\| 0e\+00 ", page, re.MULTILINE)
 
 
 def test_nothing_to_compare_exits_3(bench: Bench) -> None:

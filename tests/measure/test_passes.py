@@ -84,6 +84,6 @@ def test_every_pass_finds_what_the_network_takes(monkeypatch: pytest.MonkeyPatch
     assert len(set(counted.values())) == 1
     assert found.memory["device_peak_bytes"] == 1234
     assert found.memory["process_peak_bytes"] >= found.memory["host_peak_bytes"] > 1e7
-    # Memory has a pass of its own, in which no time is taken and garbage may be collected.
+    # Memory is measured separately: no time is taken, and garbage may be collected.
     assert network.collecting == {False, True}
     assert gc.isenabled()

@@ -115,9 +115,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(box, "reviews", accurate("movie-reviews/lstm", 0.6, "generic"), "movie-reviews/lstm")
     times = [*timed(DENSE, 1.5, 1.0, ("none", "none")), *timed(LSTM, 9.0, 3.0, ("generic", "fused"))]
     write(box, "timing", times, "text-networks/*")
-    blocks = [
-        f"<!-- twinbench:box/{one} begin -->\n<!-- twinbench:box/{one} end -->\n" for one in ("accuracy", "speed")
-    ]
+    names = ("accuracy/conclusion", "accuracy", "speed")
+    blocks = [f"<!-- twinbench:box/{one} begin -->\n<!-- twinbench:box/{one} end -->\n" for one in names]
     (tmp_path / "README.md").write_text(f"# Mine\n\n{''.join(blocks)}\nThe end.\n")
     return tmp_path
 
@@ -222,6 +221,7 @@ def test_the_cost_of_each_difference_stands_in_points_by_backend(project: Path) 
     write(box, "explain-lstm-16", explanation(), f"{LSTM}@*")
     blocks = site.contents({"box": results_of(box, suites)}, "reports/")
     conclusion, table, _ = blocks["box/differences"].split("\n\n")
+    assert blocks["box/differences/conclusion"] == conclusion
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     mean = 100 * np.mean(INIT)
     half = 100 * stats.sem(INIT) * stats.t.ppf(0.975, len(INIT) - 1)

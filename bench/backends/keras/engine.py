@@ -49,7 +49,7 @@ class Engine(Protocol):
     """A module of this package named after the engine; it imports the framework behind it."""
 
     def prepare(self, device: Device, differences: frozenset[str]) -> None:
-        """Set up for a model with these native differences; raise `Unavailable` when the device cannot be had."""
+        """Set up for a model with these native differences; raise `Unavailable` when the device is missing."""
 
     def scope(self, device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
         """Return the context that a network's work is done in: its device, and 64-bit numbers where it has them."""

@@ -177,7 +177,7 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
         case Bidirectional():
             inner = layer.layer
             if use_cudnn is True and inner.dropout and inner.return_sequences and keras.backend.backend() == "jax":
-                # With dropout the two directions are called by themselves, and cuDNN's backward sequence comes turned
+                # With dropout the two directions are called one by one, and cuDNN's backward sequence comes turned
                 # round already (keras/src/backend/jax/rnn.py, `lstm`; bidirectional.py turns it round again).
                 raise Unavailable(
                     "no fused kernel: Keras's JAX engine returns a Bidirectional layer's backward states in the wrong "
@@ -437,7 +437,7 @@ def _optimizer(model: Model) -> Any:
 
 
 def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> KerasNetwork:
-    """Return a compiled Keras model; raise `Unavailable` when the device or kernel cannot be had."""
+    """Return a compiled Keras model; raise `Unavailable` when the device or kernel is missing."""
     check_kernel(backend(f"keras-{keras.backend.backend()}"), model, kernel, device)
     ENGINE.prepare(device, model.differences)
     return KerasNetwork(model, kernel, device, dtype)

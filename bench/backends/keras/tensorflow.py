@@ -45,7 +45,7 @@ def prepare(device: Device, differences: frozenset[str]) -> None:
 
 
 def scope(device: Device, dtype: Dtype) -> AbstractContextManager[Any]:
-    """Keep work on the CPU; a GPU is where TensorFlow puts it by itself, but for its input pipeline."""
+    """Keep work on the CPU; TensorFlow itself puts it on a GPU, but for its input pipeline."""
     return cast("AbstractContextManager[Any]", tf.device("cpu:0")) if device == "cpu" else nullcontext()
 
 
@@ -96,7 +96,7 @@ def in_order(x: Any, y: Any, batch_size: int) -> dict[str, Any]:
 
 
 def batches(batches: PyDataset) -> Any:
-    """Return the dataset that `fit` makes of batches by itself, without its tuning thread."""
+    """Return the dataset that `fit` makes of batches, without its tuning thread."""
     return _counted(PyDatasetAdapter(batches)).with_options(_untuned())
 
 

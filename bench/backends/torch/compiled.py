@@ -125,7 +125,7 @@ def own_cache() -> None:
 
 
 def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> CompiledNetwork:
-    """Return a model of compiled parts; raise `Unavailable` when device, kernel or compiler cannot be had."""
+    """Return a model of compiled parts; raise `Unavailable` when device, kernel or compiler is missing."""
     check_kernel(backend("torch-compile"), model, kernel, device)
     prepare(device, model.differences)
     lacking = compiler_missing(device)

@@ -203,7 +203,7 @@ def _numpy(value: Tensor) -> NDArray[Any]:
 
 
 def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> TorchNetwork:
-    """Return a torch model; raise `Unavailable` when the device or kernel cannot be had."""
+    """Return a torch model; raise `Unavailable` when the device or kernel is missing."""
     check_kernel(backend("torch"), model, kernel, device)
     prepare(device, model.differences)
     return TorchNetwork(model, kernel, device, getattr(torch, dtype))

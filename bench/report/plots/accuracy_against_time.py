@@ -29,7 +29,7 @@ def _draw(rows: Sequence[ArchitectureRow], theme: Theme) -> Figure:
     handles = handles_of(columns_of(rows), theme)
     if not all(row.comparable for row in rows):
         handles.append(Line2D([], [], ls="", marker="o", mfc="none", mec=ink(theme), label="timed beside other work"))
-    handles.append(Line2D([], [], color=ink(theme), lw=0.8, ls=":", label="nothing cheaper is better"))
+    handles.append(Line2D([], [], color=ink(theme), lw=0.8, ls=":", label="Pareto front"))
     legend(figure, handles)
     figure.draw_without_rendering()
     for axis, members in zip(axes, suites.values(), strict=True):

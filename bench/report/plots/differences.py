@@ -1,4 +1,4 @@
-"""What each difference between the frameworks costs."""
+"""What each framework default costs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _draw(rows: Sequence[NumericsRow], theme: Theme) -> Figure:
         axis.grid(axis="y", visible=False)
         said = seeds((row.n for row in members), "paired seed")
         axis.set_title(f"{case}: {members[0].figure.name} accuracy, {said}")
-    axes.flat[-1].set_xlabel("change of accuracy against matched numerics, points, with its 95 % interval")
+    axes.flat[-1].set_xlabel("change of accuracy against matched numerics, points, 95 % CI")
     legend(figure, handles_of(backends, theme))
     return figure
 
@@ -61,8 +61,8 @@ def _numerics(row: NumericsRow) -> str:
 
 PLOT = Plot(
     "differences",
-    "What each difference between the frameworks costs",
-    "for every explained case, the change of accuracy against matched numerics by backend",
+    "What each framework default costs in accuracy",
+    "change of accuracy against matched numerics, by explained case and backend, with 95 % CI",
     explain.frame,
     _draw,
 )

@@ -14,13 +14,13 @@ from bench.report.topics import kernels
 
 
 def _draw(rows: Sequence[SpeedUp], theme: Theme) -> Figure:
-    return factors(rows, theme, "times as fast with the fused as with the generic kernel (training steps)")
+    return factors(rows, theme, "training speed of the fused kernel relative to the generic one")
 
 
 PLOT = Plot(
     "kernels",
     "Fused against generic kernels",
-    "for every case, how many times as fast the fused kernel trains, with its 95 % interval",
+    "training speed of the fused kernel relative to the generic one, by case, with 95 % CI",
     kernels.frame,
     _draw,
 )

@@ -68,7 +68,7 @@ def _draw(rows: Sequence[PairRow], theme: Theme) -> Figure:
     above.set_title("mean over seeds", fontsize=8.5)
     below.set_ylabel("difference, points")
     said = seeds(row.n for row in rows)
-    below.set_title(f"pre-trained minus learned, paired by seed, 95 % interval ({said})", fontsize=8.5)
+    below.set_title(f"pre-trained minus learned, paired by seed, 95 % CI ({said})", fontsize=8.5)
     legend(figure, handles)
     return figure
 

@@ -15,13 +15,13 @@ from bench.report.topics import speed
 
 def _draw(rows: Sequence[SpeedUp], theme: Theme) -> Figure:
     references = printable(" or ".join(sorted({row.reference.column for row in rows})))
-    return factors(rows, theme, f"times as fast as {references} (training steps)")
+    return factors(rows, theme, f"training speed relative to {references}")
 
 
 PLOT = Plot(
     "speed",
     "Training speed by backend",
-    "for every case, how many times as fast a backend trains as Keras on TensorFlow, with its 95 % interval",
+    "training speed of each backend relative to Keras on TensorFlow, by case, with 95 % CI",
     speed.frame,
     _draw,
 )

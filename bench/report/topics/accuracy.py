@@ -181,14 +181,15 @@ def _judged(results: Results, measured: Sequence[MeasuredRow]) -> Answer:
     conclusion = "No documented figure could be judged"
     if judged:
         conclusion = (
-            f"{len(inside)} of {count(judged, 'judged figure')} {'holds' if 1 in (len(inside), judged) else 'hold'}"
+            f"{len(inside)} of {count(judged, 'judged documented figure')} "
+            f"{'holds' if 1 in (len(inside), judged) else 'hold'}"
         )
     if variable:
         conclusion += f"; {len(variable)} {'is' if len(variable) == 1 else 'are'} too variable to judge"
     shown = [*outside, *variable, *inside]
     cases = dict.fromkeys(rows[0].name for rows in shown)
     reasons = [f"`{case}`: {upper(_reason(results, case))}." for case in cases if case in results.reasons]
-    reasons += [f"`{rows[0].name}`: why is not known." for rows in outside if rows[0].name not in results.reasons]
+    reasons += [f"`{rows[0].name}`: cause unknown." for rows in outside if rows[0].name not in results.reasons]
     places = [results.reasons[case][1].partition("#")[0] for case in cases if case in results.reasons]
     see: tuple[Link, ...] = (("accuracy", "accuracy.md"), *(("why", place) for place in places[:1]))
     holds = (
@@ -310,7 +311,7 @@ _HOW_FIGURES = (
 def table(results: Results) -> str:
     """Return `accuracy.md`: for every suite the judged table, the other figures, and the low-data pairs."""
     notes = Notes(results)
-    title = "Accuracy: documented profile" if results.documented else "Accuracy on the embedded corpus (quick profile)"
+    title = "Accuracy: documented profile" if results.documented else "Accuracy on generated text (quick profile)"
     parts = [f"# {title}"]
     if not results.documented:
         parts.append(

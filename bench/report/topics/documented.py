@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.cases.model import resolve
 from bench.cases.parameters import parameters as declared_parameters
+from bench.compare.statistics import WIDEST
 from bench.report.figures import SETS
 from bench.report.frames import CaseRow, columns_of, grouped, once
 from bench.report.markdown import markdown_table, plain, prose
@@ -121,9 +122,10 @@ def _how(rows: Sequence[DocumentedRow]) -> str:
     numerics = dict.fromkeys(found.numerics for row in rows for found in row.timed.values())
     timed = f" (ours under {joined(list(numerics))} numerics, all steps of an epoch)" if numerics else ""
     return (
-        "Printed: by the document. ✓: every printed parameter count is the one that was built. Accuracies: mean over "
-        f"seeds ± 95 % CI (none: one seed). Seconds are those of an epoch{timed}, each document's on its own machine. "
-        "Verdict: whether the printed figure lies in the 95 % prediction interval of our runs."
+        "Printed: by the document. ✓: every printed parameter count equals the built one. Accuracies: mean over seeds "
+        f"± 95 % CI (none: one seed). Seconds: one epoch{timed}; each document's on its own machine. Verdict: the "
+        "printed figure is inside or outside the 95 % prediction interval of our runs; too variable: over "
+        f"{100 * WIDEST:.0f} points wide."
     )
 
 

@@ -1,4 +1,4 @@
-"""What each difference between the frameworks costs: the answer, the README's first screen, `explain-SUITE-CASE.md`."""
+"""What each framework default costs: the answer, the README's first screen, `explain-SUITE-CASE.md`."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def framework(backend: str) -> str:
 
 @once
 def frame(results: Results) -> tuple[NumericsRow, ...]:
-    """Return what the frameworks' own ways change, all together and one by one, against `matched` numerics.
+    """Return what the frameworks' own ways change, combined and one by one, against `matched` numerics.
 
     Only cases that ran any native numerics.
     """
@@ -298,7 +298,7 @@ def _documentation(results: Results, topic: str, text: str) -> str:
 class Explained:
     """What a page is made of: `figure` names the accuracy, `missing` the differences that do not exist, by backend.
 
-    `command` writes the page again, and goes on where seeds are missing.
+    `command` writes the page again, and runs missing seeds.
     """
 
     case: str
@@ -437,14 +437,14 @@ def _reading(explained: Explained) -> Iterator[str]:
         if names
     ]
     if absent:
-        yield "Cannot differ in this case, where the backend's own is what matched numerics run:"
+        yield "No difference in this case (the backend's own default is what matched numerics run):"
         yield "\n".join(absent)
     run = explained.run
     data = sorted({record.data.name for record in explained.records if record.data})
     stand_in = stand_in_of(explained.records)
     facts = [f"Run {run.name}, profile {run.profile}, {count(explained.seeds, 'seed')}, started {run.started}"]
     facts += [f"data {', '.join(data)}"] if data else []
-    facts += [f"standing in: {stand_in}"] if stand_in else []
+    facts += [f"stand-in: {stand_in}"] if stand_in else []
     facts.append(_environment(run.environment))
     yield f"{plain('; '.join(facts))}. {code(explained.command)} adds missing seeds and writes this page again."
     if run.profile == "quick":

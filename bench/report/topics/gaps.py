@@ -46,7 +46,7 @@ def frame(results: Results) -> tuple[GapRow, ...]:
             if not variants:
                 rows.append(GapRow(*key, None, 0, 0))
             # What was planned under other numerics says nothing of these.
-            asked = {column for column in sorted(main) if results.asked(*key, main[column])}
+            asked = [column for column in sorted(main) if results.asked(*key, main[column])]
             planned = {column: results.planned.get((*key, main[column].numerics), set()) for column in main}
             left = {column: planned[column] for column in asked}
             for variant, records in variants.items():

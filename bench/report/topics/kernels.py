@@ -134,7 +134,7 @@ def claims(results: Results) -> Answer | None:
         for name, members in groups.items()
     ]
     conclusion = f"The claimed kernel ran in {found.get(VERDICTS[True], 0)} of {total} timed variants."
-    note = "A profiler traces a few more training steps, in a pass of its own."
+    note = "A profiler traces a few more training steps, after everything is timed."
     return Answer(
         conclusion, Table(("backend", *VERDICTS.values()), tuple(rows)), (("kernels", "kernels.md"),), (note,)
     )
@@ -143,7 +143,7 @@ def claims(results: Results) -> Answer | None:
 NAMED_KERNELS = 3
 """Names of a trace that stand in the table; records keep more."""
 _HOW_KERNELS = (
-    "A timed cell trains a few more steps under its framework's profiler, in a pass of its own. `ran` lists the "
+    "A timed cell trains a few more steps under its framework's profiler, after everything is timed. `ran` lists the "
     "kernels that were seen, what took longest inside them (after `>`), and calls per training step. `share` is that "
     "of all recurrences, backward passes included, in the device's time. A claim holds if every recurrent layer and "
     "direction ran as claimed; otherwise the cell ends `failed`, and its times are not used. `speed-up` is the step "

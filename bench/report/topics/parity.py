@@ -74,7 +74,7 @@ def _row(proof: Proof) -> list[str]:
     free = "" if proof.free_running is None else f"{proof.free_running:.0e}"
     verdict = f"**{proof.verdict}**" if proof.verdict == "not proven" else proof.verdict
     note = f" (as {plain(proof.same_as)})" if proof.same_as else (f" ({_short(proof.reason)})" if proof.reason else "")
-    embedded = " (embedded corpus)" if proof.profile == "quick" else ""
+    embedded = " (generated text)" if proof.profile == "quick" else ""
     return [plain(proof.case_name) + embedded, plain(f"{proof.backend}, {proof.kernel}"), *errors, free, verdict + note]
 
 

@@ -13,8 +13,8 @@ from bench.records.metrics import METRICS
 from bench.report.frames import NATIVE, CaseRow, grouped, once, reference_order
 from bench.report.markdown import markdown_table, plain
 from bench.report.numbers import NOTHING, times
-from bench.report.results import Results
-from bench.report.sentences import count, listed
+from bench.report.results import Results, Variant
+from bench.report.sentences import count, joined, listed
 from bench.report.speedups import (
     COMMAND,
     FLUSHED,
@@ -105,7 +105,7 @@ def _of_one_numerics(found: Sequence[StepTime]) -> list[StepTime]:
 
 @once
 def frame(results: Results) -> tuple[SpeedUp, ...]:
-    """Return how many times as fast as the reference of their line the others train, where both are ranked."""
+    """Return training speed relative to the reference of each line, where both are ranked."""
     rows = []
     for line in lines(results):
         found = [timed for timed in line.times.values() if timed.interval]
@@ -127,15 +127,26 @@ def answer(results: Results) -> Answer:
         return Answer(f"Not timed: `bench run CASE {COMMAND}` times training steps.")
     ranked = [line for line in shown if line.is_ranked]
     columns = sorted({column for line in shown for column in line.times}, key=_place)
-    headers = ("ms per step", *columns, *(["fastest"] if ranked else []))
+    gains = {(gain.name, gain.variant): gain for gain in frame(results)}
+    relative = f"x {joined(sorted({gain.reference.variant.backend for gain in gains.values()}), 'or')}" if gains else ""
+    ends = ["fastest", *([relative] if gains else [])] if ranked else []
+    headers = ("ms per step", *columns, *ends)
     rows = []
     for line in shown:
-        winner = (line.fastest or "unclear") if line.is_ranked else NOTHING
         figures = (_figure(line.times.get(column)) for column in columns)
-        rows.append((line.label, *figures, *([winner] if ranked else [])))
-    left = (0, len(headers) - 1) if ranked else (0,)
-    notes = (*_how(shown, bool(ranked)), *_denormals(shown), *_made(results, shown, bool(ranked)))
+        rows.append((line.label, *figures, *_winner(line, gains)[: len(ends)]))
+    left = (0, headers.index("fastest")) if ranked else (0,)
+    notes = (*_how(shown, bool(ranked), relative), *_denormals(shown), *_made(results, shown, bool(ranked)))
     return Answer(_conclusion(shown, ranked), Table(headers, tuple(rows), left), (TIMING, RUNS), notes)
+
+
+def _winner(line: Line, gains: Mapping[tuple[str, Variant], SpeedUp]) -> tuple[str, str]:
+    """Return the fastest column of a line, and its speed relative to the reference with the 95 % interval."""
+    if line.fastest is None or not line.is_ranked:
+        return "unclear" if line.is_ranked else NOTHING, NOTHING
+    gain = gains.get((line.name, line.times[line.fastest].variant))
+    factor = f"{times(gain.factor)} ({times(gain.low)}–{times(gain.high)})" if gain else NOTHING
+    return line.fastest, factor
 
 
 def _place(column: str) -> tuple[bool, int, str]:
@@ -164,7 +175,7 @@ def _conclusion(shown: Sequence[Line], ranked: Sequence[Line]) -> str:
         if len(names) == 1:
             return f"Only {names.pop()} was timed."
         few = max(timed.n for timed in _times(shown)) < LEAST
-        return f"{_processes(shown)}: not ranked." if few else "Too noisy to rank the backends."
+        return f"Not ranked: {_processes(shown)} each." if few else "Too noisy to rank the backends."
     wins = Counter(line.fastest for line in ranked if line.fastest)
     first = wins.most_common(2)
     counts = dict(first) | {
@@ -185,11 +196,12 @@ def _processes(shown: Iterable[Line]) -> str:
     return f"{text} process{'' if numbers[-1] == 1 else 'es'}"
 
 
-def _how(shown: Sequence[Line], ranked: bool) -> list[str]:
-    """Return on what the figures rest: processes, kernels, the machine's noise."""
+def _how(shown: Sequence[Line], ranked: bool, relative: str) -> list[str]:
+    """Return on what the figures rest: processes, kernels, the machine's noise; `relative` heads the speeds."""
     used = _times(shown)
     mean = (
-        ": mean ± 95 % CI (Student's t). `fastest`: the interval lies below those of all other backends."
+        ": mean ± 95 % CI (Student's t). `fastest`: its interval lies below those of all other backends"
+        f"{f'; `{relative}`: its relative speed, with 95 % CI' if relative else ''}."
         if ranked
         else f". `{COMMAND}` gives intervals."
     )
@@ -210,7 +222,7 @@ def _how(shown: Sequence[Line], ranked: bool) -> list[str]:
 
 
 def _flushed(shown: Iterable[Line]) -> list[SpeedUp]:
-    """Return how many times as fast native times are with denormal numbers taken for zero."""
+    """Return the speed of native torch with denormal numbers taken for zero, relative to without."""
     return [
         SpeedUp.of(base, timed)
         for line in shown

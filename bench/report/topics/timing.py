@@ -254,7 +254,7 @@ def table(results: Results) -> str:
     """Return `timing.md`: for every suite the documented times and, below each, those of every variant."""
     data = frame(results)
     notes = Notes(results)
-    parts = [f"# Timing: {results.profile} profile" + ("" if results.documented else " (embedded corpus)")]
+    parts = [f"# Timing: {results.profile} profile" + ("" if results.documented else " (generated text)")]
     how_gain = _HOW_GAIN if any(row.gain for row in data) else ""
     parts += [_machine(results, data), _HOW_TIMING + how_gain, _HOW_START]
     if any(row.passes.samples for row in data):

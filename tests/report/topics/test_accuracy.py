@@ -128,7 +128,7 @@ def test_a_planted_figure_outside_is_found_and_one_of_variable_runs_counts_neith
     ]
     gathered = results([declared], records, seeds=5)
     answer = answered(gathered)
-    assert answer.conclusion == "1 of 2 judged figures holds; 1 is too variable to judge."
+    assert answer.conclusion == "1 of 2 judged documented figures holds; 1 is too variable to judge."
     found = {row["case"]: row for row in rows_of(answer)}
     assert list(found) == ["demo/planted", "demo/wild", "demo/held"], "what does not hold comes first"
     assert [row["verdict"].split(",")[0] for row in found.values()] == ["outside", "too variable to judge", "inside"]
@@ -136,7 +136,7 @@ def test_a_planted_figure_outside_is_found_and_one_of_variable_runs_counts_neith
     low, high = 100 * np.array(stats.t.interval(0.95, 4, np.mean(asking.MEASURED), spread))
     assert found["demo/planted"]["95 % of runs"] == f"{low:.1f}–{high:.1f}"
     assert found["demo/planted"]["verdict"] == f"outside, {75 - high:.2f} points above"
-    assert any(note.startswith("`demo/planted`: why is not known") for note in answer.notes)
+    assert any(note.startswith("`demo/planted`: cause unknown") for note in answer.notes)
     (tmp_path / "deviations.md").write_text("# Why\n\n## demo/planted: the print is wrong, see `it`.\n\nBecause.\n")
     explained = answered(replace(gathered, reasons=sources.reasons(tmp_path)))
     assert "`demo/planted`: The print is wrong, see `it`." in explained.notes
@@ -154,9 +154,9 @@ def test_a_figure_counts_once_for_all_backends_and_one_backend_outside_puts_it_o
         ]
         return answered(results([asking.suite(asking.case("a", accuracy=0.735))], records, seeds=5))
 
-    assert both(0.03).conclusion == "0 of 1 judged figure holds."
+    assert both(0.03).conclusion == "0 of 1 judged documented figure holds."
     same = both(0.0)
-    assert same.conclusion == "1 of 1 judged figure holds."
+    assert same.conclusion == "1 of 1 judged documented figure holds."
     (row,) = rows_of(same)
     assert row["backend"] == "keras-tensorflow and torch"
 

@@ -38,6 +38,13 @@ def test_a_case_that_was_asked_for_under_one_backend_lacks_no_other(record: Make
     }  # fmt: skip
 
 
+def test_what_a_case_lacks_is_listed_in_the_order_of_columns(record: Maker, results: Gather) -> None:
+    columns = ["keras-jax", "keras-tensorflow", "keras-torch", "torch", "torch-compile"]
+    records = [record(name("a", column), test=0.7) for column in columns] + [record(name("b"), test=0.7)]
+    found = gaps.frame(results([suite(case("a"), case("b"))], records, seeds=2))
+    assert [row.column for row in found if row.case == "b"] == columns
+
+
 def rows_of(results: Results) -> tuple[str, list[dict[str, str]]]:
     """Return the conclusion, and the rows of the table."""
     answer = gaps.answer(results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from statistics import median
 from typing import Any
 
@@ -66,6 +67,16 @@ def test_the_fastest_is_named_where_its_interval_lies_below_all_others(
     found = speed.answer(of_backends(record, results, keras_tensorflow=keras, torch=[1.0, 1.01, 1.02]))
     assert shown(found)["demo/a"]["fastest"] == fastest
     assert (fastest in found.conclusion) is (fastest != "unclear")
+
+
+def test_the_fastest_has_its_speed_relative_to_the_reference(record: Maker, results: Gather) -> None:
+    keras, torch = [4.1, 4.4, 3.9], [2.0, 2.1, 2.2]
+    row = shown(speed.answer(of_backends(record, results, keras_tensorflow=keras, torch=torch)))["demo/a"]
+    welch = np.exp(stats.ttest_ind(np.log(keras), np.log(torch), equal_var=False).confidence_interval(0.95))
+    factors = [stats.gmean(keras) / stats.gmean(torch), *welch]
+    assert re.findall(r"[\d.]+", row["x keras-tensorflow"]) == [f"{factor:.1f}" for factor in factors]
+    alone = shown(speed.answer(of_backends(record, results, keras_tensorflow=torch, torch=keras)))["demo/a"]
+    assert (alone["fastest"], alone["x keras-tensorflow"]) == (KERAS, "–"), "nothing is set against itself"
 
 
 def test_one_backend_that_overlaps_with_the_fastest_leaves_it_open(record: Maker, results: Gather) -> None:

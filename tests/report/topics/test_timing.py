@@ -103,8 +103,8 @@ def test_the_noise_before_the_runs_is_judged(record: Maker, results: Gather) -> 
         loud = structs.replace(one, timing=structs.replace(one.timing, noise=noise))
         return timing.table(results([suite(case("a"))], [one, structs.replace(loud, repeat=1)]))
 
-    assert "Quiet machine: the slowest 5 % of probes ran 2 % long." in said(0.01)
-    assert "Noisy machine: the slowest 5 % of probes ran 9 % long." in said(0.09)
+    assert "Quiet machine: 95 % of probes ran at most 2 % longer." in said(0.01)
+    assert "Noisy machine: the slowest 5 % of probes ran at least 9 % longer." in said(0.09)
 
 
 def sources(record: Maker, results: Gather, **steps: float) -> list[str]:
