@@ -261,7 +261,8 @@ def _made(results: Results, shown: Sequence[Line], ranked: bool) -> list[str]:
         [sources[0].settings, COMMAND, f"--numerics {main}", *(f"--backend {name}" for name in backends)]
     )
     made = ", ".join([f"Run {', '.join(source.name for source in sources)}", *(f"commit {name}" for name in commits)])
-    notes = [f"Numerics: {main}{''.join(apart)}.", f"{made}: `bench run {options}`."]
+    again = f"Measure the same: `bench run {options}`." if ranked else ""
+    notes = [f"Numerics: {main}{''.join(apart)}.", f"{made}. {again}".rstrip()]
     there = {line.name for line in shown}
     names = [name for suite, case in results.cases() if (name := f"{suite.name}/{case.name}") not in there]
     return notes + ([f"Not ranked: {listed(names, ', ')}: `bench run CASE {COMMAND}`."] if names and ranked else [])
