@@ -1,7 +1,7 @@
 """Everything timed of a cell beside its epochs: each measured separately, on a network of its own.
 
 The network is a fresh one, so that its first step is a first step, and nothing of these passes reaches the training
-whose accuracy is recorded. docs/method-timing.md, says what every figure means.
+whose accuracy is recorded. docs/method-timing.md says what every figure means.
 """
 
 from __future__ import annotations
@@ -39,26 +39,15 @@ def timing_passes(network: Network, experiment: Experiment, efforts: steps.Effor
     Both shapes of batch are warmed: the full one and, where the rows do not come out even, the partial last one.
     """
     part = experiment.dataset.train
-    rows, masks = experiment.order(0), experiment.masks(0)
-    full = experiment.batch_size
+    rows, masks, full = experiment.order(0), experiment.masks(0), experiment.batch_size
     clock = Clock(network.synchronize)
-    train_steps, shapes = _training(network, experiment)
+    timing = step_windows(network, experiment, efforts.steps)
     with no_garbage_collection():
-        cold = steps.cold(shapes, clock)
-        windows = steps.windows(train_steps, clock, efforts.steps)
-        feeding = _input(part, rows, masks, full)
-        single = _latency(network, part, clock, efforts.latency)
-        batch = _batch_seconds(network, part, rows[:full], clock, efforts.throughput)
+        timing["input"] = _input(part, rows, masks, full)
+        timing["latency"] = _latency(network, part, clock, efforts.latency)
+        timing["throughput"] = full / _batch_seconds(network, part, rows[:full], clock, efforts.throughput)
+    train_steps, shapes = _training(network, experiment)
     peaks = _peaks(network, [partial(train_steps, 2), *shapes[1:]])
-    timing = {
-        "first_step": cold.first_step,
-        "compile": cold.compile,
-        "windows": windows,
-        "step": median(step_seconds(windows)),
-        "input": feeding,
-        "latency": single,
-        "throughput": full / batch,
-    }
     return Passes(timing, peaks)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -88,12 +89,7 @@ class TorchNetwork:
             return
         for built, layer in zip(self._model.layers, self._layers, strict=True):
             if all(weight.initializer != "vectors" for weight in built.weights):
-                before = [tensor.detach().clone() for tensor in layer.tensors]
-                layer.draw()
-                if not leaves_to_framework(self._model, built):
-                    with torch.no_grad():
-                        for tensor, value in zip(layer.tensors, before, strict=True):
-                            tensor.copy_(value)
+                (layer if leaves_to_framework(self._model, built) else copy.deepcopy(layer)).draw()
 
     def get_optimizer_state(self) -> Arrays:
         """Return [step count], then the slots of every trainable weight in Keras's layout and order."""
