@@ -272,7 +272,11 @@ def environment(session: nox.Session, extras: str = "", instead: str = "") -> st
             session.run_install(sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(home))
         constraints = home / "constraints.txt"
         constraints.write_text("\n".join(pins) + "\n")
-        session.run_install(python, "-m", "pip", "install", "--quiet", *packages, "--constraint", str(constraints))
+        install = python, "-m", "pip", "install", "--quiet", "--constraint", str(constraints)
+        session.run_install(*install, *packages)
+        if "tensorflow" in (extras or every):
+            # Keras 2 asks for `tensorflow`, which must not lie beside `tensorflow-cpu`.
+            session.run_install(*install, "--no-deps", "tf-keras")
         stamp.write_text(f"{kind}\n{requirements}\n")
     return python
 

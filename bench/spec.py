@@ -521,20 +521,24 @@ class Case:
 
 @dataclass(frozen=True, config=_CONFIG)
 class KerasEra:
-    """Formulas of the Keras that a document ran: `KERAS_2_0`, `KERAS_2_3` or `KERAS_3` (sources: docs/numerics.md).
+    """Formulas of the Keras that a document ran: `KERAS_2_0`, `KERAS_2_3`, `KERAS_2_11` or `KERAS_3`.
 
-    `keras`: its releases. `gates`: default `recurrent_activation` of LSTM and GRU. `rmsprop_epsilon`: Keras 2 divides
-    by √v + ε, outside the root; Keras 3 by √(v + ε), inside.
+    Sources: docs/keras-versions.md. `keras`: its releases. `gates`: default `recurrent_activation` of LSTM and GRU.
+    `rmsprop_epsilon`: RMSprop divides by √v + ε, outside the root, or by √(v + ε), inside. `sums_duplicates`: whether
+    duplicate rows of an embedding's gradient are summed before an optimizer squares them; Keras 3 does not on
+    TensorFlow, and only `native:embedding-gradient` leaves it so: documented numerics are the same on every backend.
     """
 
     keras: str
     gates: Gates
     rmsprop_epsilon: Literal["outside", "inside"]
+    sums_duplicates: bool = True
 
 
 KERAS_2_0 = KerasEra("2.0-2.2", gates="hard_sigmoid_keras2", rmsprop_epsilon="outside")
 KERAS_2_3 = KerasEra("2.3-2.10", gates="sigmoid", rmsprop_epsilon="outside")
-KERAS_3 = KerasEra("3", gates="sigmoid", rmsprop_epsilon="inside")
+KERAS_2_11 = KerasEra("2.11-2.15", gates="sigmoid", rmsprop_epsilon="inside")
+KERAS_3 = KerasEra("3", gates="sigmoid", rmsprop_epsilon="inside", sums_duplicates=False)
 
 
 @dataclass(frozen=True, config=_CONFIG)

@@ -124,6 +124,10 @@ _TORCH = BackendInfo(
     own_loop=True,
 )
 
+_TENSORFLOW = (("TF_CPP_MIN_LOG_LEVEL", "2"), ("TF_FORCE_GPU_ALLOW_GROWTH", "true"))
+_TENSORFLOW_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_TENSORFLOW_MEMORY = ("ResourceExhaustedError", *_XLA_MEMORY)
+
 BACKENDS = {
     info.name: info
     for info in (
@@ -133,16 +137,12 @@ BACKENDS = {
             ("tensorflow|tensorflow-cpu", "keras"),
             "tensorflow",
             fused_cuda=("LSTM", "GRU"),
-            environment=(
-                ("KERAS_BACKEND", "tensorflow"),
-                ("TF_CPP_MIN_LOG_LEVEL", "2"),
-                ("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
-            ),
+            environment=(("KERAS_BACKEND", "tensorflow"), *_TENSORFLOW),
             without=("jax",),
             native=frozenset({*INITIAL, "loss", "embedding-gradient", "order"}),
             default=True,
-            threads=("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
-            out_of_memory=("ResourceExhaustedError", *_XLA_MEMORY),
+            threads=_TENSORFLOW_THREADS,
+            out_of_memory=_TENSORFLOW_MEMORY,
             colour="#E69F00",
             marker="o",
             reference=0,
@@ -180,6 +180,20 @@ BACKENDS = {
             colour="#CC79A7",
             marker="D",
             reference=2,
+        ),
+        BackendInfo(
+            "tf-keras",
+            "bench.backends.keras.network",
+            ("tensorflow|tensorflow-cpu", "tf-keras"),
+            "tf-keras",
+            fused_cuda=("LSTM", "GRU"),
+            environment=(("TF_USE_LEGACY_KERAS", "1"), *_TENSORFLOW),
+            without=("jax", "keras"),
+            native=frozenset({*INITIAL, "order"}),
+            threads=_TENSORFLOW_THREADS,
+            out_of_memory=_TENSORFLOW_MEMORY,
+            colour="#56B4E9",
+            marker="P",
         ),
         _TORCH,
         replace(

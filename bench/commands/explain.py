@@ -18,10 +18,12 @@ from bench.commands import options
 from bench.commands.run import dry_run, resumed, wanted_of
 from bench.commands.terminal import print_json
 from bench.explain.effects import REFERENCE, effects, missing_differences, numerics_of
+from bench.explain.versions import stages
 from bench.records.store import Run, Store, resuming
 from bench.report.figures import figures
 from bench.report.sentences import count, joined
 from bench.report.topics import explain as report
+from bench.report.topics.versions import rows_of
 from bench.runner.options import RunOptions
 from bench.runner.plan import PlannedCell, default_backends
 from bench.runner.progress import duration
@@ -38,27 +40,31 @@ NOTHING_TO_COMPARE = 3
 @options.name
 @options.resume
 @options.dry_run
+@click.option("--versions", "of_versions", is_flag=True, help="Compare versions of Keras, from the document's on.")
 @options.out_folder("for explain-SUITE-CASE.md; a file of that name is replaced")
 @options.as_json("the effects")
 @click.pass_context
-def command(context: click.Context, /, case: str, out: Path, as_json: bool, store_path: Path, **_: Any) -> int:
+def command(
+    context: click.Context, /, case: str, of_versions: bool, out: Path, as_json: bool, store_path: Path, **_: Any
+) -> int:
     """Measure what each framework default costs CASE.
 
     Trains CASE (suite/case) under matched, documented and native numerics and with each difference alone, always from
     the same seeds, and compares all with matched: points of accuracy, loss, seconds of an epoch, each with its 95 % CI.
-    Learning curves show when the points are lost. `--resume` continues a run and writes its page again.
+    Learning curves show when the points are lost. `--versions` trains CASE under the document's Keras, what followed
+    up to today's, and PyTorch, and compares each with the one before. `--resume` continues a run and writes its page
+    again: with `--versions` it adds them to a run of single defaults.
     """
     params = context.params
     stored = resumed(params)
     wanted = wanted_of(context, stored, numerics=REFERENCE, measure="accuracy")
     catalog = sound(wanted.suites)
     models = _models(catalog, case, wanted)
-    patterns = (
-        f"{case}@{name},*,*,{numerics}"
-        for name, model in models.items()
-        for numerics in numerics_of(backend(name), model)
-    )
-    wanted = replace(wanted, patterns=tuple(patterns))
+    compared = [(name, numerics) for name, model in models.items() for numerics in numerics_of(backend(name), model)]
+    if of_versions:
+        compared = [(stage.backend, stage.numerics) for stage in stages(*catalog.case(case))]
+        wanted = replace(wanted, backends=tuple(dict.fromkeys(name for name, _ in compared)))
+    wanted = replace(wanted, patterns=tuple(f"{case}@{name},*,*,{numerics}" for name, numerics in compared))
     cells, already = cells_left(store_path, stored, catalog, wanted)
     if params["dry_run"]:
         return dry_run(cells, as_json=as_json)
@@ -105,7 +111,7 @@ def _intention(
 def _explained(
     catalog: Catalog, case: str, wanted: RunOptions, models: dict[str, Model], store: Store, stored: Run
 ) -> report.Explained:
-    _, declared = catalog.case(case)
+    declared_in, declared = catalog.case(case)
     documented = declared.documented if stored.profile == "documented" else Documented()
     main = next(figure for figure in figures(apply(declared, stored.profile), documented) if figure.main)
     suite, _, name = case.partition("/")
@@ -120,6 +126,7 @@ def _explained(
         missing={name: missing_differences(backend(name), model) for name, model in models.items()},
         records=records,
         curves=report.learning(suite, name, records, main.name, main.measured, report.LEARNED),
+        versions=rows_of(declared_in, declared, records, main),
     )
 
 
@@ -142,4 +149,5 @@ def _as_json(explained: report.Explained) -> dict[str, Any]:
         "missing": explained.missing,
         "effects": found,
         "curves": [asdict(row) for row in explained.curves],
+        "versions": [asdict(row) for row in explained.versions],
     }

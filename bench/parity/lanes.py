@@ -28,6 +28,8 @@ from bench.spec import Case, Kernel, Suite
 from bench.training.experiment import Experiment, dataset_of
 
 NUMERICS = "documented"
+USUAL = ("tf-keras", *DEFAULT_BACKENDS)
+"""The backends that are proven where none is named. Keras 2 comes first: a reference that was not written here."""
 LANES = 2
 """Cases proven at a time: tracing a Keras graph keeps one core busy while its twin waits."""
 
@@ -53,11 +55,11 @@ def proofs(
 ) -> Iterator[Proof]:
     """Yield a proof for every case, backend and kernel, case by case; what cannot run gets one that says why.
 
-    Without `backends` those that are installed of the usual two are taken, without `kernels` every one that can run.
+    Without `backends` those that are installed of `USUAL` are taken, without `kernels` every one that can run.
     The first backend named that can run a case is its reference. Cases that share model and data share one proof.
     Raises `Unavailable` when no framework is installed.
     """
-    infos = [backend(name) for name in backends or DEFAULT_BACKENDS]
+    infos = [backend(name) for name in backends or USUAL]
     usable = [info for info in infos if info.missing() is None]
     if not backends:
         infos = usable

@@ -19,6 +19,7 @@ from bench.report.topics import (
     roofline,
     speed,
     timing,
+    versions,
 )
 
 TOPICS: tuple[Topic, ...] = (
@@ -30,6 +31,7 @@ TOPICS: tuple[Topic, ...] = (
     curves.TOPIC,
     low_data.TOPIC,
     numerics.TOPIC,
+    versions.TOPIC,
     explain.TOPIC,
     explain.PORT,
     roofline.TOPIC,

@@ -1,13 +1,16 @@
-"""What differs between Keras's engines: TensorFlow, JAX and torch have a module each, of this shape."""
+"""What differs between the lines of Keras, 2 and 3, and between the engines of Keras 3: a module each, of these shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from numpy.typing import NDArray
+
 from bench.backends.base import Dtype, Trace
-from bench.spec import Device
+from bench.cases.model import Model
+from bench.spec import Device, Recurrent
 
 if TYPE_CHECKING:
     from keras.utils import PyDataset
@@ -86,3 +89,44 @@ class Engine(Protocol):
 
     def trace(self, step: Callable[[], object], steps: int, device: Device, model: Any) -> Trace:
         """Return what `steps` calls of `step`, which each train a compiled Keras model, ran."""
+
+
+class Line(Protocol):
+    """A module of this package named after a line of Keras, `keras2` or `keras3`, which it imports as `keras`.
+
+    `engine` is what computes; `engine_name` names it. `ops` has the functions that both lines need, by NumPy's names.
+    `gates` are the gate functions of `bench.spec`. `Batches` is the base of a dataset that is indexed by batch.
+    `loss_of_logits` says whether a model is trained on logits: elsewhere on the probabilities that users write.
+    """
+
+    keras: Any
+    ops: Any
+    engine: Engine
+    backend: str
+    gates: Mapping[str, Any]
+    Batches: type
+    loss_of_logits: bool
+
+    def precision(self, dtype: Dtype) -> AbstractContextManager[None]:
+        """Return the context in which Keras makes and casts everything in a precision."""
+
+    def recurrent(self, kind: type, options: dict[str, Any], use_cudnn: UseCudnn) -> Any:
+        """Return a recurrent layer."""
+
+    def choose_kernel(self, layer: Any, use_cudnn: UseCudnn) -> None:
+        """Set the kernel of a layer that Keras made from the configuration of another, which does not hold it."""
+
+    def hand_masks(self, layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
+        """Put the harness's masks, each (rows, gates, features), where the cell of a layer keeps its own."""
+
+    def optimizer(self, model: Model) -> Any:
+        """Return the optimizer of a model, of its era."""
+
+    def slots(self, optimizer: Any, trained: Sequence[Any]) -> list[Any]:
+        """Make the slots of an optimizer, and return them in the order of `Network.get_optimizer_state`."""
+
+    def permutation(self, rows: int) -> NDArray[Any]:
+        """Return the numbers below `rows` in an order that Keras's own generator draws."""
+
+    def array(self, tensor: Any) -> NDArray[Any]:
+        """Return a tensor as a NumPy array."""

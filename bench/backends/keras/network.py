@@ -1,9 +1,9 @@
-"""Keras 3 as a backend: its own layers, `fit` and optimizers, with the harness's weights, order and dropout masks.
+"""Keras as a backend: its own layers, `fit` and optimizers, with the harness's weights, order and dropout masks.
 
-One module drives all three engines; the one in use is named by `KERAS_BACKEND`, and what it needs of its own is in
-`tensorflow`, `jax` or `torch` beside this one. Differences that `docs/numerics.md` lists are set right
-here, unless native numerics leave them: Keras 2's RMSprop, logits with a threshold-0 accuracy, masks drawn by the
-harness.
+One module drives both lines: `TF_USE_LEGACY_KERAS` asks for Keras 2, else it is Keras 3 on the engine that
+`KERAS_BACKEND` names. What each needs of its own is beside this module (`bench.backends.keras.engine`). Differences
+that `docs/numerics.md` lists are set right here, unless native numerics leave them: Keras 2's RMSprop, logits with a
+threshold-0 accuracy, masks drawn by the harness.
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-import keras
 import numpy as np
-from keras import ops
-from keras.src.backend.common import dtypes as promotion
 from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, counted, portions
-from bench.backends.keras.engine import Engine, UseCudnn
+from bench.backends.keras.engine import Line, UseCudnn
 from bench.backends.registry import backend, check_kernel
 from bench.cases.model import INITIAL, BuiltLayer, Model, leaves_to_framework
 from bench.cases.parameters import LayerParameters, Parameters
@@ -49,16 +46,9 @@ from bench.spec import (
 
 EVALUATION_ROWS = 1024
 
-ENGINE = cast("Engine", importlib.import_module(f"bench.backends.keras.{keras.backend.backend()}"))
-
-
-@keras.saving.register_keras_serializable("twinbench")  # type: ignore[untyped-decorator]
-def hard_sigmoid_keras2(x: Any) -> Any:
-    """Return clip(0.2 x + 0.5, 0, 1): `hard_sigmoid` of Keras 2 (keras/backend/tensorflow_backend.py, 2.2)."""
-    return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
-
-
-GATES = {"sigmoid": "sigmoid", "hard_sigmoid": "hard_sigmoid", "hard_sigmoid_keras2": hard_sigmoid_keras2}
+_LINE = "keras2" if os.environ.get("TF_USE_LEGACY_KERAS") == "1" else "keras3"
+LINE = cast("Line", importlib.import_module(f"bench.backends.keras.{_LINE}"))
+ENGINE, keras, ops = LINE.engine, LINE.keras, LINE.ops
 
 
 class MaskedDropout(keras.layers.Layer):  # type: ignore[misc]
@@ -73,35 +63,24 @@ class MaskedDropout(keras.layers.Layer):  # type: ignore[misc]
         return inputs if keep is None else inputs * keep
 
 
-class RMSpropKeras2(keras.optimizers.RMSprop):  # type: ignore[misc]
-    """Keras 2's RMSprop: divides by sqrt(v) + epsilon (keras/optimizers.py, 2.3)."""
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable and its running mean of squared gradients."""
-        rate = ops.cast(learning_rate, variable.dtype)
-        velocity = self._velocities[self._get_variable_index(variable)]
-        self.assign(velocity, self.rho * velocity + (1 - self.rho) * ops.square(gradient))
-        self.assign_sub(variable, rate * gradient / (ops.sqrt(velocity) + self.epsilon))
-
-
 class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc]
     """The first step of an epoch (from 1) with a logit that is not finite, 0 while there is none."""
 
     def __init__(self) -> None:
         super().__init__(name="first_bad_step", dtype="float32")
-        self.steps = self.add_variable((), initializer="zeros", name="steps")
-        self.bad = self.add_variable((), initializer="zeros", name="bad")
+        self.steps = self.add_weight(name="steps", shape=(), initializer="zeros")
+        self.bad = self.add_weight(name="bad", shape=(), initializer="zeros")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a step and look at its logits."""
-        self.steps.assign(self.steps + 1.0)
-        steps, bad = ops.convert_to_tensor(self.steps), ops.convert_to_tensor(self.bad)
+        steps, bad = self.steps + 1.0, self.bad + 0.0  # tensors
+        self.steps.assign(steps)
         fine = ops.logical_or(ops.all(ops.isfinite(y_pred)), bad > 0)
         self.bad.assign(ops.where(fine, bad, steps))
 
     def result(self) -> Any:
         """Return the step."""
-        return ops.convert_to_tensor(self.bad)
+        return self.bad + 0.0
 
 
 class TwinModel(keras.Model):  # type: ignore[misc]
@@ -120,11 +99,11 @@ class TwinModel(keras.Model):  # type: ignore[misc]
                 x = layer(x, *given)
             elif isinstance(built.layer, Bidirectional):
                 half = len(given) // 2
-                _hand_masks(layer.forward_layer, built.layer.layer, given[:half])
-                _hand_masks(layer.backward_layer, built.layer.layer, given[half:])
+                LINE.hand_masks(layer.forward_layer, built.layer.layer, given[:half])
+                LINE.hand_masks(layer.backward_layer, built.layer.layer, given[half:])
                 x = layer(x, training=bool(given))
             elif isinstance(built.layer, SimpleRNN | LSTM | GRU):
-                _hand_masks(layer, built.layer, given)
+                LINE.hand_masks(layer, built.layer, given)
                 x = layer(x, training=bool(given))
             else:
                 x = layer(x)
@@ -137,24 +116,6 @@ class Probabilities(TwinModel):
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return probabilities (rows, 1)."""
         return keras.activations.sigmoid(super().call(inputs, training=training))
-
-
-def _hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
-    """Put the harness's masks where a Keras cell keeps its own.
-
-    keras/src/layers/rnn/dropout_rnn_cell.py: cached, reset after the call.
-    """
-    if not masks:
-        return
-    per_gate = hasattr(layer.cell, "dropout_mask_count")
-    taken = iter(masks)
-    for rate, attribute in (
-        (declared.dropout, "_dropout_mask"),
-        (declared.recurrent_dropout, "_recurrent_dropout_mask"),
-    ):
-        if rate:
-            mask = next(taken)  # (rows, gates, features)
-            setattr(layer.cell, attribute, ops.unstack(mask, axis=1) if per_gate else mask[:, 0])
 
 
 def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
@@ -176,7 +137,7 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
             return MaskedDropout()
         case Bidirectional():
             inner = layer.layer
-            if use_cudnn is True and inner.dropout and inner.return_sequences and keras.backend.backend() == "jax":
+            if use_cudnn is True and inner.dropout and inner.return_sequences and LINE.backend == "keras-jax":
                 # With dropout the two directions are called one by one, and cuDNN's backward sequence comes turned
                 # round already (keras/src/backend/jax/rnn.py, `lstm`; bidirectional.py turns it round again).
                 raise Unavailable(
@@ -184,10 +145,8 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
                     "order where the layer has dropout and returns sequences"
                 )
             both = keras.layers.Bidirectional(_recurrent(inner, use_cudnn))
-            if not isinstance(inner, SimpleRNN):
-                # Bidirectional clones the layer from its config, which does not hold use_cudnn.
-                for one_way in (both.forward_layer, both.backward_layer):
-                    one_way.use_cudnn = use_cudnn
+            for one_way in (both.forward_layer, both.backward_layer):
+                LINE.choose_kernel(one_way, use_cudnn)
             return both
         case SimpleRNN() | LSTM() | GRU():
             return _recurrent(layer, use_cudnn)
@@ -196,11 +155,11 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
 def _recurrent(layer: Recurrent, use_cudnn: UseCudnn) -> Any:
     options = dataclasses.asdict(layer)
     if not isinstance(layer, SimpleRNN):
-        options |= {"recurrent_activation": GATES[layer.recurrent_activation or "sigmoid"], "use_cudnn": use_cudnn}
-    return getattr(keras.layers, type(layer).__name__)(**options)
+        options["recurrent_activation"] = LINE.gates[layer.recurrent_activation or "sigmoid"]
+    return LINE.recurrent(getattr(keras.layers, type(layer).__name__), options, use_cudnn)
 
 
-class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+class _Batches(LINE.Batches):  # type: ignore[misc, name-defined]
     """The batches of an epoch in the harness's order, made one at a time, with dropout masks if the model has any."""
 
     def __init__(self, x: Features, y: Floats | None, order: Rows, batch_size: int, masks: MaskSource | None) -> None:
@@ -222,27 +181,6 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-@contextmanager
-def _scope(device: Device, dtype: Dtype) -> Iterator[None]:
-    """Work on a device in a precision: Keras casts inputs and makes state by settings of the process.
-
-    Under JAX and torch Keras makes a float32 of every float64 that meets another type
-    (keras/src/backend/common/dtypes.py); a float64 network does without.
-    """
-    before = keras.config.floatx(), keras.config.dtype_policy(), promotion.BIT64_TO_BIT32_DTYPE["float64"]
-    keras.config.set_floatx(dtype)
-    keras.config.set_dtype_policy(dtype)
-    if dtype == "float64":
-        promotion.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
-    try:
-        with ENGINE.scope(device, dtype):
-            yield
-    finally:
-        keras.config.set_floatx(before[0])
-        keras.config.set_dtype_policy(before[1])
-        promotion.BIT64_TO_BIT32_DTYPE["float64"] = before[2]
-
-
 def _in_own_scope(
     method: Callable[Concatenate[KerasNetwork, Given], Result],
 ) -> Callable[Concatenate[KerasNetwork, Given], Result]:
@@ -250,7 +188,7 @@ def _in_own_scope(
 
     @wraps(method)
     def run(self: KerasNetwork, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
-        with _scope(self.device, self.dtype):
+        with LINE.precision(self.dtype), ENGINE.scope(self.device, self.dtype):
             return method(self, *args, **kwargs)
 
     return run
@@ -268,11 +206,11 @@ class KerasNetwork:
     @_in_own_scope
     def _build(self) -> None:
         model = self._model
-        on_logits = "loss" not in model.differences
+        on_logits = LINE.loss_of_logits and "loss" not in model.differences
         self._keras = TwinModel(model, self._layers())
         self._trained = self._keras if on_logits else Probabilities(model, self._keras.stack)
         self._trained.compile(
-            optimizer=_optimizer(model),
+            optimizer=LINE.optimizer(model),
             loss=keras.losses.BinaryCrossentropy(from_logits=on_logits),
             metrics=[
                 keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if on_logits else 0.5),
@@ -281,7 +219,7 @@ class KerasNetwork:
         )
         # A symbolic call makes the weights without running a recurrent layer's loop.
         self._trained(_inputs(model))
-        self._trained.optimizer.build(self._keras.trainable_variables)
+        self._slots = LINE.slots(self._trained.optimizer, self._keras.trainable_variables)
         loss = self._trained.loss
         self._differentiate = ENGINE.differentiator(
             self._keras, loss if on_logits else lambda y, logits: loss(y, keras.activations.sigmoid(logits))
@@ -326,20 +264,14 @@ class KerasNetwork:
     @_in_own_scope
     def get_optimizer_state(self) -> Arrays:
         """Return [step count], then the slots of every trainable weight."""
-        return [np.array(self._trained.optimizer.iterations), *(np.array(slot) for slot in self._slots())]
+        return [np.array(self._trained.optimizer.iterations), *(np.array(slot) for slot in self._slots)]
 
     @_in_own_scope
     def set_optimizer_state(self, state: Arrays) -> None:
         """Load what `get_optimizer_state` returned."""
         self._trained.optimizer.iterations.assign(int(state[0]))
-        for slot, value in zip(self._slots(), state[1:], strict=True):
+        for slot, value in zip(self._slots, state[1:], strict=True):
             slot.assign(value)
-
-    def _slots(self) -> list[Any]:
-        optimizer = self._trained.optimizer
-        if self._model.optimizer == "rmsprop":
-            return list(optimizer._velocities)
-        return [slot for pair in zip(optimizer._momentums, optimizer._velocities, strict=True) for slot in pair]
 
     @_in_own_scope
     def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
@@ -356,7 +288,7 @@ class KerasNetwork:
         drawn = bool(masks) or isinstance(x, MultiHot)
         if "order" in self._model.differences and (drawn or not as_users):
             # `fit` would shuffle the batches of a dataset, not its rows.
-            order = order[np.array(keras.random.shuffle(np.arange(len(order))))]
+            order = order[LINE.permutation(len(order))]
         if drawn:
             batches = _Batches(x, y, order, batch_size, masks)
             fed = {"x": batches if as_users else ENGINE.batches(batches), "shuffle": False}
@@ -388,8 +320,8 @@ class KerasNetwork:
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
         logits, loss, found = self._differentiate(y[:, None], (x, *(masks or ())))
-        gradients = [ops.convert_to_numpy(gradient) for gradient in found]
-        return Gradients(ops.convert_to_numpy(logits)[:, 0], float(ops.convert_to_numpy(loss)), gradients)
+        gradients = [LINE.array(gradient) for gradient in found]
+        return Gradients(LINE.array(logits)[:, 0], float(LINE.array(loss)), gradients)
 
     @_in_own_scope
     def logits(self, x: Features) -> NDArray[Any]:
@@ -424,20 +356,11 @@ def _inputs(model: Model) -> Any:
 
 def _weights(model: TwinModel) -> list[Any]:
     """Return a model's weights, without the seed states that Keras's recurrent cells keep among theirs."""
-    return [weight for layer in model.stack for weight in layer.weights if "seed_generator" not in weight.path]
-
-
-def _optimizer(model: Model) -> Any:
-    kind = keras.optimizers.Adam if model.optimizer == "adam" else keras.optimizers.RMSprop
-    if "embedding-gradient" in model.differences:
-        return kind(model.learning_rate)
-    if model.optimizer == "rmsprop" and model.rmsprop_epsilon == "outside":
-        kind = RMSpropKeras2
-    return ENGINE.optimizer(kind, model.learning_rate)
+    return [weight for layer in model.stack for weight in layer.weights if "seed_generator" not in weight.name]
 
 
 def build(model: Model, kernel: Kernel, device: Device, dtype: Dtype = "float32") -> KerasNetwork:
     """Return a compiled Keras model; raise `Unavailable` when the device or kernel is missing."""
-    check_kernel(backend(f"keras-{keras.backend.backend()}"), model, kernel, device)
+    check_kernel(backend(LINE.backend), model, kernel, device)
     ENGINE.prepare(device, model.differences)
     return KerasNetwork(model, kernel, device, dtype)

@@ -14,6 +14,7 @@ from bench.report.plots import (
     pre_trained,
     roofline,
     speed,
+    versions,
 )
 from bench.report.plots.base import FOLDER, Plot
 from bench.report.results import Results
@@ -27,6 +28,7 @@ PLOTS: tuple[Plot, ...] = (
     learning_curves.PLOT,
     pre_trained.PLOT,
     differences.PLOT,
+    versions.PLOT,
     roofline.PLOT,
 )
 """In the order in which they are shown."""

@@ -22,9 +22,10 @@ from bench.report.numbers import NOTHING, percent
 from bench.report.results import KERNELS, Results
 from bench.report.sentences import count
 from bench.report.topic import Answer, Table, Topic
-from bench.report.topics import curves
+from bench.report.topics import curves, versions
 from bench.report.topics.curves import Curve
 from bench.report.topics.numerics import NumericsRow, against
+from bench.report.topics.versions import VersionRow
 from bench.spec import Case
 
 
@@ -75,6 +76,8 @@ def called(numerics: str) -> str:
 
 def framework(backend: str) -> str:
     """Return the framework that a backend's users write."""
+    if backend == "tf-keras":
+        return "Keras 2"
     return "PyTorch" if backend.startswith("torch") else "Keras" if backend.startswith("keras-") else backend
 
 
@@ -310,6 +313,7 @@ class Explained:
     missing: Mapping[str, Sequence[str]]
     records: Sequence[Record]
     curves: Sequence[LearningRow]
+    versions: Sequence[VersionRow]
 
     @property
     def conclusion(self) -> str:
@@ -329,7 +333,7 @@ def _points(effect: Effect) -> float:
 def page(explained: Explained) -> str:
     """Return the page: the conclusion, all changes by size, learning curves, then every backend in detail."""
     parts = [f"# What each framework default costs: {plain(explained.case)}", plain(explained.conclusion)]
-    parts += [*_by_size(explained), *_learning(explained)]
+    parts += [*_by_size(explained), *_learning(explained), *_versions(explained)]
     for backend in dict.fromkeys(effect.backend for effect in explained.effects):
         effects = [effect for effect in explained.effects if effect.backend == backend]
         parts += [f"## {plain(backend)}, kernel {plain(effects[0].kernel)}", _table(effects, explained)]
@@ -371,6 +375,17 @@ def _learning(explained: Explained) -> Iterator[str]:
     yield "## How the points come about"
     yield f"Mean {kind} by epoch, in per cent; last, {plain(explained.figure)} accuracy of the trained weights."
     yield markdown_table(list(map(plain, headers)), lines)
+
+
+def _versions(explained: Explained) -> Iterator[str]:
+    """Yield what each version of Keras changed, if Keras 2 has run."""
+    if explained.versions:
+        table = versions.table(explained.versions)
+        yield "## From version to version"
+        yield plain(versions.conclusion(explained.versions))
+        rows = [list(map(plain, row[1:])) for row in table.rows]
+        yield markdown_table(list(map(plain, table.headers[1:])), rows, left=(0, 1, 4))
+        yield versions.HOW_TO_READ
 
 
 def _table(effects: Sequence[Effect], explained: Explained) -> str:

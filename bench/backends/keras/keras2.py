@@ -1,0 +1,179 @@
+"""Keras 2 as `bench.backends.keras.network` drives it: tf_keras, the line that goes on beside TensorFlow.
+
+Line and engine in one (`bench.backends.keras.engine`): Keras 2 has no other engine here. Layers, losses, `fit` and
+optimizers are its own; documented numerics of suites up to Keras 2.10 take the `legacy` optimizers, all else those of
+2.11. Dropout masks are the harness's where cells draw theirs (tf_keras/src/layers/rnn/dropout_rnn_cell_mixin.py).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow.experimental.numpy as ops
+from numpy.typing import NDArray
+
+from bench.backends.base import Dtype, Trace
+from bench.backends.keras import tensorflow_device
+from bench.backends.keras.engine import Differentiate, Loss, UseCudnn, given_shuffled
+from bench.backends.keras.tensorflow_trace import trace_steps
+from bench.cases.model import Model
+from bench.errors import Unavailable
+from bench.spec import LSTM, GRU, Device, Recurrent
+
+_WANTED = tf.__version__.rpartition(".")[0]
+if not importlib.metadata.version("tf_keras").startswith(f"{_WANTED}."):
+    raise Unavailable(
+        f"tf_keras {importlib.metadata.version('tf_keras')} is not for TensorFlow {tf.__version__}; "
+        f"pip install 'tf_keras=={_WANTED}.*'"
+    )
+import tf_keras as keras  # noqa: E402
+
+engine = sys.modules[__name__]
+backend = "tf-keras"
+Batches = keras.utils.Sequence
+loss_of_logits = False  # its loss finds the logits behind a sigmoid (tf_keras/src/backend.py, `_get_logits`)
+array = np.asarray
+
+
+@keras.saving.register_keras_serializable("twinbench")  # type: ignore[untyped-decorator]
+def hard_sigmoid_keras3(x: Any) -> Any:
+    """Return relu6(x + 3) / 6: `hard_sigmoid` of Keras 3 (keras/src/backend/tensorflow/nn.py)."""
+    return tf.nn.relu6(x + 3.0) / 6.0
+
+
+gates = {"sigmoid": "sigmoid", "hard_sigmoid": hard_sigmoid_keras3, "hard_sigmoid_keras2": "hard_sigmoid"}
+
+# --- the line ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def precision(dtype: Dtype) -> Iterator[None]:
+    """Make everything in a precision."""
+    before = keras.backend.floatx(), keras.mixed_precision.global_policy()
+    keras.backend.set_floatx(dtype)
+    keras.mixed_precision.set_global_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.backend.set_floatx(before[0])
+        keras.mixed_precision.set_global_policy(before[1])
+
+
+def recurrent(kind: type, options: dict[str, Any], use_cudnn: UseCudnn) -> Any:
+    """Return a recurrent layer that runs step by step on a GPU only where that is asked for."""
+    layer = kind(**options)
+    choose_kernel(layer, use_cudnn)
+    return layer
+
+
+def choose_kernel(layer: Any, use_cudnn: UseCudnn) -> None:
+    """Keep a layer off cuDNN where that is asked for; else it chooses as its users' do."""
+    if use_cudnn is False:
+        layer._could_use_gpu_kernel = False
+
+
+def hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
+    """Put the harness's masks in place of those that cells, and layers that may run on cuDNN, draw for themselves.
+
+    tf_keras/src/layers/rnn/lstm.py: outside its cell an LSTM draws a mask for every step; it gets that of all steps.
+    """
+    per_gate = isinstance(declared, LSTM | GRU)
+    taken = iter(masks)
+    for rate, method in (
+        (declared.dropout, "get_dropout_mask_for_cell"),
+        (declared.recurrent_dropout, "get_recurrent_dropout_mask_for_cell"),
+    ):
+        if not rate:
+            continue
+        mask = next(taken, None)
+        by_gate = [1.0] * 4 if mask is None else tf.unstack(mask, axis=1)
+        setattr(layer.cell, method, _always(by_gate if per_gate else by_gate[0]))
+        if per_gate:
+            setattr(layer, method, _always([1.0 if mask is None else mask[:, :1]]))
+
+
+def _always(masks: Any) -> Callable[..., Any]:
+    def given(inputs: Any, training: Any, count: int = 1) -> Any:
+        return masks
+
+    return given
+
+
+def optimizer(model: Model) -> Any:
+    """Return the optimizer of the model's era."""
+    name = {"adam": "Adam", "rmsprop": "RMSprop"}[model.optimizer]
+    betas = {"adam": {"beta_1": 0.9, "beta_2": 0.999}, "rmsprop": {"rho": 0.9}}[model.optimizer]
+    legacy = model.rmsprop_epsilon == "outside"
+    home = keras.optimizers.legacy if legacy else keras.optimizers
+    if keras.backend.floatx() == "float32":
+        return getattr(home, name)(model.learning_rate)
+    # Both make a float32 of a Python float on its way to float64: .999 would be .99900001.
+    exact = {name: np.float64(value) for name, value in {"learning_rate": model.learning_rate, **betas}.items()}
+    if legacy:
+        return getattr(home, name)(**{name: _constant(value) for name, value in exact.items()})
+    made = getattr(home, name)(model.learning_rate)
+    for name in betas:
+        setattr(made, name, exact[name])
+    return made
+
+
+def _constant(value: np.float64) -> Callable[[], np.float64]:
+    return lambda: value
+
+
+_SLOTS = {"Adam": ("m", "v"), "RMSprop": ("rms",)}
+
+
+def slots(optimizer: Any, trained: Sequence[Any]) -> list[Any]:
+    """Make the slots and return them."""
+    if isinstance(optimizer, keras.optimizers.legacy.Optimizer):
+        optimizer._create_all_weights(trained)
+        return [optimizer.get_slot(weight, name) for weight in trained for name in _SLOTS[type(optimizer).__name__]]
+    optimizer.build(trained)
+    if isinstance(optimizer, keras.optimizers.RMSprop):
+        return list(optimizer._velocities)
+    return [slot for pair in zip(optimizer._momentums, optimizer._velocities, strict=True) for slot in pair]
+
+
+def permutation(rows: int) -> NDArray[Any]:
+    """Return the numbers below `rows` in an order that TensorFlow draws."""
+    return np.asarray(tf.random.shuffle(np.arange(rows)))
+
+
+# --- the engine --------------------------------------------------------------------------------------------------
+
+prepare, scope = tensorflow_device.prepare, tensorflow_device.scope
+synchronize, peak_bytes = tensorflow_device.synchronize, tensorflow_device.peak_bytes
+in_order, shuffled = tensorflow_device.in_order, given_shuffled
+
+
+def step_by_step(device: Device) -> UseCudnn:
+    """Return False on a GPU; on a CPU the layer's own choice, which is what its users run: a loop too."""
+    return "auto" if device == "cpu" else False
+
+
+def differentiator(model: Any, loss: Loss) -> Differentiate:
+    """Return the function."""
+    return tensorflow_device.differentiator(model, loss, lambda model: model.trainable_variables)
+
+
+def batches(batches: Any) -> Any:
+    """Return a dataset of the batches, without the threads that a `Sequence` is read by."""
+
+    def made() -> Iterator[Any]:
+        return (batches[step] for step in range(len(batches)))
+
+    shapes = tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), batches[0])
+    dataset = tf.data.Dataset.from_generator(made, output_signature=shapes)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).with_options(tensorflow_device.untuned())
+
+
+def trace(step: Callable[[], object], steps: int, device: Device, model: Any) -> Trace:
+    """Return what training steps ran."""
+    return trace_steps(step, steps, device, None)
