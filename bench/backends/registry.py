@@ -192,7 +192,7 @@ BACKENDS = {
             native=frozenset({*INITIAL, "order"}),
             threads=_TENSORFLOW_THREADS,
             out_of_memory=_TENSORFLOW_MEMORY,
-            colour="#56B4E9",
+            colour="#999999",  # the grey that goes with the palette
             marker="P",
         ),
         _TORCH,

@@ -28,7 +28,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 """The palette of Okabe and Ito, "Color Universal Design" (2008)."""
-_MORE = ((SKY, "P"), (YELLOW, "X"))
+_MORE = ((SKY, "*"), (YELLOW, "X"))
 _GROUND = {"light": ("#ffffff", "#1f2328", "#d1d9e0"), "dark": ("#0d1117", "#e6edf3", "#3d444d")}
 """Background, text and lines of GitHub's two themes."""
 _LIGHTER = {BLUE: SKY}

@@ -175,7 +175,7 @@ def lstm() -> Model:
     return model_of(case(Embedding(WORDS, 4), LSTM(3)))
 
 
-@pytest.mark.parametrize("name", ["keras-tensorflow", "keras-jax", "keras-torch"])
+@pytest.mark.parametrize("name", ["keras-tensorflow", "keras-jax", "keras-torch", "tf-keras"])
 def test_keras_loops_on_this_cpu_and_is_caught_when_it_claims_a_fused_kernel(name: str) -> None:
     info = backend(name)
     if info.missing():
