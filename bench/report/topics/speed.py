@@ -14,7 +14,7 @@ from bench.report.frames import NATIVE, CaseRow, grouped, once, reference_order
 from bench.report.markdown import markdown_table, plain
 from bench.report.numbers import NOTHING, times
 from bench.report.results import Results, Variant
-from bench.report.sentences import count, joined, listed
+from bench.report.sentences import count, listed
 from bench.report.speedups import (
     COMMAND,
     FLUSHED,
@@ -60,16 +60,20 @@ class Line(CaseRow):
 
     @property
     def fastest(self) -> str | None:
-        """Return the column whose interval lies below those of all other backends, the plain one of a backend first."""
+        """Return the column that is faster than every other backend, the plain one of a backend first.
+
+        No correction for their number: all of the tests must say so (intersection-union, Berger 1982).
+        """
         for column, timed in sorted(self.times.items(), key=lambda item: rank(item[1].variant.numerics)):
             others = [other for other in self.times.values() if other.variant.backend != timed.variant.backend]
-            if others and all(_lies_below(timed, other) for other in others):
+            if others and all(_is_faster(timed, other) for other in others):
                 return column
         return None
 
 
-def _lies_below(timed: StepTime, other: StepTime) -> bool:
-    return timed.interval is not None and other.interval is not None and timed.interval[1] < other.interval[0]
+def _is_faster(timed: StepTime, other: StepTime) -> bool:
+    ranked = timed.interval is not None and other.interval is not None
+    return ranked and SpeedUp.of(other, timed).outcome == "faster"
 
 
 @once
@@ -127,8 +131,11 @@ def answer(results: Results) -> Answer:
         return Answer(f"Not timed: `bench run CASE {COMMAND}` times training steps.")
     ranked = [line for line in shown if line.is_ranked]
     columns = sorted({column for line in shown for column in line.times}, key=_place)
-    gains = {(gain.name, gain.variant): gain for gain in frame(results)}
-    relative = f"x {joined(sorted({gain.reference.variant.backend for gain in gains.values()}), 'or')}" if gains else ""
+    references = Counter(gain.reference.variant.backend for gain in frame(results)).most_common(1)
+    gains = {
+        (gain.name, gain.variant): gain for gain in frame(results) if gain.reference.variant.backend == references[0][0]
+    }
+    relative = f"x {references[0][0]}" if references else ""
     ends = ["fastest", *([relative] if gains else [])] if ranked else []
     headers = ("ms per step", *columns, *ends)
     rows = []
@@ -185,7 +192,7 @@ def _conclusion(shown: Sequence[Line], ranked: Sequence[Line]) -> str:
     helped = sum(gain.outcome == "faster" for gain in _flushed(ranked))
     flushed = f" Flushing denormals helps in {helped}." if helped else ""
     if not wins:
-        return f"Unclear in {count(len(ranked), 'case')}: no interval lies below all others.{flushed}"
+        return f"Unclear in {count(len(ranked), 'case')}: none is faster than all others.{flushed}"
     named = ", ".join(f"{name} {number}" for name, number in counts.items() if number)
     return f"Fastest in {count(len(ranked), 'case')}: {named}.{flushed}"
 
@@ -200,8 +207,8 @@ def _how(shown: Sequence[Line], ranked: bool, relative: str) -> list[str]:
     """Return on what the figures rest: processes, kernels, the machine's noise; `relative` heads the speeds."""
     used = _times(shown)
     mean = (
-        ": mean ± 95 % CI (Student's t). `fastest`: its interval lies below those of all other backends"
-        f"{f'; `{relative}`: its relative speed, with 95 % CI' if relative else ''}."
+        ": mean ± 95 % CI (Student's t). `fastest`: the 95 % CI of its relative speed to each other "
+        f"backend lies above 1{f'; `{relative}`: that relative speed' if relative else ''}."
         if ranked
         else f". `{COMMAND}` gives intervals."
     )
@@ -251,11 +258,7 @@ def _made(results: Results, shown: Sequence[Line], ranked: bool) -> list[str]:
     commits = {git["commit"][:12]: None for source in sources if (git := source.environment.get("git"))}
     numerics = grouped(shown, lambda line: line.numerics)
     main = max(numerics, key=lambda name: len(numerics[name]))
-    apart = [
-        f"; {name} in {listed([line.label for line in members], ', ')}"
-        for name, members in numerics.items()
-        if name != main
-    ]
+    apart = [f"; {name} in {_listed(members)}" for name, members in numerics.items() if name != main]
     backends = sorted({timed.variant.backend for timed in used}, key=_place)
     options = " ".join(
         [sources[0].settings, COMMAND, f"--numerics {main}", *(f"--backend {name}" for name in backends)]
@@ -266,6 +269,10 @@ def _made(results: Results, shown: Sequence[Line], ranked: bool) -> list[str]:
     there = {line.name for line in shown}
     names = [name for suite, case in results.cases() if (name := f"{suite.name}/{case.name}") not in there]
     return notes + ([f"Not ranked: {listed(names, ', ')}: `bench run CASE {COMMAND}`."] if names and ranked else [])
+
+
+def _listed(shown: Sequence[Line]) -> str:
+    return "our own loop" if all(line.own_loop for line in shown) else listed([line.label for line in shown], ", ")
 
 
 def by_layers(results: Results) -> list[str]:
