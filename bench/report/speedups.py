@@ -107,8 +107,8 @@ class SpeedUp(Faster, StepTime):
     def of(cls, base: StepTime, timed: StepTime) -> SpeedUp:
         """Set the times of a variant against those of a reference, `base`, of the same case; both are ranked."""
         ratio = ratio_interval(base.processes, timed.processes)
-        bounds = {"factor": ratio.value, "low": ratio.low, "high": ratio.high, "margin": SAME_SPEED}
-        return cls(**vars(timed), **bounds, reference=base)
+        found = {"factor": ratio.value, "low": ratio.low, "high": ratio.high}
+        return cls(**vars(timed) | found, margin=SAME_SPEED, reference=base)
 
     @property
     def text(self) -> str:
