@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from statistics import median
 from typing import get_args
 
@@ -109,16 +110,20 @@ def _of_one_numerics(found: Sequence[StepTime]) -> list[StepTime]:
 
 @once
 def frame(results: Results) -> tuple[SpeedUp, ...]:
-    """Return training speed relative to the reference of each line, where both are ranked."""
+    """Return training speed relative to the reference, where both are ranked: one reference for all lines."""
+    ranked = [[timed for timed in line.times.values() if timed.interval] for line in lines(results)]
+    bases = [base for found in ranked if (base := min(found, key=_reference, default=None)) and _reference(base) < inf]
+    most = Counter(base.variant.backend for base in bases).most_common(1)
     rows = []
-    for line in lines(results):
-        found = [timed for timed in line.times.values() if timed.interval]
-        orders = [(reference_order(timed.variant.backend), place) for place, timed in enumerate(found)]
-        places = [(order, place) for order, place in orders if order is not None]
-        if places:
-            base = found[min(places)[1]]
-            rows += [SpeedUp.of(base, timed) for timed in found if timed is not base]
+    for found in ranked:
+        base = next((timed for timed in found if most and timed.variant.backend == most[0][0]), None)
+        rows += [SpeedUp.of(base, timed) for timed in found if base and timed is not base]
     return tuple(rows)
+
+
+def _reference(timed: StepTime) -> float:
+    order = reference_order(timed.variant.backend)
+    return inf if order is None else order
 
 
 RUNS = ("runs", "README.md#runs")
@@ -131,11 +136,8 @@ def answer(results: Results) -> Answer:
         return Answer(f"Not timed: `bench run CASE {COMMAND}` times training steps.")
     ranked = [line for line in shown if line.is_ranked]
     columns = sorted({column for line in shown for column in line.times}, key=_place)
-    references = Counter(gain.reference.variant.backend for gain in frame(results)).most_common(1)
-    gains = {
-        (gain.name, gain.variant): gain for gain in frame(results) if gain.reference.variant.backend == references[0][0]
-    }
-    relative = f"x {references[0][0]}" if references else ""
+    gains = {(gain.name, gain.variant): gain for gain in frame(results)}
+    relative = f"x {next(iter(gains.values())).reference.variant.backend}" if gains else ""
     ends = ["fastest", *([relative] if gains else [])] if ranked else []
     headers = ("ms per step", *columns, *ends)
     rows = []
