@@ -20,7 +20,6 @@ from bench.report.speedups import (
     COMMAND,
     FLUSHED,
     LEAST,
-    NOISY,
     TIMING,
     Outcome,
     SpeedUp,
@@ -170,7 +169,7 @@ def _figure(timed: StepTime | None) -> str:
         return NOTHING
     found = timed.estimate
     if found is None:
-        return NOISY
+        return "noisy"
     return METRICS["step"].figure(1000 * found.mean, 1000 * found.ci_half_width if timed.interval else None)
 
 
@@ -224,6 +223,8 @@ def _how(shown: Sequence[Line], ranked: bool, relative: str) -> list[str]:
         )
         proven = sum(timed.met is True for timed in recurrent)
         texts.append(f"Kernels: {named}; a profiler confirmed {proven} of {len(recurrent)}.")
+    if any(timed.estimate is None for timed in used):
+        texts.append("`noisy`: too noisy to time. Pairs of windows found no positive time, or the CI holds 0.")
     if "our own loop" in kernels:
         texts.append("Our own loop computes what the framework's layers lack, such as recurrent dropout.")
     noise = [timed.noise for timed in used if timed.noise is not None]

@@ -114,7 +114,7 @@ def test_a_time_that_is_not_positive_is_none_and_no_mean_takes_it_in(
     keras = stepped(record, name("a", KERAS, numerics="native"), [0.9, 0.9, 0.91])
     gathered = results([suite(case("a"))], noisy + keras)
     line = shown(speed.answer(gathered))["demo/a"]
-    assert line[TORCH] == "too noisy to time"
+    assert "noisy" in line[TORCH]
     assert line.get("fastest", "–") == "–", "one backend is no comparison"
     assert speed.frame(gathered) == ()
 
