@@ -74,7 +74,7 @@ def index(results: Results, plots: Iterable[Plot] = ()) -> str:
 def about(results: Results) -> str:
     """Return on what data, for how long, where and by which formulas the results were measured."""
     if results.documented:
-        trained = "Full trainings on the documents' data"
+        trained = f"{'Full trainings' if results.accuracy_records else 'Timed training steps'} on the documents' data"
     else:
         trained = "Short trainings on generated text: compare the columns, not with documented figures. Measured"
     numerics = {record.numerics for record in results.records}

@@ -114,8 +114,18 @@ _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 def index(machines: Mapping[str, Results]) -> str:
     """Return the index over all machines: the answers of each, then words, folders, and how to run what is missing."""
     parts = ["# Reports"]
+    told = {
+        topic.question: [name for name, results in machines.items() if topic.frame and topic.frame(results)]
+        for topic in TOPICS
+        if topic.question
+    }
     for name, results in machines.items():
-        found = answers(results)
+        # A question that some folder has figures on is not asked where there are none.
+        found = {
+            question: answer
+            for question, answer in answers(results).items()
+            if not told.get(question) or name in told[question]
+        }
         rows = [
             [f"[{plain(question)}]({name}/{INDEX}#{anchor(question)})", plain_but_code(answer.conclusion)]
             for question, answer in found.items()

@@ -78,31 +78,42 @@ class StepTime(VariantRow):
 
 
 @dataclass(frozen=True)
-class SpeedUp(StepTime):
-    """Training speed relative to a reference: `factor`, of step times, with its 95 % interval."""
+class Faster:
+    """How many times as fast one is as another, from `low` to `high`, and whether that is faster.
 
-    reference: StepTime
+    A factor within the `margin` is no difference.
+    """
+
     factor: float
     low: float
     high: float
+    margin: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return `faster` or `slower` where the range leaves nothing else open and the factor is beyond the margin."""
+        if self.low > 1 and self.factor > self.margin:
+            return "faster"
+        return "slower" if self.high < 1 and self.factor < 1 / self.margin else "unclear"
+
+
+@dataclass(frozen=True)
+class SpeedUp(Faster, StepTime):
+    """Training speed relative to a reference: `factor`, of step times, with its 95 % interval."""
+
+    reference: StepTime
 
     @classmethod
     def of(cls, base: StepTime, timed: StepTime) -> SpeedUp:
         """Set the times of a variant against those of a reference, `base`, of the same case; both are ranked."""
         ratio = ratio_interval(base.processes, timed.processes)
-        return cls(**vars(timed), reference=base, factor=ratio.value, low=ratio.low, high=ratio.high)
+        found = {"factor": ratio.value, "low": ratio.low, "high": ratio.high}
+        return cls(**vars(timed) | found, margin=SAME_SPEED, reference=base)
 
     @property
     def text(self) -> str:
         """Return `1.23 (1.12–1.34)`."""
         return f"{self.factor:.2f} ({self.low:.2f}–{self.high:.2f})"
-
-    @property
-    def outcome(self) -> Outcome:
-        """Return `faster` or `slower` where the interval leaves nothing else open and the factor is above 5 %."""
-        if self.low > 1 and self.factor > SAME_SPEED:
-            return "faster"
-        return "slower" if self.high < 1 and self.factor < 1 / SAME_SPEED else "unclear"
 
 
 @once

@@ -56,6 +56,11 @@ def marker(name: str) -> str:
     return _looks(name)[1]
 
 
+def fill(name: str) -> Literal["full", "bottom", "none"]:
+    """Return how a column's marker is filled: not fully where other columns of its backend have the same marker."""
+    return "none" if "flushed" in name else "bottom" if "our own loop" in name else "full"
+
+
 def _looks(name: str) -> tuple[str, str]:
     """Return colour and marker of a column by its backend; one that has none gets one of the rest, always the same."""
     backend = name.split(" ")[0]

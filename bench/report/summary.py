@@ -25,8 +25,8 @@ from bench.report.notes import NO_FUSED, Problem, lacking, resuming
 from bench.report.numbers import NOTHING, as_seconds, times
 from bench.report.results import Results
 from bench.report.sentences import count, device, joined, listed, machine, upper
-from bench.report.speedups import LEAST
-from bench.report.summary_frame import Faster, Figures, SummaryRow, frame, in_order, setting_of
+from bench.report.speedups import LEAST, Faster, Outcome
+from bench.report.summary_frame import Figures, SummaryRow, frame, in_order, setting_of
 from bench.report.topics import gaps, low_data
 from bench.runner.progress import COLUMNS, duration, shortened
 
@@ -133,11 +133,12 @@ def _faster(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str]) ->
         cases = count(max(map(len, timed.values())), "case")
         return f"Speed {where} ({_title(ran[0])} = 1, medians of {cases}): {', '.join(said)}."
     ((other, ratios),) = timed.items()
-    signs = Counter(ratio.sign for _, ratio in ratios)
-    sign = _clear(signs)
-    if not sign:
-        tally = f"{_title(other)} is faster in {signs[1]} of {count(len(ratios), 'case')}, slower in {signs[-1]}"
-        return f"{lead}no clear winner. {tally}, unclear in {signs[0]}."
+    outcomes = Counter(ratio.outcome for _, ratio in ratios)
+    clear = _clear(outcomes)
+    if not clear:
+        tally = f"{_title(other)} is faster in {outcomes['faster']} of {count(len(ratios), 'case')}"
+        return f"{lead}no clear winner. {tally}, slower in {outcomes['slower']}, unclear in {outcomes['unclear']}."
+    sign = 1 if clear == "faster" else -1
     kinds = grouped(ratios, lambda pair: recurrence(results.case(pair[0].suite, pair[0].case)))
     each = {kind: median(ratio.factor**sign for _, ratio in members) for kind, members in kinds.items()}
     by_kind = f"; {', '.join(f'{kind} {times(factor)}x' for kind, factor in each.items())}" if len(each) > 1 else ""
@@ -146,13 +147,14 @@ def _faster(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str]) ->
     return f"{lead}{_title(first)}, {factor}x {_title(second)} (median of {count(len(ratios), 'case')}{by_kind})."
 
 
-def _clear(signs: Mapping[int, int]) -> int:
-    """Return what more than half of the cases say: 1, -1, or 0 where they say nothing clear."""
-    return next((sign for sign in (1, -1) if 2 * signs[sign] > sum(signs.values())), 0)
+def _clear(outcomes: Counter[Outcome]) -> Outcome | None:
+    """Return what more than half of the cases say, None where that is nothing clear."""
+    ((outcome, cases),) = outcomes.most_common(1)
+    return outcome if outcome != "unclear" and 2 * cases > outcomes.total() else None
 
 
 def _verdict(ratios: Sequence[Faster]) -> str:
-    clear = _clear(Counter(ratio.sign for ratio in ratios))
+    clear = _clear(Counter(ratio.outcome for ratio in ratios))
     return times(median(ratio.factor for ratio in ratios)) if clear else "unclear"
 
 

@@ -14,7 +14,7 @@ from bench.records.metrics import has_timed_steps, is_comparable, step_seconds, 
 from bench.records.record import Record
 from bench.report.frames import MAIN, NATIVE, CaseRow, once, reference_order
 from bench.report.results import Results
-from bench.report.speedups import LEAST, SAME_SPEED
+from bench.report.speedups import LEAST, SAME_SPEED, Faster
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,11 @@ class SummaryRow(CaseRow):
         return abs(fmean(second[seed] - first[seed] for seed in seeds)) if seeds else None
 
     def ratio(self, base: str, other: str) -> Faster | None:
-        """Return the speed of a step of the other backend relative to `base`; None where either was not timed."""
+        """Return the speed of a step of the other backend relative to `base`; None where either was not timed.
+
+        From `LEAST` processes on it has the 95 % interval, from fewer the range of their pairs of windows. The margin
+        is what the machine's probes were spread by, at least that of a quiet CPU.
+        """
         found = [self.figures[name] for name in (base, other) if name in self.figures and self.figures[name].steps]
         if len(found) < 2 or min(seconds for each in found for seconds in each.processes) <= 0:
             return None
@@ -72,27 +76,6 @@ class SummaryRow(CaseRow):
         # On a busy machine the longer window may be the quicker one: then nothing bounds the ratio.
         bounds = (min(slow) / max(fast), max(slow) / min(fast)) if min(*slow, *fast) > 0 else (0.0, inf)
         return Faster(median(first.processes) / median(second.processes), *bounds, margin)
-
-
-@dataclass(frozen=True)
-class Faster:
-    """Relative speed: from few processes `low` and `high` are the range of their pairs of windows.
-
-    From `LEAST` processes on they are the 95 % interval. A factor within the `margin`, that of a quiet CPU or what the
-    machine's probes were spread by, is no difference.
-    """
-
-    factor: float
-    low: float
-    high: float
-    margin: float
-
-    @property
-    def sign(self) -> int:
-        """Return 1 for faster, -1 for slower, 0 where the range or the margin leaves it open."""
-        if self.low > 1 and self.factor > self.margin:
-            return 1
-        return -1 if self.high < 1 and self.factor < 1 / self.margin else 0
 
 
 @once

@@ -28,7 +28,7 @@ from bench.report.plots.registry import PLOTS
 from bench.report.results import Results
 from bench.report.sources import committed as results_of
 from bench.report.topic import Answer, Table, Topic
-from bench.report.topics import explain
+from bench.report.topics import explain, speed
 from tests.conftest import call
 from tests.making import ENVIRONMENT, make_record
 from tests.report.stepping import stepped
@@ -269,6 +269,18 @@ def test_the_index_tells_folders_of_one_machine_apart_and_gives_commands_for_eac
     for name, results in machines.items():
         assert f"bench import reports/{name}/results/*.json" in text
         assert f"for run in {' '.join(source.name for source in results.sources)}; do" in text
+
+
+def test_the_index_does_not_ask_a_folder_what_another_has_figures_on(project: Path) -> None:
+    once = [record for record in timed(DENSE, 0.5, 0.2, ("none", "none")) if record.repeat == 0]
+    write(project / "reports" / "single", "brief", once, DENSE)
+    suites = load([]).suites
+    machines = {name: results_of(project / "reports" / name, suites) for name in ("box", "single")}
+    asked = f"[{speed.TOPIC.question}]("
+    assert len(speed.frame(machines["box"])) > len(speed.frame(machines["single"])) == 0, "one process ranks nothing"
+    assert [f"{asked}{name}/" in site.index(machines) for name in machines] == [True, False]
+    del machines["box"]
+    assert f"{asked}single/" in site.index(machines), "nobody else says anything"
 
 
 def test_several_runs_are_held_against_all_cases_and_one_against_its_own(project: Path) -> None:

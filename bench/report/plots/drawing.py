@@ -22,7 +22,7 @@ from matplotlib.transforms import Bbox
 from bench.report.frames import columns_of, grouped
 from bench.report.sentences import count
 from bench.report.speedups import SpeedUp
-from bench.report.style import WIDTH, Theme, colour, ink, marker
+from bench.report.style import WIDTH, Theme, colour, fill, ink, marker
 
 
 def panels(number: int, across: int, height: float, rightwards: str, upwards: str) -> tuple[Figure, list[Axes]]:
@@ -54,7 +54,7 @@ def handles_of(columns: Iterable[str], theme: Theme) -> list[Line2D]:
     """Return what a legend shows of columns or backends."""
     shades = {column: colour(column, theme) for column in columns}
     return [
-        Line2D([], [], ls="", marker=marker(column), mfc=shade, mec=shade, label=printable(column))
+        Line2D([], [], ls="", marker=marker(column), fillstyle=fill(column), color=shade, label=printable(column))
         for column, shade in shades.items()
     ]
 
@@ -102,7 +102,7 @@ def factors(rows: Sequence[SpeedUp], theme: Theme, label: str) -> Figure:
             for row in by_case[name]:
                 y, shade = place + offset(row.column, columns, 0.28), colour(row.column, theme)
                 axis.plot([row.low, row.high], [y, y], color=shade, lw=2.2, alpha=0.45, solid_capstyle="butt")
-                axis.plot(row.factor, y, marker(row.column), color=shade)
+                axis.plot(row.factor, y, marker(row.column), fillstyle=fill(row.column), color=shade)
             place += 1
     axis.axvline(1, color=ink(theme), lw=1)
     axis.set_xscale("log", base=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from statistics import median
 from typing import get_args
 
@@ -14,12 +15,11 @@ from bench.report.frames import NATIVE, CaseRow, grouped, once, reference_order
 from bench.report.markdown import markdown_table, plain
 from bench.report.numbers import NOTHING, times
 from bench.report.results import Results, Variant
-from bench.report.sentences import count, joined, listed
+from bench.report.sentences import count, listed
 from bench.report.speedups import (
     COMMAND,
     FLUSHED,
     LEAST,
-    NOISY,
     TIMING,
     Outcome,
     SpeedUp,
@@ -60,16 +60,20 @@ class Line(CaseRow):
 
     @property
     def fastest(self) -> str | None:
-        """Return the column whose interval lies below those of all other backends, the plain one of a backend first."""
+        """Return the column that is faster than every other backend, the plain one of a backend first.
+
+        No correction for their number: all of the tests must say so (intersection-union, Berger 1982).
+        """
         for column, timed in sorted(self.times.items(), key=lambda item: rank(item[1].variant.numerics)):
             others = [other for other in self.times.values() if other.variant.backend != timed.variant.backend]
-            if others and all(_lies_below(timed, other) for other in others):
+            if others and all(_is_faster(timed, other) for other in others):
                 return column
         return None
 
 
-def _lies_below(timed: StepTime, other: StepTime) -> bool:
-    return timed.interval is not None and other.interval is not None and timed.interval[1] < other.interval[0]
+def _is_faster(timed: StepTime, other: StepTime) -> bool:
+    ranked = timed.interval is not None and other.interval is not None
+    return ranked and SpeedUp.of(other, timed).outcome == "faster"
 
 
 @once
@@ -105,16 +109,20 @@ def _of_one_numerics(found: Sequence[StepTime]) -> list[StepTime]:
 
 @once
 def frame(results: Results) -> tuple[SpeedUp, ...]:
-    """Return training speed relative to the reference of each line, where both are ranked."""
+    """Return training speed relative to the reference, where both are ranked: one reference for all lines."""
+    ranked = [[timed for timed in line.times.values() if timed.interval] for line in lines(results)]
+    bases = [base for found in ranked if (base := min(found, key=_reference, default=None)) and _reference(base) < inf]
+    most = Counter(base.variant.backend for base in bases).most_common(1)
     rows = []
-    for line in lines(results):
-        found = [timed for timed in line.times.values() if timed.interval]
-        orders = [(reference_order(timed.variant.backend), place) for place, timed in enumerate(found)]
-        places = [(order, place) for order, place in orders if order is not None]
-        if places:
-            base = found[min(places)[1]]
-            rows += [SpeedUp.of(base, timed) for timed in found if timed is not base]
+    for found in ranked:
+        base = next((timed for timed in found if most and timed.variant.backend == most[0][0]), None)
+        rows += [SpeedUp.of(base, timed) for timed in found if base and timed is not base]
     return tuple(rows)
+
+
+def _reference(timed: StepTime) -> float:
+    order = reference_order(timed.variant.backend)
+    return inf if order is None else order
 
 
 RUNS = ("runs", "README.md#runs")
@@ -128,7 +136,7 @@ def answer(results: Results) -> Answer:
     ranked = [line for line in shown if line.is_ranked]
     columns = sorted({column for line in shown for column in line.times}, key=_place)
     gains = {(gain.name, gain.variant): gain for gain in frame(results)}
-    relative = f"x {joined(sorted({gain.reference.variant.backend for gain in gains.values()}), 'or')}" if gains else ""
+    relative = f"x {next(iter(gains.values())).reference.variant.backend}" if gains else ""
     ends = ["fastest", *([relative] if gains else [])] if ranked else []
     headers = ("ms per step", *columns, *ends)
     rows = []
@@ -161,7 +169,7 @@ def _figure(timed: StepTime | None) -> str:
         return NOTHING
     found = timed.estimate
     if found is None:
-        return NOISY
+        return "noisy"
     return METRICS["step"].figure(1000 * found.mean, 1000 * found.ci_half_width if timed.interval else None)
 
 
@@ -185,7 +193,7 @@ def _conclusion(shown: Sequence[Line], ranked: Sequence[Line]) -> str:
     helped = sum(gain.outcome == "faster" for gain in _flushed(ranked))
     flushed = f" Flushing denormals helps in {helped}." if helped else ""
     if not wins:
-        return f"Unclear in {count(len(ranked), 'case')}: no interval lies below all others.{flushed}"
+        return f"Unclear in {count(len(ranked), 'case')}: none is faster than all others.{flushed}"
     named = ", ".join(f"{name} {number}" for name, number in counts.items() if number)
     return f"Fastest in {count(len(ranked), 'case')}: {named}.{flushed}"
 
@@ -200,8 +208,8 @@ def _how(shown: Sequence[Line], ranked: bool, relative: str) -> list[str]:
     """Return on what the figures rest: processes, kernels, the machine's noise; `relative` heads the speeds."""
     used = _times(shown)
     mean = (
-        ": mean ± 95 % CI (Student's t). `fastest`: its interval lies below those of all other backends"
-        f"{f'; `{relative}`: its relative speed, with 95 % CI' if relative else ''}."
+        ": mean ± 95 % CI (Student's t). `fastest`: the 95 % CI of its relative speed to each other "
+        f"backend lies above 1{f'; `{relative}`: that relative speed' if relative else ''}."
         if ranked
         else f". `{COMMAND}` gives intervals."
     )
@@ -215,6 +223,8 @@ def _how(shown: Sequence[Line], ranked: bool, relative: str) -> list[str]:
         )
         proven = sum(timed.met is True for timed in recurrent)
         texts.append(f"Kernels: {named}; a profiler confirmed {proven} of {len(recurrent)}.")
+    if any(timed.estimate is None for timed in used):
+        texts.append("`noisy`: too noisy to time. Pairs of windows found no positive time, or the CI holds 0.")
     if "our own loop" in kernels:
         texts.append("Our own loop computes what the framework's layers lack, such as recurrent dropout.")
     noise = [timed.noise for timed in used if timed.noise is not None]
@@ -251,11 +261,7 @@ def _made(results: Results, shown: Sequence[Line], ranked: bool) -> list[str]:
     commits = {git["commit"][:12]: None for source in sources if (git := source.environment.get("git"))}
     numerics = grouped(shown, lambda line: line.numerics)
     main = max(numerics, key=lambda name: len(numerics[name]))
-    apart = [
-        f"; {name} in {listed([line.label for line in members], ', ')}"
-        for name, members in numerics.items()
-        if name != main
-    ]
+    apart = [f"; {name} in {_listed(members)}" for name, members in numerics.items() if name != main]
     backends = sorted({timed.variant.backend for timed in used}, key=_place)
     options = " ".join(
         [sources[0].settings, COMMAND, f"--numerics {main}", *(f"--backend {name}" for name in backends)]
@@ -266,6 +272,10 @@ def _made(results: Results, shown: Sequence[Line], ranked: bool) -> list[str]:
     there = {line.name for line in shown}
     names = [name for suite, case in results.cases() if (name := f"{suite.name}/{case.name}") not in there]
     return notes + ([f"Not ranked: {listed(names, ', ')}: `bench run CASE {COMMAND}`."] if names and ranked else [])
+
+
+def _listed(shown: Sequence[Line]) -> str:
+    return "our own loop" if all(line.own_loop for line in shown) else listed([line.label for line in shown], ", ")
 
 
 def by_layers(results: Results) -> list[str]:

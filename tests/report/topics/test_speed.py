@@ -59,13 +59,21 @@ def test_the_factor_is_that_of_welch_over_logarithms(record: Maker, results: Gat
 
 @pytest.mark.parametrize(
     ("keras", "fastest"),
-    [([1.50, 1.51, 1.52], "torch"), ([1.00, 1.10, 1.20], "unclear"), ([0.50, 0.51, 0.52], "keras-tensorflow")],
+    [
+        ([1.50, 1.51, 1.52], "torch"),
+        ([1.30, 1.50, 1.70], "torch"),  # their intervals overlap, the ratio's leaves out 1
+        ([1.00, 1.10, 1.20], "unclear"),
+        ([0.50, 0.51, 0.52], "keras-tensorflow"),
+    ],
 )
-def test_the_fastest_is_named_where_its_interval_lies_below_all_others(
+def test_the_fastest_is_named_where_a_test_tells_it_from_every_other(
     record: Maker, results: Gather, keras: list[float], fastest: str
 ) -> None:
-    found = speed.answer(of_backends(record, results, keras_tensorflow=keras, torch=[1.0, 1.01, 1.02]))
+    torch = [0.95, 1.01, 1.07]
+    test = stats.ttest_ind(np.log(keras), np.log(torch), equal_var=False)
+    found = speed.answer(of_backends(record, results, keras_tensorflow=keras, torch=torch))
     assert shown(found)["demo/a"]["fastest"] == fastest
+    assert (test.pvalue < 0.05) == (fastest != "unclear")
     assert (fastest in found.conclusion) is (fastest != "unclear")
 
 
@@ -106,7 +114,7 @@ def test_a_time_that_is_not_positive_is_none_and_no_mean_takes_it_in(
     keras = stepped(record, name("a", KERAS, numerics="native"), [0.9, 0.9, 0.91])
     gathered = results([suite(case("a"))], noisy + keras)
     line = shown(speed.answer(gathered))["demo/a"]
-    assert line[TORCH] == "too noisy to time"
+    assert "noisy" in line[TORCH]
     assert line.get("fastest", "–") == "–", "one backend is no comparison"
     assert speed.frame(gathered) == ()
 
