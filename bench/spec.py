@@ -353,8 +353,8 @@ Monitor = Literal["val_loss", "val_accuracy"]
 class EarlyStopping:
     """Keras's `EarlyStopping`, without restoring the best weights.
 
-    `patience`: epochs without improvement after which training stops (one more in Keras 2.0.8). `monitor`: the figure that
-    has to improve.
+    `patience`: epochs without improvement after which training stops (one more in Keras 2.0.8). `monitor`: the figure
+    that has to improve.
     """
 
     patience: Annotated[int, Field(ge=0)]

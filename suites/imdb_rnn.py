@@ -167,7 +167,7 @@ SUITE = Suite(
             notes=(
                 "The document names this case, CuDNNLSTM in place of LSTM on a GPU, and prints no figure for it.",
                 "CuDNNLSTM always has sigmoid gates.",
-                "Keras's CuDNNLSTM trains two bias vectors (53,600 parameters, the LSTM has 53,200); here one is trained.",
+                "Keras's CuDNNLSTM trains two bias vectors (53,600 parameters; LSTM: 53,200); here one is trained.",
             ),
         ),
     ),
