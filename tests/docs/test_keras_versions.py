@@ -1,7 +1,8 @@
 """docs/keras-versions.md against the installed packages: defaults, formulas, and the lines that its cells cite.
 
 A row is known by the code that its first cell begins with: `Adam(epsilon)` states a default,
-`LSTM(1).cell.implementation` a value, `RMSprop` a formula. Each package runs in a process of its own: the lines of Keras never share one.
+`LSTM(1).cell.implementation` a value, `RMSprop` a formula. Each package runs in a process of its own:
+the lines of Keras never share one.
 """
 
 from __future__ import annotations
