@@ -97,7 +97,7 @@ def test_the_page_has_a_column_for_every_package_and_a_source_in_every_row() -> 
 
 HOLDS = {
     "RMSprop": r"self\.epsilon",
-    "Adam": r"self\.epsilon|beta_2_power",
+    "Adam": r"self\.epsilon|epsilon_hat|beta_2_power",
     "g1": r"_deduplicate_sparse_grad|IndexedSlices|def square",
     "m": r"assign_add",
     "binary_crossentropy": r"_keras_logits|_get_logits|epsilon\(\)",
@@ -215,7 +215,7 @@ def is_value(cell: Cell) -> bool:
     return "(" in cell.row and cell.row not in FORMULAS
 
 
-@pytest@pytest.fixture(scope="module", params=["keras", "tf_keras"])
+@pytest.fixture(scope="module", params=["keras", "tf_keras"])
 def probed(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Return a package, the values of the page's rows in it, and what its formulas give."""
     package = request.param
@@ -268,4 +268,3 @@ def test_the_formulas_of_the_page_give_what_the_package_computes(
                 w -= eval(said[row], scope)
             weights.append(w)
         assert formulas[row] == pytest.approx(weights, rel=1e-3), row
-
