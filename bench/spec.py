@@ -33,7 +33,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Activation = Literal["linear", "relu", "tanh", "sigmoid"]
 """The function that ends a layer, in Keras's words; `"linear"` changes nothing."""
 Gates = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
-"""Gate functions: 1/(1+exp(-x)); Keras 3's relu6(x+3)/6; Keras 2's clip(0.2x+0.5, 0, 1) (semantics of each Keras)."""
+"""Gate functions: 1/(1+exp(-x)); Keras 3's relu6(x+3)/6; Keras 2's clip(0.2x+0.5, 0, 1) (docs/keras-versions.md)."""
 
 End = Literal["pre", "post"]
 """The end at which a row is padded or truncated, in Keras's words."""
@@ -196,7 +196,7 @@ class GRU(_Recurrent):
     """Keras's `GRU`.
 
     `recurrent_activation`: function of the gates; None takes the default of the suite's Keras. `reset_after`: apply the
-    reset gate after the product with the recurrent kernel; False was the default before TensorFlow 2.
+    reset gate after the product with the recurrent kernel; False was the default of standalone Keras, up to 2.3.
     """
 
     recurrent_activation: Gates | None = None
@@ -353,7 +353,8 @@ Monitor = Literal["val_loss", "val_accuracy"]
 class EarlyStopping:
     """Keras's `EarlyStopping`, without restoring the best weights.
 
-    `patience`: epochs without improvement after which training stops. `monitor`: the figure that has to improve.
+    `patience`: epochs without improvement after which training stops (one more in Keras 2.0.8). `monitor`: the figure
+    that has to improve.
     """
 
     patience: Annotated[int, Field(ge=0)]
@@ -364,10 +365,10 @@ class EarlyStopping:
 class Training:
     """How a case is trained: on binary cross-entropy, shuffled every epoch, the last partial batch kept.
 
-    `optimizer`: with Keras's defaults, except for the rate. `epochs`: passes over the rows; early stopping may end it.
-    `batch_size`: rows of a step. `learning_rate`: Keras's default for both optimizers. `validation`: None keeps the
-    validation set of the data, if it has one. `early_stopping`: None trains every epoch. `checkpoint`: score the best
-    weights by this figure too, as a Keras `ModelCheckpoint` keeps them.
+    `optimizer`: with the defaults of Keras since 2.2 (epsilon 1e-7), except for the rate. `epochs`: passes over the
+    rows; early stopping may end it. `batch_size`: rows of a step. `learning_rate`: Keras's default for both optimizers.
+    `validation`: None keeps the validation set of the data, if it has one. `early_stopping`: None trains every epoch.
+    `checkpoint`: score the best weights by this figure too, as a Keras `ModelCheckpoint` keeps them.
     """
 
     optimizer: Literal["adam", "rmsprop"]

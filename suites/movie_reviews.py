@@ -90,7 +90,7 @@ SUITE = Suite(
                 validation=Score(accuracy=0.7849),
                 unjudged=NOT_PRINTED,
             ),
-            notes=("The GRU is the one of Keras before 2.3: reset_after=False, one bias vector.",),
+            notes=("The GRU has reset_after=False and one bias vector, the default of standalone Keras (up to 2.3).",),
         ),
         Case(
             "modified-lstm",

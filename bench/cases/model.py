@@ -218,7 +218,7 @@ def numerics_differences(numerics: str) -> frozenset[str]:
 def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     """Return what a backend has to build for `case` under `numerics`.
 
-    `documented` uses the formulas of the suite's Keras era, all others today's Keras 3 (docs/numerics.md).
+    `documented` has RMSprop's epsilon and the gates of the suite's era, all others those of Keras 3 (docs/numerics.md).
     Raises `UsageError` for layers that do not fit together.
     """
     differences = numerics_differences(numerics)

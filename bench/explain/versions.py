@@ -52,7 +52,7 @@ def _moved(suite: Suite, case: Case) -> Iterator[str]:
         yield "RMSprop's epsilon inside the root"
     gated = (layer for layer in recurrent_layers(case.layers) if isinstance(layer, LSTM | GRU))
     if suite.era.gates != KERAS_2_11.gates and any(layer.recurrent_activation is None for layer in gated):
-        yield "gates are true sigmoids"
+        yield "default gates are sigmoids"
 
 
 @dataclass(frozen=True)

@@ -317,7 +317,7 @@ def steps_follow_the_formula(checked: Checked) -> None:
                 v[k] += (gradient**2 - v[k]) * 0.001
                 rate = model.learning_rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
                 weights[trained[k]] = weights[trained[k]] - rate * m[k] / (np.sqrt(v[k]) + 1e-7)
-            else:  # keras/src/optimizers/rmsprop.py; Keras 2 adds epsilon outside the root
+            else:  # keras/src/optimizers/rmsprop.py; Keras up to 2.10: epsilon outside the root
                 v[k] = 0.9 * v[k] + 0.1 * gradient**2
                 outside = model.rmsprop_epsilon == "outside"
                 divisor = np.sqrt(v[k]) + 1e-7 if outside else np.sqrt(v[k] + 1e-7)

@@ -1,8 +1,8 @@
 """Initial weights of a model as NumPy arrays in Keras's layout: the one set that every backend loads.
 
-The formulas are Keras's (keras/src/initializers/random_initializers.py, the same since Keras 2.0): Embedding
-uniform(-0.05, 0.05), kernels glorot_uniform, recurrent kernels orthogonal over the whole (units, gates * units)
-matrix, biases zero, the forget gate of an LSTM one.
+The distributions are Keras's (keras/src/initializers/random_initializers.py; since 2.0.8: docs/keras-versions.md):
+Embedding uniform(-0.05, 0.05), kernels glorot_uniform, recurrent kernels orthogonal over the whole (units, gates *
+units) matrix, by QR (by SVD up to Keras 2.3), biases zero, the forget gate of an LSTM one.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ array = ops.convert_to_numpy
 
 @keras.saving.register_keras_serializable("twinbench")  # type: ignore[untyped-decorator]
 def hard_sigmoid_keras2(x: Any) -> Any:
-    """Return clip(0.2 x + 0.5, 0, 1): `hard_sigmoid` of Keras 2 (keras/backend/tensorflow_backend.py, 2.2)."""
+    """Return clip(0.2 x + 0.5, 0, 1): `hard_sigmoid` of Keras 2 (keras/backend/tensorflow_backend.py, 2.2.4)."""
     return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
@@ -39,7 +39,10 @@ gates = {"sigmoid": "sigmoid", "hard_sigmoid": "hard_sigmoid", "hard_sigmoid_ker
 
 
 class RMSpropKeras2(keras.optimizers.RMSprop):  # type: ignore[misc]
-    """Keras 2's RMSprop: divides by sqrt(v) + epsilon (keras/optimizers.py, 2.3)."""
+    """RMSprop of Keras up to 2.10: divides by sqrt(v) + epsilon.
+
+    keras/optimizers.py:276 in 2.3.1, keras/optimizers/optimizer_v2/rmsprop.py:241 in 2.10.
+    """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable and its running mean of squared gradients."""
@@ -99,7 +102,7 @@ def hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
 
 
 def optimizer(model: Model) -> Any:
-    """Return Keras 3's optimizer, with Keras 2's epsilon and summed embedding gradients where the model has them."""
+    """Return Keras 3's optimizer, with the older epsilon and summed embedding gradients where the model has them."""
     kind = keras.optimizers.Adam if model.optimizer == "adam" else keras.optimizers.RMSprop
     if "embedding-gradient" in model.differences:
         return kind(model.learning_rate)

@@ -2,8 +2,8 @@
 
 One module drives both lines: `TF_USE_LEGACY_KERAS` asks for Keras 2, else it is Keras 3 on the engine that
 `KERAS_BACKEND` names. What each needs of its own is beside this module (`bench.backends.keras.engine`). Differences
-that `docs/numerics.md` lists are set right here, unless native numerics leave them: Keras 2's RMSprop, logits with a
-threshold-0 accuracy, masks drawn by the harness.
+that `docs/numerics.md` lists are set right here, unless native numerics leave them: RMSprop as up to Keras 2.10,
+logits with a threshold-0 accuracy, masks drawn by the harness.
 """
 
 from __future__ import annotations

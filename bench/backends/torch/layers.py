@@ -387,8 +387,8 @@ def _reorder(value: Tensor, layer: Recurrent) -> Tensor:
 class BidirectionalLayer(Stack):
     """Two recurrent layers; the backward one's sequence is turned round again before both are concatenated.
 
-    Sequences are zero at masked steps (keras/src/layers/rnn/bidirectional.py, `force_zero_output_for_mask`), whereas
-    those of a layer alone repeat the state before.
+    Sequences are zero at masked steps (keras/src/layers/rnn/bidirectional.py, `force_zero_output_for_mask`; Keras up to
+    2.3 did not force it), whereas those of a layer alone repeat the state before.
     """
 
     def __init__(self, forward_layer: RecurrentLayer, backward_layer: RecurrentLayer, masks: int) -> None:

@@ -1,7 +1,7 @@
 """Keras's formulas of Adam and RMSprop for torch, over all weights at once (`torch._foreach_*`).
 
-Sources: keras/src/optimizers/adam.py and rmsprop.py (3.15), keras/optimizers.py (2.3, RMSprop with epsilon outside
-the root).
+Sources: keras/src/optimizers/adam.py and rmsprop.py (3.15); RMSprop with epsilon outside the root: keras/optimizers.py
+(2.3.1), keras/optimizers/optimizer_v2/rmsprop.py (2.10).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class KerasAdam(_Optimizer):
 
 
 class KerasRMSprop(_Optimizer):
-    """w -= lr g / (sqrt(v) + eps), epsilon "outside" the root (Keras 2), or lr g / sqrt(v + eps), "inside" (3)."""
+    """w -= lr g / (sqrt(v) + eps), "outside" the root (up to Keras 2.10), or lr g / sqrt(v + eps), "inside" (2.11)."""
 
     def __init__(self, weights: list[Tensor], learning_rate: float, epsilon: Literal["outside", "inside"]) -> None:
         super().__init__(weights, learning_rate, slots=1)

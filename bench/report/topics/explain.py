@@ -38,7 +38,9 @@ class Words(NamedTuple):
 
 NUMERICS = {
     "matched": Words("matched", "one set of formulas everywhere, today's Keras 3"),
-    "documented": Words("the documents' formulas", "those of the Keras that the document ran, on every backend"),
+    "documented": Words(
+        "the documents' formulas", "RMSprop's epsilon and the gates of the document's Keras, on every backend"
+    ),
     "native": Words("all defaults combined", "the framework as its users write it: all of the following that exist"),
     "native:init": Words("initial weights", "the framework's own initialisers; pretrained vectors stay"),
     "native:init:embedding": Words("initial weights of the embedding", "the same for the embedding alone"),
@@ -55,7 +57,8 @@ NUMERICS = {
         "loss on probabilities", "Keras's binary cross-entropy on probabilities, torch's `BCELoss` after a sigmoid"
     ),
     "native:embedding-gradient": Words(
-        "unsummed embedding gradient", "on TensorFlow, Keras squares duplicate embedding gradients before summing them"
+        "unsummed embedding gradient",
+        "on TensorFlow, Keras 3 squares duplicate embedding gradients before summing them",
     ),
     "native:order": Words(
         "shuffling", "Keras's `fit` after `keras.utils.set_random_seed`, torch's `DataLoader(shuffle=True)`"

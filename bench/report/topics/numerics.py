@@ -87,7 +87,7 @@ def answer(results: Results) -> Answer | None:
         )
         for row in rows
     ]
-    headers = ("case", "source", "documents' formulas %", "Keras 3's %", "change, points (pairs)", "verdict")
+    headers = ("case", "source", "documents' formulas %", "today's %", "change, points (pairs)", "verdict")
     worst = rows[0]
     see = results.explanation(worst.suite, worst.case) or (("accuracy", "accuracy.md"),)
     table = Table(headers, tuple(lines), left=(0, 1, 5))
@@ -120,7 +120,7 @@ def _changed_formulas(results: Results) -> Iterator[str]:
     if optimizer:
         yield f"Since Keras 2.11, RMSprop adds epsilon inside the square root ({count(optimizer, 'case')})."
     if gates:
-        yield f"Since Keras 2.3, LSTM and GRU gates are true sigmoids, not piecewise linear ({count(gates, 'case')})."
+        yield f"Since Keras 2.3, LSTM and GRU gates default to sigmoids, not piecewise linear ({count(gates, 'case')})."
     if optimizer or gates:
         yield (
             "Keras 3 on TensorFlow no longer sums duplicate embedding gradients before squaring them. "
@@ -150,4 +150,4 @@ def section(suite: Suite, results: Results) -> list[str]:
     return [lead, markdown_table(headers, lines, left=(0, 1, 2, 3))] if lines else []
 
 
-TOPIC = Topic("numerics", frame=frame, question="What did Keras 3 change?", answer=answer)
+TOPIC = Topic("numerics", frame=frame, question="What do today's Keras formulas change?", answer=answer)
