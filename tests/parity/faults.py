@@ -543,7 +543,7 @@ KERAS_FAULTS: Rows = {
     ),
     "recurrent_dropout: masks of Keras's own": (
         "bilstm-dropout",
-        in_keras('rate, "_recurrent_dropout_mask")', 'rate, "_unread")'),
+        in_keras('"_recurrent_dropout_mask"', '"_unread"'),
         BACKWARD,
     ),
     "Conv1D: activation": ("convolution", in_keras("kernel_size, activation=layer.activation", "kernel_size"), FORWARD),
