@@ -38,8 +38,8 @@ def rows(number: int = 120, seed: int = 0) -> tuple[np.ndarray[Any, Any], np.nda
     return x, (random.rand(number) > 0.5).astype(np.float32)
 
 
-def inputs_of(declared: Case, model: Model) -> Probe:
-    return probe(experiment_of(declared, model, Examples(*rows())), short=True)
+def inputs_of(declared: Case, model: Model, given: Examples | None = None) -> Probe:
+    return probe(experiment_of(declared, model, given or Examples(*rows())), short=True)
 
 
 def experiment_of(declared: Case, model: Model, train: Examples) -> Experiment:

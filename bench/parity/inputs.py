@@ -20,16 +20,20 @@ EVALUATION_ROWS, FEW_ROWS = 1056, 64
 """More rows than the 1,024 that backends evaluate at once, so that the last evaluation batch is partial; fewer where
 rows are long or wide.
 """
+LARGE_BIAS = 4.0
+"""Beyond 2.5 and 3, where the hard sigmoids of Keras 2 and 3 are clipped: initial weights never take a gate there."""
 
 
 @dataclass(frozen=True)
 class Probe:
     """The inputs of a proof.
 
-    Weights, a full and a partial batch for gradients, the training steps, an epoch's rows and order, rows to evaluate.
+    Initial weights, and the same with large biases; a full and a partial batch for gradients, the training steps, an
+    epoch's rows and order, rows to evaluate.
     """
 
     weights: Arrays
+    biased: Arrays
     gradients: tuple[Batch, ...]
     steps: tuple[Batch, ...]
     epoch_x: Features
@@ -47,9 +51,9 @@ def small(model: Model) -> Model:
 def probe(experiment: Experiment, *, short: bool) -> Probe:
     """Return the inputs of a proof of a model (from `small`): training rows in the order of the first epoch.
 
-    The first batch, and what is evaluated, starts with a row of padding alone (a row of zeros, for multi-hot data)
-    and a row without padding. A mean over no valid step is 0/0 in every backend, so a masked model with average
-    pooling gets no all-padding row.
+    Whatever the data, both batches for gradients, the first step's batch and what is evaluated start with the rows of
+    `_padded`. A mean over no valid step is 0/0 in every backend, so a masked model with average pooling gets no
+    all-padding row.
     """
     model, train = experiment.model, experiment.dataset.train
     steps = SHORT_STEPS if short else STEPS
@@ -57,36 +61,52 @@ def probe(experiment: Experiment, *, short: bool) -> Probe:
     evaluated = FEW_ROWS if short or long else EVALUATION_ROWS
     rows = np.resize(experiment.order(1), max(steps * BATCH, evaluated, 3 * BATCH))
     averages = any(isinstance(built.layer, GlobalAveragePooling1D) for built in model.layers)
-    padding = not (model.masked and averages)
+    empty = not (model.masked and averages)
     masks = experiment.masks(1)
 
     def batch(step: int, size: int) -> Batch:
         chosen = rows[step * BATCH : step * BATCH + size]
         x = take(train.x, chosen)
-        x = (_special(x, padding) if step == 0 else x)[np.arange(size, dtype=np.intp)]
+        x = (_padded(x, empty) if step == 0 or size == PARTIAL else x)[np.arange(size, dtype=np.intp)]
         return Batch(x, np.asarray(train.y[chosen]), masks(step, size) if masks else None)
 
+    weights = experiment.weights
+    random = stream("parity", experiment.name, "biases")
     epoch_rows = rows[: 2 * BATCH + PARTIAL]
     return Probe(
-        weights=experiment.weights,
+        weights=weights,
+        biased=[
+            (value + random.uniform(-LARGE_BIAS, LARGE_BIAS, value.shape)).astype(np.float32)
+            if weight.name.endswith("bias")
+            else value
+            for value, weight in zip(weights, model.weights, strict=True)
+        ],
         gradients=(batch(0, BATCH), batch(1, PARTIAL)),
         steps=tuple(batch(step, BATCH) for step in range(steps)),
         epoch_x=take(train.x, epoch_rows),
         epoch_y=np.asarray(train.y[epoch_rows]),
         epoch_order=stream("parity", experiment.name).permutation(len(epoch_rows)).astype(np.intp),
         masks=masks,
-        evaluation=_special(take(train.x, rows[:evaluated]), padding),
+        evaluation=_padded(take(train.x, rows[:evaluated]), empty),
     )
 
 
-def _special(x: Features, padding: bool) -> Features:
-    """Return `x` with an empty first row, if asked for, and a full last row."""
+def _padded(x: Features, empty: bool) -> Features:
+    """Return `x` with its first rows padded in front, behind, on both sides, in the middle, nowhere and everywhere.
+
+    The last only where `empty` asks for it. Multi-hot rows have no padding: the first becomes all zeros.
+    """
     if isinstance(x, MultiHot):
         first = x.offsets[1]
         return MultiHot(x.ids[first:], np.concatenate(([0], x.offsets[1:] - first)), x.width)
     values = np.array(x)
-    fullest = values[np.argmax((values != 0).sum(1))]
-    values[-1] = np.resize(fullest[fullest != 0], len(fullest))
-    if padding:
-        values[0] = 0
+    length = values.shape[1]
+    step, edge = np.arange(length), max(1, length // 3)
+    front, behind = step >= edge, step < length - edge  # the ids that such padding leaves
+    kept = [front, behind, front & behind, ~(front & behind), np.full(length, True)]
+    kept = [keep for keep in kept if keep.any()]  # rows of one or two ids have no room for all of them
+    if empty:
+        kept.append(np.full(length, False))
+    filled = np.resize(values[values != 0], (len(kept), length))
+    values[: len(kept)] = (filled * kept)[: len(values)]
     return values

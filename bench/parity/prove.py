@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -282,15 +283,19 @@ class _Proving:
         self._compare("forward", ["logits"], self._everywhere(self._logits))
 
     def gradient(self) -> None:
-        """Check logits, loss and gradients of a batch with masks, and those where probabilities are clipped."""
+        """Check logits, loss and gradients of batches with masks, and where gates or probabilities are clipped."""
+        labels = ["logits", "loss", *self._trained]
         for batch in self._inputs.gradients:
-            self._compare("gradient", ["logits", "loss", *self._trained], self._everywhere(partial(_gradients, batch)))
+            self._compare("gradient", labels, self._everywhere(partial(_gradients, batch)))
         # Losses from probabilities differ from those from logits only where probabilities are clipped.
         *body, bias = self._inputs.weights
-        self._everywhere(lambda network: network.set_weights([*body, bias + SATURATED]))
-        labels = [f"{name} at logits near {SATURATED:.0f}" for name in ("loss", *self._trained)]
-        made = self._everywhere(partial(_gradients, self._inputs.gradients[0]))
-        self._compare("gradient", labels, _each(made, lambda arrays: arrays[1:]))
+        for where, weights in (
+            ("under large biases", self._inputs.biased),
+            (f"at logits near {SATURATED:.0f}", [*body, bias + SATURATED]),
+        ):
+            self._everywhere(methodcaller("set_weights", weights))
+            made = self._everywhere(partial(_gradients, self._inputs.gradients[0]))
+            self._compare("gradient", [f"{label} {where}" for label in labels], made)
 
     def training(self) -> _State:
         """Check every step, each made from where the reference is; return where it ends."""

@@ -62,7 +62,7 @@ def _gate(x: Tensor, gates: Gates) -> Tensor:
         case "sigmoid":
             return torch.sigmoid(x)
         case "hard_sigmoid":
-            return torch.nn.functional.hardsigmoid(x)
+            return torch.clamp(x / 6 + 0.5, 0.0, 1.0)  # torch's own `hardsigmoid` has a gradient of float32 in float64
         case "hard_sigmoid_keras2":
             return torch.clamp(0.2 * x + 0.5, 0.0, 1.0)
 
