@@ -40,7 +40,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def assemble(folder: Path) -> None:
     """Write the sources of the site into `folder`, in place of what is there."""
     shutil.rmtree(folder, ignore_errors=True)
-    for path in sorted([*(ROOT / "docs").glob("*"), *(ROOT / "reports").rglob("*")]):
+    for path in sorted(
+        [*(ROOT / "docs").glob("*"), *(ROOT / "docs" / "upstream").glob("*"), *(ROOT / "reports").rglob("*")]
+    ):
         source = path.relative_to(ROOT).as_posix()
         if path.suffix not in (".md", ".svg", ".png") or source.startswith("reports/local/"):
             continue

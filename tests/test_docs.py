@@ -266,7 +266,8 @@ def links(page: Path) -> list[str]:
     return found
 
 
-REPOSITORY = [*map(ROOT.joinpath, PAGES), ROOT / "CHANGELOG.md", *REFERENCE.glob("*.md")]
+UPSTREAM = ROOT / "docs" / "upstream"
+REPOSITORY = [*map(ROOT.joinpath, PAGES), ROOT / "CHANGELOG.md", *REFERENCE.glob("*.md"), *UPSTREAM.glob("*.md")]
 
 
 @pytest.mark.parametrize("page", REPOSITORY, ids=lambda page: page.relative_to(ROOT).as_posix())
