@@ -69,8 +69,8 @@ def _sentences(archive: Path, texts: Sequence[str]) -> list[list[str]]:
     ranks = tokenizer.fit(texts)
     if np.bincount(ranks.ids, minlength=2)[1] < _MIN_COUNT:
         raise DataError(
-            f"{archive}: no word occurs {_MIN_COUNT} times in its {len(texts):,} train texts, too few to train word2vec "
-            "on; replace the archive (`bench data list` says where from)"
+            f"{archive}: no word occurs {_MIN_COUNT} times in its {len(texts):,} train texts, which is too small for "
+            "word2vec; replace the archive (`bench data list` says where from)"
         )
     words = ["", *tokenizer.words()]
     return [[words[rank] for rank in ranks[i].tolist()] for i in range(len(ranks))]
