@@ -8,7 +8,6 @@ from bench.data import reviews, sources
 from bench.errors import DataError
 from tests.data.conftest import write_archive
 
-
 MEMBERS = {
     "aclImdb/train/pos/10_9.txt": b"third",
     "aclImdb/train/neg/9_1.txt": b"second",

@@ -30,9 +30,7 @@ def write_reviews(folder: Path, monkeypatch: pytest.MonkeyPatch, train: list[str
     )
     halves = {"train": train, "test": TEST}
     members = {f"aclImdb/{half}/neg/{i}_1.txt": text for half, texts in halves.items() for i, text in enumerate(texts)}
-    return write_archive(
-        folder / "aclImdb_v1.tar.gz", {name: text.encode() for name, text in members.items()}
-    )
+    return write_archive(folder / "aclImdb_v1.tar.gz", {name: text.encode() for name, text in members.items()})
 
 
 def gensim_is(monkeypatch: pytest.MonkeyPatch, model: Any) -> None:
@@ -84,9 +82,7 @@ def test_vectors_that_are_present_are_not_trained_again(data_folder: Path, monke
 @pytest.mark.parametrize(
     ("content", "message"), [(b"1 100\nfilm " + bytes(400), "have 100 dimensions"), (b"1 300\nfilm ", "cannot be read")]
 )
-def test_vectors_of_another_dimension_or_cut_short_are_refused(
-    data_folder: Path, content: bytes, message: str
-) -> None:
+def test_vectors_of_another_dimension_or_cut_short_are_refused(data_folder: Path, content: bytes, message: str) -> None:
     (data_folder / "word2vec-imdb.bin").write_bytes(content)
 
     with pytest.raises(DataError, match=message):
