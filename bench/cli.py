@@ -26,7 +26,7 @@ VERBS = {
     "import": "Put exported results into a store.",
     "new": "Write a starting file for a suite or a backend.",
     "doctor": "Say what this machine can run, and why not the rest.",
-    "data": "List, fetch and verify the data files.",
+    "data": "List, fetch, make and verify the data files.",
 }
 
 

@@ -60,6 +60,7 @@ ELSEWHERE = {
     r"bench doctor --backend my-backend": ("needs that installation", "tests/commands/test_new.py"),
     r"bench (run|parity) --backend torch --backend my-backend .*": ("the same", "tests/commands/test_new.py"),
     r"bench data fetch( \S+)+": ("asks the network", "tests/commands/test_data.py"),
+    r"bench data make word2vec-imdb": ("minutes of training", "tests/data/test_word2vec.py"),
     r"nox -s ab -- .*": ("builds two environments", "tests/test_noxfile.py"),
     r"git worktree add .*": ("needs the history of a checkout", BY_HAND),
     r"bench ab .*": ("measures two environments, minutes", "tests/commands/test_ab.py"),

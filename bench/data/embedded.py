@@ -106,20 +106,24 @@ def corpus(spec: Embedded) -> dict[str, Labelled]:
     return {part: _write(part, rows, spec.num_words) for part, rows in sizes.items() if rows}
 
 
-def vectors(num_words: int, dimension: int) -> NDArray[np.float32]:
-    """Return "pretrained" vectors by id, shape (num_words, dimension): what much text would teach about these words.
+def vectors(num_words: int, dimension: int, offset: int = INDEX_FROM) -> NDArray[np.float32]:
+    """Return "pretrained" vectors, shape (num_words, dimension): what much text would teach about these words.
 
     Words of one role share a direction, the two polarities opposite ones, fillers have none; every word adds noise. The
-    rows of padding, start, out-of-vocabulary and the unused id 3 are zero, as in a table filled from a word index.
+    word of rank r fills row r + `offset`, as in a table filled from a word index: its own row by default, another
+    word's with any other offset. The rows before that of rank 1 are zero.
     """
     random = stream("embedded", VERSION, "vectors", dimension)
     polarity, but, negation = (
         _DIRECTION_LENGTH * v / np.linalg.norm(v) for v in random.standard_normal((3, dimension))
     )
     directions = np.stack([np.zeros(dimension), polarity, -polarity, but, negation])
-    table = directions[roles(num_words)] + random.normal(0.0, _NOISE, (num_words, dimension))
-    table[:_FIRST_ID] = 0.0
-    return table.astype(np.float32)
+    words = max(num_words - offset - 1, 0)
+    role = roles(_FIRST_ID + words)
+    by_id = directions[role] + random.normal(0.0, _NOISE, (len(role), dimension))
+    table = np.zeros((num_words, dimension), np.float32)
+    table[num_words - words :] = by_id[_FIRST_ID:]
+    return table
 
 
 def roles(num_words: int) -> NDArray[np.int8]:

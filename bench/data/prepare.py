@@ -1,8 +1,9 @@
 """A data spec in, arrays out: read, tokenised, padded, split, once; afterwards memory-mapped from the cache.
 
 Stand-ins: a source that is present, or would be downloaded, is used as documented. Otherwise its default stand-in is
-used when that is present: the 50-dimensional GloVe vectors for the 100-dimensional ones, the 50,000 aclImdb reviews
-for `movie_reviews.csv`. `--stand-in NAME=OTHER` decides differently, `NAME=none` forbids one.
+used when that is present: the 50-dimensional GloVe vectors for the 100-dimensional ones, word2vec vectors trained here
+(`bench data make`) for the GoogleNews ones, the 50,000 aclImdb reviews for `movie_reviews.csv`. `--stand-in NAME=OTHER`
+decides differently, `NAME=none` forbids one.
 """
 
 from __future__ import annotations
@@ -20,20 +21,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data import csvfile, embedded, imdb, reviews, sources, vectors
+from bench.data import csvfile, embedded, imdb, reviews, sources, vectors, word2vec
 from bench.data.dataset import Dataset, Examples, Labelled, MultiHot
 from bench.data.text import Tokenizer, pad_sequences
 from bench.errors import DataError, Unavailable, unknown
 from bench.spec import Data, Embedded, Embedding, Imdb, LabelledCsv, ReviewTexts, Vectors, Word2Vec
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the code that shapes or stores prepared arrays changes what comes out."""
 
 FORBIDDEN = "none"
 _BY_RULE = ""
 _WORD2VEC = "GoogleNews-vectors-negative300"
 _WORD_INDEX = "imdb_word_index.json"
-_DEFAULT_STAND_INS = {"glove.6B.100d": "glove.6B.50d", "movie_reviews.csv": "aclImdb"}
+_DEFAULT_STAND_INS = {"glove.6B.100d": "glove.6B.50d", "movie_reviews.csv": "aclImdb", _WORD2VEC: word2vec.NAME}
+_STAND_INS = {
+    "aclImdb": "the 50,000 aclImdb reviews",
+    "rt_polarity.csv.gz": "the 10,662 sentences of rt_polarity",
+    word2vec.NAME: "word2vec vectors trained on the aclImdb train texts",
+}
+"""What stand-ins are called in reports, where not by their names."""
 _GLOVE_DIMENSIONS = {f"glove.6B.{dimension}d": dimension for dimension in (50, 100, 200, 300)}
 
 Arrays = dict[str, NDArray[Any]]
@@ -75,24 +82,28 @@ def _default_stand_in(name: str, forbidden: bool) -> str:
     elif default is None:
         reason = "it has no stand-in"
     elif sources.locate(default) is None:
-        reason = f"its stand-in {default} is missing too"
+        reason = f"its stand-in {default} is missing too: {sources.source(default).how}"
     else:
         return default
     raise Unavailable(f"{sources.missing(name)}; {reason}")
 
 
 def _check_stand_in(name: str, other: str) -> None:
-    replaceable = [*_GLOVE_DIMENSIONS, "movie_reviews.csv"]
+    replaceable = [*_GLOVE_DIMENSIONS, _WORD2VEC, "movie_reviews.csv"]
     if not (name in replaceable or _is_csv(name)):
         raise unknown("source to stand in for", name, replaceable)
     if other == FORBIDDEN:
         return
     if name in _GLOVE_DIMENSIONS:
-        smaller = [glove for glove, size in _GLOVE_DIMENSIONS.items() if size < _GLOVE_DIMENSIONS[name]]
-        if other not in smaller:
-            raise unknown(f"stand-in for {name}", other, [*smaller, FORBIDDEN])
-    elif other != "aclImdb" and not _is_csv(other):
-        raise unknown(f"stand-in for {name}", other, ["aclImdb", "FILE.csv", FORBIDDEN])
+        possible = [glove for glove, size in _GLOVE_DIMENSIONS.items() if size < _GLOVE_DIMENSIONS[name]]
+    elif name == _WORD2VEC:
+        possible = [word2vec.NAME]
+    elif _is_csv(other):
+        return
+    else:
+        possible = ["aclImdb", "rt_polarity.csv.gz", "FILE.csv"]
+    if other not in possible:
+        raise unknown(f"stand-in for {name}", other, [*possible, FORBIDDEN])
 
 
 def _is_csv(name: str) -> bool:
@@ -142,7 +153,7 @@ def _described(name: str, other: str) -> str:
             f"{other} for {name}: real vectors in the first {size} columns, zeros in the other "
             f"{_GLOVE_DIMENSIONS[name] - size}"
         )
-    return f"the 50,000 {other} reviews for {name}" if other == "aclImdb" else f"{other} for {name}"
+    return f"{_STAND_INS.get(other, other)} for {name}"
 
 
 def _check_ids(data: Data, embedding: Embedding | None, highest: int) -> None:
@@ -257,6 +268,9 @@ def _prepared_vectors(
     data: Data, embedding: Embedding, spec: Vectors, rows: _Stored, stand_ins: Mapping[str, str]
 ) -> _Stored:
     limit, width = embedding.input_dim, embedding.output_dim
+    # The id of a word of rank r is r + 3 in rows as Keras's IMDB has them, r where the texts were tokenised here.
+    own = imdb.INDEX_FROM if isinstance(data, Imdb | Embedded) else 0
+    offset = spec.offset if isinstance(spec, Word2Vec) else own
     key: dict[str, Any] = {
         "data": type(data).__name__,
         "vectors": type(spec).__name__,
@@ -265,7 +279,7 @@ def _prepared_vectors(
     }
     if isinstance(data, Embedded):
         key["generator"] = embedded.VERSION
-        return _stored(key, lambda: ({"vectors": embedded.vectors(limit, width)}, {"name": "embedded vectors"}))
+        return _stored(key, lambda: ({"vectors": embedded.vectors(limit, width, offset)}, {"name": "embedded vectors"}))
     documented = _vectors_source(spec)
     name = stand_ins.get(documented, documented)
     path, key["sha256"] = sources.obtain(name)
@@ -277,7 +291,6 @@ def _prepared_vectors(
 
     def read() -> tuple[Arrays, dict[str, Any]]:
         ranks = imdb.word_ranks(index) if index else {word: rank for rank, word in enumerate(rows.meta["words"], 1)}
-        offset = spec.offset if isinstance(spec, Word2Vec) else imdb.INDEX_FROM if index else 0
         wanted = {word: rank + offset for word, rank in ranks.items() if rank + offset < limit}
         load = vectors.load_word2vec if isinstance(spec, Word2Vec) else vectors.load_glove
         found = load(path, wanted, limit, _GLOVE_DIMENSIONS.get(name, width))

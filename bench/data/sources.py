@@ -153,10 +153,33 @@ SOURCES = {
             licence="Apache-2.0; cite Mikolov et al., Distributed Representations of Words and Phrases, NIPS 2013",
         ),
         Source(
+            "word2vec-imdb",
+            (File("word2vec-imdb.bin"),),
+            remedy="bench data make word2vec-imdb (minutes; needs aclImdb and gensim)",
+            licence=_IMDB_TERMS,
+        ),
+        Source(
             "movie_reviews.csv",
             (File("movie_reviews.csv"),),
             remedy="ask the authors of the workshop, who publish no address",
             licence="not stated by the document",
+        ),
+        Source(
+            "rt_polarity.csv.gz",
+            (
+                File(
+                    "rt_polarity.csv.gz",
+                    contents=(
+                        Content(
+                            489_076,
+                            "485abe80b7df9ff029a9e81e484f981fdade04a151fb312c8a45212423d08a7c",
+                            "sentence polarity 1.0 as label,text lines",
+                        ),
+                    ),
+                ),
+            ),
+            remedy="write https://www.cs.cornell.edu/people/pabo/movie-review-data/ as label,text lines",
+            licence="not stated; cite Pang and Lee, Seeing Stars, ACL 2005",
         ),
     )
 }

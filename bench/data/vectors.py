@@ -164,5 +164,8 @@ def _word2vec_header(path: Path, stream: IO[bytes], dimension: int) -> int:
     except ValueError:
         raise DataError(f"{path}, line 1: expected the number of words and the dimension, found {header!r}") from None
     if found != dimension:
-        raise DataError(f"{path}, line 1: its vectors have {found} dimensions, the Embedding has {dimension}")
+        raise DataError(
+            f"{path}, line 1: its vectors have {found} dimensions, the Embedding has {dimension}; "
+            "replace the file (`bench data list` says how)"
+        )
     return count

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,26 @@ def test_verify_and_fetch_print_what_they_found_as_json(data_folder: Path, capsy
     assert [record["status"] for record in json.loads(capsys.readouterr().out)["records"]] == ["missing"]
     assert bench("fetch", "movie_reviews.csv", "--json") == 0
     assert json.loads(capsys.readouterr().out)["records"][0]["sha256"] == sha256
+
+
+def test_make_prints_what_is_present_and_refuses_what_is_not_made_here(
+    data_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = b"1 300\nfilm " + bytes(1200)
+    (data_folder / "word2vec-imdb.bin").write_bytes(content)
+
+    assert bench("make", "word2vec-imdb", "--json") == 0
+
+    (record,) = json.loads(capsys.readouterr().out)["records"]
+    assert record["sha256"] == hashlib.sha256(content).hexdigest()
+    assert bench("make", "imdb.npz") == 2
+
+
+def test_making_without_gensim_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "gensim.models", None)
+
+    assert bench("make", "word2vec-imdb") == 3
+
+    assert "[vectors]" in capsys.readouterr().err

@@ -213,6 +213,17 @@ def test_vectors_leave_the_ids_that_are_no_words_at_zero_and_do_not_depend_on_th
     np.testing.assert_array_equal(embedded.vectors(300, 50), table[:300])
 
 
+@pytest.mark.parametrize("offset", [0, 1, 3, 7, 2000])
+def test_another_offset_moves_the_rows_of_the_words_and_changes_none(offset: int) -> None:
+    own, moved = embedded.vectors(1000, 50), embedded.vectors(1000, 50, offset)
+    words = min(len(own) - imdb.INDEX_FROM, max(len(moved) - offset, 0))
+    for rank in range(1, words):
+        np.testing.assert_array_equal(moved[rank + offset], own[rank + imdb.INDEX_FROM])
+    assert moved.shape == own.shape
+    assert moved[offset + 1 :].any(axis=1).all()
+    assert not moved[: offset + 1].any()
+
+
 def _as_keras_begins(network: torch.nn.Module) -> None:
     """Embedding uniform(-0.05, 0.05), kernels glorot_uniform, recurrent ones orthogonal, biases 0, forget gate 1."""
     from torch.nn import LSTM, Embedding, init

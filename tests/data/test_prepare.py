@@ -192,22 +192,43 @@ def test_ids_that_do_not_fit_the_embedding_are_refused(data_folder: Path, monkey
         prepare(Imdb(num_words=50, maxlen=3), Embedding(5, 8), {})
 
 
+GOOGLE_NEWS = "GoogleNews-vectors-negative300"
+
+
+def write_word2vec(folder: Path, name: str, dimension: int = 300) -> np.ndarray[Any, Any]:
+    """Write vectors for the words of ranks 1 to 5, and return them in that order."""
+    words = ["the", "and", "a", "of", "to"]
+    table = np.random.RandomState(0).random_sample((5, dimension)).astype("<f4")
+    content = b"".join(word.encode() + b" " + row.tobytes() for word, row in zip(words, table, strict=True))
+    (folder / f"{name}.bin").write_bytes(f"5 {dimension}\n".encode() + content)
+    return table
+
+
 @pytest.mark.parametrize(("offset", "first"), [(0, 1), (3, 4)])
+@pytest.mark.parametrize(("name", "stands_in"), [(GOOGLE_NEWS, False), ("word2vec-imdb", True)])
 def test_word2vec_rows_are_moved_by_the_offset(
-    data_folder: Path, monkeypatch: pytest.MonkeyPatch, offset: int, first: int
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch, offset: int, first: int, name: str, stands_in: bool
 ) -> None:
     write_imdb(data_folder, monkeypatch, [1, 0, 1])
-    words = ["the", "and", "a", "of", "to"]
-    table = np.random.RandomState(0).random_sample((5, 300)).astype("<f4")
-    content = b"".join(word.encode() + b" " + row.tobytes() for word, row in zip(words, table, strict=True))
-    (data_folder / "GoogleNews-vectors-negative300.bin").write_bytes(b"5 300\n" + content)
-    embedding = Embedding(6, 300, vectors=Word2Vec(offset), trainable=False)
+    table = write_word2vec(data_folder, name)
+    data, embedding = Imdb(num_words=6, maxlen=3), Embedding(6, 300, vectors=Word2Vec(offset), trainable=False)
 
-    vectors = prepare(Imdb(num_words=6, maxlen=3), embedding, {}).vectors
+    dataset = prepare(data, embedding, stand_ins_for(data, embedding, {}))
 
-    assert vectors is not None
-    np.testing.assert_array_equal(vectors[first:], table[: 6 - first])
-    assert not vectors[:first].any()
+    assert dataset.vectors is not None
+    np.testing.assert_array_equal(dataset.vectors[first:], table[: 6 - first])
+    assert not dataset.vectors[:first].any()
+    assert dataset.name == f"imdb + {name}"
+    assert (dataset.stand_in is not None) == stands_in
+
+
+def test_word2vec_vectors_of_another_dimension_are_refused(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_imdb(data_folder, monkeypatch, [1, 0, 1])
+    write_word2vec(data_folder, "word2vec-imdb", 100)
+    data, embedding = Imdb(num_words=6, maxlen=3), Embedding(6, 300, vectors=Word2Vec(), trainable=False)
+
+    with pytest.raises(DataError, match=r"word2vec-imdb\.bin, line 1: .* 100 dimensions, the Embedding has 300"):
+        prepare(data, embedding, stand_ins_for(data, embedding, {}))
 
 
 def test_embedded_data_needs_no_file() -> None:
@@ -222,6 +243,18 @@ def test_embedded_data_needs_no_file() -> None:
     assert dataset.vectors.shape == (60, 50)
 
 
+def test_the_shift_of_word2vec_reaches_the_embedded_corpus() -> None:
+    def table(vectors: Glove | Word2Vec) -> Any:
+        embedding = Embedding(60, 300, vectors=vectors, trainable=False)
+        return prepare(Embedded(num_words=50, maxlen=6), embedding, {}).vectors
+
+    shifted, aligned = table(Word2Vec(0)), table(Word2Vec(3))
+
+    np.testing.assert_array_equal(aligned, table(Glove(300)))  # which no document shifts
+    np.testing.assert_array_equal(shifted[1:57], aligned[4:])
+    assert shifted[57:].any(axis=1).all()
+
+
 # --- stand-ins ---------------------------------------------------------------------------------------------------
 
 GLOVE_100 = Embedding(8, 100, vectors=Glove(100), trainable=False)
@@ -232,7 +265,7 @@ def test_files_are_those_that_the_documents_name() -> None:
     assert files_for(ReviewTexts(8, maxlen=5), GLOVE_100) == ("aclImdb", "glove.6B.100d")
     assert files_for(Imdb(8, maxlen=5), None) == ("imdb.npz",)
     assert files_for(Imdb(8, maxlen=5), Embedding(8, 300, vectors=Word2Vec())) == (
-        *("imdb.npz", "imdb_word_index.json", "GoogleNews-vectors-negative300"),
+        *("imdb.npz", "imdb_word_index.json", GOOGLE_NEWS),
     )
 
 
@@ -265,12 +298,26 @@ def test_a_stand_in_can_be_asked_for_or_forbidden(data_folder: Path) -> None:
         stand_ins_for(texts, GLOVE_100, {"glove.6B.100d": "none"})
 
 
-def test_word2vec_has_no_stand_in(data_folder: Path) -> None:
+def test_vectors_trained_here_stand_in_for_those_of_google_news_where_they_are_present(data_folder: Path) -> None:
+    data, embedding = Imdb(8, maxlen=5), Embedding(8, 300, vectors=Word2Vec())
     for name in ("imdb.npz", "imdb_word_index.json"):
         (data_folder / name).touch()
+    with pytest.raises(Unavailable, match=r"GoogleNews.*its stand-in word2vec-imdb is missing.*bench data make"):
+        stand_ins_for(data, embedding, {})
 
-    with pytest.raises(Unavailable, match=r"GoogleNews.*it has no stand-in"):
-        stand_ins_for(Imdb(8, maxlen=5), Embedding(8, 300, vectors=Word2Vec()), {})
+    (data_folder / "word2vec-imdb.bin").touch()
+    assert stand_ins_for(data, embedding, {}) == {GOOGLE_NEWS: "word2vec-imdb"}
+    with pytest.raises(Unavailable, match="forbidden by --stand-in"):
+        stand_ins_for(data, embedding, {GOOGLE_NEWS: "none"})
+
+    (data_folder / f"{GOOGLE_NEWS}.bin").touch()
+    assert stand_ins_for(data, embedding, {}) == {}
+    assert stand_ins_for(data, embedding, {GOOGLE_NEWS: "word2vec-imdb"}) == {GOOGLE_NEWS: "word2vec-imdb"}
+
+
+def test_a_source_without_a_stand_in_is_missing(data_folder: Path) -> None:
+    with pytest.raises(Unavailable, match=r"imdb\.npz is missing.*it has no stand-in"):
+        stand_ins_for(Imdb(8, maxlen=5), None, {})
 
 
 @pytest.mark.parametrize(
@@ -280,6 +327,7 @@ def test_word2vec_has_no_stand_in(data_folder: Path) -> None:
         ("imdb.npz", "aclImdb", "unknown source to stand in for"),
         ("glove.6B.50d", "glove.6B.100d", "unknown stand-in for glove.6B.50d"),
         ("movie_reviews.csv", "imdb.npz", "unknown stand-in for movie_reviews.csv"),
+        ("GoogleNews-vectors-negative300", "glove.6B.300d", "unknown stand-in for GoogleNews-vectors-negative300"),
     ],
 )
 def test_a_stand_in_that_cannot_be_is_refused(name: str, other: str, message: str) -> None:
@@ -350,3 +398,26 @@ def test_real_review_texts_with_smaller_vectors_keep_the_documented_shapes() -> 
     assert np.shape(dataset.train.x) == (25_000, 100)
     assert dataset.vectors is not None
     assert dataset.vectors.shape == (10_000, 100)
+
+
+MOVIE_REVIEWS = dataclasses.replace(CSV, num_words=10_000, maxlen=40, validation=0.1)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("stand_in", "rows", "ranks"),
+    [
+        ("aclImdb", (45_000, 5_000), "and 2, a 3, that 12, with 15, on 20, characters 100, nice 327, dull 766"),
+        ("rt_polarity.csv.gz", (9_595, 1_067), "a 2, and 3, that 8, with 13, on 20, characters 56, nice 704, dull 261"),
+    ],
+)
+def test_ranks_of_both_stand_ins_of_document_003_are_those_that_its_suite_notes(
+    stand_in: str, rows: tuple[int, int], ranks: str
+) -> None:
+    dataset = prepare(MOVIE_REVIEWS, None, stand_ins_for(MOVIE_REVIEWS, None, {"movie_reviews.csv": stand_in}))
+
+    assert dataset.validation is not None
+    assert (len(dataset.train), len(dataset.validation)) == rows
+    (meta,) = (sources.cache_dir() / "prepared").glob("*/meta.json")
+    words = json.loads(meta.read_text())["words"]
+    assert ranks == ", ".join(f"{word} {words.index(word) + 1}" for word, _ in map(str.split, ranks.split(", ")))

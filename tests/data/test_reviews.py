@@ -1,23 +1,12 @@
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from bench.data import reviews, sources
 from bench.errors import DataError
-
-
-def write_archive(path: Path, members: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
-
+from tests.data.conftest import write_archive
 
 MEMBERS = {
     "aclImdb/train/pos/10_9.txt": b"third",
