@@ -571,14 +571,14 @@ KERAS_FAULTS: Rows = {
         in_keras('"hard_sigmoid_keras2": hard_sigmoid_keras2', '"hard_sigmoid_keras2": "hard_sigmoid"'),
         FORWARD,
     ),
-    "mask_zero ignored": ("bilstm-dropout", in_keras("mask_zero=layer.mask_zero", "mask_zero=False"), FORWARD),
+    "mask_zero ignored": ("rnn-dropout", in_keras("mask_zero=layer.mask_zero", "mask_zero=False"), FORWARD),
     "mask lost behind Dropout": (
-        "bilstm-dropout",
+        "rnn-dropout",
         in_keras("self.supports_masking = True", "self.supports_masking = False"),
-        FORWARD,
+        BACKWARD,
     ),
     "Dropout: derivative": (
-        "bilstm-dropout",
+        "rnn-dropout",
         in_keras("else inputs * keep", "else inputs + ops.stop_gradient(inputs * keep - inputs)"),
         BACKWARD,
     ),
@@ -593,7 +593,7 @@ KERAS_FAULTS: Rows = {
         BACKWARD,
     ),
     "recurrent_dropout: masks of Keras's own": (
-        "bilstm-dropout",
+        "rnn-dropout",
         in_keras('"_recurrent_dropout_mask"', '"_unread"'),
         BACKWARD,
     ),

@@ -75,7 +75,7 @@ CASES = {
     ),
     "dropout": case(MASKED, Dropout(0.3), LSTM(6, dropout=0.3, recurrent_dropout=0.3)),
     "input-dropout": case(PLAIN, LSTM(6, dropout=0.3, recurrent_activation="sigmoid")),
-    "rnn-dropout": case(MASKED, SimpleRNN(6, dropout=0.3, recurrent_dropout=0.3)),
+    "rnn-dropout": case(MASKED, Dropout(0.3), SimpleRNN(6, dropout=0.3, recurrent_dropout=0.3)),
     "gru-dropout": case(MASKED, GRU(6, dropout=0.3, recurrent_dropout=0.3)),
     "gru-before-dropout": case(MASKED, GRU(6, dropout=0.3, recurrent_dropout=0.3, reset_after=False)),
     "bilstm-dropout": case(
@@ -88,7 +88,7 @@ CASES = {
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """Small networks take several times as long on all cores, more so beside other tests."""
+    """Have torch use one thread: small networks take several times as long on all cores, more so beside other tests."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
