@@ -173,8 +173,8 @@ SUITE = Suite(
         (
             "The document's data are unknown: its sample is one critic's sentence, and its printed ranks (a 2, and 3, "
             "that 11, with 13, on 19, characters 95, nice 342, dull 676) are neither those of aclImdb (and 2, a 3, "
-            "that 12, with 15, on 20, characters 100, nice 327, dull 766) nor those of rt_polarity (a 2, and 3, that 8, "
-            "with 13, on 20, characters 56, nice 704, dull 261)."
+            "that 12, with 15, on 20, characters 100, nice 327, dull 766) nor those of rt_polarity (a 2, and 3, "
+            "that 8, with 13, on 20, characters 56, nice 704, dull 261)."
         ),
         (
             "aclImdb stands in by default; `--stand-in movie_reviews.csv=rt_polarity.csv.gz` takes 10,662 sentences in "

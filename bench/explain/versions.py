@@ -15,7 +15,7 @@ from bench.cases.model import embedding_of, recurrent_layers
 from bench.compare.statistics import Estimate, mean_interval
 from bench.explain.effects import REFERENCE, EffectVerdict, ScoreOf, verdict
 from bench.records.record import Record
-from bench.spec import GRU, KERAS_3, KERAS_2_11, LSTM, Case, Kernel, Suite
+from bench.spec import GRU, KERAS_2_11, KERAS_3, LSTM, Case, Kernel, Suite
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def steps(stages: Iterable[Stage], records: Iterable[Record], score: ScoreOf) ->
     ran = [
         (stage, min(kernels, key=get_args(Kernel).index))
         for stage in stages
-        if (kernels := measured.get((stage.backend, stage.numerics)))
+        if (kernels := measured.get((stage.backend, stage.numerics), {}))
     ]
     by_stage = [measured[stage.backend, stage.numerics][kernel] for stage, kernel in ran]
     shared = sorted(set.intersection(*map(set, by_stage))) if by_stage else []

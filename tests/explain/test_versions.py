@@ -93,7 +93,7 @@ def test_changes_add_up_over_the_seeds_that_all_stages_have():
 def test_what_failed_does_not_count_and_the_best_kernel_does():
     failed = [structs.replace(one, status="failed") for one in records("matched", SAME, backend="tf-keras")]
     both = records("native", MATCHED, kernel="generic"), records("native", WORSE, kernel="fused")
-    first, last = found(records("documented", MATCHED, backend="tf-keras"), failed, *both)
+    *_, last = found(records("documented", MATCHED, backend="tf-keras"), failed, *both)
     assert (last.stage.backend, last.kernel) == ("torch", "fused")
     assert last.mean == pytest.approx(sum(WORSE) / len(WORSE))
     assert found(records("documented", [], backend="tf-keras")) == []

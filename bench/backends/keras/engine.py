@@ -1,4 +1,4 @@
-"""What differs between the lines of Keras, 2 and 3, and between the engines of Keras 3: a module each, of these shapes."""
+"""What differs between the lines of Keras, 2 and 3, and between the engines of 3: a module each, of these shapes."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow.experimental.numpy as ops
+import tensorflow.experimental.numpy as ops  # noqa: F401 (of the line)
 from numpy.typing import NDArray
 
 from bench.backends.base import Dtype, Trace
@@ -24,7 +24,7 @@ from bench.backends.keras.engine import Differentiate, Loss, UseCudnn, given_shu
 from bench.backends.keras.tensorflow_trace import trace_steps
 from bench.cases.model import Model
 from bench.errors import Unavailable
-from bench.spec import LSTM, GRU, Device, Recurrent
+from bench.spec import GRU, LSTM, Device, Recurrent
 
 _WANTED = tf.__version__.rpartition(".")[0]
 if not importlib.metadata.version("tf_keras").startswith(f"{_WANTED}."):
@@ -171,7 +171,8 @@ def batches(batches: Any) -> Any:
 
     shapes = tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), batches[0])
     dataset = tf.data.Dataset.from_generator(made, output_signature=shapes)
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).with_options(tensorflow_device.untuned())
+    counted = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    return counted.with_options(tensorflow_device.untuned())
 
 
 def trace(step: Callable[[], object], steps: int, device: Device, model: Any) -> Trace:

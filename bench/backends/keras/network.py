@@ -51,7 +51,7 @@ LINE = cast("Line", importlib.import_module(f"bench.backends.keras.{_LINE}"))
 ENGINE, keras, ops = LINE.engine, LINE.keras, LINE.ops
 
 
-class MaskedDropout(keras.layers.Layer):  # type: ignore[misc]
+class MaskedDropout(keras.layers.Layer):  # type: ignore[misc, name-defined]
     """Dropout whose mask is given instead of drawn."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class MaskedDropout(keras.layers.Layer):  # type: ignore[misc]
         return inputs if keep is None else inputs * keep
 
 
-class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc]
+class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc, name-defined]
     """The first step of an epoch (from 1) with a logit that is not finite, 0 while there is none."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc]
         return self.bad + 0.0
 
 
-class TwinModel(keras.Model):  # type: ignore[misc]
+class TwinModel(keras.Model):  # type: ignore[misc, name-defined]
     """The layers of a `Model` in sequence; inputs are ids (or multi-hot rows), then in training the dropout masks."""
 
     def __init__(self, model: Model, stack: list[Any]) -> None:

@@ -22,7 +22,8 @@ from bench.report.numbers import NOTHING, percent
 from bench.report.results import KERNELS, Results
 from bench.report.sentences import count
 from bench.report.topic import Answer, Table, Topic
-from bench.report.topics import curves, versions
+from bench.report.topics import curves
+from bench.report.topics import versions as by_version
 from bench.report.topics.curves import Curve
 from bench.report.topics.numerics import NumericsRow, against
 from bench.report.topics.versions import VersionRow
@@ -383,12 +384,12 @@ def _learning(explained: Explained) -> Iterator[str]:
 def _versions(explained: Explained) -> Iterator[str]:
     """Yield what each version of Keras changed, if Keras 2 has run."""
     if explained.versions:
-        table = versions.table(explained.versions)
+        table = by_version.table(explained.versions)
         yield "## From version to version"
-        yield plain(versions.conclusion(explained.versions))
+        yield plain(by_version.conclusion(explained.versions))
         rows = [list(map(plain, row[1:])) for row in table.rows]
         yield markdown_table(list(map(plain, table.headers[1:])), rows, left=(0, 1, 4))
-        yield versions.HOW_TO_READ
+        yield by_version.HOW_TO_READ
 
 
 def _table(effects: Sequence[Effect], explained: Explained) -> str:

@@ -69,8 +69,8 @@ def answer(results: Results) -> Answer | None:
 
 
 HOW_TO_READ = (
-    "Each stage minus the one before, ± 95 % CI (pairs of seeds). Stages start from the same weights and order until one "
-    "leaves them to its framework."
+    "Each stage minus the one before, ± 95 % CI (pairs of seeds). Stages start from the same weights and order until "
+    "one leaves them to its framework."
 )
 
 
