@@ -19,7 +19,7 @@ SAME_SPEED = 1.05
 """Step times closer than this factor are not called different: 5 % is the margin of a quiet CPU."""
 LEAST = 3
 """Processes from which a step time has an interval: that of two, 12.7 standard deviations wide, says nothing."""
-NOISY = "too noisy to time"
+NOISY = "too noisy"
 ORDER = (NATIVE, MATCHED, MAIN)
 """Which numerics stand for a case's times: what users run comes first."""
 FLUSHED = f"{NATIVE}:-denormals"

@@ -58,7 +58,8 @@ def marker(name: str) -> str:
 
 def fill(name: str) -> Literal["full", "bottom", "none"]:
     """Return how a column's marker is filled: not fully where other columns of its backend have the same marker."""
-    return "none" if "flushed" in name else "bottom" if "our own loop" in name else "full"
+    half = name.endswith((" matched", "(our own loop)"))
+    return "none" if "denormals" in name else "bottom" if half else "full"
 
 
 def _looks(name: str) -> tuple[str, str]:

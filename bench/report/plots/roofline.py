@@ -12,7 +12,7 @@ from bench.report.frames import columns_of, grouped, main_rows
 from bench.report.plots.base import Plot
 from bench.report.plots.drawing import handles_of, label, legend, logarithmic
 from bench.report.results import Results
-from bench.report.style import WIDTH, Theme, colour, ink, marker
+from bench.report.style import WIDTH, Theme, colour, fill, ink, marker
 from bench.report.topics import roofline
 from bench.report.topics.roofline import RooflineRow
 
@@ -34,7 +34,8 @@ def _draw(rows: Sequence[RooflineRow], theme: Theme) -> Figure:
         corners = [least, peak / bandwidth, most]
         axis.plot(corners, [min(peak, bandwidth * x) / 1e9 for x in corners], color=ink(theme), lw=1.2)
         for row in members:
-            axis.plot(row.intensity, row.rate / 1e9, marker(row.column), color=colour(row.column, theme))
+            shade = colour(row.column, theme)
+            axis.plot(row.intensity, row.rate / 1e9, marker(row.column), fillstyle=fill(row.column), color=shade)
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xlim(least, most)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf
 from statistics import median
 from typing import get_args
 
@@ -20,6 +19,7 @@ from bench.report.speedups import (
     COMMAND,
     FLUSHED,
     LEAST,
+    NOISY,
     TIMING,
     Outcome,
     SpeedUp,
@@ -60,20 +60,16 @@ class Line(CaseRow):
 
     @property
     def fastest(self) -> str | None:
-        """Return the column that is faster than every other backend, the plain one of a backend first.
-
-        No correction for their number: all of the tests must say so (intersection-union, Berger 1982).
-        """
+        """Return the column whose interval lies below those of all other backends, the plain one of a backend first."""
         for column, timed in sorted(self.times.items(), key=lambda item: rank(item[1].variant.numerics)):
             others = [other for other in self.times.values() if other.variant.backend != timed.variant.backend]
-            if others and all(_is_faster(timed, other) for other in others):
+            if others and all(_lies_below(timed, other) for other in others):
                 return column
         return None
 
 
-def _is_faster(timed: StepTime, other: StepTime) -> bool:
-    ranked = timed.interval is not None and other.interval is not None
-    return ranked and SpeedUp.of(other, timed).outcome == "faster"
+def _lies_below(timed: StepTime, other: StepTime) -> bool:
+    return timed.interval is not None and other.interval is not None and timed.interval[1] < other.interval[0]
 
 
 @once
@@ -111,18 +107,13 @@ def _of_one_numerics(found: Sequence[StepTime]) -> list[StepTime]:
 def frame(results: Results) -> tuple[SpeedUp, ...]:
     """Return training speed relative to the reference, where both are ranked: one reference for all lines."""
     ranked = [[timed for timed in line.times.values() if timed.interval] for line in lines(results)]
-    bases = [base for found in ranked if (base := min(found, key=_reference, default=None)) and _reference(base) < inf]
-    most = Counter(base.variant.backend for base in bases).most_common(1)
+    firsts = [min((timed.variant.backend for timed in found), key=_place) for found in ranked if found]
+    references = Counter(backend for backend in firsts if reference_order(backend) is not None).most_common(1)
     rows = []
     for found in ranked:
-        base = next((timed for timed in found if most and timed.variant.backend == most[0][0]), None)
-        rows += [SpeedUp.of(base, timed) for timed in found if base and timed is not base]
+        bases = [timed for timed in found for reference, _ in references if timed.variant.backend == reference]
+        rows += [SpeedUp.of(base, timed) for base in bases[:1] for timed in found if timed is not base]
     return tuple(rows)
-
-
-def _reference(timed: StepTime) -> float:
-    order = reference_order(timed.variant.backend)
-    return inf if order is None else order
 
 
 RUNS = ("runs", "README.md#runs")
@@ -169,7 +160,7 @@ def _figure(timed: StepTime | None) -> str:
         return NOTHING
     found = timed.estimate
     if found is None:
-        return "noisy"
+        return NOISY
     return METRICS["step"].figure(1000 * found.mean, 1000 * found.ci_half_width if timed.interval else None)
 
 
@@ -193,7 +184,7 @@ def _conclusion(shown: Sequence[Line], ranked: Sequence[Line]) -> str:
     helped = sum(gain.outcome == "faster" for gain in _flushed(ranked))
     flushed = f" Flushing denormals helps in {helped}." if helped else ""
     if not wins:
-        return f"Unclear in {count(len(ranked), 'case')}: none is faster than all others.{flushed}"
+        return f"Unclear in {count(len(ranked), 'case')}: no interval lies below all others.{flushed}"
     named = ", ".join(f"{name} {number}" for name, number in counts.items() if number)
     return f"Fastest in {count(len(ranked), 'case')}: {named}.{flushed}"
 
@@ -208,8 +199,8 @@ def _how(shown: Sequence[Line], ranked: bool, relative: str) -> list[str]:
     """Return on what the figures rest: processes, kernels, the machine's noise; `relative` heads the speeds."""
     used = _times(shown)
     mean = (
-        ": mean ± 95 % CI (Student's t). `fastest`: the 95 % CI of its relative speed to each other "
-        f"backend lies above 1{f'; `{relative}`: that relative speed' if relative else ''}."
+        ": mean ± 95 % CI (Student's t). `fastest`: its interval lies below those of all other backends"
+        f"{f'; `{relative}`: its relative speed, with 95 % CI' if relative else ''}."
         if ranked
         else f". `{COMMAND}` gives intervals."
     )
@@ -224,7 +215,7 @@ def _how(shown: Sequence[Line], ranked: bool, relative: str) -> list[str]:
         proven = sum(timed.met is True for timed in recurrent)
         texts.append(f"Kernels: {named}; a profiler confirmed {proven} of {len(recurrent)}.")
     if any(timed.estimate is None for timed in used):
-        texts.append("`noisy`: too noisy to time. Pairs of windows found no positive time, or the CI holds 0.")
+        texts.append(f"`{NOISY}`: pairs of windows found no positive time, or the CI holds 0.")
     if "our own loop" in kernels:
         texts.append("Our own loop computes what the framework's layers lack, such as recurrent dropout.")
     noise = [timed.noise for timed in used if timed.noise is not None]

@@ -36,3 +36,14 @@ def test_cases_of_one_name_have_a_roof_in_the_panel_of_their_own_document(record
     assert rates[0] == pytest.approx([2 * rates[1][0]])
     assert [axis.get_title(loc="left").partition(",")[0] for axis in figure.axes] == ["demo", "other"]
     assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [["lstm"], ["lstm"]]
+
+
+def test_columns_of_one_backend_look_apart_and_as_their_legend_says(record: Maker, results: Gather) -> None:
+    cost = Cost(flops=4e9, bytes=1e9, peak_flops=1e11, bandwidth=1e10)
+    numerics = ("native", "native:-denormals", "matched")
+    cells = [name("lstm", "torch", 0, "fused").replace("documented", kind) for kind in numerics]
+    figure = drawn("roofline", results([SUITE], [record(cell, epoch_seconds=[9, 1.0], cost=cost) for cell in cells]))
+    drawn_so = [line.get_fillstyle() for line in figure.axes[0].get_lines() if line.get_marker() == "s"]
+    told = [handle.get_fillstyle() for handle in figure.legends[0].legend_handles if handle.get_marker() == "s"]
+    assert len(set(drawn_so)) == 3
+    assert set(told) == set(drawn_so)
