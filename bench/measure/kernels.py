@@ -8,6 +8,9 @@ A backend tells what ran (`Network.trace`); no framework is imported here. Known
   the same operations run step by step where cuDNN is not taken, so there they prove nothing;
 - a loop: `While` (TensorFlow's graph), `while` (XLA's), torch's own cells (`aten::_thnn_fused_lstm_cell`), a recurrence
   of `bench.backends.torch.recurrence`, or matrix products that ran at least once for every step of every layer.
+
+What TensorFlow picked for a layer of Keras 2 is kept beside them and proves nothing alone: `gpu_lstm_with_fallback` is
+cuDNN or a loop.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ RECURRENT = re.compile(
 )
 """Names under which a recurrence, fused or not, is one entry."""
 LOOP = re.compile(r"[Ww]hile( .*)?|_(SimpleRNN|LSTM|GRUBefore|GRUAfter)")
+PICKED = re.compile(r"picked .*")
 
 Seen = Literal["fused", "partly fused", "generic", "none"]
 
@@ -124,7 +128,7 @@ def _representative(trace: Trace, device: Device, model: Model) -> list[Executed
     """Return what a record keeps of a trace: fused calls and loops, then what looks like one, each by time."""
 
     def rank(entry: Executed) -> tuple[int, float]:
-        proves = FUSED[device].fullmatch(entry.name) or LOOP.fullmatch(entry.name)
+        proves = any(names.fullmatch(entry.name) for names in (FUSED[device], LOOP, PICKED))
         hints = RECURRENT.fullmatch(entry.name) or (entry.within is None and _once_a_step(entry, trace, model))
         return (0 if proves else 1 if hints else 2), -entry.seconds
 

@@ -22,7 +22,7 @@ from bench.errors import BenchError, DataError, Unavailable, install
 from bench.machine.fingerprint import cores
 from bench.parity.inputs import probe, small
 from bench.parity.proof import Proof
-from bench.parity.prove import Twin, prove
+from bench.parity.prove import KERAS_2_ADAM, Twin, prove
 from bench.runner.client import Server
 from bench.spec import Case, Kernel, Suite
 from bench.training.experiment import Experiment, dataset_of
@@ -237,4 +237,5 @@ def _twin(server: Server, model: Model, kernel: Kernel) -> Twin:
         double = server.network(model, kernel, "cpu", "float64")
     except Unavailable:
         double = None
-    return Twin(f"{server.info.name},{kernel}", single, double)
+    in_float32 = server.info.name == "tf-keras" and model.optimizer == "adam"
+    return Twin(f"{server.info.name},{kernel}", single, double, KERAS_2_ADAM if in_float32 else 0.0)

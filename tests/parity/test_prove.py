@@ -8,9 +8,13 @@ The proofs are short ones, on rows without padding, as the generated text has th
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +26,7 @@ from bench.cases.model import Model
 from bench.data.dataset import Examples, MultiHot, take
 from bench.parity.inputs import Probe
 from bench.parity.proof import Check
-from bench.parity.prove import Findings, Twin, prove
+from bench.parity.prove import KERAS_2_ADAM, Findings, Twin, prove
 from bench.spec import (
     GRU,
     KERAS_2_0,
@@ -605,6 +609,30 @@ def test_a_failure_names_check_weight_place_expected_and_found() -> None:
     assert failure.weight in text
     assert failure.step == 1
     assert failure.error > failure.allowed
+
+
+@pytest.mark.parametrize(("explained", "verdict"), [(1.0, "proven"), (1e-9, "not proven"), (0.0, "not proven")])
+def test_a_reference_may_lose_as_much_as_its_constants_explain(explained: float, verdict: str) -> None:
+    _, model, inputs = model_and_inputs("dense")
+    reference = replace(twin("coarse", ReducedPrecision, model), constants=explained)
+    assert prove(model, inputs, reference, [twin("plain", TorchNetwork, model)])["plain"].verdict == verdict
+
+
+@pytest.mark.slow
+def test_keras_2_holds_adams_constants_in_float32(tmp_path: Path) -> None:
+    pytest.importorskip("tf_keras")
+    code = """
+import numpy as np, tensorflow as tf, tf_keras
+weight = tf.Variable(np.zeros(3, np.float32))
+adam = tf_keras.optimizers.legacy.Adam(1e-3)
+adam.apply_gradients([(tf.ones(3), weight)])
+print(float(adam.get_slot(weight, "v").numpy()[0]))
+"""
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert abs(float(done.stdout) / (1 - 0.999) - 1) == pytest.approx(KERAS_2_ADAM, rel=0.01)
 
 
 def test_a_reference_that_breaks_a_rule_proves_nobody() -> None:

@@ -11,6 +11,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from bench.backends.base import Dtype, Trace
 from bench.backends.keras import tensorflow_device
 from bench.backends.keras.engine import Differentiate, Loss, UseCudnn, given_shuffled
-from bench.backends.keras.tensorflow_trace import trace_steps
+from bench.backends.keras.tensorflow_trace import picked, trace_steps
 from bench.cases.model import Model
 from bench.errors import Unavailable
 from bench.spec import GRU, LSTM, Device, Recurrent
@@ -176,5 +177,8 @@ def batches(batches: Any) -> Any:
 
 
 def trace(step: Callable[[], object], steps: int, device: Device, model: Any) -> Trace:
-    """Return what training steps ran."""
-    return trace_steps(step, steps, device, None)
+    """Return what training steps ran, and which function of each LSTM and GRU TensorFlow picked."""
+    model.make_train_function(force=True)  # graphs are optimized, and seen, when they are made
+    functions = [replace(found, calls=found.calls * steps) for found in picked(step)]
+    trace = trace_steps(step, steps, device, None)
+    return replace(trace, ran=(*trace.ran, *functions))

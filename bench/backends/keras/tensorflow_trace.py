@@ -2,7 +2,8 @@
 
 The profiler names an operation by its path and type, `twin_model/lstm/while/body/_1/.../MatMul:MatMul`. All that ran in
 one loop is one entry, `While twin_model/lstm`; its calls are the passes through its body. The graph is asked for loops
-and recurrent operations that the profiler did not see: where XLA compiled the step, it sees no operation.
+and recurrent operations that the profiler did not see: where XLA compiled the step, it sees no operation. Layers of
+Keras 2 hand TensorFlow two functions, and its graph optimizer picks one for the device: `picked` tells which.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+from tensorflow.python.eager import context
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from bench.backends.base import Executed, Tally, Trace
@@ -26,6 +28,8 @@ LOOP = re.compile(
     r"|(?P<forward>.+?)/while(_\d+)?/(body|cond)/"
 )
 TELLING = re.compile(r"(Stateless)?While|CudnnRNN\w*")
+ALTERNATIVE = re.compile(r"__forward_(?P<name>(standard|gpu)_(lstm|gru)[a-z_]*)_\d+")
+"""The two functions of a Keras 2 layer (tf_keras/src/layers/rnn/lstm.py and gru.py, `api_implements`)."""
 
 
 class Ran(NamedTuple):
@@ -111,3 +115,22 @@ def in_graph_only(types: Counter[str], entries: Iterable[Executed], steps: int) 
     for kind, number in types.items():
         if TELLING.fullmatch(kind) and kind.removeprefix("Stateless") not in seen:
             yield Executed(kind, number * steps, 0.0)
+
+
+def picked(first: Callable[[], object]) -> Iterator[Executed]:
+    """Return the functions of Keras 2's layers that are left after optimization of the graphs that `first` makes.
+
+    tensorflow/core/grappler/optimizers/implementation_selector.cc picks them by device. One that is named
+    `gpu_..._with_fallback` has cuDNN and a loop in it, so what ran is still the profiler's to say.
+    """
+    eager = context.context()
+    eager.enable_graph_collection()
+    try:
+        first()
+        made = eager.export_run_metadata().function_graphs
+    finally:
+        eager.disable_graph_collection()
+    functions = (node.attr["f"].func.name for graphs in made for node in graphs.post_optimization_graph.node)
+    names = Counter(found["name"] for function in functions if (found := ALTERNATIVE.match(function)))
+    for name, calls in names.items():
+        yield Executed(f"picked {name}", calls, 0.0)
