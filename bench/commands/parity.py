@@ -13,18 +13,20 @@ from bench.commands import options
 from bench.commands.terminal import folded
 from bench.errors import Unavailable
 from bench.machine.fingerprint import cores, fingerprint
-from bench.parity.lanes import proofs
+from bench.parity.lanes import USUAL, proofs
 from bench.parity.proof import SCHEMA_VERSION, Proof, store
 from bench.records.record import json_text, plain
+from bench.report.sentences import joined
 from bench.report.topics import parity as report
 from bench.spec import Kernel
 
 NOT_PROVEN = 3
+PROVEN = f"{joined(USUAL)}, where installed"
 
 
 @click.command()
 @options.patterns
-@options.of_run("backends", "kernels", kernels={"show_default": "all that can run"})
+@options.of_run("backends", "kernels", backends={"show_default": PROVEN}, kernels={"show_default": "all that can run"})
 @click.option("--short", is_flag=True, help="Compare 5 steps on generated text in place of 100 on each case's data.")
 @options.suites
 @options.as_json("the proofs")

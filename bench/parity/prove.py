@@ -44,8 +44,9 @@ SATURATED = 20.0
 """A logit whose probability is 1 - 2e-9: beyond every clipping of probabilities (1e-7), and 1 in float32."""
 
 KERAS_2_ADAM = abs(float(np.float32(0.999)) - 0.999) / (1 - 0.999)
-"""1.3e-5: what Keras 2's legacy Adam is off by in float32, rounding apart: it hands TensorFlow 0.999 as a float32, which
-the running mean of squares multiplies by 1 - 0.999 (tf_keras/src/optimizers/legacy/adam.py, `_resource_apply_dense`)."""
+"""1.3e-5: what Keras 2's legacy Adam is off by in float32, rounding apart: it hands TensorFlow 0.999 as a float32, and
+squares are weighted by 1 - 0.999 (tf_keras/src/optimizers/legacy/adam.py, `_prepare_local`).
+"""
 
 SLOTS = {"adam": ("momentum", "velocity"), "rmsprop": ("velocity",)}
 T = TypeVar("T")

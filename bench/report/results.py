@@ -309,11 +309,12 @@ MEASURED: dict[Measure, tuple[Literal["accuracy", "timing"], ...]] = {
 def _differing(first: Source, other: Source) -> list[str]:
     """Return the parts of two fingerprints that keep the runs out of one table.
 
-    Another commit is no other environment; the index lists the commits. Nor are other threads, unless both runs were
-    timed: accuracies depend on them by rounding alone. A fact that only one fingerprint holds says nothing, nor does a
-    package that only one had installed: what both had is compared.
+    Another commit is no other environment; the index lists the commits. Nor are other threads, another kernel of the
+    system or another size of memory, unless both runs were timed: accuracies depend on them by rounding at most. A fact
+    that only one fingerprint holds says nothing, nor does a package that only one had installed: what both had is
+    compared.
     """
-    ignored = {"git"} if first.timed and other.timed else {"git", "threads"}
+    ignored = {"git"} if first.timed and other.timed else {"git", "threads", "os", "memory_bytes"}
     names = first.environment.keys() & other.environment.keys() - ignored
     return sorted(name for name in names if not _agree(first.environment[name], other.environment[name]))
 

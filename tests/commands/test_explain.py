@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,21 @@ def test_dry_run_lists_the_cells_and_runs_nothing(explain: Explain, fake_bench: 
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout.splitlines()) == 3 * len(NUMERICS) + 1
     assert not fake_bench.store.exists()
+
+
+def test_versions_run_the_stages_of_a_case_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    store = str(tmp_path / "store.sqlite")
+    assert call("explain", "text-networks/lstm-16", "--versions", "--seeds", "1", "--dry-run", "--store", store) == 0
+    cells = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("text-networks/")]
+    ran = [tuple(cell.partition("@")[2].partition("#")[0].split(",")) for cell in cells]
+    assert [(backend, numerics) for backend, _, _, numerics in ran] == [
+        ("tf-keras", "documented"),
+        ("tf-keras", "matched"),
+        ("keras-tensorflow", "matched"),
+        ("keras-tensorflow", "native:embedding-gradient"),
+        ("keras-tensorflow", "native"),
+        ("torch", "native"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,17 +79,19 @@ def test_only_what_both_environments_know_can_differ(record: Maker, results: Gat
         Results((first, other(packages={**packages, "torch": "2.12.0"})), base.suites)
 
 
-def test_an_accuracy_run_may_have_other_threads_than_a_timed_one_but_two_timed_runs_may_not(
-    record: Maker, results: Gather
+@pytest.mark.parametrize(("part", "value"), [("threads", 1), ("os", "Linux-6.18.43"), ("memory_bytes", 16 * 2**30)])
+def test_an_accuracy_run_may_have_other_threads_memory_and_system_than_a_timed_one_but_two_timed_runs_may_not(
+    record: Maker, results: Gather, part: str, value: Any
 ) -> None:
     base = results([suite(case("a"))], [record(name("a"), measure="timing", epoch_seconds=[5, 2, 4])])
-    timed = base.sources[0]
+    (bare,) = base.sources
+    timed = replace(bare, environment={"os": "Linux-6.18.44", "memory_bytes": 24 * 2**30, **bare.environment})
     accurate = record(name("a"), test=0.7, measure="accuracy")
-    one_thread = {**timed.environment, "threads": 1}
-    merged = Results((Source("other", "documented", "bench run", "2026", one_thread, (accurate,)), timed), base.suites)
-    assert merged.timing_environment["threads"] == timed.environment["threads"] != 1
-    with pytest.raises(UsageError, match=r"different environments \(threads\)"):
-        Results((timed, Source("other", "documented", "bench run", "2026", one_thread, timed.records)), base.suites)
+    changed = {**timed.environment, part: value}
+    merged = Results((Source("other", "documented", "bench run", "2026", changed, (accurate,)), timed), base.suites)
+    assert merged.timing_environment[part] == timed.environment[part] != value
+    with pytest.raises(UsageError, match=rf"different environments \({part}\)"):
+        Results((timed, Source("other", "documented", "bench run", "2026", changed, timed.records)), base.suites)
 
 
 def test_no_record_is_nothing_to_report(results: Gather) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 
 from bench.explain.versions import Step, stages, steps
 from bench.records.record import Record
@@ -75,13 +76,13 @@ HOW_TO_READ = (
 
 
 def conclusion(rows: Iterable[VersionRow]) -> str:
-    """Return which version cost most in which case, as far as a test tells."""
-    costs = [row for row in rows if row.step.change and row.step.verdict == "costs"]
+    """Return which version of Keras cost most in which case, as far as a test tells."""
+    ours = [row for row in rows if row.step.stage.backend != "torch"]
+    costs = [(row.step.change.mean, row) for row in ours if row.step.change and row.step.verdict == "costs"]
     if not costs:
         return "No version of Keras has a significant cost in accuracy."
-    worst = min(costs, key=lambda row: row.step.change.mean if row.step.change else 0.0)
-    assert worst.step.change
-    return f"{worst.name} loses {-100 * worst.step.change.mean:.1f} points to {worst.step.stage.name}."
+    mean, worst = min(costs, key=itemgetter(0))
+    return f"{worst.name} loses {-100 * mean:.1f} points to {worst.step.stage.name}: {worst.step.stage.changed}."
 
 
 def table(rows: Iterable[VersionRow]) -> Table:

@@ -39,4 +39,6 @@ def full(record: Maker, results: Gather) -> Results:
             gain = 0.05 if rows == 20 else -0.09  # beyond the interval of two seeds
             records.append(record(name(f"frozen-{rows}", backend, seed), test=0.6 + gain + seed / 100))
             records.append(record(name(f"learned-{rows}", backend, seed), test=0.6 + seed / 50))
+    for seed in range(2):
+        records.append(record(name("flat-0", "tf-keras", seed), val=[0.5, 0.82 + seed / 100]))
     return results([SUITE], records, seeds=2)

@@ -28,7 +28,7 @@ def explained(*groups, missing=()):
     held = [one for group in groups for one in group]
     found = effects(held, lambda metrics: metrics.last.test)
     curves = explain.learning("s", "c", held, "test", lambda metrics: metrics.last.test, explain.LEARNED)
-    return explain.Explained("s/c", "test", RUN, "bench s/c", 6, found, {"torch": missing}, held, curves)
+    return explain.Explained("s/c", "test", RUN, "bench s/c", 6, found, {"torch": missing}, held, curves, ())
 
 
 def rows(text):
@@ -257,4 +257,5 @@ def test_a_framework_is_called_by_its_own_name() -> None:
         "keras-torch": "Keras",
         "torch": "PyTorch",
         "torch-compile": "PyTorch",
+        "tf-keras": "Keras 2",
     }
