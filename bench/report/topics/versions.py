@@ -70,8 +70,8 @@ def answer(results: Results) -> Answer | None:
 
 
 HOW_TO_READ = (
-    "Each stage minus the one before, ± 95 % CI (pairs of seeds). Stages start from the same weights and order until "
-    "one leaves them to its framework."
+    "Each stage minus the one before, ± 95 % CI (pairs of seeds). Keras 2 is tf_keras, with each version's optimizers "
+    "and gates. Stages start from the same weights and order until one leaves them to its framework."
 )
 
 
