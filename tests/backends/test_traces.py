@@ -189,7 +189,7 @@ def test_keras_loops_on_this_cpu_and_is_caught_when_it_claims_a_fused_kernel(nam
             network.train_step(x, y, None)
             return model, network.trace(x, y, None, 2)
 
-        both_ways, seen = traced("generic", Bidirectional(LSTM(3)))
+        both_ways, seen = traced("generic", Bidirectional(LSTM(3, recurrent_activation="sigmoid")))
         for claimed in ("fused", "generic"):
             proof = kernels.prove(claimed, "cpu", both_ways, seen)
             assert proof.met == (claimed == "generic"), proof
@@ -202,3 +202,5 @@ def test_keras_loops_on_this_cpu_and_is_caught_when_it_claims_a_fused_kernel(nam
         else:
             # There and back, each in both directions of the layer.
             assert [entry.calls for entry in loops] == [2 * LENGTH] * 4
+        picked = {entry.name: entry.calls for entry in seen.ran if kernels.PICKED.fullmatch(entry.name)}
+        assert picked == ({"picked standard_lstm": 4} if name == "tf-keras" else {})
