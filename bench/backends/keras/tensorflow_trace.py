@@ -25,8 +25,10 @@ from bench.spec import Device
 PATH_AND_TYPE = re.compile(r"(?P<path>[\w.\-/]+):(?P<type>[A-Za-z_]\w*)")
 LOOP = re.compile(
     r"gradient_tape/(?P<backward>.+?)/while(_\d+)?/.*while(_\d+)?_grad/(body|cond)/"
-    r"|(?P<forward>.+?)/while(_\d+)?/(body|cond)/"
+    r"|(?P<inner_backward>gradients/while_grad/while_grad/(body|cond)/)"
+    r"|((?P<forward>.+?)/)?while(_\d+)?/(body|cond)/"
 )
+"""A loop of a layer, or of a function that a layer of Keras 2 calls, where paths no longer name the layer."""
 TELLING = re.compile(r"(Stateless)?While|CudnnRNN\w*")
 ALTERNATIVE = re.compile(r"__forward_(?P<name>(standard|gpu)_(lstm|gru)[a-z_]*)_\d+")
 """The two functions of a Keras 2 layer (tf_keras/src/layers/rnn/lstm.py and gru.py, `api_implements`)."""
@@ -93,7 +95,9 @@ def grouped(ran: Iterable[Ran]) -> Iterator[Executed]:
         if inside is None:
             tally.add(kind, None, calls, seconds)
             continue
-        loop = f"While {inside['forward']}" if inside["forward"] else f"While {inside['backward']}, backward"
+        backward = inside["backward"] or inside["inner_backward"]
+        place = inside["forward"] or inside["backward"] or "of a function"
+        loop = f"While {place}, backward" if backward else f"While {place}"
         by_path[loop][path] += calls
         tally.add(loop, None, 0, seconds)
         tally.add(loop, kind, calls, seconds)
