@@ -369,6 +369,8 @@ def _accuracy_table(results: Results, suite: Suite, main: Sequence[AccuracyRow],
         # The notes on a case are about its document and the protocol there, which the quick profile does not run.
         case_notes = notes_on_case(results.case(suite.name, first.case)) if results.documented else []
         case_notes += notes.on_data(suite.name, first.case)
+        if reason := results.reasons.get(first.name):
+            case_notes.append(f"{upper(reason[0])} ([why]({reason[1]})).")
         name = plain(first.case)
         if first.figure.epoch is not None:
             name += f", epoch {first.figure.epoch}"

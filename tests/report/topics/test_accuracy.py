@@ -138,7 +138,10 @@ def test_a_planted_figure_outside_is_found_and_one_of_variable_runs_counts_neith
     assert found["demo/planted"]["verdict"] == f"outside, {75 - high:.2f} points above"
     assert any(note.startswith("`demo/planted`: cause unknown") for note in answer.notes)
     (tmp_path / "deviations.md").write_text("# Why\n\n## demo/planted: the print is wrong, see `it`.\n\nBecause.\n")
-    explained = answered(replace(gathered, reasons=sources.reasons(tmp_path)))
+    known = replace(gathered, reasons=sources.reasons(tmp_path))
+    linked = "The print is wrong, see `it` ([why](deviations.md#demoplanted-the-print-is-wrong-see-it))."
+    assert linked in accuracy_topic.table(known)
+    explained = answered(known)
     assert "`demo/planted`: The print is wrong, see `it`." in explained.notes
     assert ("why", "deviations.md") in explained.see
 
