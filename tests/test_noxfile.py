@@ -183,7 +183,7 @@ class Installing:
     def run_install(self, *words: str) -> None:
         if "virtualenv" in words:
             Path(words[-1]).mkdir()
-        else:
+        elif "--no-deps" not in words:  # that is Keras 2, which comes after everything else
             self.installed.append(words)
 
     def run(self, *words: str, **_: Any) -> None:

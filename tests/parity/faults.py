@@ -71,6 +71,7 @@ in_compiled = partial(planted, "torch.compiled")
 in_optimizers = partial(planted, "torch.optimizers")
 in_native = partial(planted, "torch.native")
 in_keras = partial(planted, "keras.network")
+in_keras3 = partial(planted, "keras.keras3")
 
 # A fault of every branch: SimpleRNN, LSTM and both GRUs step by step, the functions of gates, dropout of states, masks.
 FAULTS: Rows = {
@@ -563,12 +564,12 @@ FAULTS |= {
 KERAS_FAULTS: Rows = {
     "Keras 2's hard sigmoid not clipped": (
         "bilstm-dropout",
-        in_keras("ops.clip(0.2 * x + 0.5, 0.0, 1.0)", "0.2 * x + 0.5"),
+        in_keras3("ops.clip(0.2 * x + 0.5, 0.0, 1.0)", "0.2 * x + 0.5"),
         {"gradient"},
     ),
     "Keras 3's hard sigmoid for Keras 2's": (
         "bilstm-dropout",
-        in_keras('"hard_sigmoid_keras2": hard_sigmoid_keras2', '"hard_sigmoid_keras2": "hard_sigmoid"'),
+        in_keras3('"hard_sigmoid_keras2": hard_sigmoid_keras2', '"hard_sigmoid_keras2": "hard_sigmoid"'),
         FORWARD,
     ),
     "mask_zero ignored": ("rnn-dropout", in_keras("mask_zero=layer.mask_zero", "mask_zero=False"), FORWARD),
@@ -589,21 +590,25 @@ KERAS_FAULTS: Rows = {
     ),
     "dropout: one mask for all gates": (
         "bilstm-dropout",
-        in_keras("ops.unstack(mask, axis=1)", "[mask[:, 0]] * mask.shape[1]"),
+        in_keras3("ops.unstack(mask, axis=1)", "[mask[:, 0]] * mask.shape[1]"),
         BACKWARD,
     ),
     "recurrent_dropout: masks of Keras's own": (
         "rnn-dropout",
-        in_keras('"_recurrent_dropout_mask"', '"_unread"'),
+        in_keras3('"_recurrent_dropout_mask"', '"_unread"'),
         BACKWARD,
     ),
     "Conv1D: activation": ("convolution", in_keras("kernel_size, activation=layer.activation", "kernel_size"), FORWARD),
     "RMSprop: epsilon inside the root": (
         "convolution",
-        in_keras("(ops.sqrt(velocity) + self.epsilon)", "ops.sqrt(velocity + self.epsilon)"),
+        in_keras3("(ops.sqrt(velocity) + self.epsilon)", "ops.sqrt(velocity + self.epsilon)"),
         UPDATE,
     ),
-    "RMSprop: decay of the velocity": ("convolution", in_keras("self.rho * velocity", "0.99 * velocity"), {"training"}),
+    "RMSprop: decay of the velocity": (
+        "convolution",
+        in_keras3("self.rho * velocity", "0.99 * velocity"),
+        {"training"},
+    ),
     "accuracy at a threshold of .5": ("convolution", in_keras("threshold=0.0 if", "threshold=0.5 if"), {"epoch"}),
     "own shuffling": (
         "convolution",

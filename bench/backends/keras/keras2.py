@@ -178,7 +178,11 @@ def batches(batches: Any) -> Any:
 
 def trace(step: Callable[[], object], steps: int, device: Device, model: Any) -> Trace:
     """Return what training steps ran, and which function of each LSTM and GRU TensorFlow picked."""
+    variables = [*model.variables, *model.optimizer.variables()]
+    before = [variable.numpy() for variable in variables]
     model.make_train_function(force=True)  # graphs are optimized, and seen, when they are made
     functions = [replace(found, calls=found.calls * steps) for found in picked(step)]
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)
     trace = trace_steps(step, steps, device, None)
     return replace(trace, ran=(*trace.ran, *functions))
