@@ -158,21 +158,27 @@ class _Judge:
             wanted, got = (f"{np.asarray(array)[worst]:.9g}" for array in (expected, found))
             self.fail(place, wanted, got, error, allowed, index)
 
-    def precision(self, constants: tuple[float, float]) -> float | None:
-        """Judge whether both sides lose about as much to float32; return the twin's median loss in a training step.
-
-        `constants` are those of the reference and of the twin: a loss as large as that is explained.
-        """
+    @property
+    def losses(self) -> tuple[float, float] | None:
+        """Return what float32 costs the reference and the twin in a training step: medians, None without float64."""
         if not self._costs:
             return None
         reference, found = np.median(np.array(self._costs), axis=0)
-        worse, other, explained = max((reference, found, constants[0]), (found, reference, constants[1]))
-        allowed = OWN_ERRORS * other + FLOAT32_FLOOR + explained
-        self.note("precision", "float32", worse)
-        if worse > allowed:
-            wanted, got = f"a median error of {reference:.1e}", f"one of {found:.1e}"
-            self.fail(_Place("precision", "float32", "all weights"), wanted, got, worse, allowed)
-        return float(found)
+        return float(reference), float(found)
+
+    def precision(self, losses: tuple[float, float], least: float, constants: tuple[float, float]) -> None:
+        """Judge whether the reference and the twin lose about as much to float32 as others do.
+
+        `losses` and `constants` are the reference's and the twin's: a loss as large as constants is explained. `least`
+        is what the most precise of the other twins loses: a reference that loses more is no measure for this one.
+        """
+        reference, found = losses
+        for own, other, explained in ((reference, found, constants[0]), (found, min(reference, least), constants[1])):
+            allowed = OWN_ERRORS * other + FLOAT32_FLOOR + explained
+            self.note("precision", "float32", own)
+            if own > allowed:
+                wanted, got = f"a median error of {other:.1e}", f"one of {own:.1e}"
+                self.fail(_Place("precision", "float32", "all weights"), wanted, got, own, allowed)
 
     def note(self, kind: Check, dtype: str, error: float) -> None:
         """Keep the largest error of a kind; JSON has no infinity."""
@@ -256,11 +262,16 @@ class _Proving:
         # What the reference alone breaks (counts, round trip, epoch) is no twin's fault, but proves none either.
         reference, *judges = self._judges
         first = self._twins[0]
+        lost = [judge.losses for judge in judges]
+        sound = [pair[1] if pair and not judge.failures else np.inf for pair, judge in zip(lost, judges, strict=True)]
         found = {}
-        for twin, judge, gap in zip(self._twins[1:], judges, free_running, strict=True):
-            cost = judge.precision((first.constants, twin.constants))
+        for i, (twin, judge, gap) in enumerate(zip(self._twins[1:], judges, free_running, strict=True)):
+            pair = lost[i]
+            if pair:
+                least = min([*sound[:i], *sound[i + 1 :]], default=np.inf)
+                judge.precision(pair, least, (first.constants, twin.constants))
             failures = [*judge.failures.values(), *reference.failures.values()]
-            found[twin.name] = Findings(dict(judge.errors), failures, cost, gap)
+            found[twin.name] = Findings(dict(judge.errors), failures, pair[1] if pair else None, gap)
         return found
 
     def parameters(self) -> None:

@@ -618,6 +618,14 @@ def test_a_reference_may_lose_as_much_as_its_constants_explain(explained: float,
     assert prove(model, inputs, reference, [twin("plain", TorchNetwork, model)])["plain"].verdict == verdict
 
 
+def test_a_coarse_reference_does_not_excuse_a_coarse_twin_where_another_is_precise() -> None:
+    _, model, inputs = model_and_inputs("dense")
+    reference = replace(twin("reference", ReducedPrecision, model), constants=1.0)
+    coarse, plain = twin("coarse", ReducedPrecision, model), twin("plain", TorchNetwork, model)
+    found = prove(model, inputs, reference, [coarse, plain])
+    assert {name: findings.verdict for name, findings in found.items()} == {"coarse": "not proven", "plain": "proven"}
+
+
 @pytest.mark.slow
 def test_keras_2_holds_adams_constants_in_float32(tmp_path: Path) -> None:
     pytest.importorskip("tf_keras")
