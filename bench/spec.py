@@ -273,7 +273,8 @@ class ReviewTexts(_Rows):
 class LabelledCsv:
     """A CSV file of `label,"text"` lines under a header, split by scikit-learn; the training part fits the tokeniser.
 
-    `file`: its name in the data folder. `num_words`: the most frequent words that are kept. `maxlen`: length that rows
+    Quotes stay part of a text, as document 003 reads them: `TextCsv` reads a CSV file of yours. `file`: its name in the
+    data folder. `num_words`: the most frequent words that are kept. `maxlen`: length that rows
     are padded or truncated to. `filters`: characters that the tokeniser takes for spaces. `remove`: characters deleted
     before that. `validation`: stratified share of the rows to validate on. `split_seed`: random state of the split.
     `padding`: the end that is filled with zeros. `truncating`: the end that is cut. `encoding`: what a row holds.
@@ -291,6 +292,115 @@ class LabelledCsv:
     encoding: Literal["ids"] = "ids"
 
 
+def _check_file(file: str, endings: tuple[str, ...]) -> None:
+    if not file.endswith(endings):
+        raise ValueError(f"file is {file!r}; it must end in {' or '.join(endings)}")
+
+
+def _check_shares(validation: object, test: object) -> None:
+    shares = [share for share in (validation, test) if isinstance(share, float)]
+    if sum(shares) >= 1:
+        raise ValueError(
+            f"validation and test are {' and '.join(map(str, shares))} of the rows; leave some to train on"
+        )
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class TextCsv:
+    """Texts and labels in named columns of a CSV or Parquet file of yours; the training part fits the tokeniser.
+
+    `file`: its name in the data folder, or a path; `.csv` and `.csv.gz` are UTF-8 under a header, `.parquet` needs
+    pyarrow. `num_words`: the most frequent words that are kept. `maxlen`: length that rows are padded or truncated to.
+    `text`: column of the texts. `label`: column of the labels, numbers or words. `classes`: labels in the order of
+    their classes; empty takes them sorted. `validation`: stratified share of the rows, or another file with the same
+    columns. `test`: the same. `split_seed`: random state of the shares. `filters`: characters that the tokeniser takes
+    for spaces; None takes those of Keras's. `padding`: the end that is filled with zeros. `truncating`: the end that is
+    cut. `encoding`: what a row holds.
+    """
+
+    file: str
+    num_words: Count
+    maxlen: Count | None = None
+    text: str = "text"
+    label: str = "label"
+    classes: tuple[str | int, ...] = ()
+    validation: Fraction | str | None = None
+    test: Fraction | str | None = None
+    split_seed: int = 42
+    filters: str | None = None
+    padding: End = "pre"
+    truncating: End = "pre"
+    encoding: Encoding = "ids"
+
+    @model_validator(mode="after")
+    def _is_a_table(self) -> TextCsv:
+        for file in (self.file, self.validation, self.test):
+            if isinstance(file, str):
+                _check_file(file, (".csv", ".csv.gz", ".parquet"))
+        _check_shares(self.validation, self.test)
+        twice = [str(label) for label, times in Counter(map(str, self.classes)).items() if times > 1]
+        if twice or len(self.classes) == 1:
+            what = f"names {', '.join(twice)} twice" if twice else "names one label"
+            raise ValueError(f"classes {what}; name every label once, or none to take them sorted")
+        return self
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Arrays:
+    """Arrays of yours, in an `.npz` file, or columns of a Parquet file: ids, or numbers that need no Embedding.
+
+    `file`: its name in the data folder, or a path. `x`: array or column of the rows; several columns are a feature
+    each. `y`: that of the labels, 0 to one less than the classes. `shape`: of a row of numbers, (time, features) or
+    (features,); None where rows are ids. `num_words`: ids are below it. `maxlen`: ids of a row; lists of ids in Parquet
+    are padded or truncated to it. `validation`: stratified share of the rows, the names of the arrays (x, y), or
+    another Parquet file. `test`: the same. `split_seed`: random state of the shares. `padding`: the end of a list that
+    is filled with zeros. `truncating`: the end that is cut.
+    """
+
+    file: str
+    x: str | tuple[str, ...] = "x"
+    y: str = "y"
+    shape: tuple[Count, ...] | None = None
+    num_words: Count | None = None
+    maxlen: Count | None = None
+    validation: Fraction | tuple[str, str] | str | None = None
+    test: Fraction | tuple[str, str] | str | None = None
+    split_seed: int = 42
+    padding: End = "pre"
+    truncating: End = "pre"
+
+    @property
+    def encoding(self) -> Literal["ids", "features"]:
+        """Return what a row holds."""
+        return "ids" if self.shape is None else "features"
+
+    @model_validator(mode="after")
+    def _rows_are_described(self) -> Arrays:
+        if (self.shape is None) == (self.num_words is None) or (self.num_words is None) != (self.maxlen is None):
+            raise ValueError("give num_words and maxlen where rows are ids, or else shape where they are numbers")
+        if self.shape is not None and len(self.shape) not in (1, 2):
+            raise ValueError(f"shape is {self.shape}; a row is (features,) or (time, features)")
+        if isinstance(self.x, tuple) and self.shape != (len(self.x),):
+            raise ValueError(f"x names {len(self.x)} columns, a feature each; give shape=({len(self.x)},)")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_of_the_file(self) -> Arrays:
+        _check_file(self.file, (".npz", ".parquet"))
+        _check_shares(self.validation, self.test)
+        in_npz = self.file.endswith(".npz")
+        if in_npz and isinstance(self.x, tuple):
+            raise ValueError("x names several columns, but an .npz file holds arrays; name one")
+        for part in (self.validation, self.test):
+            if in_npz and isinstance(part, str):
+                raise ValueError(f"{part!r} names no part of an .npz file; name its two arrays, or give a share")
+            if not in_npz and isinstance(part, tuple):
+                raise ValueError(f"{part} names no part of a Parquet file; name another file, or give a share")
+            if isinstance(part, str):
+                _check_file(part, (".parquet",))
+        return self
+
+
 @dataclass(frozen=True, config=_CONFIG)
 class Embedded(_Rows):
     """The generated corpus of the quick profile, which needs no download.
@@ -305,8 +415,38 @@ class Embedded(_Rows):
     encoding: Encoding = "ids"
 
 
-Data = Imdb | ReviewTexts | LabelledCsv | Embedded
+@dataclass(frozen=True, config=_CONFIG)
+class EmbeddedFeatures:
+    """Generated numbers, which stand for `Arrays` of numbers in the quick profile.
+
+    Its results never stand beside documented figures. `shape`: of a row, (time, features) or (features,). `train`: rows
+    to train on. `validation`: rows to validate on. `test`: rows to test on.
+    """
+
+    shape: tuple[Count, ...]
+    train: Count = 2000
+    validation: Annotated[int, Field(ge=0)] = 0
+    test: Annotated[int, Field(ge=0)] = 1000
+
+    @property
+    def encoding(self) -> Literal["features"]:
+        """Return what a row holds."""
+        return "features"
+
+
+Data = Imdb | ReviewTexts | LabelledCsv | TextCsv | Arrays | Embedded | EmbeddedFeatures
 """What a case is trained and scored on."""
+
+
+def parts(data: Data) -> tuple[str, ...]:
+    """Return the parts that data comes in: `train`, and which it has of `validation` and `test`."""
+    match data:
+        case Imdb() | ReviewTexts():
+            return "train", "test"
+        case LabelledCsv():
+            return "train", "validation"
+        case _:
+            return "train", *(part for part in ("validation", "test") if getattr(data, part))
 
 
 # --- training protocol -------------------------------------------------------------------------------------------
@@ -487,6 +627,18 @@ class Case:
     @model_validator(mode="after")
     def _input_fits(self) -> Case:
         first = self.layers[0]
+        if isinstance(self.data, Arrays | EmbeddedFeatures) and self.data.shape is not None:
+            if isinstance(first, Embedding):
+                raise ValueError(
+                    "layers start with an Embedding but the data is numbers, not ids; start with another layer, or give "
+                    "num_words and maxlen instead of shape"
+                )
+            over_time = Recurrent | Bidirectional | Conv1D | GlobalAveragePooling1D | GlobalMaxPooling1D
+            if isinstance(first, over_time) and len(self.data.shape) != 2:
+                raise ValueError(
+                    f"layers start with {type(first).__name__}, which needs rows of (time, features), but the data's "
+                    f"are {self.data.shape}; give shape=(time, features), or start with a Dense"
+                )
         if self.data.encoding == "multi-hot" and isinstance(first, Embedding):
             raise ValueError(
                 "layers start with an Embedding but the data is multi-hot; use encoding='ids' and a maxlen"
@@ -498,7 +650,7 @@ class Case:
                 )
             if self.data.maxlen is None:
                 raise ValueError("data.maxlen is needed when the data is ids")
-            if first.input_dim < self.data.num_words:
+            if self.data.num_words is not None and first.input_dim < self.data.num_words:
                 raise ValueError(
                     f"Embedding.input_dim is {first.input_dim} but ids go up to {self.data.num_words - 1}; "
                     f"use at least {self.data.num_words}"
@@ -510,13 +662,15 @@ class Case:
     @model_validator(mode="after")
     def _monitors_what_there_is(self) -> Case:
         training, validation = self.training, self.training.validation
-        brought = isinstance(self.data, LabelledCsv) or (isinstance(self.data, Embedded) and self.data.validation > 0)
+        brought = "validation" in parts(self.data)
         drawn = not isinstance(validation, RandomRows) or validation.validation > 0
         if (training.early_stopping or training.checkpoint) and not (brought if validation is None else drawn):
             raise ValueError(
                 "training has early_stopping or a checkpoint but no validation set to monitor; "
                 "give it one, as in validation=LastFraction(0.2)"
             )
+        if isinstance(self.data, TextCsv | Arrays) and validation is None and parts(self.data) == ("train",):
+            raise ValueError("data has neither validation nor test, so nothing is scored; give it a share, test=0.2")
         return self
 
 

@@ -21,11 +21,14 @@ from bench.spec import (
     KERAS_3,
     LSTM,
     ActivationLayer,
+    Arrays,
     Bidirectional,
     Case,
     Conv1D,
+    Data,
     Dense,
     Dropout,
+    EmbeddedFeatures,
     Embedding,
     Flatten,
     GlobalAveragePooling1D,
@@ -38,6 +41,8 @@ from bench.spec import (
 )
 
 Shape = tuple[int, ...]
+Input = Literal["ids", "multi-hot", "features"]
+"""What a row holds: word ids (int32), a 0 or 1 for each word, or any numbers (float32)."""
 Initializer = Literal["uniform", "glorot_uniform", "orthogonal", "zeros", "lstm_bias", "vectors"]
 
 INITIAL = {"init:embedding": Embedding, "init:recurrent": Recurrent | Bidirectional, "init:dense": Dense | Conv1D}
@@ -103,13 +108,12 @@ class BuiltLayer:
 class Model:
     """A case resolved for one numerics: its last layer gives logits, every recurrent layer names its gate function.
 
-    `length` is the number of ids of a row (None for multi-hot), `width` the number of columns of a multi-hot row (None
-    for ids).
+    `input` is what a row holds, `input_shape` its shape: (ids,), (words,), (features,) or (time, features).
     """
 
     layers: tuple[BuiltLayer, ...]
-    length: int | None
-    width: int | None
+    input: Input
+    input_shape: Shape
     optimizer: Literal["adam", "rmsprop"]
     learning_rate: float
     batch_size: int
@@ -226,8 +230,8 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     layers = tuple(_with_gates(layer, era) for layer in case.layers)
     last = layers[-1]
     logits: Layer = ActivationLayer("linear") if isinstance(last, ActivationLayer) else Dense(1, "linear")
-    length = case.data.maxlen if case.data.encoding == "ids" else None
-    built = build_layers((*layers[:-1], logits), length, case.data.num_words)
+    shape = row_shape(case.data)
+    built = build_layers((*layers[:-1], logits), shape)
     if built[-1].output_shape != (1,):
         raise UsageError(
             f"the last layer gives shape {built[-1].output_shape} for a row, not one logit; put Flatten, pooling or a "
@@ -235,8 +239,8 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
         )
     return Model(
         layers=built,
-        length=length,
-        width=case.data.num_words if length is None else None,
+        input=case.data.encoding,
+        input_shape=shape,
         optimizer=case.training.optimizer,
         learning_rate=case.training.learning_rate,
         batch_size=case.training.batch_size,
@@ -256,9 +260,18 @@ def _with_gates(layer: Layer, era: KerasEra) -> Layer:
     return layer
 
 
-def build_layers(layers: tuple[Layer, ...], length: int | None, num_words: int) -> tuple[BuiltLayer, ...]:
-    """Return the layers with their shapes; rows are `length` ids, or `num_words` numbers where `length` is None."""
-    shape: Shape = (num_words,) if length is None else (length,)
+def row_shape(data: Data) -> Shape:
+    """Return the shape of a row of prepared data."""
+    if isinstance(data, Arrays | EmbeddedFeatures) and data.shape is not None:
+        return data.shape
+    assert not isinstance(data, EmbeddedFeatures)
+    size = data.num_words if data.encoding == "multi-hot" else data.maxlen
+    assert size is not None
+    return (size,)
+
+
+def build_layers(layers: tuple[Layer, ...], shape: Shape) -> tuple[BuiltLayer, ...]:
+    """Return the layers with their shapes, for rows of `shape`."""
     built: list[BuiltLayer] = []
     seen: Counter[str] = Counter()
     for layer in layers:

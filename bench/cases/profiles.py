@@ -6,7 +6,8 @@ from dataclasses import replace
 from math import sqrt
 
 from bench.cases.cell import Profile
-from bench.spec import Case, Embedded, FirstRows, Flatten, LabelledCsv, RandomRows, Validation
+from bench.cases.model import row_shape
+from bench.spec import Case, Embedded, EmbeddedFeatures, FirstRows, Flatten, RandomRows, Validation, parts
 
 QUICK_MAXLEN = 40
 QUICK_TRAIN = 2000
@@ -24,8 +25,9 @@ def apply(case: Case, profile: Profile) -> Case:
     cores:
 
     - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
-      vocabulary, padding and encoding. Rows are cut to 40 ids, since a recurrent layer's time is proportional to
-      them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time hardly does.
+      vocabulary, padding and encoding; generated numbers of the same shape where rows are numbers. Rows are cut to 40
+      ids or time steps, since a recurrent layer's time is proportional to them; a case with `Flatten` keeps its length,
+      as its parameter count depends on it and its time hardly does.
     - epochs: at most 3; early stopping and checkpoints stay as they are.
     - batch size: at most 64. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
       differs from another.
@@ -43,20 +45,24 @@ def apply(case: Case, profile: Profile) -> Case:
     return replace(case, data=_data(case), training=training)
 
 
-def _data(case: Case) -> Embedded:
-    data, maxlen = case.data, case.data.maxlen
-    if maxlen is not None and not any(isinstance(layer, Flatten) for layer in case.layers):
-        maxlen = min(maxlen, QUICK_MAXLEN)
-    # A labelled CSV is split into training and validation; it has no test half.
-    split = isinstance(data, LabelledCsv)
+def _data(case: Case) -> Embedded | EmbeddedFeatures:
+    data, has = case.data, parts(case.data)
+    validation, test = (QUICK_VALIDATION if "validation" in has else 0), (QUICK_TEST if "test" in has else 0)
+    cut = not any(isinstance(layer, Flatten) for layer in case.layers)
+    if isinstance(data, EmbeddedFeatures) or data.encoding == "features":
+        shape = row_shape(data)
+        if len(shape) == 2 and cut:
+            shape = min(shape[0], QUICK_MAXLEN), shape[1]
+        return EmbeddedFeatures(shape, QUICK_TRAIN, validation, test)
+    assert data.num_words is not None
     return Embedded(
         num_words=data.num_words,
-        maxlen=maxlen,
+        maxlen=min(data.maxlen, QUICK_MAXLEN) if data.maxlen is not None and cut else data.maxlen,
         padding=data.padding,
         truncating=data.truncating,
         train=QUICK_TRAIN,
-        validation=QUICK_VALIDATION if split else 0,
-        test=0 if split else QUICK_TEST,
+        validation=validation,
+        test=test,
         encoding=data.encoding,
     )
 

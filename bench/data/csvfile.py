@@ -1,13 +1,16 @@
-"""Files of `label,"text"` lines, read as document 003 reads them."""
+"""CSV files: columns by their names, and `label,"text"` lines as document 003 reads them."""
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
+import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import DataError
+from bench.errors import DataError, unknown
 
 
 def load(path: Path) -> tuple[list[str], list[int]]:
@@ -34,7 +37,40 @@ def load(path: Path) -> tuple[list[str], list[int]]:
     return texts, labels
 
 
+def columns(path: Path, names: Sequence[str]) -> tuple[list[list[str]], list[int]]:
+    """Return the named columns, and the line that each row ends at; the first line names the columns (RFC 4180).
+
+    Raises `DataError` with file and line for a row that is longer or shorter than the header, or not quoted well.
+    """
+    limit = csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(io.StringIO(_text(path).removeprefix("\ufeff"), newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        for name in names:
+            if name not in header:
+                raise DataError(f"{path}: {unknown('column', name, header)}")
+        places = [header.index(name) for name in names]
+        rows, lines = [], []
+        for row in filter(None, reader):  # an empty line is no row
+            if len(row) != len(header):
+                raise DataError(
+                    f"{path}, line {reader.line_num}: {len(row)} fields, and the header has {len(header)}; "
+                    "put a field that holds a comma in quotes"
+                )
+            rows.append([row[place] for place in places])
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}; double a quote that stands in quotes") from error
+    finally:
+        csv.field_size_limit(limit)
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names], lines
+
+
 def _lines(path: Path) -> list[str]:
+    return [line.removesuffix("\n") for line in io.StringIO(_text(path), newline=None)]
+
+
+def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
@@ -42,10 +78,9 @@ def _lines(path: Path) -> list[str]:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{path}, line {line}: not UTF-8 ({content[error.start]:#04x}); save the file as UTF-8"
         ) from error
-    return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]

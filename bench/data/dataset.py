@@ -39,7 +39,7 @@ def offsets_of(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64
 
 
 class Labelled(NamedTuple):
-    """Unpadded sequences and their labels, zeros and ones."""
+    """Unpadded sequences and their labels, numbers from 0 on."""
 
     sequences: Ragged
     labels: NDArray[Any]
@@ -83,10 +83,14 @@ def take(x: Features, rows: Rows) -> Features:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows and their labels: `x` is (n, maxlen) int32 ids or a `MultiHot`, `y` is (n,) float32 of zeros and ones."""
+    """Rows and their labels.
+
+    `x` is (n, maxlen) int32 ids, a `MultiHot`, or float32 numbers (n, features) or (n, time, features). `y` is (n,)
+    float32 of zeros and ones or, where the network tells classes apart, (n,) int32 of their numbers.
+    """
 
     x: Features
-    y: NDArray[np.float32]
+    y: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.y)

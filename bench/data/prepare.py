@@ -21,11 +21,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data import csvfile, embedded, imdb, reviews, sources, vectors, word2vec
+from bench.data import arrays as own_arrays
+from bench.data import csvfile, embedded, embedded_features, imdb, reviews, sources, split, tables, vectors, word2vec
 from bench.data.dataset import Dataset, Examples, Labelled, MultiHot
-from bench.data.text import Tokenizer, pad_sequences
-from bench.errors import DataError, Unavailable, unknown
-from bench.spec import Data, Embedded, Embedding, Imdb, LabelledCsv, ReviewTexts, Vectors, Word2Vec
+from bench.data.text import KERAS_FILTERS, Tokenizer, pad_sequences
+from bench.errors import DataError, Unavailable, UsageError, unknown
+from bench.spec import (
+    Arrays,
+    Data,
+    Embedded,
+    EmbeddedFeatures,
+    Embedding,
+    Imdb,
+    LabelledCsv,
+    ReviewTexts,
+    TextCsv,
+    Vectors,
+    Word2Vec,
+)
 
 FORMAT = 2
 """Raised whenever the code that shapes or stores prepared arrays changes what comes out."""
@@ -43,14 +56,14 @@ _STAND_INS = {
 """What stand-ins are called in reports, where not by their names."""
 _GLOVE_DIMENSIONS = {f"glove.6B.{dimension}d": dimension for dimension in (50, 100, 200, 300)}
 
-Arrays = dict[str, NDArray[Any]]
+Prepared = dict[str, NDArray[Any]]
 
 
 def files_for(data: Data, embedding: Embedding | None) -> tuple[str, ...]:
     """Return the names of the documented sources (`bench.data.sources`) of `data` and of the embedding's vectors."""
-    if isinstance(data, Embedded):
+    if isinstance(data, Embedded | EmbeddedFeatures):
         return ()
-    names = [_rows_source(data)]
+    names = [*_rows_sources(data)]
     if embedding is not None and embedding.vectors is not None:
         names += [_WORD_INDEX] if isinstance(data, Imdb) else []
         names.append(_vectors_source(embedding.vectors))
@@ -65,9 +78,12 @@ def stand_ins_for(data: Data, embedding: Embedding | None, asked: Mapping[str, s
     """
     for name, other in asked.items():
         _check_stand_in(name, other)
+    yours = _rows_sources(data) if isinstance(data, TextCsv | Arrays) else ()
     applied = {}
     for name in files_for(data, embedding):
         other = asked.get(name, _BY_RULE)
+        if name in yours and other not in (_BY_RULE, FORBIDDEN):
+            raise UsageError(f"{name} is a file of yours: nothing stands in for it; declare the other file")
         if other not in (_BY_RULE, FORBIDDEN):
             applied[name] = other
         elif sources.locate(name) is None and not sources.fetchable(name):
@@ -110,24 +126,34 @@ def _is_csv(name: str) -> bool:
     return name.endswith((".csv", ".csv.gz"))
 
 
-def _rows_source(data: Imdb | ReviewTexts | LabelledCsv) -> str:
-    if isinstance(data, LabelledCsv):
-        return data.file
-    return "imdb.npz" if isinstance(data, Imdb) else "aclImdb"
+def _rows_sources(data: Imdb | ReviewTexts | LabelledCsv | TextCsv | Arrays) -> tuple[str, ...]:
+    match data:
+        case Imdb():
+            return ("imdb.npz",)
+        case ReviewTexts():
+            return ("aclImdb",)
+        case LabelledCsv():
+            return (data.file,)
+        case TextCsv() | Arrays():
+            own = (part for part in (data.validation, data.test) if isinstance(part, str))
+            return tuple(dict.fromkeys((data.file, *own)))
 
 
 def _vectors_source(spec: Vectors) -> str:
     return _WORD2VEC if isinstance(spec, Word2Vec) else f"glove.6B.{spec.dimension}d"
 
 
-def prepare(data: Data, embedding: Embedding | None, stand_ins: Mapping[str, str]) -> Dataset:
+def prepare(
+    data: Data, embedding: Embedding | None, stand_ins: Mapping[str, str], classes: int | None = None
+) -> Dataset:
     """Return the prepared data of a case and the vectors of its embedding; `stand_ins` comes from `stand_ins_for`.
 
-    Raises `Unavailable` when a file is missing, `DataError` when one is malformed or an id does not fit the
-    embedding.
+    `classes` are those that the network tells apart; None where it ends in one logit, of a label 0 or 1. Raises
+    `Unavailable` when a file is missing, `DataError` when one is malformed or an id or label does not fit the network.
     """
-    rows = _prepared_rows(data, stand_ins)
+    rows = _prepared_rows(data, stand_ins, classes)
     _check_ids(data, embedding, rows.meta["max_id"])
+    _check_labels(rows, classes)
     name, digest, matrix = rows.meta["name"], rows.meta["sha256"], None
     if embedding is not None and embedding.vectors is not None:
         table = _prepared_vectors(data, embedding, embedding.vectors, rows, stand_ins)
@@ -135,12 +161,16 @@ def prepare(data: Data, embedding: Embedding | None, stand_ins: Mapping[str, str
         name = f"{name} + {table.meta['name']}"
         digest = hashlib.sha256(f"{digest} {table.meta['sha256']}".encode()).hexdigest()
     width = data.num_words if data.encoding == "multi-hot" else None
+    label_type = np.float32 if classes is None else np.int32
+    parts = {
+        part: _examples(rows.arrays, part, width, label_type)
+        for part in ("train", "validation", "test")
+        if f"{part}.y" in rows.arrays
+    }
     return Dataset(
         name=name,
         sha256=digest,
-        train=_examples(rows.arrays, "train", width),
-        validation=_examples(rows.arrays, "validation", width) if "validation.y" in rows.arrays else None,
-        test=_examples(rows.arrays, "test", width) if "test.y" in rows.arrays else None,
+        **parts,
         vectors=matrix,
         stand_in="; ".join(_described(name, other) for name, other in stand_ins.items()) or None,
     )
@@ -157,50 +187,95 @@ def _described(name: str, other: str) -> str:
 
 
 def _check_ids(data: Data, embedding: Embedding | None, highest: int) -> None:
+    if isinstance(data, EmbeddedFeatures) or data.encoding == "features":
+        return
     limit = data.num_words if embedding is None else embedding.input_dim
-    if highest >= limit:
+    if limit is not None and highest >= limit:
         raise DataError(
             f"{type(data).__name__} data holds the id {highest}, but the model takes ids below {limit}; "
             "lower num_words or raise the input_dim of the Embedding"
         )
 
 
-def _examples(arrays: Arrays, part: str, width: int | None) -> Examples:
+def _check_labels(rows: _Stored, classes: int | None) -> None:
+    """Raise `DataError` for a label that the network cannot give."""
+    highest = 1 if classes is None else classes - 1
+    for name, labels in rows.arrays.items():
+        if not name.endswith(".y"):
+            continue
+        strange = np.flatnonzero((labels < 0) | (labels > highest))
+        if len(strange):
+            called = rows.meta.get("classes")
+            raise DataError(
+                f"{rows.meta['name']}, {name.removesuffix('.y')} row {strange[0]}: the label must be 0 "
+                f"{'or 1' if highest == 1 else f'to {highest}'}, got {labels[strange[0]]:.0f}"
+                + (f"; the file has the {len(called)} labels {', '.join(called)}" if called else "")
+                + ("; end in a softmax over all classes" if classes is None else "")
+            )
+
+
+def _examples(arrays: Prepared, part: str, width: int | None, label_type: type[np.generic]) -> Examples:
+    x, y = arrays.get(f"{part}.x"), arrays[f"{part}.y"].astype(label_type, copy=False)
     if width is None:
-        return Examples(arrays[f"{part}.x"], arrays[f"{part}.y"])
-    return Examples(MultiHot(arrays[f"{part}.ids"], arrays[f"{part}.offsets"], width), arrays[f"{part}.y"])
+        assert x is not None
+        return Examples(x, y)
+    return Examples(MultiHot(arrays[f"{part}.ids"], arrays[f"{part}.offsets"], width), y)
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
 
 Read = tuple[dict[str, Labelled], list[str] | None]
 """Sequences and labels by part, and the words of ranks 1, 2, ... where they were tokenised here."""
+Shaped = tuple[Prepared, dict[str, Any]]
+"""Arrays, and what is stored beside them."""
 
 
-def _prepared_rows(data: Data, stand_ins: Mapping[str, str]) -> _Stored:
+def _prepared_rows(data: Data, stand_ins: Mapping[str, str], classes: int | None) -> _Stored:
     key: dict[str, Any] = {"data": type(data).__name__, **dataclasses.asdict(data)}
-    if isinstance(data, Embedded):
+    if isinstance(data, Embedded | EmbeddedFeatures):
+        key["classes"] = classes
+        if isinstance(data, EmbeddedFeatures):
+            key["generator"] = embedded_features.VERSION
+            return _stored(key, lambda: (embedded_features.arrays(data, classes or 2), _meta("embedded features")))
         key["generator"] = embedded.VERSION
-        return _stored(key, lambda: _shape_rows(data, "embedded", (embedded.corpus(data), None)))
-    documented = _rows_source(data)
-    name = stand_ins.get(documented, documented)
-    path, key["sha256"] = sources.obtain(name)
+        return _stored(key, lambda: _shape_rows(data, "embedded", (embedded.corpus(data, classes or 2), None)))
+    names = [stand_ins.get(documented, documented) for documented in _rows_sources(data)]
+    obtained = {name: sources.obtain(name) for name in names}
+    files = {name: path for name, (path, _) in obtained.items()}
+    key["sha256"] = " ".join(digest for _, digest in obtained.values())
     if isinstance(data, LabelledCsv):
-        key["stand_in"] = name
+        key["stand_in"] = names[0]
+    if isinstance(data, LabelledCsv | TextCsv | Arrays):
         key["scikit-learn"] = importlib.metadata.version("scikit-learn")
-    return _stored(key, lambda: _shape_rows(data, name.removesuffix(".npz"), _read(data, path, name)))
+    return _stored(key, lambda: _read(data, files, Path(names[0]).name))
 
 
-def _read(data: Imdb | ReviewTexts | LabelledCsv, path: Path, name: str) -> Read:
+def _meta(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "max_id": 0, "words": None, **more}
+
+
+def _read(data: Imdb | ReviewTexts | LabelledCsv | TextCsv | Arrays, files: Mapping[str, Path], name: str) -> Shaped:
+    path = next(iter(files.values()))
     match data:
         case Imdb():
-            return _read_imdb(data, path), None
+            return _shape_rows(data, "imdb", (_read_imdb(data, path), None))
         case ReviewTexts():
             (train, train_labels), (test, test_labels) = reviews.load(path)
             parts = {"train": (train, train_labels), "test": (test, test_labels)}
-            return _tokenised(parts, Tokenizer(data.num_words))
+            return _shape_rows(data, name, _tokenised(parts, Tokenizer(data.num_words)))
         case LabelledCsv():
-            return _tokenised(_split_csv(data, path, name), Tokenizer(data.num_words, data.filters))
+            parts = _split_csv(data, path, name)
+            return _shape_rows(data, name, _tokenised(parts, Tokenizer(data.num_words, data.filters)))
+        case TextCsv():
+            parts, labels = tables.load(data, files)
+            filters = KERAS_FILTERS if data.filters is None else data.filters
+            arrays, meta = _shape_rows(data, name, _tokenised(parts, Tokenizer(data.num_words, filters)))
+            return arrays, {**meta, "classes": labels}
+        case Arrays():
+            found = own_arrays.load(data, files)
+            arrays = {f"{part}.{kind}": array for part, held in found.items() for kind, array in held._asdict().items()}
+            highest = max(int(held.x.max()) for held in found.values()) if data.encoding == "ids" else 0
+            return arrays, _meta(name, max_id=highest)
 
 
 def _read_imdb(data: Imdb, path: Path) -> dict[str, Labelled]:
@@ -215,23 +290,16 @@ def _read_imdb(data: Imdb, path: Path) -> dict[str, Labelled]:
 
 
 def _split_csv(data: LabelledCsv, path: Path, name: str) -> dict[str, reviews.Texts]:
-    from sklearn.model_selection import train_test_split
-
     if name == "aclImdb":
         (train, train_labels), (test, test_labels) = reviews.load(path)
         texts, labels = train + test, train_labels + test_labels
     else:
         texts, labels = csvfile.load(path)
     deleted = str.maketrans(dict.fromkeys(data.remove))
-    try:
-        rows = train_test_split(
-            range(len(texts)), test_size=data.validation, random_state=data.split_seed, stratify=labels
-        )
-    except ValueError as error:
-        raise DataError(f"{path}: cannot be split: {error}") from error
+    rows = split.shares(path, labels, {"validation": data.validation}, data.split_seed)
     return {
         part: ([texts[row].translate(deleted) for row in taken], [labels[row] for row in taken])
-        for part, taken in zip(("train", "validation"), rows, strict=True)
+        for part, taken in rows.items()
     }
 
 
@@ -244,13 +312,10 @@ def _tokenised(parts: dict[str, reviews.Texts], tokenizer: Tokenizer) -> Read:
     return read, tokenizer.words()
 
 
-def _shape_rows(data: Data, name: str, read: Read) -> tuple[Arrays, dict[str, Any]]:
+def _shape_rows(data: Imdb | ReviewTexts | LabelledCsv | TextCsv | Embedded, name: str, read: Read) -> Shaped:
     parts, words = read
-    arrays: Arrays = {}
+    arrays: Prepared = {}
     for part, (sequences, labels) in parts.items():
-        strange = np.flatnonzero((labels != 0) & (labels != 1))
-        if len(strange):
-            raise DataError(f"{name}, {part} row {strange[0]}: the label must be 0 or 1, got {labels[strange[0]]}")
         arrays[f"{part}.y"] = labels.astype(np.float32)
         if data.encoding == "multi-hot":
             arrays[f"{part}.ids"], arrays[f"{part}.offsets"] = sequences.ids, sequences.offsets
@@ -258,7 +323,7 @@ def _shape_rows(data: Data, name: str, read: Read) -> tuple[Arrays, dict[str, An
             assert data.maxlen is not None
             arrays[f"{part}.x"] = pad_sequences(sequences, data.maxlen, data.padding, data.truncating)
     highest = max(int(sequences.ids.max(initial=0)) for sequences, _ in parts.values())
-    return arrays, {"name": name, "max_id": highest, "words": words}
+    return arrays, _meta(name, max_id=highest, words=words)
 
 
 # --- vectors -----------------------------------------------------------------------------------------------------
@@ -289,7 +354,7 @@ def _prepared_vectors(
     else:
         key["words"] = rows.key
 
-    def read() -> tuple[Arrays, dict[str, Any]]:
+    def read() -> Shaped:
         ranks = imdb.word_ranks(index) if index else {word: rank for rank, word in enumerate(rows.meta["words"], 1)}
         wanted = {word: rank + offset for word, rank in ranks.items() if rank + offset < limit}
         load = vectors.load_word2vec if isinstance(spec, Word2Vec) else vectors.load_glove
@@ -306,12 +371,12 @@ def _prepared_vectors(
 class _Stored:
     """Memory-mapped arrays of one folder of the cache, what is stored beside them, and the key they are found by."""
 
-    arrays: Arrays
+    arrays: Prepared
     meta: dict[str, Any]
     key: str
 
 
-def _stored(shaped_by: dict[str, Any], make: Callable[[], tuple[Arrays, dict[str, Any]]]) -> _Stored:
+def _stored(shaped_by: dict[str, Any], make: Callable[[], Shaped]) -> _Stored:
     content = json.dumps({"format": FORMAT, **shaped_by}, sort_keys=True)
     key = hashlib.sha256(content.encode()).hexdigest()
     folder = sources.cache_dir() / "prepared" / key
@@ -326,7 +391,7 @@ def _stored(shaped_by: dict[str, Any], make: Callable[[], tuple[Arrays, dict[str
     return _Stored(arrays, meta, key)
 
 
-def _store(folder: Path, arrays: Arrays, meta: dict[str, Any]) -> None:
+def _store(folder: Path, arrays: Prepared, meta: dict[str, Any]) -> None:
     """Write a folder of the cache under another name and move it into place, so that nobody ever sees half of it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -340,7 +405,7 @@ def _store(folder: Path, arrays: Arrays, meta: dict[str, Any]) -> None:
             raise sources.unwritable(error) from error
 
 
-def _content_hash(arrays: Arrays) -> str:
+def _content_hash(arrays: Prepared) -> str:
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, get_args
 from bench.cases.describe import at_epoch, documented_validation, log_ends
 from bench.records import record as stored
 from bench.records.record import Metrics, Record
-from bench.spec import Case, Documented, Embedded, LabelledCsv, Score
+from bench.spec import Case, Documented, Score, parts
 
 FigureKind = Literal["test", "val", "best val", "train", "fit"]
 FIGURE_KINDS: tuple[FigureKind, ...] = get_args(FigureKind)
@@ -80,7 +80,7 @@ def figures(case: Case, documented: Documented) -> list[Figure]:
 
 def _validates_only(case: Case) -> bool:
     """Return whether the data of a case has no test part, as a labelled CSV, which is only split in two."""
-    return isinstance(case.data, LabelledCsv) or (isinstance(case.data, Embedded) and not case.data.test)
+    return "test" not in parts(case.data)
 
 
 def _of(metrics: Metrics, part: str) -> stored.Scored | None:

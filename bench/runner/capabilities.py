@@ -62,7 +62,7 @@ def examine(info: BackendInfo, threads: int, devices: tuple[Device, ...] = DEVIC
 
 def _refusal(server: Server, device: Device) -> str | None:
     model = conformance.model_of("dense")
-    rows = np.ones((model.batch_size, model.length or 1), np.int32)
+    rows = np.ones((model.batch_size, *model.input_shape), np.int32)
     try:
         network = server.network(model, "none", device)
         network.train_step(rows, np.ones(len(rows), np.float32), None)

@@ -7,7 +7,19 @@ import math
 from bench.backends.registry import BackendInfo
 from bench.cases.cell import Measure, Profile
 from bench.cases.model import Model
-from bench.spec import Bidirectional, Case, Imdb, LabelledCsv, RandomRows, ReviewTexts, SimpleRNN
+from bench.spec import (
+    Arrays,
+    Bidirectional,
+    Case,
+    Embedded,
+    EmbeddedFeatures,
+    Imdb,
+    LabelledCsv,
+    RandomRows,
+    ReviewTexts,
+    SimpleRNN,
+    TextCsv,
+)
 
 PASSES_SECONDS = 12.0
 """What the timing passes of a cell take: they stop by the clock (`bench.measure.steps`)."""
@@ -60,6 +72,8 @@ def _rows(case: Case) -> tuple[int, int]:
             train = 25_000
         case LabelledCsv():
             train = 45_000
-        case _:
+        case TextCsv() | Arrays():
+            train = 10_000  # what a file holds is not read before it is trained on
+        case Embedded() | EmbeddedFeatures():
             train = data.train
     return train, train // 5

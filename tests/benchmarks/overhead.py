@@ -258,9 +258,9 @@ def standalone(name: str, backend_name: str, epochs: int) -> None:
     prepared = []
     for texts, labels in halves:
         chosen = np.random.RandomState(113).permutation(len(texts))
-        x = np.zeros((len(texts), model.length), np.int32)
+        x = np.zeros((len(texts), *model.input_shape), np.int32)
         for row, text in enumerate(texts[chosen]):
-            ids = [1, *(w + 3 if w + 3 < case.data.num_words else 2 for w in text)][: model.length]
+            ids = [1, *(w + 3 if w + 3 < case.data.num_words else 2 for w in text)][: model.input_shape[0]]
             x[row, : len(ids)] = ids
         prepared.append((x, labels[chosen].astype(np.float32)))
     (x, y), (x_test, y_test) = prepared

@@ -30,8 +30,8 @@ from bench.spec import (
 )
 
 
-def summary(layers: tuple[Layer, ...], length: int | None, num_words: int) -> list[tuple[tuple[int, ...], int]]:
-    built = build_layers(layers, length, num_words)
+def summary(layers: tuple[Layer, ...], *shape: int) -> list[tuple[tuple[int, ...], int]]:
+    built = build_layers(layers, shape)
     return [(layer.output_shape, sum(weight.size for weight in layer.weights)) for layer in built]
 
 
@@ -85,18 +85,18 @@ def summary(layers: tuple[Layer, ...], length: int | None, num_words: int) -> li
 def test_summaries_equal_those_that_keras_printed(
     layers: tuple[Layer, ...], length: int, printed: list[tuple[tuple[int, ...], int]]
 ) -> None:
-    assert summary(layers, length, 10000) == printed
+    assert summary(layers, length) == printed
 
 
 def test_multi_hot_rows_feed_dense_layers() -> None:
     # Document 002, cell 9.
     layers = (Dense(16, "relu"), Dense(16, "relu"), Dense(1))
-    assert summary(layers, None, 10000) == [((16,), 160016), ((16,), 272), ((1,), 17)]
+    assert summary(layers, 10000) == [((16,), 160016), ((16,), 272), ((1,), 17)]
 
 
 def test_a_gru_that_resets_after_has_two_biases() -> None:
     # semantics of Keras >= 2.3: biases 2 x 3u instead of 3u.
-    one, two = (summary((Embedding(10, 50), GRU(100, reset_after=after)), 4, 10)[1][1] for after in (False, True))
+    one, two = (summary((Embedding(10, 50), GRU(100, reset_after=after)), 4)[1][1] for after in (False, True))
     assert two - one == 3 * 100
 
 
@@ -109,12 +109,12 @@ def test_layers_are_named_as_keras_names_them_and_counted_by_kind() -> None:
         Dense(1),
         ActivationLayer("sigmoid"),
     )
-    names = [layer.name for layer in build_layers(layers, 5, 10)]
+    names = [layer.name for layer in build_layers(layers, (5,))]
     assert names == ["embedding", "simple_rnn", "simple_rnn_2", "global_average_pooling1d", "dense", "activation"]
 
 
 def built(layer: Layer) -> BuiltLayer:
-    return build_layers((Embedding(10, 50), layer), 40, 10)[1]
+    return build_layers((Embedding(10, 50), layer), (40,))[1]
 
 
 def test_dropout_masks_follow_keras() -> None:
@@ -129,7 +129,7 @@ def test_dropout_masks_follow_keras() -> None:
 
 
 def test_frozen_embeddings_hold_frozen_weights_and_biases_start_as_keras_starts_them() -> None:
-    frozen = build_layers((Embedding(10, 4, trainable=False),), 5, 10)[0].weights[0]
+    frozen = build_layers((Embedding(10, 4, trainable=False),), (5,))[0].weights[0]
     assert (frozen.shape, frozen.trainable) == ((10, 4), False)
     assert [weight.initializer for weight in built(LSTM(3)).weights] == ["glorot_uniform", "orthogonal", "lstm_bias"]
     assert [weight.initializer for weight in built(GRU(3)).weights] == ["glorot_uniform", "orthogonal", "zeros"]
@@ -145,7 +145,7 @@ def test_frozen_embeddings_hold_frozen_weights_and_biases_start_as_keras_starts_
 )
 def test_impossible_stacks_say_which_layer_and_what_to_do(layers: tuple[Layer, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        build_layers(layers, 5, 10)
+        build_layers(layers, (5,))
 
 
 def test_a_stack_without_one_logit_per_row_is_refused() -> None:

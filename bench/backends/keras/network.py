@@ -84,7 +84,7 @@ class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc, name-defined]
 
 
 class TwinModel(keras.Model):  # type: ignore[misc, name-defined]
-    """The layers of a `Model` in sequence; inputs are ids (or multi-hot rows), then in training the dropout masks."""
+    """The layers of a `Model` in sequence; inputs are rows, then in training the dropout masks."""
 
     def __init__(self, model: Model, stack: list[Any]) -> None:
         super().__init__()
@@ -350,8 +350,8 @@ class KerasNetwork:
 
 
 def _inputs(model: Model) -> Any:
-    """Return the symbolic input of a model: ids or a multi-hot row."""
-    return keras.Input((model.length,), dtype="int32") if model.width is None else keras.Input((model.width,))
+    """Return the symbolic input of a model: ids, a multi-hot row, or numbers."""
+    return keras.Input(model.input_shape, dtype="int32" if model.input == "ids" else None)
 
 
 def _weights(model: TwinModel) -> list[Any]:

@@ -140,8 +140,8 @@ class TorchNetwork:
                 yield self._on_device(batch), self._on_device(target)
             return
         labels = self._tensor(y[order])
-        # Ids are gathered once for the whole epoch; multi-hot rows would not fit, they are made batch by batch.
-        gathered = self._tensor(x[order]) if self._model.width is None else None
+        # Arrays are gathered once for the whole epoch; multi-hot rows would not fit, they are made batch by batch.
+        gathered = None if self._model.input == "multi-hot" else self._tensor(x[order])
         for start in range(0, len(order), self._model.batch_size):
             chosen = slice(start, start + self._model.batch_size)
             yield self._tensor(x[order[chosen]]) if gathered is None else gathered[chosen], labels[chosen]

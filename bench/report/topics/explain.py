@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from bench.report.topics import versions as by_version
 from bench.report.topics.curves import Curve
 from bench.report.topics.numerics import NumericsRow, against
 from bench.report.topics.versions import VersionRow
-from bench.spec import Case
+from bench.spec import Arrays, Case, TextCsv
 
 
 class Words(NamedTuple):
@@ -244,6 +245,8 @@ def _network(case: Case) -> str:
 
 
 def _data(case: Case) -> str:
+    if isinstance(case.data, TextCsv | Arrays):
+        return Path(case.data.file).name
     return {"Imdb": "IMDB", "ReviewTexts": "IMDB"}.get(type(case.data).__name__, type(case.data).__name__)
 
 

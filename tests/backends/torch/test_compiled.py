@@ -54,7 +54,7 @@ def network(length: int) -> tuple[compiled.CompiledNetwork, Any]:
         Dropout(0.2),
         Dense(1, "linear"),
     )
-    model = Model(build_layers(layers, length, WORDS), length, None, "adam", 0.001, 8, "outside")
+    model = Model(build_layers(layers, (length,)), "ids", (length,), "adam", 0.001, 8, "outside")
     return compiled.build(model, "generic", "cpu"), mask_source(model, "suite/case", 0, 1)
 
 
