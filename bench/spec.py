@@ -630,8 +630,8 @@ class Case:
         if isinstance(self.data, Arrays | EmbeddedFeatures) and self.data.shape is not None:
             if isinstance(first, Embedding):
                 raise ValueError(
-                    "layers start with an Embedding but the data is numbers, not ids; start with another layer, or give "
-                    "num_words and maxlen instead of shape"
+                    "layers start with an Embedding but the data is numbers, not ids; start with another layer, or "
+                    "give num_words and maxlen instead of shape"
                 )
             over_time = Recurrent | Bidirectional | Conv1D | GlobalAveragePooling1D | GlobalMaxPooling1D
             if isinstance(first, over_time) and len(self.data.shape) != 2:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.backends.base import Arrays, Build, Dtype, EpochResult, Floats, MaskSource, Network
 from bench.backends.registry import backend, best_kernel, differences, native
@@ -33,6 +34,7 @@ from bench.spec import (
     Dense,
     Dropout,
     Embedded,
+    EmbeddedFeatures,
     Embedding,
     Flatten,
     GlobalAveragePooling1D,
@@ -64,6 +66,8 @@ def _stack(optimizer: str, *layers: Layer) -> tuple[str, tuple[Layer, ...]]:
     return optimizer, (*layers, Dense(1, "sigmoid"))
 
 
+WIDTH = 5
+"""Numbers of a row, or of a time step of it."""
 _EMBEDDING, _MASKED = Embedding(WORDS, 5), Embedding(WORDS, 5, mask_zero=True)
 STACKS: dict[str, tuple[str, tuple[Layer, ...]]] = {
     "dense": _stack("rmsprop", _EMBEDDING, Flatten(), Dense(6, "tanh")),
@@ -81,10 +85,13 @@ STACKS: dict[str, tuple[str, tuple[Layer, ...]]] = {
         Bidirectional(LSTM(4, return_sequences=True, dropout=0.1, recurrent_dropout=0.2)),
         Bidirectional(GRU(3, dropout=0.1, recurrent_dropout=0.2)),
     ),
+    "features": _stack("adam", Dense(6, "tanh")),
+    "features-over-time": _stack("adam", LSTM(4, dropout=0.2)),
 }
 """Small models, by name: every layer of `bench.spec`, sequences and last states, one mask for all gates and one for
-each.
+each. The last two take numbers.
 """
+_SHAPES = {"features": (WIDTH,), "features-over-time": (LENGTH, WIDTH)}
 
 
 @dataclass(frozen=True)
@@ -172,7 +179,8 @@ def verify(name: str, models: tuple[str, ...] = tuple(STACKS)) -> Iterator[str]:
 def _case(name: str) -> Case:
     optimizer, layers = STACKS[name]
     training = Training("adam" if optimizer == "adam" else "rmsprop", epochs=1, batch_size=BATCH)
-    return Case(name, data=Embedded(WORDS, maxlen=LENGTH), layers=layers, training=training)
+    data = EmbeddedFeatures(_SHAPES[name]) if name in _SHAPES else Embedded(WORDS, maxlen=LENGTH)
+    return Case(name, data=data, layers=layers, training=training)
 
 
 def model_of(name: str, numerics: str = "documented") -> Model:
@@ -192,18 +200,22 @@ def built(name: str, build: Build, model_name: str, kernel: Kernel) -> Checked:
         dtype = "float32"
         network = build(model, kernel, "cpu", dtype)
     random = stream("conformance", model_name)
-    experiment = Experiment(_case(model_name), model, _rows(random), f"conformance/{model_name}", seed=0)
+    experiment = Experiment(_case(model_name), model, _rows(model, random), f"conformance/{model_name}", seed=0)
     weights = [(weight + random.uniform(-0.1, 0.1, weight.shape)).astype(np.float32) for weight in experiment.weights]
     checked = Checked(name, experiment, network, dtype, weights)
     checked.restart()
     return checked
 
 
-def _rows(random: np.random.RandomState) -> Dataset:
-    """Return two batches and a partial one, some of them padded in front or behind."""
-    x = random.randint(1, WORDS, (2 * BATCH + 1, LENGTH)).astype(np.int32)
-    x[1, :3] = 0
-    x[2, -2:] = 0
+def _rows(model: Model, random: np.random.RandomState) -> Dataset:
+    """Return two batches and a partial one; of ids some are padded in front or behind."""
+    shape = 2 * BATCH + 1, *model.input_shape
+    if model.input == "ids":
+        x: NDArray[Any] = random.randint(1, WORDS, shape).astype(np.int32)
+        x[1, :3] = 0
+        x[2, -2:] = 0
+    else:
+        x = random.standard_normal(shape).astype(np.float32)
     return Dataset("conformance", "", Examples(x, (np.arange(len(x)) % 2).astype(np.float32)))
 
 
@@ -238,7 +250,7 @@ def native_numerics_follow_the_seed(name: str, build: Build) -> str:
         network.set_weights(initial(model, "conformance", 0))
         network.initialize(seed)
         start = network.get_weights()[0]
-        part = _rows(stream("conformance", "native")).train
+        part = _rows(model, stream("conformance", "native")).train
         network.train_epoch(part.x, part.y, np.arange(len(part), dtype=np.intp), None)
         trained.append((start, network.get_weights()[0]))
     drawn = {"initial": set(INITIAL), "trained": {*INITIAL, "order"}}
@@ -376,7 +388,7 @@ def logits_do_not_depend_on_their_neighbours(checked: Checked) -> None:
     checked.require(together.shape == (len(x),), "shape of the logits", (len(x),), together.shape)
     alone = np.concatenate([network.logits(x[i : i + 1]) for i in (0, len(x) - 1)])
     checked.close("logits of single rows", together[[0, -1]], alone, 1e-4)
-    many = np.resize(x, (1100, LENGTH))
+    many = np.resize(x, (1100, *x.shape[1:]))
     checked.close("logits of 1,100 rows", np.resize(together, 1100), network.logits(many), 1e-4)
 
 
