@@ -420,13 +420,14 @@ class EmbeddedFeatures:
     """Generated numbers, which stand for `Arrays` of numbers in the quick profile.
 
     Its results never stand beside documented figures. `shape`: of a row, (time, features) or (features,). `train`: rows
-    to train on. `validation`: rows to validate on. `test`: rows to test on.
+    to train on. `validation`: rows to validate on. `test`: rows to test on. `classes`: how many labels there are.
     """
 
     shape: tuple[Count, ...]
     train: Count = 2000
     validation: Annotated[int, Field(ge=0)] = 0
     test: Annotated[int, Field(ge=0)] = 1000
+    classes: Annotated[int, Field(ge=2)] = 2
 
     @property
     def encoding(self) -> Literal["features"]:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.intp]
+Labels = NDArray[np.float32] | NDArray[np.int32]
+"""(n,): zeros and ones, float32, where there are two; classes 0, 1, ..., int32, where a softmax tells them apart."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def offsets_of(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64
 
 
 class Labelled(NamedTuple):
-    """Unpadded sequences and their labels, numbers from 0 on."""
+    """Unpadded sequences and their labels, whole numbers from 0 on."""
 
     sequences: Ragged
     labels: NDArray[Any]
@@ -83,11 +85,7 @@ def take(x: Features, rows: Rows) -> Features:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows and their labels.
-
-    `x` is (n, maxlen) int32 ids, a `MultiHot`, or float32 numbers (n, features) or (n, time, features). `y` is (n,)
-    float32 of zeros and ones or, where the network tells classes apart, (n,) int32 of their numbers.
-    """
+    """Rows and their labels: `x` is (n, maxlen) int32 ids, a `MultiHot`, or numbers (n, ...) as float32."""
 
     x: Features
     y: NDArray[Any]

@@ -20,8 +20,6 @@ positive as negative words whatever its label. A bag of words is right on 2/5 + 
 many and however long they are (a little more only where a row's end cuts an opinion in two). Whoever knows what stands
 before and behind BUT and NOT gets every review right. A clause has 11 words on average and 17 at most, so this holds
 for any stretch of a review: rows may be cut to some tens of words at either end.
-
-Of more than two classes, class 2t + p has polarity p and topic t: every fifth filler is the topic's own, a rare word.
 """
 
 from __future__ import annotations
@@ -91,7 +89,6 @@ _ROLE_PATTERN = np.array(
 )
 
 _PLAIN_SHARE = 0.4
-_TOPIC_SHARE = 0.2
 _FILLERS = (3, 8)
 _RUN = (2, 4)
 
@@ -100,13 +97,13 @@ _NOISE = 0.6
 _DIRECTION_LENGTH = 2.0
 
 
-def corpus(spec: Embedded, classes: int = 2) -> dict[str, Labelled]:
+def corpus(spec: Embedded) -> dict[str, Labelled]:
     """Return the parts that `spec` asks for, always the same: train, validation and test, those that have rows.
 
-    Labels of a part are equally frequent, and no part depends on the size of another. Padding is the caller's.
+    Half of the labels of a part are 1, and no part depends on the size of another. Padding is the caller's.
     """
     sizes = {"train": spec.train, "validation": spec.validation, "test": spec.test}
-    return {part: _write(part, rows, spec.num_words, classes) for part, rows in sizes.items() if rows}
+    return {part: _write(part, rows, spec.num_words) for part, rows in sizes.items() if rows}
 
 
 def vectors(num_words: int, dimension: int, offset: int = INDEX_FROM) -> NDArray[np.float32]:
@@ -139,18 +136,12 @@ def roles(num_words: int) -> NDArray[np.int8]:
     return role
 
 
-def _write(part: str, rows: int, num_words: int, classes: int) -> Labelled:
+def _write(part: str, rows: int, num_words: int) -> Labelled:
     random = stream("embedded", VERSION, part)
-    labels = random.permutation(np.arange(rows) % classes)
+    labels = random.permutation(np.arange(rows) % 2)
     words = np.rint(np.interp(random.random_sample(rows), _QUANTILES, _LENGTHS)).astype(np.int64) - 1
-    sequence = _role_sequence(random, labels % 2, words)
-    ids = _ranks(random, sequence) + INDEX_FROM
+    ids = _ranks(random, _role_sequence(random, labels, words)) + INDEX_FROM
     ids[ids >= num_words] = OUT_OF_VOCABULARY
-    if classes > 2:
-        topics = np.repeat(labels // 2, words)
-        named = (sequence == Role.FILLER) & (random.random_sample(len(sequence)) < _TOPIC_SHARE)
-        rare = np.flatnonzero(roles(num_words) == Role.FILLER)[::-1]
-        ids[named] = rare[topics[named] % len(rare)]
     return Labelled(with_start(ids, words), labels.astype(np.float32))
 
 

@@ -20,13 +20,13 @@ _APART = 1.28
 """Standard deviations that a class lies from the mean of all, on average."""
 
 
-def arrays(spec: EmbeddedFeatures, classes: int) -> dict[str, NDArray[Any]]:
+def arrays(spec: EmbeddedFeatures) -> dict[str, NDArray[Any]]:
     """Return `train.x`, `train.y` and so on of the parts that have rows, always the same.
 
     Classes are equally frequent, and no part depends on the size of another.
     """
     random = stream("embedded features", VERSION, "centres", *spec.shape)
-    centres = random.standard_normal((classes, spec.shape[-1])) + np.linspace(-1, 1, classes)[:, None]
+    centres = random.standard_normal((spec.classes, spec.shape[-1])) + np.linspace(-1, 1, spec.classes)[:, None]
     centres -= centres.mean(0)
     centres *= _APART / np.sqrt(np.mean(np.sum(centres**2, axis=1)))
     sizes = {"train": spec.train, "validation": spec.validation, "test": spec.test}
@@ -34,7 +34,7 @@ def arrays(spec: EmbeddedFeatures, classes: int) -> dict[str, NDArray[Any]]:
     for part, rows in sizes.items():
         if rows:
             random = stream("embedded features", VERSION, part)
-            labels = random.permutation(np.arange(rows) % classes)
+            labels = random.permutation(np.arange(rows) % spec.classes)
             x = centres[labels] + random.standard_normal((rows, spec.shape[-1]))
             if len(spec.shape) == 2:
                 x = x[:, None] + random.standard_normal((rows, *spec.shape))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.data import arrays as own_arrays
 from bench.data import csvfile, embedded, embedded_features, imdb, reviews, sources, split, tables, vectors, word2vec
-from bench.data.dataset import Dataset, Examples, Labelled, MultiHot
+from bench.data.dataset import Dataset, Examples, Labelled, Labels, MultiHot
 from bench.data.text import KERAS_FILTERS, Tokenizer, pad_sequences
 from bench.errors import DataError, Unavailable, UsageError, unknown
 from bench.spec import (
@@ -148,12 +148,11 @@ def prepare(
 ) -> Dataset:
     """Return the prepared data of a case and the vectors of its embedding; `stand_ins` comes from `stand_ins_for`.
 
-    `classes` are those that the network tells apart; None where it ends in one logit, of a label 0 or 1. Raises
-    `Unavailable` when a file is missing, `DataError` when one is malformed or an id or label does not fit the network.
+    `classes` is how many the case tells apart, None where it ends in a sigmoid. Raises `Unavailable` when a file is
+    missing, `DataError` when one is malformed, an id does not fit the embedding or a label the classes.
     """
-    rows = _prepared_rows(data, stand_ins, classes)
+    rows = _prepared_rows(data, stand_ins)
     _check_ids(data, embedding, rows.meta["max_id"])
-    _check_labels(rows, classes)
     name, digest, matrix = rows.meta["name"], rows.meta["sha256"], None
     if embedding is not None and embedding.vectors is not None:
         table = _prepared_vectors(data, embedding, embedding.vectors, rows, stand_ins)
@@ -161,16 +160,12 @@ def prepare(
         name = f"{name} + {table.meta['name']}"
         digest = hashlib.sha256(f"{digest} {table.meta['sha256']}".encode()).hexdigest()
     width = data.num_words if data.encoding == "multi-hot" else None
-    label_type = np.float32 if classes is None else np.int32
-    parts = {
-        part: _examples(rows.arrays, part, width, label_type)
-        for part in ("train", "validation", "test")
-        if f"{part}.y" in rows.arrays
-    }
     return Dataset(
         name=name,
         sha256=digest,
-        **parts,
+        train=_examples(rows, "train", width, classes),
+        validation=_examples(rows, "validation", width, classes) if "validation.y" in rows.arrays else None,
+        test=_examples(rows, "test", width, classes) if "test.y" in rows.arrays else None,
         vectors=matrix,
         stand_in="; ".join(_described(name, other) for name, other in stand_ins.items()) or None,
     )
@@ -197,29 +192,26 @@ def _check_ids(data: Data, embedding: Embedding | None, highest: int) -> None:
         )
 
 
-def _check_labels(rows: _Stored, classes: int | None) -> None:
-    """Raise `DataError` for a label that the network cannot give."""
-    highest = 1 if classes is None else classes - 1
-    for name, labels in rows.arrays.items():
-        if not name.endswith(".y"):
-            continue
-        strange = np.flatnonzero((labels < 0) | (labels > highest))
-        if len(strange):
-            called = rows.meta.get("classes")
-            raise DataError(
-                f"{rows.meta['name']}, {name.removesuffix('.y')} row {strange[0]}: the label must be 0 "
-                f"{'or 1' if highest == 1 else f'to {highest}'}, got {labels[strange[0]]:.0f}"
-                + (f"; the file has the {len(called)} labels {', '.join(called)}" if called else "")
-                + ("; end in a softmax over all classes" if classes is None else "")
-            )
-
-
-def _examples(arrays: Prepared, part: str, width: int | None, label_type: type[np.generic]) -> Examples:
-    x, y = arrays.get(f"{part}.x"), arrays[f"{part}.y"].astype(label_type, copy=False)
+def _examples(rows: _Stored, part: str, width: int | None, classes: int | None) -> Examples:
+    arrays, y = rows.arrays, _labels(rows, part, classes)
     if width is None:
-        assert x is not None
-        return Examples(x, y)
+        return Examples(arrays[f"{part}.x"], y)
     return Examples(MultiHot(arrays[f"{part}.ids"], arrays[f"{part}.offsets"], width), y)
+
+
+def _labels(rows: _Stored, part: str, classes: int | None) -> Labels:
+    """Return the labels of a part as a case takes them; raise `DataError` for one that it has no class for."""
+    y = rows.arrays[f"{part}.y"]
+    labels = classes or 2
+    strange = np.flatnonzero(~np.isin(y, np.arange(labels)))
+    if len(strange):
+        wanted = "0 or 1" if labels == 2 else f"a whole number from 0 to {labels - 1}"
+        called = f", one of {', '.join(rows.meta['classes'])}" if "classes" in rows.meta else ""
+        raise DataError(
+            f"{rows.meta['name']}, {part} row {strange[0]}: the label must be {wanted}, got {y[strange[0]]:g}{called}; "
+            "correct the data, or end the layers in a softmax over as many classes as there are"
+        )
+    return y.astype(np.float32, copy=False) if classes is None else y.astype(np.int32)
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
@@ -230,15 +222,14 @@ Shaped = tuple[Prepared, dict[str, Any]]
 """Arrays, and what is stored beside them."""
 
 
-def _prepared_rows(data: Data, stand_ins: Mapping[str, str], classes: int | None) -> _Stored:
+def _prepared_rows(data: Data, stand_ins: Mapping[str, str]) -> _Stored:
     key: dict[str, Any] = {"data": type(data).__name__, **dataclasses.asdict(data)}
-    if isinstance(data, Embedded | EmbeddedFeatures):
-        key["classes"] = classes
-        if isinstance(data, EmbeddedFeatures):
-            key["generator"] = embedded_features.VERSION
-            return _stored(key, lambda: (embedded_features.arrays(data, classes or 2), _meta("embedded features")))
+    if isinstance(data, EmbeddedFeatures):
+        key["generator"] = embedded_features.VERSION
+        return _stored(key, lambda: (embedded_features.arrays(data), _meta("embedded features")))
+    if isinstance(data, Embedded):
         key["generator"] = embedded.VERSION
-        return _stored(key, lambda: _shape_rows(data, "embedded", (embedded.corpus(data, classes or 2), None)))
+        return _stored(key, lambda: _shape_rows(data, "embedded", (embedded.corpus(data), None)))
     names = [stand_ins.get(documented, documented) for documented in _rows_sources(data)]
     obtained = {name: sources.obtain(name) for name in names}
     files = {name: path for name, (path, _) in obtained.items()}
