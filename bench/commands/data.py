@@ -6,14 +6,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bench.cases.catalog import sound
+from bench.cases.model import embedding_of
 from bench.commands import options
 from bench.commands.terminal import folded, print_json
-from bench.data import sources, word2vec
+from bench.data import files_for, sources, word2vec
 from bench.errors import BenchError, DataError, unknown
 
 log = logging.getLogger("bench")
@@ -27,9 +30,15 @@ def command() -> None:
 
 @command.command("list")
 @_json
-def list_(as_json: bool) -> None:
-    """List the data sources and where they are. `bench data verify` checks their content."""
-    records = [described(source) for source in sources.SOURCES.values()]
+@options.suites
+def list_(as_json: bool, suites: tuple[str, ...]) -> None:
+    """List the data sources and where they are. `bench data verify` checks their content.
+
+    With --suites the files that its cases name are listed, too.
+    """
+    declared = (files_for(case.data, embedding_of(case)) for _, case in sound(suites).cases()) if suites else ()
+    names = dict.fromkeys([*sources.SOURCES, *chain.from_iterable(declared)])
+    records = [described(sources.source(name)) for name in names]
     if as_json:
         print_json(records=records)
         return
@@ -97,12 +106,14 @@ def make(names: tuple[str, ...], as_json: bool) -> None:
 def verify(names: tuple[str, ...], as_json: bool) -> int:
     """Compare sources with their known hashes.
 
-    Checks the named sources, or all that are present. Exits 2 when one is altered or truncated, 3 when a named one is
-    missing.
+    Checks the named sources, or all that are present; of a file of yours it prints the hash. Exits 2 when one is
+    altered or truncated, 3 when a named one is missing.
     """
     errors: list[BenchError] = []
     records = []
-    for name in _known(names) or tuple(sources.SOURCES):
+    yours = [name for name in names if name not in sources.SOURCES and sources.locate(name)]
+    _known(tuple(name for name in names if name not in yours))
+    for name in names or tuple(sources.SOURCES):
         record = {"name": name, "status": "ok", "path": None, "sha256": None, "reason": None}
         records.append(record)
         try:

@@ -22,6 +22,8 @@ import platformdirs
 from bench.errors import DataError, Unavailable, UsageError
 
 DATA_DIR = "BENCH_DATA_DIR"
+ENDINGS = (".npz", ".parquet", ".csv", ".csv.gz")
+"""How the names of files end that a user may bring under a path."""
 
 
 @dataclass(frozen=True)
@@ -188,13 +190,22 @@ SOURCES = {
 def source(name: str) -> Source:
     """Return the source of that name; a name outside `SOURCES` is a file that the user brings, with any content.
 
-    Raises `UsageError` when the name is not a plain file name.
+    It lies in the data folder, or is a path from the current one to a file of an ending in `ENDINGS`. Raises
+    `UsageError` for any other name.
     """
     if name in SOURCES:
         return SOURCES[name]
-    if name in ("", "..") or Path(name).name != name:
-        raise UsageError(f"data file {name!r}: give a plain file name and put the file in the folder {DATA_DIR}")
-    return Source(name, (File(name),), remedy="it is a file of yours", licence="yours")
+    if name in ("", "..") or not (_in_data_folder(name) or name.endswith(ENDINGS)):
+        raise UsageError(
+            f"data file {name!r}: give a plain file name and put the file in the folder {DATA_DIR}, or give the path "
+            f"of a file that ends in {', '.join(ENDINGS)}"
+        )
+    file = name if _in_data_folder(name) else str(Path(name).absolute())
+    return Source(name, (File(file),), remedy="it is a file of yours", licence="yours")
+
+
+def _in_data_folder(name: str) -> bool:
+    return Path(name).name == name
 
 
 def cache_dir() -> Path:
@@ -245,6 +256,8 @@ def verify(name: str) -> tuple[Path, str] | None:
 def missing(name: str) -> Unavailable:
     """Return the error for a source that is not present: which file, where it was looked for, how to get it."""
     wanted = source(name)
+    if not _in_data_folder(name):
+        return Unavailable(f"{name} is missing: there is no such file from the current folder; correct its path")
     return Unavailable(
         f"{name} is missing: no {' or '.join(file.name for file in wanted.files)} in {' or '.join(_places())}; "
         f"{', or '.join(dict.fromkeys((wanted.how, wanted.remedy)))}; put it into the folder {DATA_DIR}"

@@ -90,7 +90,7 @@ def _conclusions(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str
         yield from _wrapped(f"{on_spread(noise)} Stop other programs, run again.")
     if results.profile == "quick" and rows:
         brief = " and brief timings" if any(record.measure == "glance" for record in results.records) else ""
-        yield f"Generated text, short trainings{brief}: compare the columns, not with published figures."
+        yield f"Generated data, short trainings{brief}: compare the columns, not with published figures."
 
 
 def _same(results: Results, rows: Sequence[SummaryRow], ran: Sequence[str]) -> str:

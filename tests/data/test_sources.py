@@ -220,10 +220,23 @@ def test_missing_files_are_described(data_folder: Path) -> None:
         assert part in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["", "..", "../imdb.npz", "/etc/passwd"])
-def test_a_source_is_a_plain_file_name(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "..", "../imdb", "/etc/passwd", "own.npz/.."])
+def test_a_source_is_a_plain_file_name_or_the_path_of_a_data_file(name: str) -> None:
     with pytest.raises(UsageError, match="plain file name"):
         sources.locate(name)
+
+
+def test_a_path_leads_from_the_current_folder_and_not_into_the_data_folder(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (data_folder / "own.csv").write_bytes(b"in the data folder")
+    (tmp_path / "own.csv").write_bytes(b"here")
+
+    assert sources.obtain("own.csv")[0] == data_folder / "own.csv"
+    assert sources.obtain("./own.csv")[0] == sources.obtain(str(tmp_path / "own.csv"))[0] == tmp_path / "own.csv"
+    with pytest.raises(Unavailable, match=r"sub/own\.npz is missing: there is no such file"):
+        sources.obtain("sub/own.npz")
 
 
 def test_a_cache_that_cannot_be_written_is_named(
