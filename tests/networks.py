@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,25 @@ import numpy as np
 from bench.cases.model import Model, resolve
 from bench.data.dataset import Dataset, Examples
 from bench.parity.inputs import Probe, probe, small
-from bench.spec import KERAS_2_0, Case, Dense, Imdb, KerasEra, LastFraction, Layer, Suite, Training
+from bench.spec import (
+    KERAS_2_0,
+    Case,
+    Dense,
+    EmbeddedFeatures,
+    Embedding,
+    Flatten,
+    Imdb,
+    KerasEra,
+    LastFraction,
+    Layer,
+    Suite,
+    Training,
+)
 from bench.training import weights
 from bench.training.experiment import Experiment
 
 WORDS, LENGTH = 40, 9
+SIGMOID = Dense(1, "sigmoid")
 
 
 def case(*layers: Layer, optimizer: str = "adam", multi_hot: bool = False) -> Case:
@@ -22,6 +37,19 @@ def case(*layers: Layer, optimizer: str = "adam", multi_hot: bool = False) -> Ca
         data=Imdb(num_words=WORDS, maxlen=None if multi_hot else LENGTH, encoding="multi-hot" if multi_hot else "ids"),
         layers=(*layers, Dense(1, "sigmoid")),
         training=Training("adam" if optimizer == "adam" else "rmsprop", epochs=1, validation=LastFraction(0.25)),
+    )
+
+
+def case_of_features(shape: tuple[int, ...], *layers: Layer) -> Case:
+    """Return a case whose rows are numbers."""
+    return replace(case(Embedding(WORDS, 1), Flatten()), data=EmbeddedFeatures(shape), layers=(*layers, SIGMOID))
+
+
+def feature_rows(*shape: int, number: int = 120) -> Examples:
+    """Return rows of numbers, and labels."""
+    random = np.random.RandomState(0)
+    return Examples(
+        random.standard_normal((number, *shape)).astype(np.float32), (random.rand(number) > 0.5).astype(np.float32)
     )
 
 

@@ -23,6 +23,7 @@ from bench.spec import (
     Conv1D,
     Dense,
     Dropout,
+    EmbeddedFeatures,
     Embedding,
     Flatten,
     GlobalAveragePooling1D,
@@ -42,11 +43,21 @@ WORDS, LENGTH, ROWS, SEED = 40, 9, 50, 3
 RANDOM = np.random.RandomState(0)
 X = RANDOM.randint(1, WORDS, (ROWS, LENGTH)).astype(np.int32)
 Y = (RANDOM.rand(ROWS) > 0.5).astype(np.float32)
+FLOATS = RANDOM.standard_normal((ROWS, LENGTH, 4)).astype(np.float32)
 
 
 def case_of(*layers: Layer, optimizer: str = "adam", **training: Any) -> Case:
     settings = Training("adam" if optimizer == "adam" else "rmsprop", **{"epochs": 3, "batch_size": 16, **training})
     return Case("case", Imdb(WORDS, maxlen=LENGTH), (*layers, Dense(1, "sigmoid")), settings)
+
+
+def on_numbers(*layers: Layer, **training: Any) -> Case:
+    case = case_of(Embedding(WORDS, 4), Flatten(), **training)
+    return replace(case, data=EmbeddedFeatures((LENGTH, 4)), layers=(*layers, Dense(1, "sigmoid")))
+
+
+def rows_of(case: Case) -> Any:
+    return FLOATS if isinstance(case.data, EmbeddedFeatures) else X
 
 
 def model_of(backend: str, numerics: str, case: Case) -> Model:
@@ -71,7 +82,7 @@ def trained(backend: str, numerics: str, case: Case) -> Network:
 
 
 def experiment_of(case: Case, model: Model) -> Experiment:
-    return Experiment(case, model, Dataset("made", "0", Examples(X, Y)), "suite/case", SEED)
+    return Experiment(case, model, Dataset("made", "0", Examples(rows_of(case), Y)), "suite/case", SEED)
 
 
 # --- which differences exist -------------------------------------------------------------------------------------
@@ -171,7 +182,7 @@ def plain_torch(case: Case, body: Callable[..., Any], modules: Callable[[Any], l
     layers = torch.nn.ModuleList(modules(torch.nn))
     kind = torch.optim.Adam if case.training.optimizer == "adam" else torch.optim.RMSprop
     optimizer = kind(layers.parameters(), lr=case.training.learning_rate)
-    rows = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+    rows = torch.utils.data.TensorDataset(torch.from_numpy(rows_of(case)), torch.from_numpy(Y))
     loader = torch.utils.data.DataLoader(rows, batch_size=case.training.batch_size, shuffle=True)
     for _ in range(case.training.epochs):
         for x, y in loader:
@@ -179,7 +190,10 @@ def plain_torch(case: Case, body: Callable[..., Any], modules: Callable[[Any], l
             torch.nn.BCELoss()(torch.sigmoid(body(x, *layers))[:, 0], y).backward()
             optimizer.step()
     with torch.no_grad():
-        return [body(torch.from_numpy(X), *layers)[:, 0].numpy(), sum(p.numel() for p in layers.parameters())]
+        return [
+            body(torch.from_numpy(rows_of(case)), *layers)[:, 0].numpy(),
+            sum(p.numel() for p in layers.parameters()),
+        ]
 
 
 TORCH = {
@@ -198,6 +212,11 @@ TORCH = {
         lambda nn: [nn.Embedding(WORDS, 4), nn.GRU(4, 3, batch_first=True), nn.Linear(3, 1)],
         lambda x, embedding, gru, dense: dense(gru(embedding(x))[0][:, -1]),
     ),
+    "lstm on numbers": (
+        on_numbers(LSTM(3), learning_rate=0.01),
+        lambda nn: [nn.LSTM(4, 3, batch_first=True), nn.Linear(3, 1)],
+        lambda x, lstm, dense: dense(lstm(x)[0][:, -1]),
+    ),
     "convolution": (
         case_of(Embedding(WORDS, 4), Conv1D(5, 3, "relu"), Flatten(), Dense(6, "relu"), optimizer="rmsprop"),
         lambda nn: [nn.Embedding(WORDS, 4), nn.Conv1d(4, 5, 3), nn.Linear(35, 6), nn.Linear(6, 1)],
@@ -213,7 +232,7 @@ def test_a_native_torch_cell_is_what_ten_lines_of_torch_train(name: str) -> None
     case, modules, body = TORCH[name]
     logits, parameters = plain_torch(case, body, modules)
     network = trained("torch", "native", case)
-    np.testing.assert_allclose(network.logits(X), logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(network.logits(rows_of(case)), logits, rtol=1e-4, atol=1e-5)
     assert network.parameters().total == network.parameters().trainable == parameters
 
 
@@ -291,11 +310,14 @@ def multi_hot() -> MultiHot:
 
 @pytest.mark.parametrize("backend", ["torch", "keras-tensorflow"])
 def test_own_order_trains_every_row_once(backend: str) -> None:
-    """Multi-hot rows, and rows with dropout masks: neither fits into what `fit` or a `TensorDataset` takes whole."""
+    """Multi-hot rows, and rows with dropout masks: neither fits into what `fit` or a `TensorDataset` takes whole.
+
+    Rows of numbers do.
+    """
     pytest.importorskip("torch" if backend == "torch" else "tensorflow")
     wide = Case("case", Imdb(WORDS, encoding="multi-hot"), (Dense(1, "sigmoid"),), Training("adam", 1, 16))
     dropped = case_of(*POOL, Dropout(0.5))
-    for case, x in ((wide, multi_hot()), (dropped, X)):
+    for case, x in ((wide, multi_hot()), (dropped, X), (on_numbers(LSTM(3)), FLOATS)):
         model = replace(model_of(backend, "native:order", case), learning_rate=0.0)
         network = network_of(backend, model)
         # Weights do not move, so the mean loss of an epoch is that of its rows, whatever their order.
@@ -318,8 +340,20 @@ def plain_keras(case: Case, *layers: Any) -> Any:
     model = keras.Sequential([make() for make in layers])
     kind = keras.optimizers.Adam if case.training.optimizer == "adam" else keras.optimizers.RMSprop
     model.compile(kind(case.training.learning_rate), loss="binary_crossentropy", metrics=["accuracy"])
-    history = model.fit(X, Y, batch_size=case.training.batch_size, epochs=case.training.epochs, verbose=0)
+    history = model.fit(rows_of(case), Y, batch_size=case.training.batch_size, epochs=case.training.epochs, verbose=0)
     return model, history.history
+
+
+def test_a_native_keras_cell_on_numbers_is_what_a_sequential_model_trains() -> None:
+    keras = pytest.importorskip("keras")
+    case = on_numbers(LSTM(3), learning_rate=0.01)
+    theirs, history = plain_keras(
+        case, lambda: keras.layers.LSTM(3), lambda: keras.layers.Dense(1, activation="sigmoid")
+    )
+    ours = trained("keras-tensorflow", "native", case)
+    for expected, found in zip(theirs.get_weights(), ours.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    assert len(history["loss"]) == 3
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.data.dataset import Examples
 from bench.spec import (
     GRU,
     LSTM,
     Bidirectional,
+    Case,
     Conv1D,
     Dense,
     Dropout,
@@ -22,7 +24,7 @@ from bench.spec import (
     SimpleRNN,
 )
 from bench.training.experiment import mask_source
-from tests.networks import LENGTH, WORDS, case, model_of, rows, weights_of
+from tests.networks import LENGTH, WORDS, case, case_of_features, feature_rows, model_of, rows, weights_of
 from tests.oracle import Oracle, RecurrentOracle
 
 PLAIN, MASKED = Embedding(WORDS, 5), Embedding(WORDS, 5, mask_zero=True)
@@ -73,6 +75,13 @@ STACKS = {
     ),
     "masked-lstm": (MASKED, LSTM(6, recurrent_activation="sigmoid")),
 }
+SHAPES = {"features": (5,), "features-lstm": (LENGTH, 5), "features-convolution": (LENGTH, 5)}
+"""The shapes of rows of the stacks that take numbers."""
+STACKS |= {
+    "features": (Dense(6, "relu"), Dropout(0.3)),
+    "features-lstm": (Bidirectional(LSTM(4, recurrent_activation="sigmoid", dropout=0.2)),),
+    "features-convolution": (Conv1D(4, 3, "relu"), GRU(3, recurrent_activation="sigmoid")),
+}
 FUSED = (
     "rnn",
     "lstm",
@@ -82,15 +91,30 @@ FUSED = (
     "masked-states",
     "masked-last",
     "masked-lstm",
+    "features-lstm",
+    "features-convolution",
 )
-KERAS_STACKS = ("masked-stack", "gru-dropout", "convolution", "lstm-inputs", "masked-average", "masked-sequences")
+KERAS_STACKS = (
+    *SHAPES,
+    "masked-stack",
+    "gru-dropout",
+    "convolution",
+    "lstm-inputs",
+    "masked-average",
+    "masked-sequences",
+)
 """Every layer, both GRUs, every kind of mask, in few graphs: tracing one takes seconds."""
 
 
+def declared(name: str) -> Case:
+    return case_of_features(SHAPES[name], *STACKS[name]) if name in SHAPES else case(*STACKS[name])
+
+
 def compare(network: Any, name: str) -> None:
-    model = model_of(case(*STACKS[name]))
+    model = model_of(declared(name))
     weights = weights_of(model)
-    x, y = rows(12)
+    made = feature_rows(*SHAPES[name], number=12) if name in SHAPES else Examples(*rows(12))
+    x, y = np.asarray(made.x), made.y
     if name != "masked-average":  # the mean over no step is 0/0
         x[3] = 0
     source = mask_source(model, "suite/case", 0, 1)
@@ -110,7 +134,7 @@ def compare(network: Any, name: str) -> None:
 )
 def test_torch_equals_the_oracle(name: str, kernel: str) -> None:
     torch = pytest.importorskip("bench.backends.torch.network", exc_type=ImportError)
-    model = model_of(case(*STACKS[name]))
+    model = model_of(declared(name))
     compare(torch.build(model, kernel if model.recurrent else "none", "cpu", "float64"), name)
 
 
@@ -127,7 +151,7 @@ def keras_backend() -> Any:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*does not support masking:UserWarning")
 @pytest.mark.parametrize("name", KERAS_STACKS)
 def test_keras_equals_the_oracle(keras_backend: Any, name: str) -> None:
-    model = model_of(case(*STACKS[name]))
+    model = model_of(declared(name))
     compare(keras_backend.build(model, "generic" if model.recurrent else "none", "cpu", "float64"), name)
 
 

@@ -27,7 +27,7 @@ from bench.spec import (
     Suite,
     Training,
 )
-from tests.networks import LENGTH, WORDS, case, model_of, rows
+from tests.networks import LENGTH, WORDS, case, case_of_features, feature_rows, model_of, rows
 
 CASE = Case(
     "lstm",
@@ -83,7 +83,7 @@ def test_flops_of_a_step_are_those_that_torch_counts(layers: tuple[Layer, ...]) 
     network = build(model, "fused" if model.recurrent else "none", "cpu")
     x, y = rows(ROWS)
     if multi_hot:
-        x = np.eye(model.width, dtype=np.float32)[x[:, 0]]
+        x = np.eye(*model.input_shape, dtype=np.float32)[x[:, 0]]
     with FlopCounterMode(display=False) as counted:
         network.gradients(x, y, None)
     assert step_cost(model, ROWS).flops == counted.get_total_flops()
@@ -107,11 +107,44 @@ def test_flops_of_a_recurrence_by_hand(layer: Layer, gates: int, trainable: bool
     assert (both.forward, both.backward) == (2 * counted.forward, 2 * counted.backward)
 
 
+@pytest.mark.parametrize(
+    ("shape", "layers"),
+    [
+        ((7,), (Dense(6, "relu"),)),
+        ((7, 5), (Dense(6), Flatten())),
+        ((7, 5), (Conv1D(6, 3), Flatten())),
+        ((7, 5), (SimpleRNN(6, return_sequences=True), SimpleRNN(3))),
+    ],
+    ids=["dense", "dense-over-time", "convolution", "recurrent"],
+)
+def test_flops_of_a_step_on_numbers_are_those_that_torch_counts(
+    shape: tuple[int, ...], layers: tuple[Layer, ...]
+) -> None:
+    pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from bench.backends.torch.network import build
+
+    model = model_of(case_of_features(shape, *layers))
+    network = build(model, "fused" if model.recurrent else "none", "cpu")
+    given = feature_rows(*shape, number=ROWS)
+    with FlopCounterMode(display=False) as counted:
+        network.gradients(np.asarray(given.x), given.y, None)
+    assert step_cost(model, ROWS).flops == counted.get_total_flops()
+
+
+def test_bytes_of_a_step_on_numbers_by_hand() -> None:
+    lstm, _ = training_step(model_of(case_of_features((7, 5), LSTM(6))), ROWS)
+    x, h, gates, w = ROWS * 7 * 5, ROWS * 6, ROWS * 7 * 4 * 6, (5 + 6 + 1) * 4 * 6
+    # Forward x, w, h and the gates of every step; backward dh, x, the gates, w read, dw written; Adam as above. Nothing
+    # before the layer learns: no gradient of x.
+    assert lstm.bytes == 4 * (x + w + h + gates + (h + x + gates + w + w) + 7 * w)
+
+
 def test_bytes_of_a_step_by_hand() -> None:
     model = model_of(case(Dense(8, "relu"), multi_hot=True, optimizer="rmsprop"))
     hidden, logits = training_step(model, ROWS)
-    width = model.width
-    assert width is not None
+    (width,) = model.input_shape
     x, h, z, w, v = ROWS * width, ROWS * 8, ROWS, width * 8 + 8, 8 + 1
     # Forward x, w, h; backward dh, x, dw; optimizer dw, w, mean read, w, mean written.
     assert hidden.bytes == 4 * (x + w + h + (h + x + w) + 5 * w)

@@ -43,7 +43,7 @@ from bench.spec import (
     GlobalMaxPooling1D,
     SimpleRNN,
 )
-from tests.networks import LENGTH, WORDS, case, inputs_of, model_of, rows
+from tests.networks import LENGTH, WORDS, case, case_of_features, feature_rows, inputs_of, model_of, rows
 from tests.parity.faults import FAULTS, KERAS_FAULTS, planted
 
 torch = pytest.importorskip("torch")
@@ -745,6 +745,50 @@ def test_short_rows_are_padded_as_far_as_they_have_room(length: int) -> None:
     kinds = {padding_of(row) for row in inputs.gradients[1].x}
     assert "everywhere" not in kinds  # the mean over no step
     assert len(kinds) == {1: 1, 2: 3}.get(length, 5)
+
+
+@pytest.mark.parametrize("shape", [(6,), (LENGTH, 6)])
+def test_inputs_of_numbers_hold_what_training_rows_rarely_do(shape: tuple[int, ...]) -> None:
+    declared = case_of_features(shape, LSTM(4) if len(shape) == 2 else Dense(4))
+    given = feature_rows(*shape)
+    inputs = inputs_of(declared, model_of(declared), given)
+
+    for x in (inputs.evaluation, inputs.gradients[0].x, inputs.steps[0].x, inputs.gradients[1].x):
+        zero, negative, large, mixed = np.asarray(x)[:4]
+        assert not zero.any()
+        assert (negative < 0).all()
+        assert large.min() >= 10
+        assert (np.abs(mixed) >= 10).all()
+        assert {-1, 1} == set(np.sign(mixed).ravel())
+        assert np.abs(np.asarray(x)[4]).max() < 10
+    assert np.abs(inputs.steps[1].x).max() < 10
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers", "kernel"),
+    [
+        ((6,), (Dense(5, "relu"), Dropout(0.3)), "none"),
+        ((LENGTH, 6), (LSTM(4, recurrent_activation="sigmoid", dropout=0.3),), "fused"),
+        ((LENGTH, 6), (Conv1D(4, 3, "tanh"), Bidirectional(GRU(3))), "generic"),
+    ],
+)
+def test_twins_on_numbers_are_proven_and_a_fault_in_them_is_seen(
+    shape: tuple[int, ...], layers: tuple[Any, ...], kernel: str
+) -> None:
+    declared = case_of_features(shape, *layers)
+    model = model_of(declared)
+    inputs = inputs_of(declared, model, feature_rows(*shape))
+
+    class Clipped(TorchNetwork):
+        """Numbers beyond those of the training rows are cut off, as a careless preparation does."""
+
+        def _tensor(self, values: Any) -> Any:
+            return super()._tensor(np.clip(values, -8, 8) if values.shape[1:] == shape else values)
+
+    made = [twin("same", TorchNetwork, model, kernel), twin("clipped", Clipped, model, kernel)]
+    found = prove(model, inputs, twin("plain", TorchNetwork, model), made)
+    assert found["same"].failures == []
+    assert {failure.check for failure in found["clipped"].failures} >= {"forward", "gradient"}
 
 
 def test_multi_hot_rows_stay_multi_hot() -> None:
