@@ -14,8 +14,10 @@ from bench.spec import (
     KERAS_3,
     LSTM,
     ActivationLayer,
+    Arrays,
     Bidirectional,
     Case,
+    Data,
     Dense,
     Dropout,
     EarlyStopping,
@@ -28,12 +30,16 @@ from bench.spec import (
     RandomRows,
     Score,
     Suite,
+    TextCsv,
     Training,
     Word2Vec,
+    parts,
 )
 
+IDS, FLOATS = Arrays("own.npz", num_words=10, maxlen=5, test=0.2), Arrays("own.npz", shape=(5, 3), test=0.2)
 
-def case(*layers: Layer, name: str = "lstm", data: Imdb | None = None) -> Case:
+
+def case(*layers: Layer, name: str = "lstm", data: Data | None = None) -> Case:
     return Case(name, data=data or Imdb(num_words=10, maxlen=5), layers=layers, training=Training("adam", epochs=1))
 
 
@@ -86,6 +92,45 @@ def test_values_out_of_range_are_refused_with_their_field(declare: Callable[[], 
             lambda: case(Embedding(10, 4), LSTM(3), Dense(1, "sigmoid"), data=Imdb(num_words=10, encoding="multi-hot")),
             "the data is multi-hot",
         ),
+        (lambda: case(Dense(1, "sigmoid"), data=IDS), "layers must start with an Embedding"),
+        (lambda: case(Embedding(9, 4), Flatten(), Dense(1, "sigmoid"), data=IDS), "ids go up to 9; use at least 10"),
+        (
+            lambda: case(Embedding(10, 4), Flatten(), Dense(1, "sigmoid"), data=FLOATS),
+            "the data is numbers, not ids; .* num_words and maxlen instead of shape",
+        ),
+        (
+            lambda: case(Bidirectional(LSTM(3)), Dense(1, "sigmoid"), data=replace(FLOATS, shape=(3,))),
+            r"layers start with Bidirectional, which needs rows of \(time, features\), but the data's are \(3,\)",
+        ),
+        (
+            lambda: case(LSTM(3), Dense(1, "sigmoid"), data=replace(FLOATS, test=None)),
+            "neither validation nor test, so nothing is scored; give it a share, test=0.2",
+        ),
+        (lambda: Arrays("own.npy", shape=(3,)), r"file is 'own.npy'; it must end in .npz or .parquet"),
+        (lambda: Arrays("own.npz"), "give num_words and maxlen where rows are ids, or else shape"),
+        (lambda: Arrays("own.npz", num_words=10), "give num_words and maxlen where rows are ids, or else shape"),
+        (lambda: Arrays("own.npz", shape=(3,), num_words=10, maxlen=3), "or else shape"),
+        (lambda: Arrays("own.npz", shape=(2, 3, 4)), r"a row is \(features,\) or \(time, features\)"),
+        (lambda: Arrays("own.npz", shape=()), r"a row is \(features,\) or \(time, features\)"),
+        (lambda: Arrays("own.npz", ("a", "b"), shape=(2,)), "an .npz file holds arrays; name one"),
+        (lambda: Arrays("own.parquet", ("a", "b"), shape=(3,)), r"x names 2 columns, .*; give shape=\(2,\)"),
+        (lambda: Arrays("own.npz", shape=(3,), test="test.npz"), "name its two arrays, or give a share"),
+        (lambda: Arrays("own.parquet", shape=(3,), test=("x", "y")), "name another file, or give a share"),
+        (lambda: Arrays("own.parquet", shape=(3,), test="test.npz"), "it must end in .parquet"),
+        (lambda: Arrays("own.npz", shape=(3,), validation=0.5, test=0.5), "validation and test are 0.5 and 0.5"),
+        (lambda: TextCsv("own.txt", 10, 5), "it must end in .csv or .csv.gz or .parquet"),
+        (lambda: TextCsv("own.csv", 10, 5, test="own.npz"), "it must end in .csv or .csv.gz or .parquet"),
+        (lambda: TextCsv("own.csv", 10, 5, classes=("a", "b", "a")), "classes names a twice; name every label once"),
+        (lambda: TextCsv("own.csv", 10, 5, classes=("a",)), "classes names one label"),
+        (lambda: TextCsv("own.csv", 10, 5, validation=0.6, test=0.4), "leave some to train"),
+        (
+            lambda: case(Embedding(10, 4), Flatten(), Dense(1, "sigmoid"), data=TextCsv("own.csv", 10, test=0.1)),
+            "data.maxlen is needed",
+        ),
+        (
+            lambda: case(Embedding(10, 4), Flatten(), Dense(1, "sigmoid"), data=TextCsv("own.csv", 10, 5)),
+            "neither validation nor test",
+        ),
         (lambda: case(Embedding(10, 4), Embedding(10, 4), Dense(1, "sigmoid")), "can only be the first layer"),
         (lambda: replace(valid(), training=Training("adam", 1, early_stopping=EarlyStopping(1))), "no validation set"),
         (
@@ -101,6 +146,20 @@ def test_values_out_of_range_are_refused_with_their_field(declare: Callable[[], 
 def test_contradictions_are_refused_with_the_remedy(declare: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         declare()
+
+
+def test_data_that_can_be_meant_is_taken() -> None:
+    rows = case(LSTM(3), Dense(1, "sigmoid"), data=FLOATS)
+    assert rows.data == FLOATS
+    assert parts(rows.data) == ("train", "test")
+    held = replace(FLOATS, validation=("x_val", "y_val"), test=("x_test", "y_test"))
+    assert parts(held) == ("train", "validation", "test")
+    stopping = Training("adam", 1, early_stopping=EarlyStopping(1))
+    assert replace(rows, data=held, training=stopping).data == held
+    validated = replace(rows, training=Training("adam", 1, validation=LastFraction(0.2)))
+    assert replace(validated, data=replace(FLOATS, test=None)).data != FLOATS
+    assert case(Flatten(), Dense(1, "sigmoid"), data=FLOATS).layers[0] == Flatten()
+    assert TextCsv("own.csv.gz", 10, classes=(1, 2), test="held.parquet").classes == (1, 2)
 
 
 def test_only_recurrent_layers_run_both_ways() -> None:

@@ -153,6 +153,8 @@ def prepare(
     """
     rows = _prepared_rows(data, stand_ins)
     _check_ids(data, embedding, rows.meta["max_id"])
+    if isinstance(data, TextCsv | Arrays):
+        _check_two_labels(rows)
     name, digest, matrix = rows.meta["name"], rows.meta["sha256"], None
     if embedding is not None and embedding.vectors is not None:
         table = _prepared_vectors(data, embedding, embedding.vectors, rows, stand_ins)
@@ -197,6 +199,12 @@ def _examples(rows: _Stored, part: str, width: int | None, classes: int | None) 
     if width is None:
         return Examples(arrays[f"{part}.x"], y)
     return Examples(MultiHot(arrays[f"{part}.ids"], arrays[f"{part}.offsets"], width), y)
+
+
+def _check_two_labels(rows: _Stored) -> None:
+    y = rows.arrays["train.y"]
+    if (y == y[0]).all():
+        raise DataError(f"{rows.meta['name']}: every training row has the label {y[0]:g}; give rows of two at least")
 
 
 def _labels(rows: _Stored, part: str, classes: int | None) -> Labels:

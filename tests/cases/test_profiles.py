@@ -6,9 +6,26 @@ import pytest
 
 from bench.cases.catalog import load
 from bench.cases.model import embedding_of, resolve
-from bench.cases.profiles import QUICK_TRAIN, QUICK_VALIDATION, apply
+from bench.cases.profiles import QUICK_TEST, QUICK_TRAIN, QUICK_VALIDATION, apply
 from bench.data import prepare
-from bench.spec import Case, Embedded, FirstRows, LabelledCsv, RandomRows, Suite
+from bench.spec import (
+    LSTM,
+    Arrays,
+    Case,
+    Conv1D,
+    Dense,
+    Embedded,
+    EmbeddedFeatures,
+    Embedding,
+    FirstRows,
+    Flatten,
+    LabelledCsv,
+    Layer,
+    RandomRows,
+    Suite,
+    TextCsv,
+    Training,
+)
 from bench.training.experiment import Experiment
 
 CASES = [pytest.param(suite, case, id=f"{suite.name}/{case.name}") for suite, case in load().cases()]
@@ -41,6 +58,44 @@ def test_quick_keeps_the_shape_of_the_protocol(suite: Suite, case: Case) -> None
             assert train + validation <= QUICK_TRAIN
         case FirstRows(rows=rows):
             assert rows == QUICK_VALIDATION
+
+
+def own(data: Arrays | TextCsv, *layers: Layer) -> Case:
+    return Case("own", data, (*layers, Dense(1, "sigmoid")), Training("adam", epochs=9))
+
+
+@pytest.mark.parametrize(
+    ("case", "data"),
+    [
+        (
+            own(Arrays("own.npz", shape=(128, 9), test=0.2), LSTM(3)),
+            EmbeddedFeatures((40, 9), QUICK_TRAIN, 0, QUICK_TEST),
+        ),
+        (
+            own(Arrays("own.npz", shape=(128, 9), validation=0.2), Conv1D(4, 3), Flatten()),
+            EmbeddedFeatures((128, 9), QUICK_TRAIN, QUICK_VALIDATION, 0),
+        ),
+        (
+            own(Arrays("own.npz", shape=(90,), validation=0.2, test=("x", "y")), Dense(2)),
+            EmbeddedFeatures((90,), QUICK_TRAIN, QUICK_VALIDATION, QUICK_TEST),
+        ),
+        (
+            own(Arrays("own.npz", num_words=50, maxlen=80, test=0.2, padding="post"), Embedding(60, 2), LSTM(3)),
+            Embedded(50, 40, "post", "pre", QUICK_TRAIN, 0, QUICK_TEST),
+        ),
+        (
+            own(TextCsv("own.csv", 50, 30, validation="held.csv"), Embedding(60, 2), LSTM(3)),
+            Embedded(50, 30, "pre", "pre", QUICK_TRAIN, QUICK_VALIDATION, 0),
+        ),
+        (
+            own(TextCsv("own.csv", 50, test=0.2, encoding="multi-hot")),
+            Embedded(50, None, "pre", "pre", QUICK_TRAIN, 0, QUICK_TEST, "multi-hot"),
+        ),
+    ],
+)
+def test_own_data_becomes_generated_data_of_its_kind_and_parts(case: Case, data: object) -> None:
+    assert apply(case, "quick").data == data
+    assert apply(case, "documented") is case
 
 
 def test_low_data_sizes_stay_different_and_in_order() -> None:

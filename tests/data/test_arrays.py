@@ -139,6 +139,7 @@ def test_the_cache_is_found_again_and_forgets_a_file_that_changed(
         ({"x": np.where(np.arange(ROWS)[:, None, None] == 7, np.nan, X)}, FLOATS, "x, row 7, at (0, 0): nan"),
         ({"x": np.where(np.arange(WIDTH) == 2, -np.inf, X)}, FLOATS, "x, row 0, at (0, 2): -inf"),
         ({"x": X + 1e300}, FLOATS, "x, row 0, at (0, 0): 1e+300 exceeds a float32"),
+        ({"y": 0 * Y}, FLOATS, "own.npz: every training row has the label 0; give rows of two at least"),
         ({"y": Y * 1.5}, FLOATS, "y, row "),
         ({"y": Y - 1}, FLOATS, "the label -1; labels are whole numbers from 0 on"),
         ({"y": Y * np.nan}, FLOATS, "y, row 0: the label nan"),
