@@ -53,6 +53,7 @@ ELSEWHERE = {
     r"git show [0-9a-f]+:\S+ > \S+": ("needs the history, which a shallow clone lacks", BY_HAND),
     r"nox -s bench-gpu( -- .*)?": ("needs a GPU", "tests/test_noxfile.py"),
     r"python -m bench run --device cuda .*": ("needs a GPU", BY_HAND),
+    r"bench parity --suites digits\.py .*": ("starts three frameworks", "tests/docs/test_declare_your_data.py"),
     r"bench doctor": ("starts every framework", "tests/commands/test_doctor.py"),
     r"nox -s parity": ("starts two frameworks, a minute", ".ci/run"),
     r"pip install -c constraints\.txt -e .*": ("an installation of minutes", ".ci/run"),
@@ -156,6 +157,9 @@ def execute(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
     if words[0] == "export":
         name, _, value = words[1].partition("=")
         monkeypatch.setenv(name, value)
+        return ""
+    if words[0] == "python" and Path(words[1]).is_file():  # one that the page wrote
+        runpy.run_path(words[1], run_name="__main__")
         return ""
     assert words[0] in ("bench", "twinbench"), f"unknown command {command!r}: run it here, or name it in ELSEWHERE"
     printed = io.StringIO()
