@@ -287,8 +287,6 @@ Layer = (
     | Flatten
     | GlobalAveragePooling1D
     | GlobalMaxPooling1D
-    | MaxPooling1D
-    | AveragePooling1D
     | Conv1D
     | Dense
     | ActivationLayer
@@ -296,6 +294,8 @@ Layer = (
     | SpatialDropout1D
     | BatchNormalization
     | LayerNormalization
+    | MaxPooling1D
+    | AveragePooling1D
     | Recurrent
     | Bidirectional
 )
