@@ -246,7 +246,12 @@ def test_the_oracle_equals_kerass_own_layer(keras_backend: Any, layer: Any) -> N
 
 WINDOWS: list[Layer] = [
     *(kind(*options) for kind in (MaxPooling1D, AveragePooling1D) for options in ((), (3, 1), (2, 3, "same"))),
-    *(kind(size, strides, "same") for kind in (MaxPooling1D, AveragePooling1D) for size in (3, 4) for strides in (1, 2)),
+    *(
+        kind(size, strides, "same")
+        for kind in (MaxPooling1D, AveragePooling1D)
+        for size in (3, 4)
+        for strides in (1, 2)
+    ),
     *(Conv1D(3, 4, "linear", strides, padding) for strides in (1, 2, 3) for padding in ("valid", "same")),  # type: ignore[arg-type]
 ]
 NORMALIZED: list[Layer] = [LayerNormalization(0.01), BatchNormalization(0.8, 0.01)]

@@ -128,8 +128,6 @@ class TwinModel(keras.Model):  # type: ignore[misc, name-defined]
             elif isinstance(built.layer, SimpleRNN | LSTM | GRU):
                 LINE.hand_masks(layer, built.layer, given)
                 x = layer(x, training=bool(given))
-            elif isinstance(built.layer, BatchNormalization):
-                x = layer(x, training=training)
             else:
                 x = layer(x)
         return x
