@@ -6,6 +6,8 @@ from dataclasses import replace
 from math import sqrt
 
 from bench.cases.cell import Profile
+from bench.cases.model import build_layers
+from bench.errors import UsageError
 from bench.spec import Case, Embedded, FirstRows, Flatten, LabelledCsv, RandomRows, Validation
 
 QUICK_MAXLEN = 40
@@ -25,7 +27,8 @@ def apply(case: Case, profile: Profile) -> Case:
 
     - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
       vocabulary, padding and encoding. Rows are cut to 40 ids, since a recurrent layer's time is proportional to
-      them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time hardly does.
+      them, or to 80, 160 and so on where windows need them; a case with `Flatten` keeps its length, as its parameter
+      count depends on it and its time hardly does.
     - epochs: at most 3; early stopping and checkpoints stay as they are.
     - batch size: at most 64. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
       differs from another.
@@ -46,7 +49,7 @@ def apply(case: Case, profile: Profile) -> Case:
 def _data(case: Case) -> Embedded:
     data, maxlen = case.data, case.data.maxlen
     if maxlen is not None and not any(isinstance(layer, Flatten) for layer in case.layers):
-        maxlen = min(maxlen, QUICK_MAXLEN)
+        maxlen = _shortest(case, maxlen)
     # A labelled CSV is split into training and validation; it has no test half.
     split = isinstance(data, LabelledCsv)
     return Embedded(
@@ -59,6 +62,19 @@ def _data(case: Case) -> Embedded:
         test=0 if split else QUICK_TEST,
         encoding=data.encoding,
     )
+
+
+def _shortest(case: Case, maxlen: int) -> int:
+    """Return the least length of rows, 40 or doubled, in which every window of the layers finds its steps."""
+    length = QUICK_MAXLEN
+    while length < maxlen:
+        try:
+            build_layers(case.layers, length, case.data.num_words)
+        except UsageError:
+            length *= 2
+        else:
+            return length
+    return maxlen
 
 
 def _validation(validation: Validation | None) -> Validation | None:

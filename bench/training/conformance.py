@@ -369,8 +369,8 @@ def steps_follow_the_formula(checked: Checked) -> None:
 def moving_averages_follow_the_batch(checked: Checked) -> None:
     """Require the moments that a step moves to be those it normalizes by, and evaluation to use the moving ones.
 
-    From a moving average a of momentum m, a step leads to m a + (1 - m) times the batch's moment. Where every average is
-    that moment itself, evaluation gives what training does, without dropout.
+    From a moving average a of momentum m, a step leads to m a + (1 - m) times the batch's moment. Where every average
+    is that moment itself, evaluation gives what training does, without dropout.
     """
     momenta = [weight.momentum for weight in checked.model.weights]
     if not any(momentum is not None for momentum in momenta):
