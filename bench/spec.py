@@ -128,7 +128,7 @@ class GlobalMaxPooling1D:
 
 @dataclass(frozen=True, config=_CONFIG)
 class _Pooling1D:
-    """What poolings of windows share; a mask ends here.
+    """What poolings of windows share, which end a mask.
 
     `pool_size`: steps of a window. `strides`: steps from one window to the next; None takes `pool_size`. `padding`: of
     the ends of a sequence.
@@ -151,7 +151,7 @@ class AveragePooling1D(_Pooling1D):
 
 @dataclass(frozen=True, config=_CONFIG)
 class Conv1D:
-    """A convolution over time; a mask ends here.
+    """A convolution over time, which ends a mask.
 
     `filters`: output features. `kernel_size`: steps that one output sees. `activation`: applied to the output.
     `strides`: steps from one output to the next. `padding`: of the ends of a sequence.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bench.backends.registry import backend
 from bench.spec import (
     GRU,
     LSTM,
@@ -29,6 +32,7 @@ from bench.spec import (
     SpatialDropout1D,
 )
 from bench.training.experiment import mask_source
+from tests.conftest import ROOT
 from tests.networks import LENGTH, WORDS, case, model_of, rows, weights_of
 from tests.oracle import LayerOracle, Oracle, RecurrentOracle
 
@@ -184,6 +188,26 @@ def keras_backend() -> Any:
 def test_keras_equals_the_oracle(keras_backend: Any, name: str) -> None:
     model = model_of(case(*STACKS[name]))
     compare(keras_backend.build(model, "generic" if model.recurrent else "none", "cpu", "float64"), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["keras-jax", "keras-torch", "tf-keras"])
+def test_kerass_other_engines_and_lines_equal_the_oracle(name: str) -> None:
+    """In a process of its own: mean of padded windows, gelu, moments of masked steps and their moving averages."""
+    info = backend(name)
+    if info.missing():
+        pytest.skip(str(info.missing()))
+    program = """
+import bench.backends.keras.network as backend
+from tests.backends.test_oracle import STACKS, compare
+from tests.networks import case, model_of
+for name in ("strides", "pooling-same", "masked-normalized"):
+    model = model_of(case(*STACKS[name]))
+    compare(backend.build(model, "generic" if model.recurrent else "none", "cpu", "float64"), name)
+"""
+    environment = {**os.environ, **dict(info.environment)}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr
 
 
 # --- the frameworks' own layers ----------------------------------------------------------------------------------

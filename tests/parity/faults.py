@@ -761,6 +761,11 @@ KERAS_FAULTS: Rows = {
         in_keras3("kind(momentum=momentum, epsilon=epsilon)", "kind(epsilon=epsilon)"),
         UPDATE,
     ),
+    "BatchNormalization: told what a recurrent layer is": (
+        "masked-normalized",
+        in_keras("layer(x, training=training)", "layer(x)"),
+        {"training"},
+    ),
     "BatchNormalization: moved by gradients": (
         "normalized",
         in_keras("weight.assign(value)\n        gradients", "pass\n        gradients"),

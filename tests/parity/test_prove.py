@@ -103,7 +103,13 @@ CASES = {
         BatchNormalization(0.8, 0.01),
         optimizer="rmsprop",
     ),
-    "masked-normalized": case(MASKED, BatchNormalization(0.8), SimpleRNN(4)),
+    "masked-normalized": case(
+        MASKED,
+        BatchNormalization(0.8),
+        SimpleRNN(4, return_sequences=True),
+        BatchNormalization(0.8),
+        SimpleRNN(4),
+    ),
     "layer-normalized": case(MASKED, SpatialDropout1D(0.3), LayerNormalization(), SimpleRNN(4)),
     "native:normalization": case(PLAIN, BatchNormalization(), Flatten(), optimizer="rmsprop"),
     "native:optimizer": case(PLAIN, Flatten(), Dense(6, "tanh"), optimizer="rmsprop"),
@@ -704,9 +710,7 @@ def keras(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize(
-    "name", sorted({name for name, _, _ in KERAS_FAULTS.values()} | {"masked-normalized", "pooling"})
-)
+@pytest.mark.parametrize("name", sorted({name for name, _, _ in KERAS_FAULTS.values()} | {"pooling"}))
 def test_keras_is_torchs_twin(name: str, keras: Any) -> None:
     def make(model: Model, kernel: str, device: str, dtype: Any) -> Any:
         return keras.KerasNetwork(model, kernel, device, str(dtype).removeprefix("torch."))

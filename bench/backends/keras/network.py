@@ -128,6 +128,9 @@ class TwinModel(keras.Model):  # type: ignore[misc, name-defined]
             elif isinstance(built.layer, SimpleRNN | LSTM | GRU):
                 LINE.hand_masks(layer, built.layer, given)
                 x = layer(x, training=bool(given))
+            elif isinstance(built.layer, BatchNormalization):
+                # Else it would take what the recurrent layer before it was told.
+                x = layer(x, training=training)
             else:
                 x = layer(x)
         return x
