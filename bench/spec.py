@@ -30,8 +30,15 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 """Lower-case words joined by hyphens: `lstm-16`."""
 
-Activation = Literal["linear", "relu", "tanh", "sigmoid"]
-"""The function that ends a layer, in Keras's words; `"linear"` changes nothing."""
+Activation = Literal["linear", "relu", "tanh", "sigmoid", "gelu", "softmax"]
+"""The function that ends a layer, in Keras's words: `"linear"` changes nothing, `"gelu"` is the exact one (by erf),
+`"softmax"` is over the last axis.
+"""
+Padding = Literal["valid", "same"]
+"""Whether windows lie within the steps, or as many zeros are put at both ends as give ⌈steps / stride⌉ windows.
+
+An odd zero is put behind. A maximum or a mean over a window leaves the zeros out.
+"""
 Gates = Literal["sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"]
 """Gate functions: 1/(1+exp(-x)); Keras 3's relu6(x+3)/6; Keras 2's clip(0.2x+0.5, 0, 1) (docs/keras-versions.md)."""
 
@@ -120,15 +127,41 @@ class GlobalMaxPooling1D:
 
 
 @dataclass(frozen=True, config=_CONFIG)
+class _Pooling1D:
+    """What poolings of windows share, which end a mask.
+
+    `pool_size`: steps of a window. `strides`: steps from one window to the next; None takes `pool_size`. `padding`: of
+    the ends of a sequence.
+    """
+
+    pool_size: Count = 2
+    strides: Count | None = None
+    padding: Padding = "valid"
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class MaxPooling1D(_Pooling1D):
+    """The maximum of every window of steps."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class AveragePooling1D(_Pooling1D):
+    """The mean of every window of steps."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class Conv1D:
-    """A convolution over time with stride 1, unpadded (Keras's `"valid"`).
+    """A convolution over time, which ends a mask.
 
     `filters`: output features. `kernel_size`: steps that one output sees. `activation`: applied to the output.
+    `strides`: steps from one output to the next. `padding`: of the ends of a sequence.
     """
 
     filters: Count
     kernel_size: Count
     activation: Activation = "linear"
+    strides: Count = 1
+    padding: Padding = "valid"
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -160,6 +193,38 @@ class Dropout:
     """
 
     rate: Rate
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class SpatialDropout1D:
+    """Dropout of whole features, the same ones at every step of a row.
+
+    `rate`: the share of zeros.
+    """
+
+    rate: Rate
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class BatchNormalization:
+    """Each feature less its mean, over its standard deviation, scaled and shifted by two trained weights.
+
+    Training takes the moments of the batch, without masked steps; evaluation moving averages of them. `momentum`: the
+    share of a moving average that a training step keeps. `epsilon`: added to the variance.
+    """
+
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    epsilon: Annotated[float, Field(gt=0)] = 1e-3
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class LayerNormalization:
+    """Each step less the mean of its features, over their standard deviation, scaled and shifted by trained weights.
+
+    `epsilon`: added to the variance.
+    """
+
+    epsilon: Annotated[float, Field(gt=0)] = 1e-3
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -226,6 +291,11 @@ Layer = (
     | Dense
     | ActivationLayer
     | Dropout
+    | SpatialDropout1D
+    | BatchNormalization
+    | LayerNormalization
+    | MaxPooling1D
+    | AveragePooling1D
     | Recurrent
     | Bidirectional
 )

@@ -10,12 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import erf
 
 from bench.cases.model import BuiltLayer, Model
 from bench.spec import (
     GRU,
     LSTM,
     ActivationLayer,
+    AveragePooling1D,
+    BatchNormalization,
     Bidirectional,
     Conv1D,
     Dense,
@@ -24,8 +27,11 @@ from bench.spec import (
     Flatten,
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
+    LayerNormalization,
+    MaxPooling1D,
     Recurrent,
     SimpleRNN,
+    SpatialDropout1D,
 )
 
 Array = np.ndarray[Any, Any]
@@ -42,7 +48,61 @@ ACTIVATIONS: dict[str, Any] = {
     "sigmoid": (sigmoid, lambda x: sigmoid(x) * (1 - sigmoid(x))),
     "hard_sigmoid": (lambda x: np.clip(x / 6 + 0.5, 0, 1), lambda x: (np.abs(x) < 3) / 6),
     "hard_sigmoid_keras2": (lambda x: np.clip(0.2 * x + 0.5, 0, 1), lambda x: (np.abs(x) < 2.5) * 0.2),
+    # Hendrycks and Gimpel (2016): x times the normal distribution function.
+    "gelu": (
+        lambda x: x * (1 + erf(x / np.sqrt(2))) / 2,
+        lambda x: (1 + erf(x / np.sqrt(2))) / 2 + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi),
+    ),
 }
+
+
+def softmax(x: Array) -> Array:
+    powers = np.exp(x - x.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def activated(name: str, x: Array) -> Array:
+    return softmax(x) if name == "softmax" else ACTIVATIONS[name][0](x)
+
+
+def activated_back(name: str, x: Array, dy: Array) -> Array:
+    """Return the gradient of x from that of the activation."""
+    if name != "softmax":
+        return dy * ACTIVATIONS[name][1](x)
+    shares = softmax(x)
+    return shares * (dy - (dy * shares).sum(-1, keepdims=True))
+
+
+def windows(steps: int, size: int, strides: int, padding: str) -> list[list[int]]:
+    """Return the steps of every window, those outside of the sequence too (TensorFlow's guide on convolutions)."""
+    if padding == "valid":
+        return [list(range(first, first + size)) for first in range(0, steps - size + 1, strides)]
+    added = max(size - (steps % strides or strides), 0)
+    return [list(range(first, first + size)) for first in range(-(added // 2), steps - added // 2, strides)]
+
+
+class NormalizationOracle:
+    """Values less a mean, over a standard deviation: of the values that count, over some axes.
+
+    Both sums are divided by their number plus `extra`.
+    """
+
+    def __init__(self, axes: tuple[int, ...], epsilon: float, extra: float = 0.0) -> None:
+        self.axes, self.epsilon, self.extra = axes, epsilon, extra
+
+    def forward(self, x: Array, counted: Array) -> Array:
+        self.w, self.n = counted, counted.sum(self.axes, keepdims=True) + self.extra
+        self.mean = (counted * x).sum(self.axes, keepdims=True) / self.n
+        self.r = x - self.mean
+        self.variance = (counted * self.r**2).sum(self.axes, keepdims=True) / self.n
+        self.inverse = 1 / np.sqrt(self.variance + self.epsilon)
+        return self.r * self.inverse
+
+    def backward(self, dy: Array) -> Array:
+        d_variance = -0.5 * (dy * self.r).sum(self.axes, keepdims=True) * self.inverse**3
+        d_squares = 2 * d_variance * self.w * self.r / self.n
+        d_mean = -(dy * self.inverse + d_squares).sum(self.axes, keepdims=True)
+        return dy * self.inverse + d_squares + d_mean * self.w / self.n
 
 
 class Step:
@@ -186,8 +246,8 @@ class RecurrentOracle:
 class LayerOracle:
     """One layer: `forward` keeps what `backward` needs; `grads` are the gradients of its weights afterwards."""
 
-    def __init__(self, built: BuiltLayer, weights: list[Array], masks: list[Array]) -> None:
-        self.layer, self.weights, self.masks = built.layer, weights, masks
+    def __init__(self, built: BuiltLayer, weights: list[Array], masks: list[Array], training: bool = True) -> None:
+        self.layer, self.weights, self.masks, self.training = built.layer, weights, masks, training
         self.grads: list[Array] = []
         if isinstance(self.layer, Bidirectional):
             w, m = len(weights) // 2, len(masks) // 2
@@ -213,16 +273,42 @@ class LayerOracle:
                 return x.max(1), None
             case Conv1D():
                 kernel, bias = self.weights
-                steps = x.shape[1] - len(kernel) + 1
-                z = bias + sum(x[:, i : i + steps] @ kernel[i] for i in range(len(kernel)))
+                self.windows = windows(x.shape[1], len(kernel), self.layer.strides, self.layer.padding)
+                z = np.zeros((len(x), len(self.windows), kernel.shape[-1])) + bias
+                for place, window in enumerate(self.windows):
+                    for i, step in enumerate(window):
+                        if 0 <= step < x.shape[1]:
+                            z[:, place] += x[:, step] @ kernel[i]
                 self.z = z
-                return ACTIVATIONS[self.layer.activation][0](z), None
+                return activated(self.layer.activation, z), None
+            case MaxPooling1D() | AveragePooling1D():
+                layer, steps = self.layer, x.shape[1]
+                found = windows(steps, layer.pool_size, layer.strides or layer.pool_size, layer.padding)
+                self.windows = [[step for step in window if 0 <= step < steps] for window in found]
+                pool = np.max if isinstance(layer, MaxPooling1D) else np.mean
+                return np.stack([pool(x[:, window], 1) for window in self.windows], 1), None
+            case LayerNormalization():
+                self.normal = NormalizationOracle((-1,), self.layer.epsilon)
+                self.out = self.normal.forward(x, np.ones_like(x))
+                return self.out * self.weights[0] + self.weights[1], valid
+            case BatchNormalization():
+                counted = np.ones_like(x) if valid is None else np.broadcast_to(valid[..., None] * 1.0, x.shape)
+                axes = tuple(range(x.ndim - 1))
+                self.normal = NormalizationOracle(axes, self.layer.epsilon, 0.0 if valid is None else 1e-7)
+                gamma, beta, mean, variance = self.weights
+                self.out = self.normal.forward(x, counted)
+                moments = self.normal.mean.ravel(), self.normal.variance.ravel()
+                keep = self.layer.momentum
+                self.moved = [keep * old + (1 - keep) * new for old, new in zip((mean, variance), moments, strict=True)]
+                if not self.training:
+                    self.out = (x - mean) / np.sqrt(variance + self.layer.epsilon)
+                return self.out * gamma + beta, valid
             case Dense():
                 self.z = x @ self.weights[0] + self.weights[1]
-                return ACTIVATIONS[self.layer.activation][0](self.z), valid
+                return activated(self.layer.activation, self.z), valid
             case ActivationLayer():
-                return ACTIVATIONS[self.layer.activation][0](x), valid
-            case Dropout():
+                return activated(self.layer.activation, x), valid
+            case Dropout() | SpatialDropout1D():
                 return x * self.masks[0] if self.masks else x, valid
             case _:
                 outputs = [way.forward(x, valid) for way in self.ways]
@@ -246,22 +332,38 @@ class LayerOracle:
                 at = self.x == self.x.max(1, keepdims=True)
                 return dy[:, None] * at / at.sum(1, keepdims=True)
             case Conv1D():
-                dz = dy * ACTIVATIONS[self.layer.activation][1](self.z)
-                kernel, steps, dx = self.weights[0], dz.shape[1], np.zeros_like(self.x)
+                dz = activated_back(self.layer.activation, self.z, dy)
+                kernel, dx = self.weights[0], np.zeros_like(self.x)
                 dk = np.zeros_like(kernel)
-                for i in range(len(kernel)):
-                    dx[:, i : i + steps] += dz @ kernel[i].T
-                    dk[i] = np.einsum("btf,bto->fo", self.x[:, i : i + steps], dz)
+                for place, window in enumerate(self.windows):
+                    for i, step in enumerate(window):
+                        if 0 <= step < self.x.shape[1]:
+                            dx[:, step] += dz[:, place] @ kernel[i].T
+                            dk[i] += self.x[:, step].T @ dz[:, place]
                 self.grads = [dk, dz.sum((0, 1))]
                 return dx
+            case MaxPooling1D() | AveragePooling1D():
+                dx = np.zeros_like(self.x)
+                for place, window in enumerate(self.windows):
+                    values = self.x[:, window]
+                    shares = np.full(values.shape, 1 / len(window))
+                    if isinstance(self.layer, MaxPooling1D):
+                        shares = (np.arange(len(window))[None, :, None] == values.argmax(1)[:, None]) * 1.0
+                    dx[:, window] += dy[:, place, None] * shares
+                return dx
+            case LayerNormalization() | BatchNormalization():
+                flat = tuple(range(dy.ndim - 1))
+                self.grads = [(dy * self.out).sum(flat), dy.sum(flat)]
+                self.grads += self.weights[2:]  # of moving averages there are none
+                return self.normal.backward(dy * self.weights[0])
             case Dense():
-                dz = dy * ACTIVATIONS[self.layer.activation][1](self.z)
+                dz = activated_back(self.layer.activation, self.z, dy)
                 flat = self.x.reshape(-1, self.x.shape[-1])
                 self.grads = [flat.T @ dz.reshape(-1, dz.shape[-1]), dz.reshape(-1, dz.shape[-1]).sum(0)]
                 return dz @ self.weights[0].T
             case ActivationLayer():
-                return dy * ACTIVATIONS[self.layer.activation][1](self.x)
-            case Dropout():
+                return activated_back(self.layer.activation, self.x, dy)
+            case Dropout() | SpatialDropout1D():
                 return dy * self.masks[0] if self.masks else dy
             case _:
                 parts = np.split(dy * self.shown, len(self.ways), -1)
@@ -276,10 +378,10 @@ class Oracle:
     def __init__(self, model: Model) -> None:
         self.model = model
 
-    def gradients(
-        self, weights: list[Array], x: Array, y: Array, masks: list[Array] | None
-    ) -> tuple[Array, float, list[Array]]:
-        """Return logits, mean binary cross-entropy, and the gradient of every trainable weight."""
+    def run(
+        self, weights: list[Array], x: Array, masks: list[Array] | None, training: bool
+    ) -> tuple[Array, list[LayerOracle]]:
+        """Return the logits, and the layers after their forward pass."""
         w = [np.asarray(value, np.float64) for value in weights]
         m = [np.asarray(value, np.float64) for value in masks or ()]
         layers = []
@@ -287,9 +389,15 @@ class Oracle:
         for built in self.model.layers:
             own_w, w = w[: len(built.weights)], w[len(built.weights) :]
             own_m, m = (m[: len(built.masks)], m[len(built.masks) :]) if masks else ([], m)
-            layers.append(LayerOracle(built, own_w, own_m))
+            layers.append(LayerOracle(built, own_w, own_m, training))
             out, valid = layers[-1].forward(out, valid)
-        logits = out[:, 0]
+        return out[:, 0], layers
+
+    def gradients(
+        self, weights: list[Array], x: Array, y: Array, masks: list[Array] | None
+    ) -> tuple[Array, float, list[Array]]:
+        """Return logits, mean binary cross-entropy, and the gradient of every trainable weight."""
+        logits, layers = self.run(weights, x, masks, training=True)
         loss = np.mean(np.logaddexp(0, logits) - y * logits)
         grad = ((sigmoid(logits) - y) / len(y))[:, None]
         for layer in reversed(layers):

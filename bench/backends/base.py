@@ -129,7 +129,10 @@ class Network(Protocol):
         """Make one optimizer step on one batch; return its loss before the step."""
 
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
-        """Return logits, loss and gradients of one batch, in training mode when masks are given; change nothing."""
+        """Return what a training step on one batch computes first: logits, loss, gradients; change nothing.
+
+        Without masks nothing is dropped.
+        """
 
     def logits(self, x: Features) -> NDArray[Any]:
         """Return the logits (rows,) of all rows of `x`, without dropout, in the network's own precision."""

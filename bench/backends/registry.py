@@ -18,7 +18,9 @@ from bench.cases.model import (
     DIFFERENCES,
     INITIAL,
     Model,
+    normalizes,
     with_reset_after,
+    with_torchs_normalization,
     with_two_biases,
     without_recurrent_dropout,
 )
@@ -115,7 +117,7 @@ _TORCH = BackendInfo(
     fused_cpu=RECURRENT,
     fused_cuda=RECURRENT,
     fused_masked=True,
-    native=frozenset({*INITIAL, "optimizer", "bias", "reset-after", "recurrent-dropout", "loss", "order", "denormals"}),
+    native=frozenset(DIFFERENCES) - {"embedding-gradient"},
     default=True,
     start=(3.0, 0.2),
     out_of_memory=_TORCH_MEMORY,
@@ -295,6 +297,8 @@ def differences(info: BackendInfo, model: Model) -> frozenset[str]:
         existing.discard("reset-after")
     if not any(layer.recurrent_dropout for layer in model.recurrent):
         existing.discard("recurrent-dropout")
+    if not normalizes(model):
+        existing.discard("normalization")
     first = model.layers[0].layer
     if not (isinstance(first, Embedding) and first.trainable):
         existing.discard("embedding-gradient")
@@ -328,6 +332,7 @@ def native(info: BackendInfo, model: Model) -> Model:
 
 _CHANGES = {
     "reset-after": with_reset_after, "recurrent-dropout": without_recurrent_dropout, "bias": with_two_biases,
+    "normalization": with_torchs_normalization,
 }  # fmt: skip
 """Differences that give a model other layers or weights."""
 

@@ -64,7 +64,18 @@ def _argument(name: str, value: Any) -> str:
             return "GloVe"
         case "vectors", Word2Vec():
             return f"word2vec+{value.offset}" if value.offset else "word2vec"
-        case (("dropout" | "recurrent_dropout" | "reset_after" | "recurrent_activation"), _):
+        case (
+            (
+                "dropout"
+                | "recurrent_dropout"
+                | "reset_after"
+                | "recurrent_activation"
+                | "strides"
+                | "momentum"
+                | "epsilon"
+            ),
+            _,
+        ):
             return f"{name}={value}"
     return str(value)
 

@@ -22,6 +22,8 @@ from bench.spec import (
     LSTM,
     ActivationLayer,
     Arrays,
+    AveragePooling1D,
+    BatchNormalization,
     Bidirectional,
     Case,
     Conv1D,
@@ -35,15 +37,19 @@ from bench.spec import (
     GlobalMaxPooling1D,
     KerasEra,
     Layer,
+    LayerNormalization,
+    MaxPooling1D,
+    Padding,
     Recurrent,
     SimpleRNN,
+    SpatialDropout1D,
     Suite,
 )
 
 Shape = tuple[int, ...]
 Input = Literal["ids", "multi-hot", "features"]
 """What a row holds: word ids (int32), a 0 or 1 for each word, or any numbers (float32)."""
-Initializer = Literal["uniform", "glorot_uniform", "orthogonal", "zeros", "lstm_bias", "vectors"]
+Initializer = Literal["uniform", "glorot_uniform", "orthogonal", "zeros", "ones", "lstm_bias", "vectors"]
 
 INITIAL = {"init:embedding": Embedding, "init:recurrent": Recurrent | Bidirectional, "init:dense": Dense | Conv1D}
 """The parts of `init`, and the layers whose initial weights each leaves to the framework."""
@@ -53,6 +59,7 @@ DIFFERENCES = (
     "bias",
     "reset-after",
     "recurrent-dropout",
+    "normalization",
     "loss",
     "embedding-gradient",
     "order",
@@ -66,12 +73,16 @@ DIFFERENCES = (
 
 @dataclass(frozen=True)
 class WeightSpec:
-    """One weight array in Keras's layout."""
+    """One weight array in Keras's layout.
+
+    `momentum` is the share of a moving average that a training step keeps of it; None for a weight that is none.
+    """
 
     name: str
     shape: Shape
     initializer: Initializer
     trainable: bool = True
+    momentum: float | None = None
 
     @property
     def size(self) -> int:
@@ -81,15 +92,41 @@ class WeightSpec:
 
 @dataclass(frozen=True)
 class MaskSpec:
-    """One dropout mask of a batch: (rows, *shape), values 0 or 1/(1-rate)."""
+    """One dropout mask of a batch: (rows, *shape), values 0 or 1/(1-rate); an axis of 1 serves all of its layer's."""
 
     shape: Shape
     rate: float
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a layer does for one row: multiplications of its matrix products, and numbers that it keeps.
+
+    `products`: of the forward pass, and of the gradient of its weights. `of_input`: of the gradient of its input; None
+    where they are as many. `of_states`: of the gradients of its states from one step to the one before. `kept`: what
+    the backward pass needs beside input and masks, the gates of every step. `passes`: how often input and output are
+    gone through. `looked_up`: of the weights, the rows alone that ids name are read.
+    """
+
+    products: int = 0
+    of_input: int | None = None
+    of_states: int = 0
+    kept: int = 0
+    passes: int = 1
+    looked_up: bool = False
+
+    @property
+    def twice(self) -> Work:
+        """Return the work of two such layers side by side."""
+        of_input = None if self.of_input is None else 2 * self.of_input
+        return replace(
+            self, products=2 * self.products, of_input=of_input, of_states=2 * self.of_states, kept=2 * self.kept
+        )
+
+
+@dataclass(frozen=True)
 class BuiltLayer:
-    """A layer with its name, shapes (without the batch axis), weights in order, and dropout masks in order.
+    """A layer with its name, shapes (without the batch axis), weights in order, dropout masks in order, and its work.
 
     Masks of a recurrent layer have shape (gates, features): first the input's (when `dropout` > 0; one gate, unless
     `recurrent_dropout` > 0), then the state's (when `recurrent_dropout` > 0). A Bidirectional lists forward, then
@@ -102,6 +139,7 @@ class BuiltLayer:
     output_shape: Shape
     weights: tuple[WeightSpec, ...] = ()
     masks: tuple[MaskSpec, ...] = ()
+    work: Work = Work()
 
 
 @dataclass(frozen=True)
@@ -158,6 +196,19 @@ def leaves_to_framework(model: Model, built: BuiltLayer) -> bool:
     return not pre_trained and any(isinstance(built.layer, kind) for kind in kinds)
 
 
+def normalizes(model: Model) -> bool:
+    """Return whether a model has layers that normalize."""
+    return any(isinstance(built.layer, BatchNormalization | LayerNormalization) for built in model.layers)
+
+
+def edges(steps: int, size: int, strides: int, padding: Padding) -> tuple[int, int]:
+    """Return how many steps are put before and behind a sequence for windows of a size (Keras's, TensorFlow's)."""
+    if padding == "valid":
+        return 0, 0
+    added = max((-(-steps // strides) - 1) * strides + size - steps, 0)
+    return added // 2, added - added // 2
+
+
 def with_two_biases(model: Model) -> Model:
     """Return `model` with a second trained bias, (2, columns), in every SimpleRNN and LSTM, as torch has it."""
 
@@ -176,6 +227,24 @@ def with_two_biases(model: Model) -> Model:
 def with_reset_after(model: Model) -> Model:
     """Return `model` with GRUs that reset the state after its product, the only ones that torch has."""
     return _with_recurrent(model, lambda layer: replace(layer, reset_after=True) if isinstance(layer, GRU) else layer)
+
+
+_TORCHS = {"momentum": 0.9, "epsilon": 1e-5}
+"""torch/nn/modules/batchnorm.py, normalization.py; a momentum of torch is the other share, 0.1."""
+
+
+def with_torchs_normalization(model: Model) -> Model:
+    """Return `model` with torch's momentum and epsilons where the case has Keras's defaults."""
+
+    def changed(built: BuiltLayer) -> BuiltLayer:
+        layer = built.layer
+        if not isinstance(layer, BatchNormalization | LayerNormalization):
+            return built
+        keras = vars(type(layer)())
+        options = {name: _TORCHS[name] if value == keras[name] else value for name, value in vars(layer).items()}
+        return _build(built.name, type(layer)(**options), built.input_shape)
+
+    return replace(model, layers=tuple(map(changed, model.layers)))
 
 
 def without_recurrent_dropout(model: Model) -> Model:
@@ -289,29 +358,52 @@ def _build(name: str, layer: Layer, shape: Shape) -> BuiltLayer:
         case Embedding():
             initializer: Initializer = "uniform" if layer.vectors is None else "vectors"
             table = WeightSpec("embeddings", (layer.input_dim, layer.output_dim), initializer, layer.trainable)
-            return built((*shape, layer.output_dim), (table,))
+            return built((*shape, layer.output_dim), (table,), work=Work(looked_up=True))
         case Flatten():
             return built((prod(shape),))
         case GlobalAveragePooling1D() | GlobalMaxPooling1D():
             return built((_sequence(name, shape)[1],))
+        case MaxPooling1D() | AveragePooling1D():
+            steps, features = _sequence(name, shape)
+            size, strides = layer.pool_size, layer.strides or layer.pool_size
+            return built((_windows(name, steps, "pool_size", size, strides, layer.padding), features))
         case Conv1D():
             steps, features = _sequence(name, shape)
-            if layer.kernel_size > steps:
-                raise UsageError(
-                    f"layer {name}: kernel_size {layer.kernel_size} exceeds the {steps} steps of its input"
-                )
+            outputs = _windows(name, steps, "kernel_size", layer.kernel_size, layer.strides, layer.padding)
             weights = _kernel_and_bias(layer.kernel_size, features, layer.filters)
-            return built((steps - layer.kernel_size + 1, layer.filters), weights)
+            return built((outputs, layer.filters), weights, work=Work(products=outputs * weights[0].size))
         case Dense():
-            return built((*shape[:-1], layer.units), _kernel_and_bias(shape[-1], layer.units))
+            weights = _kernel_and_bias(shape[-1], layer.units)
+            work = Work(products=prod(shape[:-1]) * weights[0].size)
+            return built((*shape[:-1], layer.units), weights, work=work)
         case ActivationLayer():
             return built(shape)
         case Dropout():
             return built(shape, masks=(MaskSpec(shape, layer.rate),) if layer.rate else ())
+        case SpatialDropout1D():
+            mask = MaskSpec((1, _sequence(name, shape)[1]), layer.rate)
+            return built(shape, masks=(mask,) if layer.rate else ())
+        case BatchNormalization():
+            moving = (
+                WeightSpec(f"moving_{moment}", shape[-1:], initializer, trainable=False, momentum=layer.momentum)
+                for moment, initializer in _MOMENTS.items()
+            )
+            # Before any value is normalized, all have been seen; backward, before any gradient is known.
+            return built(shape, (*_scale_and_shift(shape), *moving), work=Work(passes=2))
+        case LayerNormalization():
+            return built(shape, _scale_and_shift(shape))
         case SimpleRNN() | LSTM() | GRU():
             steps, features = _sequence(name, shape)
             output = (steps, layer.units) if layer.return_sequences else (layer.units,)
-            return built(output, _recurrent_weights(layer, features), _recurrent_masks(layer, features))
+            weights = _recurrent_weights(layer, features)
+            of_input, of_states = (steps * weight.size for weight in weights[:2])
+            work = Work(
+                products=of_input + of_states,
+                of_input=of_input,
+                of_states=of_states // steps * (steps - 1),  # the first state is given
+                kept=steps * gates_of(layer) * layer.units,
+            )
+            return built(output, weights, _recurrent_masks(layer, features), work)
         case Bidirectional():
             one_way = _build(name, layer.layer, shape)
             *steps_axis, units = one_way.output_shape
@@ -320,13 +412,21 @@ def _build(name: str, layer: Layer, shape: Shape) -> BuiltLayer:
                 for way in ("forward", "backward")
                 for weight in one_way.weights
             )
-            return built((*steps_axis, 2 * units), weights, one_way.masks * 2)
+            work = one_way.work.twice
+            return built((*steps_axis, 2 * units), weights, one_way.masks * 2, one_way.work.twice)
         case _:
             assert_never(layer)
 
 
 def _kernel_and_bias(*shape: int) -> tuple[WeightSpec, ...]:
     return WeightSpec("kernel", shape, "glorot_uniform"), WeightSpec("bias", shape[-1:], "zeros")
+
+
+_MOMENTS: dict[str, Initializer] = {"mean": "zeros", "variance": "ones"}
+
+
+def _scale_and_shift(shape: Shape) -> tuple[WeightSpec, ...]:
+    return WeightSpec("gamma", shape[-1:], "ones"), WeightSpec("beta", shape[-1:], "zeros")
 
 
 def gates_of(layer: Recurrent) -> int:
@@ -361,6 +461,17 @@ def _sequence(name: str, shape: Shape) -> tuple[int, int]:
             "set return_sequences on the recurrent layer before it"
         )
     return shape[0], shape[1]
+
+
+def _windows(name: str, steps: int, option: str, size: int, strides: int, padding: Padding) -> int:
+    """Return how many windows of a size lie within steps."""
+    before, behind = edges(steps, size, strides, padding)
+    if size > before + steps + behind:
+        raise UsageError(
+            f"layer {name}: {option} {size} exceeds the {steps} steps of its input; make it smaller, set "
+            "padding='same', or keep more steps (data.maxlen, smaller windows before it)"
+        )
+    return (before + steps + behind - size) // strides + 1
 
 
 def _snake_case(name: str) -> str:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from math import sqrt
 
 from bench.cases.cell import Profile
-from bench.cases.model import row_shape
+from bench.cases.model import Shape, build_layers, row_shape
+from bench.errors import UsageError
 from bench.spec import Case, Embedded, EmbeddedFeatures, FirstRows, Flatten, RandomRows, Validation, parts
 
 QUICK_MAXLEN = 40
@@ -26,8 +27,8 @@ def apply(case: Case, profile: Profile) -> Case:
 
     - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
       vocabulary, padding and encoding; generated numbers of the same shape where rows are numbers. Rows are cut to 40
-      ids or time steps, since a recurrent layer's time is proportional to them; a case with `Flatten` keeps its length,
-      as its parameter count depends on it and its time hardly does.
+      ids or time steps, since a recurrent layer's time is proportional to them, or to 80, 160 and so on where windows
+      need them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time hardly does.
     - epochs: at most 3; early stopping and checkpoints stay as they are.
     - batch size: at most 64. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
       differs from another.
@@ -48,16 +49,16 @@ def apply(case: Case, profile: Profile) -> Case:
 def _data(case: Case) -> Embedded | EmbeddedFeatures:
     data, has = case.data, parts(case.data)
     validation, test = (QUICK_VALIDATION if "validation" in has else 0), (QUICK_TEST if "test" in has else 0)
-    cut = not any(isinstance(layer, Flatten) for layer in case.layers)
+    shape = row_shape(data)
+    in_time = data.encoding == "ids" or len(shape) == 2
+    if in_time and not any(isinstance(layer, Flatten) for layer in case.layers):
+        shape = (_shortest(case, shape), *shape[1:])
     if isinstance(data, EmbeddedFeatures) or data.encoding == "features":
-        shape = row_shape(data)
-        if len(shape) == 2 and cut:
-            shape = min(shape[0], QUICK_MAXLEN), shape[1]
         return EmbeddedFeatures(shape, QUICK_TRAIN, validation, test)
     assert data.num_words is not None
     return Embedded(
         num_words=data.num_words,
-        maxlen=min(data.maxlen, QUICK_MAXLEN) if data.maxlen is not None and cut else data.maxlen,
+        maxlen=shape[0] if data.encoding == "ids" else data.maxlen,
         padding=data.padding,
         truncating=data.truncating,
         train=QUICK_TRAIN,
@@ -65,6 +66,19 @@ def _data(case: Case) -> Embedded | EmbeddedFeatures:
         test=test,
         encoding=data.encoding,
     )
+
+
+def _shortest(case: Case, shape: Shape) -> int:
+    """Return the least number of steps of rows, 40 or doubled, in which every window of the layers finds its own."""
+    steps = QUICK_MAXLEN
+    while steps < shape[0]:
+        try:
+            build_layers(case.layers, (steps, *shape[1:]))
+        except UsageError:
+            steps *= 2
+        else:
+            return steps
+    return shape[0]
 
 
 def _validation(validation: Validation | None) -> Validation | None:

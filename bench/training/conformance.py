@@ -9,9 +9,9 @@ backend, model, rule, expected and found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,9 +89,35 @@ STACKS: dict[str, tuple[str, tuple[Layer, ...]]] = {
     "features-over-time": _stack("adam", LSTM(4, dropout=0.2)),
 }
 """Small models, by name: every layer of `bench.spec`, sequences and last states, one mask for all gates and one for
-each. The last two take numbers.
+each; layers of sequences as they come, on masked steps, and with every option. Those of `_SHAPES` take numbers.
 """
 _SHAPES = {"features": (WIDTH,), "features-over-time": (LENGTH, WIDTH)}
+_OPTIONS: dict[str, Any] = {
+    "pool_size": 3, "strides": 2, "padding": "same", "rate": 0.3, "momentum": 0.8, "epsilon": 0.01
+}  # fmt: skip
+
+
+def _others(*, changed: bool) -> list[Layer]:
+    """Return a layer of each kind that no stack above holds, a sequence in and out: as it comes, or all its options."""
+    held = {type(layer) for _, layers in STACKS.values() for layer in layers}
+    return [
+        kind(**{each.name: _OPTIONS[each.name] for each in fields(kind) if changed or each.default is MISSING})
+        for kind in get_args(Layer)
+        if kind not in held
+    ]
+
+
+STACKS |= {
+    "sequences": _stack("adam", _MASKED, *_others(changed=False), GlobalMaxPooling1D()),
+    "options": _stack(
+        "rmsprop",
+        _EMBEDDING,
+        Conv1D(4, 3, "gelu", strides=2, padding="same"),
+        ActivationLayer("softmax"),
+        *_others(changed=True),
+        GlobalMaxPooling1D(),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -336,6 +362,9 @@ def steps_follow_the_formula(checked: Checked) -> None:
                 weights[trained[k]] = weights[trained[k]] - model.learning_rate * gradient / divisor
         loss = network.train_step(*checked.batch)
         checked.close(f"loss of step {t}", before.loss, loss, 1e-5)
+        # Moving averages have a rule of their own.
+        moved = zip(model.weights, weights, network.get_weights(), strict=True)
+        weights = [old if spec.momentum is None else new for spec, old, new in moved]
         # In units of the learning rate, of which an update is about one.
         expected, got = (
             [(value - start) / model.learning_rate for value, start in zip(values, checked.weights, strict=True)]
@@ -346,6 +375,28 @@ def steps_follow_the_formula(checked: Checked) -> None:
     checked.require(int(slots[0]) == 3, "step count", 3, int(slots[0]))
     per_weight = [pair for pairs in zip(m, v, strict=True) for pair in pairs] if model.optimizer == "adam" else v
     checked.all_close("slot {} after three steps", per_weight, slots[1:])
+    checked.restart()
+
+
+def moving_averages_follow_the_batch(checked: Checked) -> None:
+    """Require the moments that a step moves to be those it normalizes by, and evaluation to use the moving ones.
+
+    From a moving average a of momentum m, a step leads to m a + (1 - m) times the batch's moment. Where every average
+    is that moment itself, evaluation gives what training does, without dropout.
+    """
+    momenta = [weight.momentum for weight in checked.model.weights]
+    if not any(momentum is not None for momentum in momenta):
+        return
+    network, (x, y, _) = checked.network, checked.batch
+    checked.restart()
+    expected = network.gradients(x, y, None).logits
+    network.train_step(x, y, None)
+    moments = [
+        start if momentum is None else ((moved - momentum * np.asarray(start, np.float64)) / (1 - momentum))
+        for momentum, start, moved in zip(momenta, checked.weights, network.get_weights(), strict=True)
+    ]
+    network.set_weights(moments)
+    checked.close("logits by the moments of the batch", expected, network.logits(x))
     checked.restart()
 
 
@@ -425,6 +476,7 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     returns_what_was_loaded,
     gradients_are_derivatives,
     steps_follow_the_formula,
+    moving_averages_follow_the_batch,
     an_epoch_is_its_steps,
     logits_do_not_depend_on_their_neighbours,
     tells_the_first_bad_step,

@@ -2,7 +2,8 @@
 
 The distributions are Keras's (keras/src/initializers/random_initializers.py; since 2.0.8: docs/keras-versions.md):
 Embedding uniform(-0.05, 0.05), kernels glorot_uniform, recurrent kernels orthogonal over the whole (units, gates *
-units) matrix, by QR (by SVD up to Keras 2.3), biases zero, the forget gate of an LSTM one.
+units) matrix, by QR (by SVD up to Keras 2.3), biases zero, the forget gate of an LSTM one. Normalizations begin with
+scales and variances of one, shifts and means of zero.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ def _draw(spec: WeightSpec, random: np.random.RandomState) -> NDArray[np.float32
             values = np.zeros(spec.shape)
             units = spec.shape[-1] // 4
             values.reshape(-1)[units : 2 * units] = 1.0  # of the first bias, where there are two
+        case "ones":
+            values = np.ones(spec.shape)
         case _:
             values = np.zeros(spec.shape)
     return values.astype(np.float32)

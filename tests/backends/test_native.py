@@ -18,6 +18,7 @@ from bench.spec import (
     GRU,
     KERAS_2_0,
     LSTM,
+    BatchNormalization,
     Bidirectional,
     Case,
     Conv1D,
@@ -29,6 +30,8 @@ from bench.spec import (
     GlobalAveragePooling1D,
     Imdb,
     Layer,
+    LayerNormalization,
+    MaxPooling1D,
     SimpleRNN,
     Suite,
     Training,
@@ -93,6 +96,7 @@ OLD_GRU, STATES_DROPPED = (
     (Embedding(WORDS, 4), LSTM(3, recurrent_dropout=0.5)),
 )
 FROZEN = (Embedding(WORDS, 4, trainable=False), GRU(3))
+NORMALIZED = (Embedding(WORDS, 4), LayerNormalization(), GlobalAveragePooling1D())
 
 
 @pytest.mark.parametrize(
@@ -107,6 +111,12 @@ FROZEN = (Embedding(WORDS, 4, trainable=False), GRU(3))
             FROZEN,
             {*INITIAL, "optimizer", "loss", "order", "denormals"},
         ),  # both biases of a GRU are trained everywhere
+        (
+            "torch",
+            NORMALIZED,
+            {"init:embedding", "init:dense", "optimizer", "normalization", "loss", "order", "denormals"},
+        ),
+        ("keras-tensorflow", NORMALIZED, {"init:embedding", "init:dense", "loss", "embedding-gradient", "order"}),
         ("keras-tensorflow", RNN, {*INITIAL, "loss", "embedding-gradient", "order"}),
         ("keras-tensorflow", FROZEN, {*INITIAL, "loss", "order"}),
     ],
@@ -189,11 +199,11 @@ def plain_torch(case: Case, body: Callable[..., Any], modules: Callable[[Any], l
             optimizer.zero_grad()
             torch.nn.BCELoss()(torch.sigmoid(body(x, *layers))[:, 0], y).backward()
             optimizer.step()
+    trained = sum(parameter.numel() for parameter in layers.parameters())
+    moving = sum(buffer.numel() for buffer in layers.buffers() if buffer.is_floating_point())
     with torch.no_grad():
-        return [
-            body(torch.from_numpy(rows_of(case)), *layers)[:, 0].numpy(),
-            sum(p.numel() for p in layers.parameters()),
-        ]
+        logits = body(torch.from_numpy(rows_of(case)), *layers.eval())[:, 0].numpy()
+    return [logits, trained, trained + moving]
 
 
 TORCH = {
@@ -224,16 +234,35 @@ TORCH = {
             dense(conv(embedding(x).transpose(1, 2)).relu().transpose(1, 2).flatten(1)).relu()
         ),
     ),
-}
+    "normalization": (
+        case_of(  # torch's batch normalization knows no masks
+            Embedding(WORDS, 4, mask_zero=True),
+            BatchNormalization(),
+            MaxPooling1D(),
+            Flatten(),
+            LayerNormalization(),
+            Dense(6, "gelu"),
+            BatchNormalization(0.8, 0.01),  # declared, so that a port has them, too
+            learning_rate=0.01,
+        ),
+        lambda nn: [
+            nn.Embedding(WORDS, 4), nn.BatchNorm1d(4), nn.MaxPool1d(2), nn.LayerNorm(16), nn.Linear(16, 6), nn.GELU(),
+            nn.BatchNorm1d(6, 0.01, 0.2), nn.Linear(6, 1),
+        ],
+        lambda x, embedding, batch, pool, layer, dense, gelu, last_batch, last: last(
+            last_batch(gelu(dense(layer(pool(batch(embedding(x).transpose(1, 2))).transpose(1, 2).flatten(1)))))
+        ),
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TORCH)
 def test_a_native_torch_cell_is_what_ten_lines_of_torch_train(name: str) -> None:
     case, modules, body = TORCH[name]
-    logits, parameters = plain_torch(case, body, modules)
+    logits, trainable, total = plain_torch(case, body, modules)
     network = trained("torch", "native", case)
     np.testing.assert_allclose(network.logits(rows_of(case)), logits, rtol=1e-4, atol=1e-5)
-    assert network.parameters().total == network.parameters().trainable == parameters
+    assert (network.parameters().total, network.parameters().trainable) == (total, trainable)
 
 
 def test_both_biases_are_counted_and_trained_only_where_native_says_so() -> None:

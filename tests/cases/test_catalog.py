@@ -173,8 +173,8 @@ def test_a_path_without_suites_is_wrong_usage(tmp_path: Path) -> None:
         ("GlobalAveragePooling1D()", "lstm(3)", "line 8, case 'pool': NameError: name 'lstm' is not defined"),
         (
             "import *",
-            "import LSTM, MaxPooling1D",
-            "line 2: twinbench has no MaxPooling1D; layers: Embedding, Flatten, ",
+            "import LSTM, MultiHeadAttention",
+            "line 2: twinbench has no MultiHeadAttention; layers: Embedding, Flatten, ",
         ),
         ("GlobalAveragePooling1D(), ", "", "case 'pool': the last layer gives"),
         ("GlobalAveragePooling1D()", "Flatten(), LSTM(3)", "case 'pool': layer lstm needs (time, features)"),

@@ -12,6 +12,8 @@ from bench.spec import (
     KERAS_2_3,
     LSTM,
     ActivationLayer,
+    AveragePooling1D,
+    BatchNormalization,
     Bidirectional,
     Case,
     Conv1D,
@@ -24,7 +26,10 @@ from bench.spec import (
     Imdb,
     KerasEra,
     Layer,
+    LayerNormalization,
+    MaxPooling1D,
     SimpleRNN,
+    SpatialDropout1D,
     Suite,
     Training,
 )
@@ -69,10 +74,17 @@ def summary(layers: tuple[Layer, ...], *shape: int) -> list[tuple[tuple[int, ...
             id="document 003, cell 44",
         ),
         pytest.param(
-            (Embedding(10000, 128), Conv1D(32, 7, "relu"), GlobalMaxPooling1D(), Dense(1)),
+            (
+                Embedding(10000, 128),
+                Conv1D(32, 7, "relu"),
+                MaxPooling1D(5),
+                Conv1D(32, 7, "relu"),
+                GlobalMaxPooling1D(),
+                Dense(1),
+            ),
             500,
-            [((500, 128), 1280000), ((494, 32), 28704), ((32,), 0), ((1,), 33)],
-            id="Deep Learning with Python, 1st ed., 6.4.3, without its middle layers",
+            [((500, 128), 1280000), ((494, 32), 28704), ((98, 32), 0), ((92, 32), 7200), ((32,), 0), ((1,), 33)],
+            id="Deep Learning with Python, 1st ed., 6.4.3",
         ),
         pytest.param(
             (Embedding(10000, 8), GlobalAveragePooling1D(), Dense(1)),
@@ -100,6 +112,42 @@ def test_a_gru_that_resets_after_has_two_biases() -> None:
     assert two - one == 3 * 100
 
 
+@pytest.mark.parametrize(
+    ("layer", "steps"),
+    [
+        # keras.io: ⌊(n - size) / strides⌋ + 1 and ⌊(n - 1) / strides⌋ + 1
+        (MaxPooling1D(), 5),
+        (AveragePooling1D(3, 2), 5),
+        (MaxPooling1D(3, 2, "same"), 6),
+        (AveragePooling1D(20, 4, "same"), 3),
+        (Conv1D(8, 4, strides=3), 3),
+        (Conv1D(8, 4, strides=3, padding="same"), 4),
+        (Conv1D(8, 12), 0),
+        (MaxPooling1D(11), 1),
+    ],
+)
+def test_windows_are_as_many_as_keras_documents(layer: Layer, steps: int) -> None:
+    if not steps:
+        with pytest.raises(UsageError, match="layer conv1d: kernel_size 12 exceeds the 11 steps of its input; make it"):
+            build_layers((Embedding(10, 4), layer), 11, 10)
+        return
+    assert build_layers((Embedding(10, 4), layer), 11, 10)[1].output_shape == (
+        steps,
+        8 if isinstance(layer, Conv1D) else 4,
+    )
+
+
+def test_half_the_weights_of_batch_normalization_are_not_trained() -> None:
+    normalized, stepwise = (built(layer) for layer in (BatchNormalization(0.9), LayerNormalization()))
+    # keras.io: a BatchNormalization of 50 features has 200 parameters, 100 of them not trainable.
+    assert [(weight.size, weight.trainable, weight.momentum) for weight in normalized.weights] == [
+        (50, True, None), (50, True, None), (50, False, 0.9), (50, False, 0.9)
+    ]  # fmt: skip
+    assert [weight.name for weight in normalized.weights] == ["gamma", "beta", "moving_mean", "moving_variance"]
+    assert [(weight.size, weight.trainable) for weight in stepwise.weights] == [(50, True), (50, True)]
+    assert normalized.output_shape == stepwise.output_shape == (40, 50)
+
+
 def test_layers_are_named_as_keras_names_them_and_counted_by_kind() -> None:
     layers = (
         Embedding(10, 4),
@@ -120,6 +168,8 @@ def built(layer: Layer) -> BuiltLayer:
 def test_dropout_masks_follow_keras() -> None:
     # One input mask shared by the gates, one per gate as soon as recurrent_dropout is on; the state's always per gate.
     assert built(Dropout(0.2)).masks == (MaskSpec((40, 50), 0.2),)
+    assert built(SpatialDropout1D(0.2)).masks == (MaskSpec((1, 50), 0.2),)
+    assert built(SpatialDropout1D(0.0)).masks == built(BatchNormalization()).masks == ()
     assert built(LSTM(100, dropout=0.1)).masks == (MaskSpec((1, 50), 0.1),)
     assert built(LSTM(100, recurrent_dropout=0.3)).masks == (MaskSpec((4, 100), 0.3),)
     both = (MaskSpec((3, 50), 0.1), MaskSpec((3, 100), 0.3))
@@ -141,6 +191,11 @@ def test_frozen_embeddings_hold_frozen_weights_and_biases_start_as_keras_starts_
         ((Embedding(10, 4), Flatten(), LSTM(3)), r"layer lstm needs \(time, features\)"),
         ((Embedding(10, 4), LSTM(3), LSTM(3)), r"return_sequences"),
         ((Embedding(10, 4), Conv1D(3, 6)), r"kernel_size 6 exceeds the 5 steps"),
+        (
+            (Embedding(10, 4), MaxPooling1D(), MaxPooling1D(3)),
+            r"max_pooling1d_2: pool_size 3 exceeds the 2 steps .* padding='same', or keep more steps",
+        ),
+        ((Embedding(10, 4), Flatten(), SpatialDropout1D(0.2)), r"layer spatial_dropout1d needs \(time, features\)"),
     ],
 )
 def test_impossible_stacks_say_which_layer_and_what_to_do(layers: tuple[Layer, ...], message: str) -> None:

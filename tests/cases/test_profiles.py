@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.cases.catalog import load
 from bench.cases.model import embedding_of, resolve
 from bench.cases.profiles import QUICK_TEST, QUICK_TRAIN, QUICK_VALIDATION, apply
 from bench.data import prepare
+from bench.errors import UsageError
 from bench.spec import (
+    KERAS_3,
     LSTM,
     Arrays,
     Case,
@@ -19,8 +23,11 @@ from bench.spec import (
     Embedding,
     FirstRows,
     Flatten,
+    GlobalMaxPooling1D,
+    Imdb,
     LabelledCsv,
     Layer,
+    MaxPooling1D,
     RandomRows,
     Suite,
     TextCsv,
@@ -96,6 +103,19 @@ def own(data: Arrays | TextCsv, *layers: Layer) -> Case:
 def test_own_data_becomes_generated_data_of_its_kind_and_parts(case: Case, data: object) -> None:
     assert apply(case, "quick").data == data
     assert apply(case, "documented") is case
+
+
+def test_quick_rows_are_as_long_as_windows_need() -> None:
+    layers = (Embedding(50, 4), Conv1D(4, 7), MaxPooling1D(5), Conv1D(4, 7), GlobalMaxPooling1D(), Dense(1, "sigmoid"))
+    case = Case("case", Imdb(50, maxlen=500), layers, Training("adam", epochs=1))
+    # 40 ids leave 34 steps, then 6, fewer than the 7 of a window; 80 leave 74, 14, 8.
+    assert apply(case, "quick").data.maxlen == 80
+    assert apply(replace(case, layers=layers[:2] + layers[4:]), "quick").data.maxlen == 40
+    short = replace(case, data=Imdb(50, maxlen=44))
+    assert apply(short, "quick").data.maxlen == 44
+    suite = Suite("suite", "0", "title", KERAS_3, (short,))
+    with pytest.raises(UsageError, match="layer conv1d_2: kernel_size 7 exceeds the 6 steps"):
+        resolve(suite, apply(replace(short, data=Imdb(50, maxlen=40)), "quick"), "documented")
 
 
 def test_low_data_sizes_stay_different_and_in_order() -> None:

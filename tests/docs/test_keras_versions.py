@@ -111,6 +111,8 @@ HOLDS = {
     "bias": r"units \* 4",
     "GlobalAveragePooling1D": r"mask",
     "GlobalMaxPooling1D": r"def call\(self, inputs\):",
+    "moving_variance": r"moving_variance",
+    "moments": r"mask",
     "glorot_uniform": r"sqrt\(3",
     "recurrent_kernel": r"units \* [34]|ones",
     "orthogonal": r"\bqr\(",

@@ -316,6 +316,37 @@ def test_states_are_dropped_as_keras_drops_them() -> None:
     np.testing.assert_allclose(mended(x).detach(), ported(x)[0][:, -1].detach(), rtol=1e-4, atol=1e-6)
 
 
+def test_moving_averages_follow_the_batches_of_keras() -> None:
+    names = port(only("normalization"))
+    theirs, mended = keras.layers.BatchNormalization(), names["KerasBatchNorm"](5)
+    ported, careful = torch.nn.BatchNorm1d(5), torch.nn.BatchNorm1d(5, eps=1e-3, momentum=0.01)
+    batches = np.random.default_rng(8).normal(2.0, 3.0, (20, 3, LENGTH, 5)).astype(np.float32)
+    for batch in batches:
+        expected = theirs(batch, training=True).numpy()
+        given = torch.as_tensor(batch).transpose(1, 2)
+        outputs = [net(given).detach().transpose(1, 2).numpy() for net in (mended, ported, careful)]
+        np.testing.assert_allclose(outputs[0], expected, rtol=1e-4, atol=1e-5)
+    mean, variance = theirs.get_weights()[2:]
+    np.testing.assert_allclose(mended.running_mean, mean, rtol=1e-4)
+    np.testing.assert_allclose(mended.running_var, variance, rtol=1e-4)
+    assert np.abs(ported.running_mean.numpy() / mean - 1).min() > APART
+    np.testing.assert_allclose(careful.running_mean, mean, rtol=1e-4)
+    assert np.abs(careful.running_var.numpy() / variance - 1).min() > APART, "unbiased"
+    evaluated = [net.eval()(given).detach().transpose(1, 2).numpy() for net in (mended, ported, careful)]
+    wanted = theirs(batch).numpy()
+    np.testing.assert_allclose(evaluated[0], wanted, rtol=1e-3, atol=1e-4)
+    assert min(np.abs(found - wanted).max() for found in evaluated[1:]) > APART
+
+
+def test_steps_are_normalized_with_keras_epsilon() -> None:
+    names = port(only("normalization"))
+    x = np.random.default_rng(9).normal(0, 0.05, (ROWS, LENGTH, 16)).astype(np.float32)
+    expected = gradient_of(keras.layers.LayerNormalization(), x)
+    for found, wanted in zip(torch_gradient_of(names["layer_norm"], x), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+    assert np.abs(torch_gradient_of(torch.nn.LayerNorm(16), x)[0] - expected[0]).max() > APART
+
+
 # --- loss, embedding gradient, order -----------------------------------------------------------------------------
 
 

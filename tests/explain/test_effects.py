@@ -20,6 +20,7 @@ from bench.spec import (
     Flatten,
     GlobalAveragePooling1D,
     Imdb,
+    LayerNormalization,
     Suite,
     Training,
 )
@@ -69,7 +70,7 @@ def single(*names):
 
 
 WHOLE = ("matched", "documented", "native")
-TORCH = ("optimizer", "bias", "reset-after", "recurrent-dropout", "loss", "order", "denormals")
+TORCH = ("optimizer", "bias", "reset-after", "recurrent-dropout", "normalization", "loss", "order", "denormals")
 
 
 @pytest.mark.parametrize(
@@ -79,10 +80,17 @@ TORCH = ("optimizer", "bias", "reset-after", "recurrent-dropout", "loss", "order
         ((LSTM(3, recurrent_dropout=0.5),), ("embedding", "recurrent", "dense"), {"reset-after"}),
         ((GRU(3, reset_after=False),), ("embedding", "recurrent", "dense"), {"bias", "recurrent-dropout"}),
         ((GlobalAveragePooling1D(),), ("embedding", "dense"), {"bias", "reset-after", "recurrent-dropout"}),
+        (
+            (LayerNormalization(), GlobalAveragePooling1D()),
+            ("embedding", "dense"),
+            {"bias", "reset-after", "recurrent-dropout"},
+        ),
     ],
 )
 def test_the_numerics_to_compare_are_the_whole_sets_and_every_difference_that_exists(layers, initial, lacking):
     parts = (f"init:{kind}" for kind in initial)
+    if not isinstance(layers[0], LayerNormalization):
+        lacking = lacking | {"normalization"}
     expected = (*WHOLE, *single("init", *parts, *(name for name in TORCH if name not in lacking)))
     assert numerics_of(BACKENDS["torch"], model(*layers)) == expected
 
@@ -100,10 +108,10 @@ def test_a_backend_lacks_the_differences_of_another():
     rnn = model(LSTM(3))
     keras = single("init", "init:embedding", "init:recurrent", "init:dense", "loss", "embedding-gradient", "order")
     assert numerics_of(BACKENDS["keras-tensorflow"], rnn) == (*WHOLE, *keras)
-    lacking = ["optimizer", "bias", "reset-after", "recurrent-dropout", "denormals"]
+    lacking = ["optimizer", "bias", "reset-after", "recurrent-dropout", "normalization", "denormals"]
     assert missing_differences(BACKENDS["keras-tensorflow"], rnn) == lacking
     assert missing_differences(BACKENDS["torch"], model(Flatten())) == [
-        "init:recurrent", "bias", "reset-after", "recurrent-dropout", "embedding-gradient",
+        "init:recurrent", "bias", "reset-after", "recurrent-dropout", "normalization", "embedding-gradient",
     ]  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from bench.spec import (
     GRU,
     KERAS_2_0,
     LSTM,
+    AveragePooling1D,
+    BatchNormalization,
     Bidirectional,
     Case,
     Conv1D,
@@ -23,7 +25,10 @@ from bench.spec import (
     Glove,
     Imdb,
     Layer,
+    LayerNormalization,
+    MaxPooling1D,
     SimpleRNN,
+    SpatialDropout1D,
     Suite,
     Training,
 )
@@ -64,6 +69,16 @@ ROWS = 16
         (Embedding(WORDS, 5), Flatten(), Dense(7, "relu")),
         (Embedding(WORDS, 5), Conv1D(6, 3, "relu"), GlobalMaxPooling1D()),
         (Embedding(WORDS, 5), Conv1D(6, 3, "relu"), Conv1D(4, 2), Dropout(0.5), Flatten()),
+        (Embedding(WORDS, 5), Conv1D(6, 4, "gelu", strides=2, padding="same"), MaxPooling1D(), Conv1D(4, 2), Flatten()),
+        (
+            Embedding(WORDS, 5),
+            BatchNormalization(),
+            SpatialDropout1D(0.5),
+            AveragePooling1D(2, 1, "same"),
+            Dense(4, "softmax"),
+            LayerNormalization(),
+            Flatten(),
+        ),
         (Dense(8, "relu"), Dense(4, "relu")),
         (Embedding(WORDS, 5), SimpleRNN(6)),
         (Embedding(WORDS, 5), SimpleRNN(6, return_sequences=True), SimpleRNN(3)),
@@ -150,6 +165,17 @@ def test_bytes_of_a_step_by_hand() -> None:
     assert hidden.bytes == 4 * (x + w + h + (h + x + w) + 5 * w)
     # The same, and v is read again to write the gradient of h.
     assert logits.bytes == 4 * (h + v + z + (z + h + v) + v + h + 5 * v)
+
+
+def test_bytes_of_normalizations_by_hand() -> None:
+    model = model_of(case(Embedding(WORDS, 5), LayerNormalization(), BatchNormalization(), Flatten()))
+    _, by_step, by_batch, *_ = training_step(model, ROWS)
+    x, w = ROWS * LENGTH * 5, 2 * 5
+    # Forward x, w, out; backward dout, x, w again, dw, dx; Adam.
+    assert by_step.bytes == 4 * (x + w + x + (x + x + w + w + x) + 7 * w)
+    # The moments of the batch need x once more, and their gradient x and dout; moving averages are read, not trained.
+    assert by_batch.bytes == 4 * (by_step.bytes // 4 + x + 2 * x + 3 * w)
+    assert by_step.flops == by_batch.flops == 0
 
 
 def test_a_frozen_table_is_gathered_from_and_a_learned_one_is_updated_whole() -> None:

@@ -335,6 +335,153 @@ FAULTS |= {
         in_layers("x.amax(1)", "x.mean(1) + (x.amax(1) - x.mean(1)).detach()"),
         BACKWARD,
     ),
+    "windows: odd step of padding in front": (
+        "strides",
+        in_layers("before, behind = edges", "behind, before = edges"),
+        FORWARD,
+    ),
+    "Conv1D: strides": ("strides", in_layers("kernel, bias, strides).transpose", "kernel, bias).transpose"), FORWARD),
+    "Conv1D: not padded": (
+        "strides",
+        in_layers("_padded(x.transpose(1, 2), *self._windows)", "x.transpose(1, 2)"),
+        FORWARD,
+    ),
+    "gelu: by tanh": (
+        "strides",
+        in_layers("nn.functional.gelu", 'lambda x: nn.functional.gelu(x, approximate="tanh")'),
+        FORWARD,
+    ),
+    "softmax: over steps": ("normalized", in_layers("torch.softmax(x, -1)", "torch.softmax(x, 1)"), FORWARD),
+    "windows, maximum: padding is zero": ("pooling", in_layers("layer.padding, -torch.inf", "layer.padding"), FORWARD),
+    "windows, average: padding counted": (
+        "pooling",
+        in_layers("mean(x) / mean(torch.ones_like(x[:1, :1]))", "mean(x)"),
+        FORWARD,
+    ),
+    "windows: strides of 1 where none are declared": (
+        "windows",
+        in_layers("layer.strides or layer.pool_size", "layer.strides or 1"),
+        FORWARD,
+    ),
+    "windows, average: derivative": (
+        "windows",
+        in_layers("return mean(x) if", "return mean(x.detach() + 2 * (x - x.detach())) if"),
+        BACKWARD,
+    ),
+    "windows: mask handed on": (
+        "masked-pooling",
+        in_layers(
+            "pool(x.transpose(1, 2)).transpose(1, 2), None)",
+            "pool(x.transpose(1, 2)).transpose(1, 2), None if valid is None else valid[:, 1::2])",
+        ),
+        FORWARD,
+    ),
+    "LayerNormalization: epsilon": (
+        "layer-normalized",
+        in_layers("gamma, beta, self._epsilon), valid", "gamma, beta, 1e-5), valid"),
+        FORWARD,
+    ),
+    "LayerNormalization: mask forgotten": (
+        "layer-normalized",
+        in_layers("gamma, beta, self._epsilon), valid", "gamma, beta, self._epsilon), None"),
+        FORWARD,
+    ),
+    "BatchNormalization: evaluated by the moments of the rows": (
+        "normalized",
+        in_layers("if self._torchs or not self.training", "if self._torchs"),
+        {"forward", "evaluation"},
+    ),
+    "BatchNormalization: evaluated as if trained": (
+        "normalized",
+        planted("torch.network", "switch(training=False)", "switch(training=True)"),
+        {"forward", "evaluation"},
+    ),
+    "BatchNormalization: epsilon": (
+        "normalized",
+        in_layers("True, 1.0, self._epsilon, True", "True, 1.0, 1e-5, True"),
+        BACKWARD,
+    ),
+    "BatchNormalization: unbiased moving variance": (
+        "normalized",
+        in_layers("variance * ((len(steps) - 1) / len(steps))", "variance"),
+        UPDATE,
+    ),
+    "BatchNormalization: momentum the other way round": (
+        "normalized",
+        in_layers("moment.lerp_(found, self._share)", "moment.lerp_(found, 1 - self._share)"),
+        UPDATE,
+    ),
+    "BatchNormalization: moments exchanged": (
+        "normalized",
+        in_layers("zip(moving, (mean, variance)", "zip(moving, (variance, mean)"),
+        UPDATE,
+    ),
+    "BatchNormalization: moved by gradients": (
+        "normalized",
+        planted("torch.network", "tensor.copy_(value)\n        return", "pass\n        return"),
+        {"epoch"},
+    ),
+    "BatchNormalization, masked: mean of all steps": (
+        "masked-normalized",
+        in_layers("(steps * counted).sum(0) / number", "steps.mean(0)"),
+        BACKWARD,
+    ),
+    "BatchNormalization, masked: variance of all steps": (
+        "masked-normalized",
+        in_layers("((steps - mean) * counted)", "(steps - mean)"),
+        BACKWARD,
+    ),
+    "BatchNormalization, masked: nothing added to the number of steps": (
+        "masked-normalized",
+        in_layers("counted.sum() + COUNTED", "counted.sum()"),
+        BACKWARD,
+    ),
+    "BatchNormalization, masked: number of steps in float32": (
+        "masked-normalized",
+        in_layers("counted.sum() + COUNTED", "counted.float().sum() + COUNTED"),
+        BACKWARD,
+    ),
+    "BatchNormalization, masked: epsilon": (
+        "masked-normalized",
+        in_layers("(variance + self._epsilon)", "(variance + 1e-5)"),
+        BACKWARD,
+    ),
+    "BatchNormalization, masked: derivative by the mean": (
+        "masked-normalized",
+        in_layers("out = (steps - mean) *", "out = (steps - mean.detach()) *"),
+        BACKWARD,
+    ),
+    "BatchNormalization, masked: derivative by the variance": (
+        "masked-normalized",
+        in_layers("(variance + self._epsilon)", "(variance.detach() + self._epsilon)"),
+        BACKWARD,
+    ),
+    "BatchNormalization, masked: mask forgotten in training": (
+        "masked-normalized",
+        in_layers(
+            "moment.lerp_(found, self._share)\n        return out.view_as(x), valid",
+            "moment.lerp_(found, self._share)\n        return out.view_as(x), None",
+        ),
+        BACKWARD,
+    ),
+    "BatchNormalization, masked: mask forgotten in evaluation": (
+        "masked-normalized",
+        in_layers(
+            "self._epsilon\n            )\n            return out.view_as(x), valid",
+            "self._epsilon\n            )\n            return out.view_as(x), None",
+        ),
+        {"forward", "evaluation"},
+    ),
+    "native BatchNormalization: momentum the other way round": (
+        "native:normalization",
+        in_layers("beta, self.training, self._share", "beta, self.training, 1 - self._share"),
+        UPDATE,
+    ),
+    "native BatchNormalization: Keras's moving variance": (
+        "native:normalization",
+        in_layers("if self._torchs or not self.training", "if not self.training"),
+        UPDATE,
+    ),
     "Dropout: not scaled": ("dropout", in_layers("x * masks[0] if masks", "x * (masks[0] > 0) if masks"), BACKWARD),
     "Dropout: derivative": (
         "dropout",
@@ -599,6 +746,36 @@ KERAS_FAULTS: Rows = {
         BACKWARD,
     ),
     "Conv1D: activation": ("convolution", in_keras("kernel_size, activation=layer.activation", "kernel_size"), FORWARD),
+    "Conv1D: not padded": (
+        "strides",
+        in_keras("layer.strides, layer.padding, activation", "layer.strides, activation"),
+        FORWARD,
+    ),
+    "windows: strides of 1": (
+        "windows",
+        in_keras("layer.strides, layer.padding)", "1, layer.padding)"),
+        FORWARD,
+    ),
+    "BatchNormalization: momentum of Keras's own": (
+        "normalized",
+        in_keras3("kind(momentum=momentum, epsilon=epsilon)", "kind(epsilon=epsilon)"),
+        UPDATE,
+    ),
+    "BatchNormalization: told what a recurrent layer is": (
+        "masked-normalized",
+        in_keras("layer(x, training=training)", "layer(x)"),
+        {"training"},
+    ),
+    "BatchNormalization: moved by gradients": (
+        "normalized",
+        in_keras("weight.assign(value)\n        gradients", "pass\n        gradients"),
+        {"epoch"},
+    ),
+    "LayerNormalization: epsilon": (
+        "layer-normalized",
+        in_keras("epsilon=layer.epsilon", "epsilon=1e-5"),
+        FORWARD,
+    ),
     "RMSprop: epsilon inside the root": (
         "convolution",
         in_keras3("(ops.sqrt(velocity) + self.epsilon)", "ops.sqrt(velocity + self.epsilon)"),

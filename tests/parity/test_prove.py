@@ -32,6 +32,9 @@ from bench.spec import (
     KERAS_2_0,
     KERAS_3,
     LSTM,
+    ActivationLayer,
+    AveragePooling1D,
+    BatchNormalization,
     Bidirectional,
     Case,
     Conv1D,
@@ -41,7 +44,10 @@ from bench.spec import (
     Flatten,
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
+    LayerNormalization,
+    MaxPooling1D,
     SimpleRNN,
+    SpatialDropout1D,
 )
 from tests.networks import LENGTH, WORDS, case, case_of_features, feature_rows, inputs_of, model_of, rows
 from tests.parity.faults import FAULTS, KERAS_FAULTS, planted
@@ -85,6 +91,27 @@ CASES = {
     "bilstm-dropout": case(
         MASKED, Dropout(0.3), Bidirectional(LSTM(4, dropout=0.3, recurrent_dropout=0.3)), optimizer="rmsprop"
     ),
+    "strides": case(PLAIN, Conv1D(4, 4, "gelu", strides=2, padding="same"), GlobalMaxPooling1D(), optimizer="rmsprop"),
+    "pooling": case(PLAIN, MaxPooling1D(4, 2, "same"), AveragePooling1D(2, padding="same"), Flatten()),
+    "windows": case(PLAIN, AveragePooling1D(), MaxPooling1D(2, 1), GlobalAveragePooling1D()),
+    "masked-pooling": case(MASKED, MaxPooling1D(), GlobalAveragePooling1D()),
+    "normalized": case(
+        PLAIN,
+        BatchNormalization(0.8),
+        ActivationLayer("softmax"),
+        Flatten(),
+        BatchNormalization(0.8, 0.01),
+        optimizer="rmsprop",
+    ),
+    "masked-normalized": case(
+        MASKED,
+        BatchNormalization(0.8),
+        SimpleRNN(4, return_sequences=True),
+        BatchNormalization(0.8),
+        SimpleRNN(4),
+    ),
+    "layer-normalized": case(MASKED, SpatialDropout1D(0.3), LayerNormalization(), SimpleRNN(4)),
+    "native:normalization": case(PLAIN, BatchNormalization(), Flatten(), optimizer="rmsprop"),
     "native:optimizer": case(PLAIN, Flatten(), Dense(6, "tanh"), optimizer="rmsprop"),
     "native:loss": case(PLAIN, Flatten(), Dense(6, "tanh"), optimizer="rmsprop"),
 }
@@ -550,6 +577,7 @@ MUTATIONS: dict[str, tuple[str, Callable[..., Any], set[Check]]] = {
         {"gradient", "training"},
     ),
     "recurrent_dropout missing": ("dropout", with_masks(no_mask(2)), {"gradient", "training"}),
+    "dropout of whole features missing": ("layer-normalized", with_masks(no_mask(0)), {"gradient", "training"}),
     "dropout of the inputs missing": ("input-dropout", with_masks(no_mask(0)), {"gradient", "training"}),
     "accuracy at a threshold of .5": ("dense", with_epoch(threshold_of_a_half), {"epoch"}),
     "partial batch dropped": ("dense", with_epoch(drops_the_partial_batch), {"epoch"}),
@@ -682,7 +710,7 @@ def keras(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", sorted({name for name, _, _ in KERAS_FAULTS.values()}))
+@pytest.mark.parametrize("name", sorted({name for name, _, _ in KERAS_FAULTS.values()} | {"pooling"}))
 def test_keras_is_torchs_twin(name: str, keras: Any) -> None:
     def make(model: Model, kernel: str, device: str, dtype: Any) -> Any:
         return keras.KerasNetwork(model, kernel, device, str(dtype).removeprefix("torch."))

@@ -122,6 +122,36 @@ class NormalisesOverTheBatch(TorchNetwork):
         return found - found.mean()
 
 
+class UnbiasedMovingVariance(TorchNetwork):
+    """As torch's own batch normalization has it, over 4 rows of 7 steps."""
+
+    def train_step(self, *batch: Any) -> float:
+        before = self.get_weights()
+        loss = super().train_step(*batch)
+        after = self.get_weights()
+        place = [spec.name for spec in self._model.weights].index("moving_variance")
+        momentum = self._model.weights[place].momentum
+        assert momentum is not None
+        after[place] = after[place] + (after[place] - momentum * before[place]) / (4 * 7 - 1)
+        self.set_weights(after)
+        return loss
+
+
+class EvaluatesByTheRows(TorchNetwork):
+    def logits(self, x: Any) -> Any:
+        before = self.get_weights()
+        found = self._forward(self._tensor(x)).detach().numpy()
+        self.set_weights(before)
+        return found
+
+
+class MovesByGradients(TorchNetwork):
+    def gradients(self, *batch: Any) -> Any:
+        found = super().gradients(*batch)
+        self._forward(self._tensor(batch[0]))
+        return found
+
+
 class HidesDivergence(TorchNetwork):
     def train_epoch(self, *epoch: Any) -> Any:
         return replace(super().train_epoch(*epoch), first_bad_step=None)
@@ -148,16 +178,32 @@ class CountsTwice(TorchNetwork):
     ],
 )
 def test_a_wrong_backend_is_found(network: Callable[..., Any], rule: str) -> None:
+    require_found(network, "dense", rule)
+
+
+@pytest.mark.parametrize(
+    ("network", "rule"),
+    [
+        (UnbiasedMovingVariance, "logits by the moments of the batch"),
+        (EvaluatesByTheRows, "logits by the moments of the batch|logits of single rows"),
+        (MovesByGradients, "after gradients"),
+    ],
+)
+def test_wrong_moving_averages_are_found(network: Callable[..., Any], rule: str) -> None:
+    require_found(network, "sequences", rule)
+
+
+def require_found(network: Callable[..., Any], model_name: str, rule: str) -> None:
     def build(model: Any, kernel: Any, device: Any, dtype: Any = "float32") -> Any:
         return network(model, kernel, device, getattr(torch, dtype))
 
-    checked = built("wrong", build, "dense", "none")
+    checked = built("wrong", build, model_name, "none")
 
     def hold() -> None:
         for each in RULES:
             each(checked)
 
-    with pytest.raises(Violation, match=f"wrong, model 'dense': .*({rule})"):
+    with pytest.raises(Violation, match=f"wrong, model '{model_name}': .*({rule})"):
         hold()
 
 

@@ -14,6 +14,7 @@ from bench.spec import (
     GRU,
     KERAS_3,
     LSTM,
+    BatchNormalization,
     Bidirectional,
     Case,
     Conv1D,
@@ -22,6 +23,7 @@ from bench.spec import (
     GlobalMaxPooling1D,
     Glove,
     Imdb,
+    LayerNormalization,
     Suite,
     Training,
 )
@@ -39,6 +41,18 @@ RECURRENT = model_of(Embedding(1000, 50), Bidirectional(LSTM(40, return_sequence
 def by_name(model, seed=0, name="suite/case", vectors=None):
     names = [f"{layer.name}/{spec.name}" for layer in model.layers for spec in layer.weights]
     return dict(zip(names, initial(model, name, seed, vectors), strict=True))
+
+
+def test_normalizations_begin_with_ones_and_zeros():
+    model = model_of(
+        Embedding(1000, 5), BatchNormalization(), GlobalMaxPooling1D(), LayerNormalization(), Dense(1, "sigmoid")
+    )
+    weights = {name: set(values.tolist()) for name, values in by_name(model).items() if "normalization" in name}
+    assert weights == {
+        "batch_normalization/gamma": {1}, "batch_normalization/beta": {0},
+        "batch_normalization/moving_mean": {0}, "batch_normalization/moving_variance": {1},
+        "layer_normalization/gamma": {1}, "layer_normalization/beta": {0},
+    }  # fmt: skip
 
 
 def test_shapes_and_type_are_those_of_the_model():

@@ -94,13 +94,15 @@ class Engine(Protocol):
 class Line(Protocol):
     """A module of this package named after a line of Keras, `keras2` or `keras3`, which it imports as `keras`.
 
-    `engine` is what computes; `engine_name` names it. `ops` has the functions that both lines need, by NumPy's names.
-    `gates` are the gate functions of `bench.spec`. `Batches` is the base of a dataset that is indexed by batch.
-    `loss_of_logits` says whether a model is trained on logits: elsewhere on the probabilities that users write.
+    `engine` is what computes; `engine_name` names it. `ops` has the functions that both lines need, by NumPy's names,
+    `erf` is the error function. `gates` are the gate functions of `bench.spec`. `Batches` is the base of a dataset that
+    is indexed by batch. `loss_of_logits` says whether a model is trained on logits: elsewhere on the probabilities that
+    users write.
     """
 
     keras: Any
     ops: Any
+    erf: Any
     engine: Engine
     backend: str
     gates: Mapping[str, Any]
@@ -118,6 +120,9 @@ class Line(Protocol):
 
     def hand_masks(self, layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
         """Put the harness's masks, each (rows, gates, features), where the cell of a layer keeps its own."""
+
+    def normalization(self, kind: type, momentum: float, epsilon: float) -> Any:
+        """Return a normalization by the moments of batches, those of masked steps being Keras 3's."""
 
     def optimizer(self, model: Model) -> Any:
         """Return the optimizer of a model, of its era."""

@@ -52,7 +52,7 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
     @jax.jit
     def traced(trained: Any, others: Any, y: Any, inputs: Any) -> tuple[Any, Any, Any]:
         def forward(trained: Any) -> tuple[Any, Any]:
-            logits, _ = model.stateless_call(trained, others, inputs)
+            logits, _ = model.stateless_call(trained, others, inputs, training=True)
             return loss(y, logits), logits
 
         (mean, logits), gradients = jax.value_and_grad(forward, has_aux=True)(trained)

@@ -40,6 +40,7 @@ backend = "tf-keras"
 Batches = keras.utils.Sequence
 loss_of_logits = False  # its loss finds the logits behind a sigmoid (tf_keras/src/backend.py, `_get_logits`)
 array = np.asarray
+erf = tf.math.erf
 
 
 @keras.saving.register_keras_serializable("twinbench")  # type: ignore[untyped-decorator]
@@ -104,6 +105,29 @@ def _always(masks: Any) -> Callable[..., Any]:
         return masks
 
     return given
+
+
+class _MaskedMoments:
+    """Moments of masked steps as Keras 3 takes them, over the number of steps plus 1e-7; Keras 2 adds nothing.
+
+    keras/src/layers/normalization/batch_normalization.py; tf_keras/src/layers/normalization/batch_normalization.py,
+    `tf.nn.weighted_moments`.
+    """
+
+    def _no_sync_calculate_mean_and_var(self, inputs: Any, axes: Any, keep_dims: bool, mask: Any = None) -> Any:
+        found = super()._no_sync_calculate_mean_and_var(inputs, axes, keep_dims, mask=mask)  # type: ignore[misc]
+        if mask is None:
+            return found
+        mean, variance = found
+        number = tf.reduce_sum(tf.cast(mask, inputs.dtype))
+        share = tf.math.divide_no_nan(number, number + keras.backend.epsilon())
+        # Around a mean that is smaller by a share, the variance is larger by the square of what it lacks.
+        return mean * share, (variance + ((1 - share) * mean) ** 2) * share
+
+
+def normalization(kind: type, momentum: float, epsilon: float) -> Any:
+    """Return a normalization; Keras 2 makes a float32 of a Python float that is its momentum."""
+    return type(kind.__name__, (_MaskedMoments, kind), {})(momentum=np.float64(momentum), epsilon=epsilon)
 
 
 def optimizer(model: Model) -> Any:

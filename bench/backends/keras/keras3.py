@@ -27,6 +27,7 @@ backend = f"keras-{keras.backend.backend()}"
 Batches = keras.utils.PyDataset
 loss_of_logits = True
 array = ops.convert_to_numpy
+erf = ops.erf
 
 
 @keras.saving.register_keras_serializable("twinbench")  # type: ignore[untyped-decorator]
@@ -99,6 +100,11 @@ def hand_masks(layer: Any, declared: Recurrent, masks: Sequence[Any]) -> None:
         if rate:
             mask = next(taken)
             setattr(layer.cell, attribute, ops.unstack(mask, axis=1) if per_gate else mask[:, 0])
+
+
+def normalization(kind: type, momentum: float, epsilon: float) -> Any:
+    """Return a normalization."""
+    return kind(momentum=momentum, epsilon=epsilon)
 
 
 def optimizer(model: Model) -> Any:

@@ -22,14 +22,17 @@ from numpy.typing import NDArray
 from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, counted, portions
 from bench.backends.keras.engine import Line, UseCudnn
 from bench.backends.registry import backend, check_kernel
-from bench.cases.model import INITIAL, BuiltLayer, Model, leaves_to_framework
+from bench.cases.model import INITIAL, BuiltLayer, Model, edges, leaves_to_framework
 from bench.cases.parameters import LayerParameters, Parameters
 from bench.data.dataset import Features, MultiHot, Rows
 from bench.errors import Unavailable
 from bench.spec import (
     GRU,
     LSTM,
+    Activation,
     ActivationLayer,
+    AveragePooling1D,
+    BatchNormalization,
     Bidirectional,
     Conv1D,
     Dense,
@@ -40,8 +43,11 @@ from bench.spec import (
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
     Kernel,
+    LayerNormalization,
+    MaxPooling1D,
     Recurrent,
     SimpleRNN,
+    SpatialDropout1D,
 )
 
 EVALUATION_ROWS = 1024
@@ -61,6 +67,23 @@ class MaskedDropout(keras.layers.Layer):  # type: ignore[misc, name-defined]
     def call(self, inputs: Any, keep: Any = None) -> Any:
         """Return inputs * keep while training (keep: 0 or 1/(1-rate)), the inputs otherwise."""
         return inputs if keep is None else inputs * keep
+
+
+class MeanOfSteps(keras.layers.AveragePooling1D):  # type: ignore[misc, name-defined]
+    """Average pooling that leaves padding out on Keras's torch engine, too.
+
+    The engine repeats the last step instead (keras/src/backend/torch/nn.py, `_apply_same_padding`, 3.15.1).
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Return the means of windows, each over the steps that it holds."""
+        (size,), (strides,) = self.pool_size, self.strides
+        ends = edges(inputs.shape[1], size, strides, self.padding)
+
+        def sums(x: Any) -> Any:
+            return ops.average_pool(ops.pad(x, ((0, 0), ends, (0, 0))), size, strides)
+
+        return sums(inputs) / sums(ops.ones_like(inputs))
 
 
 class FirstBadStep(keras.metrics.Metric):  # type: ignore[misc, name-defined]
@@ -105,6 +128,9 @@ class TwinModel(keras.Model):  # type: ignore[misc, name-defined]
             elif isinstance(built.layer, SimpleRNN | LSTM | GRU):
                 LINE.hand_masks(layer, built.layer, given)
                 x = layer(x, training=bool(given))
+            elif isinstance(built.layer, BatchNormalization):
+                # Else it would take what the recurrent layer before it was told.
+                x = layer(x, training=training)
             else:
                 x = layer(x)
         return x
@@ -127,14 +153,24 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
             )
         case Flatten() | GlobalAveragePooling1D() | GlobalMaxPooling1D():
             return getattr(keras.layers, type(layer).__name__)()
+        case MaxPooling1D() | AveragePooling1D():
+            own = isinstance(layer, AveragePooling1D) and LINE.backend == "keras-torch"
+            kind = MeanOfSteps if own else getattr(keras.layers, type(layer).__name__)
+            return kind(layer.pool_size, layer.strides, layer.padding)
         case Conv1D():
-            return keras.layers.Conv1D(layer.filters, layer.kernel_size, activation=layer.activation)
+            return keras.layers.Conv1D(
+                layer.filters, layer.kernel_size, layer.strides, layer.padding, activation=_activation(layer.activation)
+            )
         case Dense():
-            return keras.layers.Dense(layer.units, activation=layer.activation)
+            return keras.layers.Dense(layer.units, activation=_activation(layer.activation))
         case ActivationLayer():
-            return keras.layers.Activation(layer.activation)
-        case Dropout():
+            return keras.layers.Activation(_activation(layer.activation))
+        case Dropout() | SpatialDropout1D():
             return MaskedDropout()
+        case BatchNormalization():
+            return LINE.normalization(keras.layers.BatchNormalization, layer.momentum, layer.epsilon)
+        case LayerNormalization():
+            return keras.layers.LayerNormalization(epsilon=layer.epsilon)
         case Bidirectional():
             inner = layer.layer
             if use_cudnn is True and inner.dropout and inner.return_sequences and LINE.backend == "keras-jax":
@@ -150,6 +186,16 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
             return both
         case SimpleRNN() | LSTM() | GRU():
             return _recurrent(layer, use_cudnn)
+
+
+def _activation(name: Activation) -> Any:
+    """Return an activation by its name; TensorFlow's gelu holds √2 in float32, so float64 networks have their own."""
+    return _gelu if name == "gelu" and keras.backend.floatx() == "float64" else name
+
+
+def _gelu(x: Any) -> Any:
+    """Return x Φ(x) (keras/src/activations/activations.py; tensorflow/python/ops/nn_ops.py)."""
+    return 0.5 * x * (1.0 + LINE.erf(x / math.sqrt(2.0)))
 
 
 def _recurrent(layer: Recurrent, use_cudnn: UseCudnn) -> Any:
@@ -220,6 +266,8 @@ class KerasNetwork:
         # A symbolic call makes the weights without running a recurrent layer's loop.
         self._trained(_inputs(model))
         self._slots = LINE.slots(self._trained.optimizer, self._keras.trainable_variables)
+        pairs = zip(model.weights, _weights(self._keras), strict=True)
+        self._moving = [weight for spec, weight in pairs if spec.momentum is not None]
         loss = self._trained.loss
         self._differentiate = ENGINE.differentiator(
             self._keras, loss if on_logits else lambda y, logits: loss(y, keras.activations.sigmoid(logits))
@@ -319,7 +367,10 @@ class KerasNetwork:
     @_in_own_scope
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
+        before = [np.array(weight) for weight in self._moving]
         logits, loss, found = self._differentiate(y[:, None], (x, *(masks or ())))
+        for weight, value in zip(self._moving, before, strict=True):
+            weight.assign(value)
         gradients = [LINE.array(gradient) for gradient in found]
         return Gradients(LINE.array(logits)[:, 0], float(LINE.array(loss)), gradients)
 

@@ -35,7 +35,7 @@ def differentiator(model: Any, loss: Loss, trained: Callable[[Any], Sequence[Any
     @tf.function  # type: ignore[untyped-decorator]
     def traced(y: Any, *inputs: Any) -> tuple[Any, Any, list[Any]]:
         with tf.GradientTape() as tape:
-            logits = model(inputs)
+            logits = model(inputs, training=True)
             mean = loss(y, logits)
         return logits, mean, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(mean, trained(model))]
 

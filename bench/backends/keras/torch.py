@@ -46,7 +46,7 @@ def differentiator(model: Any, loss: Loss) -> Differentiate:
 
     def differentiate(y: Any, inputs: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
         labels, *given = (keras.ops.convert_to_tensor(value) for value in (y, *inputs))
-        logits = model(tuple(given))
+        logits = model(tuple(given), training=True)
         mean = loss(labels, logits)
         variables = [variable.value for variable in model.trainable_variables]
         return logits, mean, list(torch.autograd.grad(mean, variables))

@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from bench.backends.base import portions
 from bench.backends.torch import recurrence
-from bench.cases.model import BuiltLayer
+from bench.cases.model import BuiltLayer, edges
 from bench.spec import (
     GRU,
     LSTM,
     Activation,
     ActivationLayer,
+    AveragePooling1D,
+    BatchNormalization,
     Bidirectional,
     Conv1D,
     Dense,
@@ -33,8 +35,12 @@ from bench.spec import (
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
     Kernel,
+    LayerNormalization,
+    MaxPooling1D,
+    Padding,
     Recurrent,
     SimpleRNN,
+    SpatialDropout1D,
 )
 
 Output = tuple[Tensor, Tensor | None]
@@ -44,14 +50,19 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
+    "gelu": nn.functional.gelu,
+    "softmax": lambda x: torch.softmax(x, -1),
 }
 
 
 class Layer(nn.Module):
     """A layer without weights; the others name theirs and override the translation.
 
-    `arrays` is the number of Keras's arrays that its `tensors` correspond to.
+    `arrays` is the number of Keras's arrays that its `tensors` correspond to. `moving` are those of the tensors that a
+    forward pass in training moves.
     """
+
+    moving: Sequence[Tensor] = ()
 
     def __init__(self, tensors: Sequence[nn.Parameter] = ()) -> None:
         super().__init__()
@@ -72,9 +83,10 @@ class Layer(nn.Module):
         return self.to_keras(values)
 
     @property
-    def trainable(self) -> bool:
-        """Return whether the layer's tensors are trained."""
-        return all(tensor.requires_grad for tensor in self.tensors)
+    def trained(self) -> Layer:
+        """Return what of the layer is trained, as a layer: where not all is, tensors are Keras's arrays as they are."""
+        tensors = [tensor for tensor in self.tensors if tensor.requires_grad]
+        return self if len(tensors) == len(self.tensors) else Layer(tensors)
 
     @property
     def stored(self) -> int:
@@ -159,6 +171,27 @@ def _dropout(x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output
     return (x * masks[0] if masks else x), valid
 
 
+def _padded(x: Tensor, size: int, strides: int, padding: Padding, value: float = 0.0) -> Tensor:
+    """Return x (rows, features, time) with what windows need at its ends; torch itself pads both alike."""
+    before, behind = edges(x.shape[-1], size, strides, padding)
+    return nn.functional.pad(x, (before, behind), value=value) if before or behind else x
+
+
+def _pooled(layer: MaxPooling1D | AveragePooling1D) -> Layer:
+    """Return a pooling of windows; Keras drops the mask here."""
+    size, strides = layer.pool_size, layer.strides or layer.pool_size
+
+    def mean(x: Tensor) -> Tensor:
+        return nn.functional.avg_pool1d(_padded(x, size, strides, layer.padding), size, strides)
+
+    def pool(x: Tensor) -> Tensor:
+        if isinstance(layer, MaxPooling1D):
+            return nn.functional.max_pool1d(_padded(x, size, strides, layer.padding, -torch.inf), size, strides)
+        return mean(x) if layer.padding == "valid" else mean(x) / mean(torch.ones_like(x[:1, :1]))
+
+    return Function(lambda x, valid, masks: (pool(x.transpose(1, 2)).transpose(1, 2), None))
+
+
 class EmbeddingLayer(Layer):
     """Rows of a table, ids 0 masked where the case says so."""
 
@@ -201,6 +234,10 @@ class DenseLayer(Layer):
 class Conv1DLayer(DenseLayer):
     """torch.nn.functional.conv1d, its kernel (out, in, width); Keras drops the mask here."""
 
+    def __init__(self, built: BuiltLayer, layer: Conv1D) -> None:
+        super().__init__(built, layer.activation)
+        self._windows: tuple[int, int, Padding] = layer.kernel_size, layer.strides, layer.padding
+
     def torchs_module(self) -> nn.Module:
         """Return a convolution drawn from kaiming_uniform(a=√5)."""
         filters, features, width = self.tensors[0].shape
@@ -209,7 +246,74 @@ class Conv1DLayer(DenseLayer):
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
         """Return the activations (rows, time, filters)."""
         kernel, bias = self.tensors
-        return self._activate(nn.functional.conv1d(x.transpose(1, 2), kernel, bias).transpose(1, 2)), None
+        _, strides, _ = self._windows
+        steps = _padded(x.transpose(1, 2), *self._windows)
+        return self._activate(nn.functional.conv1d(steps, kernel, bias, strides).transpose(1, 2)), None
+
+
+class _Normalization(Layer):
+    """What normalizations share: weights that are ones and zeros, in Keras and in torch."""
+
+    def __init__(self, built: BuiltLayer) -> None:
+        super().__init__([nn.Parameter(torch.zeros(spec.shape), spec.trainable) for spec in built.weights])
+
+    def draw(self) -> None:
+        """Leave the tensors as they were loaded: torch's modules draw nothing for them either."""
+
+
+class LayerNormalizationLayer(_Normalization):
+    """torch.nn.functional.layer_norm over the features."""
+
+    def __init__(self, built: BuiltLayer, epsilon: float) -> None:
+        super().__init__(built)
+        self._epsilon = epsilon
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the normalized steps."""
+        gamma, beta = self.tensors
+        return nn.functional.layer_norm(x, gamma.shape, gamma, beta, self._epsilon), valid
+
+
+COUNTED = 1e-7
+"""What Keras adds to the number of steps that count (keras/src/layers/normalization/batch_normalization.py)."""
+
+
+class BatchNormalizationLayer(_Normalization):
+    """Batch normalization whose moving variance follows the biased variance of batches; masked steps do not count.
+
+    `torchs` makes it torch's own: its moving variance follows the unbiased one, and it knows no masks.
+    """
+
+    def __init__(self, built: BuiltLayer, layer: BatchNormalization, torchs: bool) -> None:
+        super().__init__(built)
+        self.moving = self.tensors[2:]
+        self._share, self._epsilon, self._torchs = 1 - layer.momentum, layer.epsilon, torchs
+
+    def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
+        """Return the normalized steps: by the moments of the batch in training, by moving ones in evaluation."""
+        gamma, beta, *moving = self.tensors
+        moving_mean, moving_variance = moving
+        steps = x.flatten(0, -2)  # in this layout torch's kernel takes a third of its time
+        if self._torchs or not self.training:
+            out = nn.functional.batch_norm(
+                steps, moving_mean, moving_variance, gamma, beta, self.training, self._share, self._epsilon
+            )
+            return out.view_as(x), valid
+        if valid is None:
+            mean, variance = (torch.zeros_like(moment) for moment in moving)
+            # As `nn.functional.batch_norm`, which refuses a single step.
+            out = torch.batch_norm(steps, gamma, beta, mean, variance, True, 1.0, self._epsilon, True)
+            variance = variance * ((len(steps) - 1) / len(steps)) if len(steps) > 1 else torch.zeros_like(variance)
+        else:
+            counted = valid.flatten().unsqueeze(-1).to(x.dtype)
+            number = counted.sum() + COUNTED
+            mean = (steps * counted).sum(0) / number
+            variance = ((steps - mean) * counted).square().sum(0) / number
+            out = (steps - mean) * (gamma * (variance + self._epsilon).rsqrt()) + beta
+        with torch.no_grad():
+            for moment, found in zip(moving, (mean, variance), strict=True):
+                moment.lerp_(found, self._share)
+        return out.view_as(x), valid
 
 
 _KINDS: dict[type, Callable[[int, int], nn.RNNBase]] = {SimpleRNN: nn.RNN, LSTM: nn.LSTM, GRU: nn.GRU}
@@ -406,8 +510,17 @@ class BidirectionalLayer(Stack):
         return both if valid is None else both * valid.unsqueeze(-1), after
 
 
-def make(built: BuiltLayer, kernel: Kernel, generic: type[RecurrentLayer] = GenericRecurrent) -> Layer:
-    """Return the torch layer of a built layer; `generic` is what a recurrent one becomes unless `kernel` is fused."""
+def make(
+    built: BuiltLayer,
+    kernel: Kernel,
+    generic: type[RecurrentLayer] = GenericRecurrent,
+    differences: frozenset[str] = frozenset(),
+) -> Layer:
+    """Return the torch layer of a built layer; `generic` is what a recurrent one becomes unless `kernel` is fused.
+
+    `differences` are those of the model.
+    """
+    torchs = "normalization" in differences
     recurrent = FusedRecurrent if kernel == "fused" else generic
     layer = built.layer
     match layer:
@@ -419,15 +532,21 @@ def make(built: BuiltLayer, kernel: Kernel, generic: type[RecurrentLayer] = Gene
             return Function(_mean)
         case GlobalMaxPooling1D():
             return Function(_maximum)
+        case MaxPooling1D() | AveragePooling1D():
+            return _pooled(layer)
         case Conv1D():
-            return Conv1DLayer(built, layer.activation)
+            return Conv1DLayer(built, layer)
         case Dense():
             return DenseLayer(built, layer.activation)
         case ActivationLayer():
             activate = ACTIVATIONS[layer.activation]
             return Function(lambda x, valid, masks: (activate(x), valid))
-        case Dropout():
+        case Dropout() | SpatialDropout1D():
             return Function(_dropout)
+        case LayerNormalization():
+            return LayerNormalizationLayer(built, layer.epsilon)
+        case BatchNormalization():
+            return BatchNormalizationLayer(built, layer, torchs)
         case SimpleRNN() | LSTM() | GRU():
             return recurrent(layer, built, backwards=False)
         case Bidirectional():

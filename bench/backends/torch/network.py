@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,10 @@ class TorchNetwork:
     def __init__(self, model: Model, kernel: Kernel, device: Device, dtype: torch.dtype = torch.float32) -> None:
         self._model = model
         self._device, self._dtype = torch.device(device), dtype
-        self._layers = [make(built, kernel, self.generic).to(self._device, dtype) for built in model.layers]
+        made = (make(built, kernel, self.generic, model.differences) for built in model.layers)
+        self._layers = [layer.to(self._device, dtype) for layer in made]
         self._stack = Stack(self._layers, [len(built.masks) for built in model.layers])
-        self._trainable = Stack([layer for layer in self._layers if layer.trainable], ())
+        self._trainable = Stack([layer.trained for layer in self._layers], ())
         self._trained = self._trainable.tensors
         self._optimizer = _optimizer(model, self._trained)
         self._loss = probability_loss if "loss" in model.differences else binary_cross_entropy_with_logits
@@ -156,20 +158,39 @@ class TorchNetwork:
     def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
         batch, target, drawn = self._batch(x, y, masks)
+        moving = [tensor for layer in self._layers for tensor in layer.moving]
+        kept = [tensor.clone() for tensor in moving]
         logits = self._forward(batch, drawn)
         loss = self._loss(logits, target)
         found = torch.autograd.grad(loss, self._trained)
+        for tensor, value in zip(moving, kept, strict=True):
+            tensor.copy_(value)
         return Gradients(_numpy(logits), float(loss.detach()), self._to_keras(found))
 
     @torch.inference_mode()
     def logits(self, x: Features) -> NDArray[Any]:
         """Return the logits (rows,) of all rows."""
         everything = np.arange(len(x), dtype=np.intp)
-        parts = [
-            self._forward(self._tensor(x[everything[start : start + EVALUATION_ROWS]]))
-            for start in range(0, len(x), EVALUATION_ROWS)
-        ]
+        with self._evaluating():
+            parts = [
+                self._forward(self._tensor(x[everything[start : start + EVALUATION_ROWS]]))
+                for start in range(0, len(x), EVALUATION_ROWS)
+            ]
         return _numpy(torch.cat(parts))
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Have our layers evaluate; what they hold of torch's own stays as it is, as it drops nothing."""
+
+        def switch(training: bool) -> None:
+            for layer in self._layers:
+                layer.training = training
+
+        switch(training=False)
+        try:
+            yield
+        finally:
+            switch(training=True)
 
     def synchronize(self) -> None:
         """Wait for the device."""

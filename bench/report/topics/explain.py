@@ -55,6 +55,10 @@ NUMERICS = {
     "native:bias": Words("second bias", "torch trains both biases of SimpleRNN and LSTM"),
     "native:reset-after": Words("GRU reset order", "torch resets the state after the product, and has two biases"),
     "native:recurrent-dropout": Words("missing recurrent dropout", "torch's layers drop no states"),
+    "native:normalization": Words(
+        "normalization",
+        "torch's BatchNorm (momentum 0.1, epsilon 1e-5, unbiased moving variance, no masks) and LayerNorm (1e-5)",
+    ),
     "native:loss": Words(
         "loss on probabilities", "Keras's binary cross-entropy on probabilities, torch's `BCELoss` after a sigmoid"
     ),
