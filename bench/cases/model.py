@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 from bench.errors import UsageError, unknown
 from bench.spec import (
     GRU,
     KERAS_3,
     LSTM,
+    SGD,
     ActivationLayer,
     Bidirectional,
     Case,
@@ -32,12 +33,17 @@ from bench.spec import (
     GlobalMaxPooling1D,
     KerasEra,
     Layer,
+    Optimizer,
     Recurrent,
+    Schedule,
     SimpleRNN,
     Suite,
 )
 
 Shape = tuple[int, ...]
+Clip = Literal["clipnorm", "clipvalue", "global_clipnorm"]
+CLIPS: tuple[Clip, ...] = get_args(Clip)
+"""How gradients may be clipped, in Keras's words."""
 Initializer = Literal["uniform", "glorot_uniform", "orthogonal", "zeros", "lstm_bias", "vectors"]
 
 INITIAL = {"init:embedding": Embedding, "init:recurrent": Recurrent | Bidirectional, "init:dense": Dense | Conv1D}
@@ -110,10 +116,11 @@ class Model:
     layers: tuple[BuiltLayer, ...]
     length: int | None
     width: int | None
-    optimizer: Literal["adam", "rmsprop"]
-    learning_rate: float
+    optimizer: Optimizer
+    learning_rate: float | Schedule
     batch_size: int
     rmsprop_epsilon: Literal["outside", "inside"]
+    clip: tuple[Clip, float] | None = None
     differences: frozenset[str] = frozenset()
     """What is left to the framework; all `DIFFERENCES` until `registry.native` keeps those that exist."""
     named: bool = False
@@ -123,6 +130,28 @@ class Model:
     def weights(self) -> tuple[WeightSpec, ...]:
         """Return all weights in order."""
         return tuple(weight for layer in self.layers for weight in layer.weights)
+
+    @property
+    def classes(self) -> int | None:
+        """Return the number of classes, None where there is one logit, of which of two a row is."""
+        (outputs,) = self.layers[-1].output_shape
+        return None if outputs == 1 else outputs
+
+    @property
+    def optimizer_name(self) -> str:
+        """Return the name of the optimizer's class, the same in Keras and in torch."""
+        return {"adam": "Adam", "rmsprop": "RMSprop"}.get(str(self.optimizer)) or type(self.optimizer).__name__
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Return what the optimizer keeps of every trainable weight, in the order of `Network.get_optimizer_state`."""
+        match self.optimizer:
+            case SGD(momentum=momentum):
+                return ("momentum",) if momentum else ()
+            case "rmsprop":
+                return ("velocity",)
+            case _:
+                return ("momentum", "velocity")
 
     @property
     def masks(self) -> tuple[MaskSpec, ...]:
@@ -224,14 +253,15 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     differences = numerics_differences(numerics)
     era = suite.era if numerics == "documented" else KERAS_3
     layers = tuple(_with_gates(layer, era) for layer in case.layers)
-    last = layers[-1]
-    logits: Layer = ActivationLayer("linear") if isinstance(last, ActivationLayer) else Dense(1, "linear")
+    classes = case.classes or 1
+    behind = isinstance(layers[-1], ActivationLayer)
+    logits: Layer = ActivationLayer("linear") if behind else Dense(classes, "linear")
     length = case.data.maxlen if case.data.encoding == "ids" else None
     built = build_layers((*layers[:-1], logits), length, case.data.num_words)
-    if built[-1].output_shape != (1,):
+    if built[-1].output_shape != (classes,):
         raise UsageError(
-            f"the last layer gives shape {built[-1].output_shape} for a row, not one logit; put Flatten, pooling or a "
-            "recurrent layer without return_sequences before it"
+            f"the last layer gives shape {built[-1].output_shape} for a row, not {(classes,)}; put Flatten, pooling or "
+            "a recurrent layer without return_sequences before it"
         )
     return Model(
         layers=built,
@@ -241,6 +271,7 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
         learning_rate=case.training.learning_rate,
         batch_size=case.training.batch_size,
         rmsprop_epsilon=era.rmsprop_epsilon,
+        clip=next(((how, limit) for how in CLIPS if (limit := getattr(case.training, how)) is not None), None),
         differences=differences,
         named=numerics.startswith("native:") and not numerics.startswith("native:-"),
     )

@@ -24,9 +24,9 @@ def apply(case: Case, profile: Profile) -> Case:
     cores:
 
     - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
-      vocabulary, padding and encoding. Rows are cut to 40 ids, since a recurrent layer's time is proportional to
+      vocabulary, padding, encoding and number of classes. Rows are cut to 40 ids, since a recurrent layer's time is proportional to
       them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time hardly does.
-    - epochs: at most 3; early stopping and checkpoints stay as they are.
+    - epochs: at most 3; early stopping, checkpoints and learning rates, schedules too, stay as they are.
     - batch size: at most 64. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
       differs from another.
     - low-data pairs: N becomes 200 * sqrt(N / 200), so that 200 stays 200 and 10,000 becomes 1,414 of the 2,000
@@ -58,6 +58,7 @@ def _data(case: Case) -> Embedded:
         validation=QUICK_VALIDATION if split else 0,
         test=0 if split else QUICK_TEST,
         encoding=data.encoding,
+        classes=case.classes or 2,
     )
 
 

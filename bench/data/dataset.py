@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.intp]
+Labels = NDArray[np.float32] | NDArray[np.int32]
+"""(n,): zeros and ones, float32, where there are two; classes 0, 1, ..., int32, where a softmax tells them apart."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def offsets_of(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64
 
 
 class Labelled(NamedTuple):
-    """Unpadded sequences and their labels, zeros and ones."""
+    """Unpadded sequences and their labels, whole numbers from 0 on."""
 
     sequences: Ragged
     labels: NDArray[Any]
@@ -83,10 +85,10 @@ def take(x: Features, rows: Rows) -> Features:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows and their labels: `x` is (n, maxlen) int32 ids or a `MultiHot`, `y` is (n,) float32 of zeros and ones."""
+    """Rows and their labels: `x` is (n, maxlen) int32 ids or a `MultiHot`."""
 
     x: Features
-    y: NDArray[np.float32]
+    y: Labels
 
     def __len__(self) -> int:
         return len(self.y)

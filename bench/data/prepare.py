@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data import csvfile, embedded, imdb, reviews, sources, vectors, word2vec
-from bench.data.dataset import Dataset, Examples, Labelled, MultiHot
+from bench.data.dataset import Dataset, Examples, Labelled, Labels, MultiHot
 from bench.data.text import Tokenizer, pad_sequences
 from bench.errors import DataError, Unavailable, unknown
 from bench.spec import Data, Embedded, Embedding, Imdb, LabelledCsv, ReviewTexts, Vectors, Word2Vec
@@ -120,11 +120,13 @@ def _vectors_source(spec: Vectors) -> str:
     return _WORD2VEC if isinstance(spec, Word2Vec) else f"glove.6B.{spec.dimension}d"
 
 
-def prepare(data: Data, embedding: Embedding | None, stand_ins: Mapping[str, str]) -> Dataset:
+def prepare(
+    data: Data, embedding: Embedding | None, stand_ins: Mapping[str, str], classes: int | None = None
+) -> Dataset:
     """Return the prepared data of a case and the vectors of its embedding; `stand_ins` comes from `stand_ins_for`.
 
-    Raises `Unavailable` when a file is missing, `DataError` when one is malformed or an id does not fit the
-    embedding.
+    `classes` is how many the case tells apart, None where it ends in a sigmoid (`Case.classes`). Raises `Unavailable`
+    when a file is missing, `DataError` when one is malformed, an id does not fit the embedding or a label the classes.
     """
     rows = _prepared_rows(data, stand_ins)
     _check_ids(data, embedding, rows.meta["max_id"])
@@ -138,9 +140,9 @@ def prepare(data: Data, embedding: Embedding | None, stand_ins: Mapping[str, str
     return Dataset(
         name=name,
         sha256=digest,
-        train=_examples(rows.arrays, "train", width),
-        validation=_examples(rows.arrays, "validation", width) if "validation.y" in rows.arrays else None,
-        test=_examples(rows.arrays, "test", width) if "test.y" in rows.arrays else None,
+        train=_examples(rows, "train", width, classes),
+        validation=_examples(rows, "validation", width, classes) if "validation.y" in rows.arrays else None,
+        test=_examples(rows, "test", width, classes) if "test.y" in rows.arrays else None,
         vectors=matrix,
         stand_in="; ".join(_described(name, other) for name, other in stand_ins.items()) or None,
     )
@@ -165,10 +167,25 @@ def _check_ids(data: Data, embedding: Embedding | None, highest: int) -> None:
         )
 
 
-def _examples(arrays: Arrays, part: str, width: int | None) -> Examples:
+def _examples(rows: _Stored, part: str, width: int | None, classes: int | None) -> Examples:
+    arrays, y = rows.arrays, _labels(rows, part, classes)
     if width is None:
-        return Examples(arrays[f"{part}.x"], arrays[f"{part}.y"])
-    return Examples(MultiHot(arrays[f"{part}.ids"], arrays[f"{part}.offsets"], width), arrays[f"{part}.y"])
+        return Examples(arrays[f"{part}.x"], y)
+    return Examples(MultiHot(arrays[f"{part}.ids"], arrays[f"{part}.offsets"], width), y)
+
+
+def _labels(rows: _Stored, part: str, classes: int | None) -> Labels:
+    """Return the labels of a part as a case takes them; raise `DataError` for one that it has no class for."""
+    y = rows.arrays[f"{part}.y"]
+    labels = classes or 2
+    strange = np.flatnonzero(~np.isin(y, np.arange(labels)))
+    if len(strange):
+        wanted = "0 or 1" if labels == 2 else f"a whole number from 0 to {labels - 1}"
+        raise DataError(
+            f"{rows.meta['name']}, {part} row {strange[0]}: the label must be {wanted}, got {y[strange[0]]:g}; correct "
+            "the data, or end the layers in a softmax over as many classes as there are"
+        )
+    return y.astype(np.float32, copy=False) if classes is None else y.astype(np.int32)
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
@@ -248,9 +265,6 @@ def _shape_rows(data: Data, name: str, read: Read) -> tuple[Arrays, dict[str, An
     parts, words = read
     arrays: Arrays = {}
     for part, (sequences, labels) in parts.items():
-        strange = np.flatnonzero((labels != 0) & (labels != 1))
-        if len(strange):
-            raise DataError(f"{name}, {part} row {strange[0]}: the label must be 0 or 1, got {labels[strange[0]]}")
         arrays[f"{part}.y"] = labels.astype(np.float32)
         if data.encoding == "multi-hot":
             arrays[f"{part}.ids"], arrays[f"{part}.offsets"] = sequences.ids, sequences.offsets
