@@ -9,19 +9,21 @@ import numpy as np
 from bench.cases.model import Model, resolve
 from bench.data.dataset import Dataset, Examples
 from bench.parity.inputs import Probe, probe, small
-from bench.spec import KERAS_2_0, Case, Dense, Imdb, KerasEra, LastFraction, Layer, Suite, Training
+from bench.spec import KERAS_2_0, Case, Dense, Imdb, KerasEra, LastFraction, Layer, Optimizer, Suite, Training
 from bench.training import weights
 from bench.training.experiment import Experiment
 
 WORDS, LENGTH = 40, 9
 
 
-def case(*layers: Layer, optimizer: str = "adam", multi_hot: bool = False) -> Case:
+def case(
+    *layers: Layer, optimizer: Optimizer = "adam", multi_hot: bool = False, classes: int = 0, **training: Any
+) -> Case:
     return Case(
         "case",
         data=Imdb(num_words=WORDS, maxlen=None if multi_hot else LENGTH, encoding="multi-hot" if multi_hot else "ids"),
-        layers=(*layers, Dense(1, "sigmoid")),
-        training=Training("adam" if optimizer == "adam" else "rmsprop", epochs=1, validation=LastFraction(0.25)),
+        layers=(*layers, Dense(classes, "softmax") if classes else Dense(1, "sigmoid")),
+        training=Training(optimizer, epochs=1, validation=LastFraction(0.25), **training),
     )
 
 
