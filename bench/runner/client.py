@@ -89,7 +89,7 @@ class _RemoteNetwork:
             raise AttributeError(method)
         return partial(self._server.call, self._key, method)
 
-    def train_epoch(self, x: Features, y: order: Rows, masks: MaskSource | None) -> EpochResult:
+    def train_epoch(self, x: Features, y: Labels, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one epoch; its masks are drawn here, beforehand."""
         starts = range(0, len(order), self._batch_size)
         drawn = masks and [masks(step, len(order[at : at + self._batch_size])) for step, at in enumerate(starts)]

@@ -591,7 +591,9 @@ FAULTS |= {
     ),
     "momentum: without the rate, as torch has it": (
         "momentum",
-        in_optimizers("torch._foreach_add_(moments, gradients, alpha=-rate)", "torch._foreach_add_(moments, gradients)"),
+        in_optimizers(
+            "torch._foreach_add_(moments, gradients, alpha=-rate)", "torch._foreach_add_(moments, gradients)"
+        ),
         UPDATE,
     ),
     "momentum: Nesterov's": ("momentum", in_optimizers("if not self._declared.nesterov", "if False"), UPDATE),

@@ -184,7 +184,9 @@ def test_what_is_compiled_is_the_twin_of_what_is_not(name: str) -> None:
     assert set(found.errors) >= {"parameters", "forward", "gradient", "update", "training", "epoch", "evaluation"}
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "birnn", "input-dropout", "masked-states", "masked-sequences", "momentum"])
+@pytest.mark.parametrize(
+    "name", ["lstm", "gru", "birnn", "input-dropout", "masked-states", "masked-sequences", "momentum"]
+)
 def test_the_fused_kernel_is_the_generic_kernels_twin(name: str) -> None:
     found = compared(name, TorchNetwork, "fused")
     assert found.failures == []

@@ -25,7 +25,7 @@ from bench.backends.keras.engine import Differentiate, Loss, UseCudnn, given_shu
 from bench.backends.keras.tensorflow_trace import picked, trace_steps
 from bench.cases.model import Model
 from bench.errors import Unavailable
-from bench.spec import GRU, LSTM, SGD, Device, Recurrent
+from bench.spec import GRU, LSTM, Device, Recurrent
 
 _WANTED = tf.__version__.rpartition(".")[0]
 if not importlib.metadata.version("tf_keras").startswith(f"{_WANTED}."):

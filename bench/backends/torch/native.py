@@ -16,7 +16,6 @@ from bench.backends.torch.optimizers import learning_rate
 from bench.cases.model import Clip, Model
 from bench.data.dataset import Features, Labels, MultiHot, Rows
 
-
 _SLOTS = {
     "Adam": ("exp_avg", "exp_avg_sq"),
     "AdamW": ("exp_avg", "exp_avg_sq"),
