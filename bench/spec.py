@@ -385,9 +385,7 @@ class SGD:
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> SGD:
         if self.nesterov and not self.momentum:
-            raise ValueError(
-                "nesterov=True changes nothing without a momentum; give one, as in SGD(0.9, nesterov=True)"
-            )
+            raise ValueError("nesterov=True needs a momentum; give one, as in SGD(0.9, nesterov=True)")
         return self
 
 

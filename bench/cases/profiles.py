@@ -24,8 +24,9 @@ def apply(case: Case, profile: Profile) -> Case:
     cores:
 
     - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
-      vocabulary, padding, encoding and number of classes. Rows are cut to 40 ids, since a recurrent layer's time is proportional to
-      them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time hardly does.
+      vocabulary, padding, encoding and number of classes. Rows are cut to 40 ids, since a recurrent layer's time is
+      proportional to them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time
+      hardly does.
     - epochs: at most 3; early stopping, checkpoints and learning rates, schedules too, stay as they are.
     - batch size: at most 64. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
       differs from another.

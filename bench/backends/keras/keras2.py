@@ -125,7 +125,7 @@ def optimizer(model: Model) -> Any:
     home, name = keras.optimizers.legacy if legacy else keras.optimizers, model.optimizer_name
     if not hasattr(home, name):
         raise Unavailable(
-            f"Keras up to 2.10 has no {name} (tf_keras.optimizers.legacy); declare the suite's era KERAS_2_11 or KERAS_3"
+            f"Keras up to 2.10 has no {name} (tf_keras.optimizers.legacy); give the suite the era KERAS_2_11 or KERAS_3"
         )
     kind, dtype = getattr(home, name), keras.backend.floatx()
     if "embedding-gradient" not in model.differences and (model.clip or (name == "SGD" and model.slots)):
