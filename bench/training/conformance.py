@@ -404,9 +404,7 @@ def _change(model: Model, t: int, rate: float, weight: Any, gradient: Any, slots
             slots[0] = 0.9 * slots[0] + 0.1 * gradient**2
             outside = model.rmsprop_epsilon == "outside"
             return -rate * gradient / (np.sqrt(slots[0]) + 1e-7 if outside else np.sqrt(slots[0] + 1e-7))
-        case (
-            _
-        ):  # keras/src/optimizers/adam.py; AdamW decays the weight first (base_optimizer.py, `_apply_weight_decay`)
+        case _:  # keras/src/optimizers/adam.py; AdamW decays first (base_optimizer.py, `_apply_weight_decay`)
             slots[0] = slots[0] + (gradient - slots[0]) * 0.1
             slots[1] = slots[1] + (gradient**2 - slots[1]) * 0.001
             corrected = rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
