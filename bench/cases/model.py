@@ -260,8 +260,9 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     built = build_layers((*layers[:-1], logits), length, case.data.num_words)
     if built[-1].output_shape != (classes,):
         raise UsageError(
-            f"the last layer gives shape {built[-1].output_shape} for a row, not {(classes,)}; put Flatten, pooling or "
-            "a recurrent layer without return_sequences before it"
+            f"the last layer gives shape {built[-1].output_shape} for a row, not "
+            f"{'one logit' if classes == 1 else f'{classes} logits'}; put Flatten, pooling or a recurrent layer without "
+            "return_sequences before it"
         )
     return Model(
         layers=built,
