@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.cases.catalog import load
 from bench.cases.model import embedding_of, resolve
-from bench.cases.profiles import QUICK_TRAIN, QUICK_VALIDATION, apply
+from bench.cases.profiles import QUICK_EPOCHS, QUICK_TRAIN, QUICK_VALIDATION, apply
 from bench.data import prepare
-from bench.spec import Case, Embedded, FirstRows, LabelledCsv, RandomRows, Suite
+from bench.spec import (
+    SGD,
+    Case,
+    CosineDecay,
+    Dense,
+    Embedded,
+    Embedding,
+    FirstRows,
+    GlobalAveragePooling1D,
+    Imdb,
+    LabelledCsv,
+    RandomRows,
+    Suite,
+    TestSet,
+    Training,
+)
 from bench.training.experiment import Experiment
 
 CASES = [pytest.param(suite, case, id=f"{suite.name}/{case.name}") for suite, case in load().cases()]
@@ -41,6 +58,17 @@ def test_quick_keeps_the_shape_of_the_protocol(suite: Suite, case: Case) -> None
             assert train + validation <= QUICK_TRAIN
         case FirstRows(rows=rows):
             assert rows == QUICK_VALIDATION
+
+
+def test_quick_data_of_classes_has_as_many_and_what_decides_the_training_stays() -> None:
+    training = Training(SGD(0.9), 9, 64, CosineDecay(0.1, 500), TestSet(), clipnorm=1.0)
+    layers = (Embedding(9000, 8), GlobalAveragePooling1D(), Dense(5, "softmax"))
+    case = Case("classes", Imdb(9000, maxlen=200), layers, training)
+    quick = apply(case, "quick")
+    assert quick.training == replace(training, epochs=QUICK_EPOCHS)
+    dataset = prepare(quick.data, embedding_of(quick), {}, quick.classes)
+    assert dataset.test is not None
+    assert set(dataset.train.y.tolist()) == set(dataset.test.y.tolist()) == set(range(5))
 
 
 def test_low_data_sizes_stay_different_and_in_order() -> None:
