@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs
 
 _CONFIG = ConfigDict(extra="forbid")
 
@@ -27,6 +28,8 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 """The share of values that dropout zeroes."""
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 """A share of the rows."""
+Positive = Annotated[float, Field(gt=0)]
+"""A number above zero."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 """Lower-case words joined by hyphens: `lstm-16`."""
 
@@ -476,13 +479,14 @@ class Embedded(_Rows):
     """The generated corpus of the quick profile, which needs no download.
 
     Its results never stand beside documented figures. `train`: rows to train on. `validation`: rows to validate on.
-    `test`: rows to test on.
+    `test`: rows to test on. `classes`: how many labels there are.
     """
 
     train: Count = 2000
     validation: Annotated[int, Field(ge=0)] = 0
     test: Annotated[int, Field(ge=0)] = 1000
     encoding: Encoding = "ids"
+    classes: Annotated[int, Field(ge=2)] = 2
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -554,8 +558,15 @@ class RandomRows:
     validation: Annotated[int, Field(ge=0)] = 0
 
 
-Validation = LastFraction | FirstRows | RandomRows
-"""Which training rows are validated on instead."""
+@dataclass(frozen=True, config=_CONFIG)
+class TestSet:
+    """The test rows are validated on, after every epoch, and all training rows trained on."""
+
+    __test__ = False  # pytest takes a class of this name for tests
+
+
+Validation = LastFraction | FirstRows | RandomRows | TestSet
+"""Which rows are validated on."""
 Monitor = Literal["val_loss", "val_accuracy"]
 """The validation figure that decides."""
 
@@ -573,22 +584,128 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Training:
-    """How a case is trained: on binary cross-entropy, shuffled every epoch, the last partial batch kept.
+class SGD:
+    """Keras's `SGD`: w -= rate g; with momentum m = momentum m - rate g and w += m.
 
-    `optimizer`: with the defaults of Keras since 2.2 (epsilon 1e-7), except for the rate. `epochs`: passes over the
-    rows; early stopping may end it. `batch_size`: rows of a step. `learning_rate`: Keras's default for both optimizers.
-    `validation`: None keeps the validation set of the data, if it has one. `early_stopping`: None trains every epoch.
-    `checkpoint`: score the best weights by this figure too, as a Keras `ModelCheckpoint` keeps them.
+    `momentum`: the share of the last change that is made again. `nesterov`: w += momentum m - rate g instead.
     """
 
-    optimizer: Literal["adam", "rmsprop"]
+    momentum: Rate = 0.0
+    nesterov: bool = False
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> SGD:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov=True needs a momentum; give one, as in SGD(0.9, nesterov=True)")
+        return self
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class AdamW:
+    """Keras's `AdamW` (since 2.11): Adam, before whose step every weight w loses rate * weight_decay * w.
+
+    `weight_decay`: Keras's default.
+    """
+
+    weight_decay: Annotated[float, Field(ge=0)] = 0.004
+
+
+Optimizer = Literal["adam", "rmsprop"] | SGD | AdamW
+"""An optimizer; `"adam"` and `"rmsprop"` have nothing to declare beside the rate."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class ExponentialDecay:
+    """Keras's `ExponentialDecay`: step t (from 0) has the rate initial_learning_rate * decay_rate^(t / decay_steps).
+
+    `initial_learning_rate`: the rate of the first step. `decay_steps`: optimizer steps, not epochs. `decay_rate`: what
+    the rate is multiplied by in so many steps. `staircase`: only at their end, by rounding t / decay_steps down.
+    """
+
+    initial_learning_rate: Positive
+    decay_steps: Count
+    decay_rate: Positive
+    staircase: bool = False
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class CosineDecay:
+    """Keras's `CosineDecay`: half a cosine from the initial rate down to alpha times it, where the rate then stays.
+
+    `initial_learning_rate`: the rate of the first step. `decay_steps`: optimizer steps until the end. `alpha`: the
+    share of the rate that is left.
+    """
+
+    initial_learning_rate: Positive
+    decay_steps: Count
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class PiecewiseConstantDecay:
+    """Keras's `PiecewiseConstantDecay`: one rate after another.
+
+    `boundaries`: the last steps (from 0) of all rates but the last: step t has the first rate whose boundary b has
+    t <= b. `values`: the rates, one more.
+    """
+
+    boundaries: tuple[Count, ...]
+    values: tuple[Positive, ...]
+
+    @model_validator(mode="after")
+    def _every_rate_has_its_steps(self) -> PiecewiseConstantDecay:
+        if not self.boundaries or len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(
+                f"{len(self.boundaries)} boundaries separate {len(self.boundaries) + 1} values, "
+                f"got {len(self.values)}; give at least one boundary, and one value more"
+            )
+        if list(self.boundaries) != sorted(set(self.boundaries)):
+            raise ValueError(f"boundaries must increase, got {self.boundaries}")
+        return self
+
+
+Schedule = ExponentialDecay | CosineDecay | PiecewiseConstantDecay
+"""A learning rate by optimizer step."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Training:
+    """How a case is trained: on cross-entropy, shuffled every epoch, the last partial batch kept.
+
+    `optimizer`: with the defaults of Keras since 2.2 (epsilon 1e-7), except for the rate. `epochs`: passes over the
+    rows; early stopping may end it. `batch_size`: rows of a step. `learning_rate`: a number or a schedule; Keras's
+    default is 0.01 for SGD, else 0.001. `validation`: None keeps the validation set of the data, if it has one.
+    `early_stopping`: None trains every epoch. `checkpoint`: score the best weights by this figure too, as a Keras
+    `ModelCheckpoint` keeps them. `clipnorm`: the largest norm of a weight's gradient. `clipvalue`: the largest size of
+    a gradient's element. `global_clipnorm`: the largest norm of all gradients together.
+    """
+
+    optimizer: Optimizer
     epochs: Count
     batch_size: Count = 32
-    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    learning_rate: Positive | Schedule = 0.001
     validation: Validation | None = None
     early_stopping: EarlyStopping | None = None
     checkpoint: Monitor | None = None
+    clipnorm: Positive | None = None
+    clipvalue: Positive | None = None
+    global_clipnorm: Positive | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_of_sgd(cls, given: ArgsKwargs) -> ArgsKwargs:
+        """Return the arguments with Keras's default rate of SGD, which is not that of the other optimizers."""
+        named = given.kwargs or {}
+        optimizer = given.args[0] if given.args else named.get("optimizer")
+        if isinstance(optimizer, SGD) and len(given.args) < 4:
+            return ArgsKwargs(given.args, {"learning_rate": 0.01, **named})
+        return given
+
+    @model_validator(mode="after")
+    def _clips_once(self) -> Training:
+        if sum(limit is not None for limit in (self.clipnorm, self.clipvalue, self.global_clipnorm)) > 1:
+            raise ValueError("Keras clips gradients once; give one of clipnorm, clipvalue and global_clipnorm")
+        return self
 
 
 # --- documented figures ------------------------------------------------------------------------------------------
@@ -665,7 +782,8 @@ class Requires:
 class Case:
     """One documented configuration.
 
-    `name`: unique in its suite. `data`: what it is trained on. `layers`: the network, ending in one sigmoid.
+    `name`: unique in its suite. `data`: what it is trained on. `layers`: the network, ending in one sigmoid, or in a
+    softmax over classes.
     `training`: its protocol. `documented`: the figures that the document prints. `notes`: shown below every table that
     holds the case. `assumptions`: which parts the document leaves open, and what was chosen. `requires`: kernel and
     device, where the document insists on them. `representative`: backends under which `bench ab` without patterns
@@ -683,15 +801,31 @@ class Case:
     representative: tuple[str, ...] = ()
     margin: Annotated[float, Field(gt=0)] | None = None
 
+    @property
+    def output(self) -> Dense | None:
+        """Return the Dense that ends the network, with the activation that may be a layer behind it."""
+        match self.layers:
+            case (*_, Dense() as last):
+                return last
+            case (*_, Dense(units=units, activation="linear"), ActivationLayer(activation=activation)):
+                return Dense(units, activation)
+            case _:
+                return None
+
+    @property
+    def classes(self) -> int | None:
+        """Return the number of classes that a softmax tells apart, None where the network ends in a sigmoid."""
+        return self.output.units if self.output and self.output.activation == "softmax" else None
+
     @model_validator(mode="after")
-    def _is_binary_classifier(self) -> Case:
+    def _is_classifier(self) -> Case:
         if not self.layers:
-            raise ValueError("layers must not be empty; end with Dense(1, 'sigmoid')")
-        *_, last = self.layers
-        if last != Dense(1, "sigmoid") and self.layers[-2:] != (Dense(1), ActivationLayer("sigmoid")):
+            raise ValueError("layers must not be empty; end with Dense(1, 'sigmoid'), or with Dense(n, 'softmax')")
+        if self.output != Dense(1, "sigmoid") and (self.classes or 0) < 2:
             raise ValueError(
-                "layers must end with Dense(1, 'sigmoid') or with Dense(1), ActivationLayer('sigmoid'); "
-                f"they end with {last}"
+                "layers must end with Dense(1, 'sigmoid') for two classes, or with Dense(n, 'softmax') for n >= 2; the "
+                "activation may be an ActivationLayer behind a Dense without one. "
+                f"They end with {', '.join(map(str, self.layers[-2:]))}"
             )
         return self
 
@@ -734,6 +868,11 @@ class Case:
     def _monitors_what_there_is(self) -> Case:
         training, validation = self.training, self.training.validation
         brought = "validation" in parts(self.data)
+        if isinstance(validation, TestSet) and "test" not in parts(self.data):
+            raise ValueError(
+                f"training has validation=TestSet() but {type(self.data).__name__} data has no test rows; "
+                "name other rows, as in validation=LastFraction(0.2)"
+            )
         drawn = not isinstance(validation, RandomRows) or validation.validation > 0
         if (training.early_stopping or training.checkpoint) and not (brought if validation is None else drawn):
             raise ValueError(

@@ -21,6 +21,7 @@ from bench.spec import (
     KerasEra,
     LastFraction,
     Layer,
+    Optimizer,
     Suite,
     Training,
 )
@@ -31,12 +32,14 @@ WORDS, LENGTH = 40, 9
 SIGMOID = Dense(1, "sigmoid")
 
 
-def case(*layers: Layer, optimizer: str = "adam", multi_hot: bool = False) -> Case:
+def case(
+    *layers: Layer, optimizer: Optimizer = "adam", multi_hot: bool = False, classes: int = 0, **training: Any
+) -> Case:
     return Case(
         "case",
         data=Imdb(num_words=WORDS, maxlen=None if multi_hot else LENGTH, encoding="multi-hot" if multi_hot else "ids"),
-        layers=(*layers, Dense(1, "sigmoid")),
-        training=Training("adam" if optimizer == "adam" else "rmsprop", epochs=1, validation=LastFraction(0.25)),
+        layers=(*layers, Dense(classes, "softmax") if classes else Dense(1, "sigmoid")),
+        training=Training(optimizer, epochs=1, validation=LastFraction(0.25), **training),
     )
 
 

@@ -13,23 +13,30 @@ from bench.spec import (
     GRU,
     KERAS_3,
     LSTM,
+    SGD,
     ActivationLayer,
+    AdamW,
     Arrays,
     Bidirectional,
     Case,
+    CosineDecay,
     Data,
     Dense,
     Dropout,
     EarlyStopping,
+    Embedded,
     Embedding,
+    ExponentialDecay,
     Flatten,
     Glove,
     Imdb,
     LastFraction,
     Layer,
+    PiecewiseConstantDecay,
     RandomRows,
     Score,
     Suite,
+    TestSet,
     TextCsv,
     Training,
     Word2Vec,
@@ -60,6 +67,11 @@ def valid() -> Case:
         (lambda: LastFraction(fraction=1.0), "fraction", "less than 1"),
         (lambda: Score(accuracy=75.6), "accuracy", "less than or equal to 1"),
         (lambda: Training("adam", epochs=0), "epochs", "greater than 0"),
+        (lambda: Training("adam", 1, clipnorm=0), "clipnorm", "greater than 0"),
+        (lambda: SGD(momentum=1.0), "momentum", "less than 1"),
+        (lambda: AdamW(weight_decay=-0.1), "weight_decay", "greater than or equal to 0"),
+        (lambda: ExponentialDecay(0.1, decay_steps=0, decay_rate=0.9), "decay_steps", "greater than 0"),
+        (lambda: CosineDecay(0.1, 10, alpha=1.1), "alpha", "less than or equal to 1"),
         (lambda: case(Dense(1, "sigmoid"), name="LSTM_1"), "0", "pattern"),
     ],
 )
@@ -76,6 +88,22 @@ def test_values_out_of_range_are_refused_with_their_field(declare: Callable[[], 
         (lambda: Embedding(10, 4, vectors=Glove(50)), "output_dim is 4 but the vectors have 50 dimensions"),
         (lambda: Embedding(10, 100, vectors=Word2Vec()), "the vectors have 300 dimensions"),
         (lambda: case(), "layers must not be empty"),
+        (lambda: SGD(nesterov=True), "nesterov=True needs a momentum"),
+        (lambda: PiecewiseConstantDecay((5,), (0.1,)), "1 boundaries separate 2 values, got 1"),
+        (lambda: PiecewiseConstantDecay((), (0.1,)), "give at least one boundary"),
+        (lambda: PiecewiseConstantDecay((5, 5), (0.1, 0.2, 0.3)), "boundaries must increase"),
+        (lambda: Training("adam", 1, clipnorm=1, global_clipnorm=1), "one of clipnorm, clipvalue and global_clipnorm"),
+        (lambda: case(Embedding(10, 4), Flatten(), Dense(1, "softmax")), r"Dense\(n, 'softmax'\) for n >= 2"),
+        (
+            lambda: case(Embedding(10, 4), Flatten(), Dense(3, "relu"), ActivationLayer("softmax")),
+            "an ActivationLayer behind a Dense without one",
+        ),
+        (
+            lambda: replace(
+                valid(), data=Embedded(10, maxlen=5, test=0), training=Training("adam", 1, validation=TestSet())
+            ),
+            "Embedded data has no test rows",
+        ),
         (lambda: case(Embedding(10, 4), LSTM(3)), "layers must end with"),
         (lambda: case(Embedding(10, 4), Flatten(), Dense(2, "sigmoid")), "layers must end with"),
         (
@@ -160,6 +188,26 @@ def test_data_that_can_be_meant_is_taken() -> None:
     assert replace(validated, data=replace(FLOATS, test=None)).data != FLOATS
     assert case(Flatten(), Dense(1, "sigmoid"), data=FLOATS).layers[0] == Flatten()
     assert TextCsv("own.csv.gz", 10, classes=(1, 2), test="held.parquet").classes == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("ending", "classes"),
+    [
+        ((Dense(1, "sigmoid"),), None),
+        ((Dense(1), ActivationLayer("sigmoid")), None),
+        ((Dense(2, "softmax"),), 2),
+        ((Dense(46), ActivationLayer("softmax")), 46),
+    ],
+)
+def test_a_case_ends_in_a_sigmoid_or_in_a_softmax_over_classes(ending: tuple[Layer, ...], classes: int | None) -> None:
+    assert case(Embedding(10, 4), Flatten(), *ending).classes == classes
+
+
+def test_the_rate_of_an_optimizer_is_kerass_default() -> None:
+    assert Training(SGD(), 1).learning_rate == Training(optimizer=SGD(0.9), epochs=1).learning_rate == 0.01
+    assert Training(SGD(), 1, 32, 0.5).learning_rate == Training(SGD(), 1, learning_rate=0.5).learning_rate == 0.5
+    assert {Training(optimizer, 1).learning_rate for optimizer in ("adam", "rmsprop", AdamW())} == {0.001}
+    assert replace(Training(SGD(), 1, learning_rate=0.5), epochs=2).learning_rate == 0.5
 
 
 def test_only_recurrent_layers_run_both_ways() -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.cases.model import Model
 from bench.cases.parameters import LayerParameters, Parameters
-from bench.data.dataset import Features, Rows
+from bench.data.dataset import Features, Labels, Rows
 from bench.errors import NoGpu
 from bench.spec import Device, Kernel
 
@@ -45,7 +45,10 @@ class EpochResult:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Logits (rows,), mean loss, and every trainable weight's gradient, in the layout and order of `Model.weights`."""
+    """Logits, mean loss, and every trainable weight's gradient, in the layout and order of `Model.weights`.
+
+    Logits are (rows,) of a binary model, (rows, classes) of one with classes. The loss is the cross-entropy of both.
+    """
 
     logits: NDArray[Any]
     loss: float
@@ -113,34 +116,34 @@ class Network(Protocol):
         """
 
     def get_optimizer_state(self) -> Arrays:
-        """Return [step count] and the slots of every trainable weight (Adam: m, v; RMSprop: v), Keras's layout."""
+        """Return [step count] and the slots of every trainable weight (`Model.slots`), in Keras's layout."""
 
     def set_optimizer_state(self, state: Arrays) -> None:
         """Load what `get_optimizer_state` of any backend returned."""
 
-    def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
+    def train_epoch(self, x: Features, y: Labels, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one pass over the rows of `order`, in that order, the last batch of `Model.batch_size` partial.
 
         Under native `order` the framework shuffles the rows of `order`. What was made of the arrays may be
         kept for the next epoch: they must not change.
         """
 
-    def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
+    def train_step(self, x: NDArray[Any], y: Labels, masks: Arrays | None) -> float:
         """Make one optimizer step on one batch; return its loss before the step."""
 
-    def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
+    def gradients(self, x: NDArray[Any], y: Labels, masks: Arrays | None) -> Gradients:
         """Return what a training step on one batch computes first: logits, loss, gradients; change nothing.
 
         Without masks nothing is dropped.
         """
 
     def logits(self, x: Features) -> NDArray[Any]:
-        """Return the logits (rows,) of all rows of `x`, without dropout, in the network's own precision."""
+        """Return the logits of all rows of `x` as in `Gradients`, without dropout, in the network's own precision."""
 
     def synchronize(self) -> None:
         """Wait until the device has finished everything asked of it."""
 
-    def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
+    def trace(self, x: NDArray[Any], y: Labels, masks: Arrays | None, steps: int) -> Trace:
         """Make `steps` optimizer steps on one batch under the framework's profiler; say what ran in them.
 
         A recurrence appears under a name that `bench.measure.kernels` knows: that of its fused operation, or of its
@@ -155,7 +158,7 @@ class Network(Protocol):
 class TrainsSteps(Protocol):
     """A network whose epochs cost something that is no part of any step: its steps are timed without that."""
 
-    def train_steps(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> object:
+    def train_steps(self, x: Features, y: Labels, order: Rows, masks: MaskSource | None) -> object:
         """Train as `Network.train_epoch` does, without what an epoch costs beside its steps."""
 
 
@@ -172,6 +175,12 @@ def counted(layers: Sequence[LayerParameters]) -> Parameters:
         sum(counts) for counts in zip(*((layer.total, layer.trainable, layer.stored) for layer in layers), strict=True)
     )
     return Parameters(total=total, trainable=trainable, frozen=total - trainable, stored=stored, layers=list(layers))
+
+
+def hits(logits: NDArray[Any], y: Labels) -> NDArray[np.bool_]:
+    """Return which rows are classified rightly, (rows,): a logit above 0 predicts 1, of classes the first largest."""
+    found: NDArray[np.bool_] = (logits > 0) == (y > 0.5) if logits.ndim == 1 else logits.argmax(axis=1) == y
+    return found
 
 
 def portions(values: Iterable[Value], sizes: Iterable[int]) -> Iterator[list[Value]]:

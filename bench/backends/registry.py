@@ -25,7 +25,7 @@ from bench.cases.model import (
     without_recurrent_dropout,
 )
 from bench.errors import Unavailable, install, unknown
-from bench.spec import GRU, LSTM, Device, Embedding, Kernel, SimpleRNN
+from bench.spec import GRU, LSTM, SGD, Device, Embedding, Kernel, SimpleRNN
 
 if TYPE_CHECKING:
     from bench.backends.base import Build  # loads NumPy, which names and facts need not
@@ -40,7 +40,9 @@ class BackendInfo:
     says whether the backend runs them on masked steps too. `environment` is set in the worker before anything
     is imported. `without` are modules that its framework imports where it finds them, and does not need: kept out, so
     that their seconds and their memory are not measured. `native` are the native differences
-    (`bench.cases.model.DIFFERENCES`) that it can leave to its framework.
+    (`bench.cases.model.DIFFERENCES`) that it can leave to its framework. `classes_on_logits` says that its users train
+    classes on logits, as matched numerics do, `sums_duplicates` that its framework sums duplicate rows of an embedding
+    gradient before anything squares them (none does before clipping).
 
     The runner: `default` says whether it runs where no backend is named. `start` are the seconds before the first
     step, in a process of its own and in one that has run other cells; `slow_loop` is how many times as long as others
@@ -66,6 +68,8 @@ class BackendInfo:
     environment: tuple[tuple[str, str], ...] = ()
     without: tuple[str, ...] = ()
     native: frozenset[str] = frozenset()
+    classes_on_logits: bool = False
+    sums_duplicates: bool = False
     default: bool = False
     start: tuple[float, float] = (6.0, 1.5)
     slow_loop: float = 1.0
@@ -118,6 +122,7 @@ _TORCH = BackendInfo(
     fused_cuda=RECURRENT,
     fused_masked=True,
     native=frozenset(DIFFERENCES) - {"embedding-gradient"},
+    classes_on_logits=True,
     default=True,
     start=(3.0, 0.2),
     out_of_memory=_TORCH_MEMORY,
@@ -191,7 +196,8 @@ BACKENDS = {
             fused_cuda=("LSTM", "GRU"),
             environment=(("TF_USE_LEGACY_KERAS", "1"), *_TENSORFLOW),
             without=("jax", "keras"),
-            native=frozenset({*INITIAL, "order"}),
+            native=frozenset({*INITIAL, "embedding-gradient", "order"}),
+            sums_duplicates=True,
             threads=_TENSORFLOW_THREADS,
             out_of_memory=_TENSORFLOW_MEMORY,
             colour="#999999",  # the grey that goes with the palette
@@ -300,11 +306,25 @@ def differences(info: BackendInfo, model: Model) -> frozenset[str]:
     if not normalizes(model):
         existing.discard("normalization")
     first = model.layers[0].layer
-    if not (isinstance(first, Embedding) and first.trainable):
+    squared = not (isinstance(model.optimizer, SGD) or info.sums_duplicates)
+    if not (isinstance(first, Embedding) and first.trainable and (squared or model.clip)):
         existing.discard("embedding-gradient")
+    if model.classes and info.classes_on_logits:
+        existing.discard("loss")
+    if isinstance(model.optimizer, SGD) and not _sgd_differs(model):
+        existing.discard("optimizer")
     drawn = [built.layer for built in model.layers if any(w.initializer != "vectors" for w in built.weights)]
     existing -= {name for name, kind in INITIAL.items() if not any(isinstance(layer, kind) for layer in drawn)}
     return frozenset(existing)
+
+
+def _sgd_differs(model: Model) -> bool:
+    """Return whether torch's SGD is another than Keras's, whose momentum holds the learning rate of its time.
+
+    Nor are norms clipped alike.
+    """
+    scheduled = not isinstance(model.learning_rate, float)
+    return bool(model.slots and scheduled) or (model.clip is not None and model.clip[0] != "clipvalue")
 
 
 def native(info: BackendInfo, model: Model) -> Model:

@@ -301,7 +301,7 @@ def _problem(name: str, details: list[Any]) -> str:
         return f"{name} must be lower-case words and digits joined by hyphens, {got}"
     if kind == "greater_than" and details[0]["ctx"]["gt"] == 0:
         return f"{name} must be positive, {got}"
+    classes = ", ".join(detail["ctx"]["class_name"] for detail in details if detail["type"] == "dataclass_type")
     if kind == "dataclass_type":
-        classes = [detail["ctx"]["class_name"] for detail in details if detail["type"] == kind]
-        return f"{name} must be one of {', '.join(classes)}, {got}"
-    return f"{name} {message.replace('Input should be', 'must be')}, {got}"
+        return f"{name} must be one of {classes}, {got}"
+    return f"{name} {message.replace('Input should be', 'must be')}{f', or one of {classes}' if classes else ''}, {got}"

@@ -24,9 +24,9 @@ SEPARATOR = " · "
 
 
 def layers(case: Case) -> str:
-    """Return the layers as `Embedding(5000,32) · LSTM(100) · Dense(1)`, without the closing sigmoid."""
+    """Return the layers as `Embedding(5000,32) · LSTM(100) · Dense(1)`, without the closing sigmoid or softmax."""
     before = case.layers[:-2] if isinstance(case.layers[-1], ActivationLayer) else case.layers[:-1]
-    return SEPARATOR.join(map(layer, (*before, Dense(1))))
+    return SEPARATOR.join(map(layer, (*before, Dense(case.classes or 1))))
 
 
 def layer(described: Layer) -> str:

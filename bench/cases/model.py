@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 from bench.errors import UsageError, unknown
 from bench.spec import (
     GRU,
     KERAS_3,
     LSTM,
+    SGD,
     ActivationLayer,
     Arrays,
     AveragePooling1D,
@@ -39,14 +40,19 @@ from bench.spec import (
     Layer,
     LayerNormalization,
     MaxPooling1D,
+    Optimizer,
     Padding,
     Recurrent,
+    Schedule,
     SimpleRNN,
     SpatialDropout1D,
     Suite,
 )
 
 Shape = tuple[int, ...]
+Clip = Literal["clipnorm", "clipvalue", "global_clipnorm"]
+CLIPS: tuple[Clip, ...] = get_args(Clip)
+"""How gradients may be clipped, in Keras's words."""
 Input = Literal["ids", "multi-hot", "features"]
 """What a row holds: word ids (int32), a 0 or 1 for each word, or any numbers (float32)."""
 Initializer = Literal["uniform", "glorot_uniform", "orthogonal", "zeros", "ones", "lstm_bias", "vectors"]
@@ -152,10 +158,11 @@ class Model:
     layers: tuple[BuiltLayer, ...]
     input: Input
     input_shape: Shape
-    optimizer: Literal["adam", "rmsprop"]
-    learning_rate: float
+    optimizer: Optimizer
+    learning_rate: float | Schedule
     batch_size: int
     rmsprop_epsilon: Literal["outside", "inside"]
+    clip: tuple[Clip, float] | None = None
     differences: frozenset[str] = frozenset()
     """What is left to the framework; all `DIFFERENCES` until `registry.native` keeps those that exist."""
     named: bool = False
@@ -165,6 +172,28 @@ class Model:
     def weights(self) -> tuple[WeightSpec, ...]:
         """Return all weights in order."""
         return tuple(weight for layer in self.layers for weight in layer.weights)
+
+    @property
+    def classes(self) -> int | None:
+        """Return the number of classes, None where there is one logit, of which of two a row is."""
+        (outputs,) = self.layers[-1].output_shape
+        return None if outputs == 1 else outputs
+
+    @property
+    def optimizer_name(self) -> str:
+        """Return the name of the optimizer's class, the same in Keras and in torch."""
+        return {"adam": "Adam", "rmsprop": "RMSprop"}.get(str(self.optimizer)) or type(self.optimizer).__name__
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Return what the optimizer keeps of every trainable weight, in the order of `Network.get_optimizer_state`."""
+        match self.optimizer:
+            case SGD(momentum=momentum):
+                return ("momentum",) if momentum else ()
+            case "rmsprop":
+                return ("velocity",)
+            case _:
+                return ("momentum", "velocity")
 
     @property
     def masks(self) -> tuple[MaskSpec, ...]:
@@ -297,14 +326,16 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     differences = numerics_differences(numerics)
     era = suite.era if numerics == "documented" else KERAS_3
     layers = tuple(_with_gates(layer, era) for layer in case.layers)
-    last = layers[-1]
-    logits: Layer = ActivationLayer("linear") if isinstance(last, ActivationLayer) else Dense(1, "linear")
+    classes = case.classes or 1
+    behind = isinstance(layers[-1], ActivationLayer)
+    logits: Layer = ActivationLayer("linear") if behind else Dense(classes, "linear")
     shape = row_shape(case.data)
     built = build_layers((*layers[:-1], logits), shape)
-    if built[-1].output_shape != (1,):
+    if built[-1].output_shape != (classes,):
         raise UsageError(
-            f"the last layer gives shape {built[-1].output_shape} for a row, not one logit; put Flatten, pooling or a "
-            "recurrent layer without return_sequences before it"
+            f"the last layer gives shape {built[-1].output_shape} for a row, not "
+            f"{'one logit' if classes == 1 else f'{classes} logits'}; put Flatten, pooling or a recurrent layer "
+            "without return_sequences before it"
         )
     return Model(
         layers=built,
@@ -314,6 +345,7 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
         learning_rate=case.training.learning_rate,
         batch_size=case.training.batch_size,
         rmsprop_epsilon=era.rmsprop_epsilon,
+        clip=next(((how, limit) for how in CLIPS if (limit := getattr(case.training, how)) is not None), None),
         differences=differences,
         named=numerics.startswith("native:") and not numerics.startswith("native:-"),
     )

@@ -26,10 +26,11 @@ def apply(case: Case, profile: Profile) -> Case:
     cores:
 
     - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
-      vocabulary, padding and encoding; generated numbers of the same shape where rows are numbers. Rows are cut to 40
-      ids or time steps, since a recurrent layer's time is proportional to them, or to 80, 160 and so on where windows
-      need them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time hardly does.
-    - epochs: at most 3; early stopping and checkpoints stay as they are.
+      vocabulary, padding, encoding and number of classes; generated numbers of the same shape where rows are numbers.
+      Rows are cut to 40 ids or time steps, since a recurrent layer's time is proportional to them, or to 80, 160 and
+      so on where windows need them; a case with `Flatten` keeps its length, as its parameter count depends on it and
+      its time hardly does.
+    - epochs: at most 3; early stopping, checkpoints and learning rates, schedules too, stay as they are.
     - batch size: at most 64. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
       differs from another.
     - low-data pairs: N becomes 200 * sqrt(N / 200), so that 200 stays 200 and 10,000 becomes 1,414 of the 2,000
@@ -54,7 +55,7 @@ def _data(case: Case) -> Embedded | EmbeddedFeatures:
     if in_time and not any(isinstance(layer, Flatten) for layer in case.layers):
         shape = (_shortest(case, shape), *shape[1:])
     if isinstance(data, EmbeddedFeatures) or data.encoding == "features":
-        return EmbeddedFeatures(shape, QUICK_TRAIN, validation, test)
+        return EmbeddedFeatures(shape, QUICK_TRAIN, validation, test, case.classes or 2)
     assert data.num_words is not None
     return Embedded(
         num_words=data.num_words,
@@ -65,6 +66,7 @@ def _data(case: Case) -> Embedded | EmbeddedFeatures:
         validation=validation,
         test=test,
         encoding=data.encoding,
+        classes=case.classes or 2,
     )
 
 

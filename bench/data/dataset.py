@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.intp]
-Labels = NDArray[np.float32] | NDArray[np.int32]
+Labels = NDArray[Any]
 """(n,): zeros and ones, float32, where there are two; classes 0, 1, ..., int32, where a softmax tells them apart."""
 
 
@@ -88,7 +88,7 @@ class Examples:
     """Rows and their labels: `x` is (n, maxlen) int32 ids, a `MultiHot`, or numbers (n, ...) as float32."""
 
     x: Features
-    y: NDArray[Any]
+    y: Labels
 
     def __len__(self) -> int:
         return len(self.y)

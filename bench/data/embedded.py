@@ -20,6 +20,9 @@ positive as negative words whatever its label. A bag of words is right on 2/5 + 
 many and however long they are (a little more only where a row's end cuts an opinion in two). Whoever knows what stands
 before and behind BUT and NOT gets every review right. A clause has 11 words on average and 17 at most, so this holds
 for any stretch of a review: rows may be cut to some tens of words at either end.
+
+Of more than two classes, every two share a topic: label c is of topic c // 2 and has the polarity c % 2. The opinion
+words are shared out among the topics, and a review takes those of its own.
 """
 
 from __future__ import annotations
@@ -100,10 +103,10 @@ _DIRECTION_LENGTH = 2.0
 def corpus(spec: Embedded) -> dict[str, Labelled]:
     """Return the parts that `spec` asks for, always the same: train, validation and test, those that have rows.
 
-    Half of the labels of a part are 1, and no part depends on the size of another. Padding is the caller's.
+    A part has as many rows of each label, and no part depends on the size of another. Padding is the caller's.
     """
     sizes = {"train": spec.train, "validation": spec.validation, "test": spec.test}
-    return {part: _write(part, rows, spec.num_words) for part, rows in sizes.items() if rows}
+    return {part: _write(part, rows, spec.num_words, spec.classes) for part, rows in sizes.items() if rows}
 
 
 def vectors(num_words: int, dimension: int, offset: int = INDEX_FROM) -> NDArray[np.float32]:
@@ -136,11 +139,12 @@ def roles(num_words: int) -> NDArray[np.int8]:
     return role
 
 
-def _write(part: str, rows: int, num_words: int) -> Labelled:
+def _write(part: str, rows: int, num_words: int, classes: int) -> Labelled:
     random = stream("embedded", VERSION, part)
-    labels = random.permutation(np.arange(rows) % 2)
+    labels = random.permutation(np.arange(rows) % classes)
     words = np.rint(np.interp(random.random_sample(rows), _QUANTILES, _LENGTHS)).astype(np.int64) - 1
-    ids = _ranks(random, _role_sequence(random, labels, words)) + INDEX_FROM
+    topics = np.repeat(labels // 2, words)
+    ids = _ranks(random, _role_sequence(random, labels % 2, words), topics, -(-classes // 2)) + INDEX_FROM
     ids[ids >= num_words] = OUT_OF_VOCABULARY
     return Labelled(with_start(ids, words), labels.astype(np.float32))
 
@@ -174,16 +178,23 @@ def _role_sequence(
     return sequence[position < np.repeat(lengths, written)]
 
 
-def _ranks(random: np.random.RandomState, sequence: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Return a rank for every role, drawn among the ranks of that role as often as IMDB uses them."""
+def _ranks(
+    random: np.random.RandomState, sequence: NDArray[np.int8], topics: NDArray[np.int_], number: int
+) -> NDArray[np.int64]:
+    """Return a rank for every role, drawn among the ranks of that role as often as IMDB uses them.
+
+    Opinion words are shared out among the topics, by turns; `topics` is that of each word's review.
+    """
     shares, role_of = _shares(), roles(_FIRST_ID + VOCABULARY)[_FIRST_ID:]
     ranks = np.empty(len(sequence), np.int64)
     for role in Role:
-        places = np.flatnonzero(sequence == role)
-        of_role = np.flatnonzero(role_of == role)
-        cumulative = np.cumsum(shares[of_role])
-        drawn = np.searchsorted(cumulative / cumulative[-1], random.random_sample(len(places)), side="right")
-        ranks[places] = of_role[drawn] + 1
+        opinion = role in (Role.POSITIVE, Role.NEGATIVE)
+        for topic in range(number if opinion else 1):
+            places = np.flatnonzero((sequence == role) & (topics == topic) if opinion else sequence == role)
+            of_role = np.flatnonzero(role_of == role)[topic :: number if opinion else 1]
+            cumulative = np.cumsum(shares[of_role])
+            drawn = np.searchsorted(cumulative / cumulative[-1], random.random_sample(len(places)), side="right")
+            ranks[places] = of_role[drawn] + 1
     return ranks
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import get_args
 
-from bench.cases.model import embedding_of, recurrent_layers
+from bench.backends.registry import backend, differences
+from bench.cases.model import recurrent_layers, resolve
 from bench.compare.statistics import Estimate, mean_interval
 from bench.explain.effects import REFERENCE, EffectVerdict, ScoreOf, verdict
 from bench.records.record import Record
@@ -35,8 +36,8 @@ def stages(suite: Suite, case: Case) -> tuple[Stage, ...]:
         Stage("tf-keras", REFERENCE, f"Keras {KERAS_2_11.keras}", "; ".join(_moved(suite, case)) or "no formula"),
         Stage("keras-tensorflow", REFERENCE, "Keras 3, duplicates summed", "no formula"),
     ]
-    embedding = embedding_of(case)
-    if embedding and embedding.trainable and not KERAS_3.sums_duplicates:
+    model = resolve(suite, case, "native")
+    if not KERAS_3.sums_duplicates and "embedding-gradient" in differences(backend("keras-tensorflow"), model):
         unsummed = "duplicate embedding gradients squared before they are summed"
         found.append(Stage("keras-tensorflow", "native:embedding-gradient", "Keras 3", unsummed))
     found += [

@@ -16,8 +16,6 @@ from bench.records.record import Cost
 
 NUMBER = 4
 """Bytes of a float32, and of an id."""
-SLOTS = {"adam": 2, "rmsprop": 1}
-"""Running means that an optimizer keeps of every weight."""
 
 
 @dataclass(frozen=True)
@@ -92,5 +90,5 @@ def _bytes(model: Model, built: BuiltLayer, rows: int, *, trainable: bool, befor
         read = work.passes * (outputs + inputs) + kept
         backward = (read + (weights if trainable else 0) + (inputs if before else 0)) if needed else 0
     updated = sum(weight.size for weight in built.weights if weight.trainable)
-    optimizer = updated * (3 + 2 * SLOTS[model.optimizer])
+    optimizer = updated * (3 + 2 * len(model.slots))
     return NUMBER * (forward + backward + weights_read_back + optimizer)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Floats, MaskSource
+from bench.backends.base import Arrays, MaskSource
 from bench.cases.model import Model
-from bench.data.dataset import Features, MultiHot, Rows, take
+from bench.data.dataset import Features, Labels, MultiHot, Rows, take
 from bench.data.randomness import stream
 from bench.spec import GlobalAveragePooling1D
 from bench.training.experiment import Batch, Experiment
@@ -44,7 +44,7 @@ class Probe:
     gradients: tuple[Batch, ...]
     steps: tuple[Batch, ...]
     epoch_x: Features
-    epoch_y: Floats
+    epoch_y: Labels
     epoch_order: Rows
     masks: MaskSource | None
     evaluation: Features

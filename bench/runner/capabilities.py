@@ -30,7 +30,7 @@ from bench.training import conformance
 
 DEVICES: tuple[Device, ...] = ("cpu", "cuda")
 RECURRENT: tuple[Recurrent | Bidirectional, ...] = (SimpleRNN(3), LSTM(3), GRU(3))
-SHORT = ("dense", "convolution", "average", "lstm")
+SHORT = ("dense", "convolution", "average", "lstm", "classes", "momentum", "weight-decay")
 """The models of `bench.training.conformance` that a short check takes: no dropout of states, which costs the most."""
 
 

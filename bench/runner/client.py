@@ -9,10 +9,10 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
-from bench.backends.base import Dtype, EpochResult, Floats, MaskSource, Network
+from bench.backends.base import Dtype, EpochResult, MaskSource, Network
 from bench.backends.registry import BackendInfo
 from bench.cases.model import Model
-from bench.data.dataset import Features, Rows
+from bench.data.dataset import Features, Labels, Rows
 from bench.errors import BenchError, Unavailable
 from bench.machine.processes import Child, command
 from bench.spec import Device, Kernel
@@ -89,7 +89,7 @@ class _RemoteNetwork:
             raise AttributeError(method)
         return partial(self._server.call, self._key, method)
 
-    def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
+    def train_epoch(self, x: Features, y: Labels, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one epoch; its masks are drawn here, beforehand."""
         starts = range(0, len(order), self._batch_size)
         drawn = masks and [masks(step, len(order[at : at + self._batch_size])) for step, at in enumerate(starts)]

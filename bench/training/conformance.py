@@ -16,10 +16,10 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Build, Dtype, EpochResult, Floats, MaskSource, Network
+from bench.backends.base import Arrays, Build, Dtype, EpochResult, MaskSource, Network, hits
 from bench.backends.registry import backend, best_kernel, differences, native
 from bench.cases.model import INITIAL, Model, resolve
-from bench.data.dataset import Dataset, Examples, Features, Rows
+from bench.data.dataset import Dataset, Examples, Features, Labels, Rows
 from bench.data.randomness import stream
 from bench.errors import BenchError, Unavailable
 from bench.spec import (
@@ -27,20 +27,26 @@ from bench.spec import (
     KERAS_2_0,
     KERAS_3,
     LSTM,
+    SGD,
     ActivationLayer,
+    AdamW,
     Bidirectional,
     Case,
     Conv1D,
+    CosineDecay,
     Dense,
     Dropout,
     Embedded,
     EmbeddedFeatures,
     Embedding,
+    ExponentialDecay,
     Flatten,
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
     Kernel,
     Layer,
+    Optimizer,
+    PiecewiseConstantDecay,
     SimpleRNN,
     Suite,
     Training,
@@ -62,14 +68,26 @@ class Violation(BenchError):
     exit_code = 3
 
 
-def _stack(optimizer: str, *layers: Layer) -> tuple[str, tuple[Layer, ...]]:
-    return optimizer, (*layers, Dense(1, "sigmoid"))
+CLASSES = 3
+
+
+@dataclass(frozen=True)
+class StackOf:
+    """What a model of the suite is made of."""
+
+    layers: tuple[Layer, ...]
+    training: Training
+
+
+def _stack(optimizer: Optimizer, *layers: Layer, classes: int = 0, **training: Any) -> StackOf:
+    last = Dense(classes, "softmax") if classes else Dense(1, "sigmoid")
+    return StackOf((*layers, last), Training(optimizer, epochs=1, batch_size=BATCH, **training))
 
 
 WIDTH = 5
 """Numbers of a row, or of a time step of it."""
 _EMBEDDING, _MASKED = Embedding(WORDS, 5), Embedding(WORDS, 5, mask_zero=True)
-STACKS: dict[str, tuple[str, tuple[Layer, ...]]] = {
+STACKS: dict[str, StackOf] = {
     "dense": _stack("rmsprop", _EMBEDDING, Flatten(), Dense(6, "tanh")),
     "frozen": _stack("adam", Embedding(WORDS, 5, trainable=False), Flatten(), Dense(6, "sigmoid")),
     "convolution": _stack("adam", _EMBEDDING, Conv1D(4, 3, "tanh"), GlobalMaxPooling1D(), ActivationLayer("tanh")),
@@ -87,9 +105,27 @@ STACKS: dict[str, tuple[str, tuple[Layer, ...]]] = {
     ),
     "features": _stack("adam", Dense(6, "tanh")),
     "features-over-time": _stack("adam", LSTM(4, dropout=0.2)),
+    "classes": _stack(
+        SGD(), _EMBEDDING, Flatten(), classes=CLASSES, learning_rate=PiecewiseConstantDecay((1,), (0.02, 0.01))
+    ),
+    "momentum": _stack(
+        SGD(0.9), _EMBEDDING, Flatten(), Dense(4, "tanh"), learning_rate=ExponentialDecay(0.02, 2, 0.5), clipnorm=0.05
+    ),
+    "nesterov": _stack(
+        SGD(0.8, nesterov=True), _EMBEDDING, GRU(3), learning_rate=CosineDecay(0.02, 4, 0.1), clipvalue=0.01
+    ),
+    "weight-decay": _stack(
+        AdamW(0.1),
+        _EMBEDDING,
+        LSTM(3),
+        classes=CLASSES,
+        learning_rate=ExponentialDecay(0.001, 2, 0.5, staircase=True),
+        global_clipnorm=0.05,
+    ),
 }
 """Small models, by name: every layer of `bench.spec`, sequences and last states, one mask for all gates and one for
-each; layers of sequences as they come, on masked steps, and with every option. Those of `_SHAPES` take numbers.
+each; layers of sequences as they come, on masked steps, and with every option; every optimizer, schedule and way to
+clip. Those of `_SHAPES` take numbers.
 """
 _SHAPES = {"features": (WIDTH,), "features-over-time": (LENGTH, WIDTH)}
 _OPTIONS: dict[str, Any] = {
@@ -99,7 +135,7 @@ _OPTIONS: dict[str, Any] = {
 
 def _others(*, changed: bool) -> list[Layer]:
     """Return a layer of each kind that no stack above holds, a sequence in and out: as it comes, or all its options."""
-    held = {type(layer) for _, layers in STACKS.values() for layer in layers}
+    held = {type(layer) for stack in STACKS.values() for layer in stack.layers}
     return [
         kind(**{each.name: _OPTIONS[each.name] for each in fields(kind) if changed or each.default is MISSING})
         for kind in get_args(Layer)
@@ -203,16 +239,15 @@ def verify(name: str, models: tuple[str, ...] = tuple(STACKS)) -> Iterator[str]:
 
 
 def _case(name: str) -> Case:
-    optimizer, layers = STACKS[name]
-    training = Training("adam" if optimizer == "adam" else "rmsprop", epochs=1, batch_size=BATCH)
+    stack = STACKS[name]
     data = EmbeddedFeatures(_SHAPES[name]) if name in _SHAPES else Embedded(WORDS, maxlen=LENGTH)
-    return Case(name, data=data, layers=layers, training=training)
+    return Case(name, data=data, layers=stack.layers, training=stack.training)
 
 
 def model_of(name: str, numerics: str = "documented") -> Model:
-    """Return one of `STACKS` as a model: Adam with today's Keras formulas, RMSprop with the documents'."""
+    """Return one of `STACKS` as a model: RMSprop with the documents' formulas, all else with those of today's Keras."""
     case = _case(name)
-    era = KERAS_3 if case.training.optimizer == "adam" else KERAS_2_0
+    era = KERAS_2_0 if case.training.optimizer == "rmsprop" else KERAS_3
     return resolve(Suite("conformance", "none", "Conformance", era, (case,)), case, numerics)
 
 
@@ -242,12 +277,12 @@ def _rows(model: Model, random: np.random.RandomState) -> Dataset:
         x[2, -2:] = 0
     else:
         x = random.standard_normal(shape).astype(np.float32)
-    return Dataset("conformance", "", Examples(x, (np.arange(len(x)) % 2).astype(np.float32)))
+    y = np.arange(len(x)) % (model.classes or 2)
+    return Dataset("conformance", "", Examples(x, y.astype(np.int32 if model.classes else np.float32)))
 
 
 def _slot_shapes(model: Model) -> list[tuple[int, ...]]:
-    slots = 2 if model.optimizer == "adam" else 1
-    return [weight.shape for weight in model.weights if weight.trainable for _ in range(slots)]
+    return [weight.shape for weight in model.weights if weight.trainable for _ in model.slots]
 
 
 # --- rules -------------------------------------------------------------------------------------------------------
@@ -322,8 +357,12 @@ def gradients_are_derivatives(checked: Checked) -> None:
     """Require each weight's gradient to be the slope of the loss along a random direction, and nothing to change."""
     before = checked.network.gradients(*checked.batch)
     checked.all_close("weights {} after gradients()", checked.weights, checked.network.get_weights(), 0.0)
-    z, labels = np.asarray(before.logits, np.float64), checked.batch.y.astype(np.float64)
-    checked.close("loss of the logits", np.mean(np.logaddexp(0, z) - labels * z), before.loss, 1e-5)
+    z, labels = np.asarray(before.logits, np.float64), checked.batch.y
+    if checked.model.classes:
+        losses = [np.log(np.sum(np.exp(row))) - row[label] for row, label in zip(z, labels.astype(int), strict=True)]
+    else:
+        losses = list(np.logaddexp(0, z) - labels * z)
+    checked.close("loss of the logits", np.mean(losses), before.loss, 1e-5)
     trained = [i for i, weight in enumerate(checked.model.weights) if weight.trainable]
     random, h = stream("conformance", "directions"), STEP[checked.dtype]
     for place, gradient in zip(trained, before.gradients, strict=True):
@@ -346,20 +385,12 @@ def steps_follow_the_formula(checked: Checked) -> None:
     checked.restart()
     trained = [i for i, weight in enumerate(model.weights) if weight.trainable]
     weights = [np.asarray(weight, np.float64) for weight in checked.weights]
-    m, v = ([np.zeros(weights[i].shape) for i in trained] for _ in range(2))
+    slots = [[np.zeros(weights[i].shape) for _ in model.slots] for i in trained]
     for t in range(1, 4):
         before = network.gradients(*checked.batch)
-        for k, gradient in enumerate(np.asarray(g, np.float64) for g in before.gradients):
-            if model.optimizer == "adam":  # keras/src/optimizers/adam.py
-                m[k] += (gradient - m[k]) * 0.1
-                v[k] += (gradient**2 - v[k]) * 0.001
-                rate = model.learning_rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-                weights[trained[k]] = weights[trained[k]] - rate * m[k] / (np.sqrt(v[k]) + 1e-7)
-            else:  # keras/src/optimizers/rmsprop.py; Keras up to 2.10: epsilon outside the root
-                v[k] = 0.9 * v[k] + 0.1 * gradient**2
-                outside = model.rmsprop_epsilon == "outside"
-                divisor = np.sqrt(v[k]) + 1e-7 if outside else np.sqrt(v[k] + 1e-7)
-                weights[trained[k]] = weights[trained[k]] - model.learning_rate * gradient / divisor
+        rate = _rate(model, t - 1)
+        for k, gradient in enumerate(_clipped(model, [np.asarray(g, np.float64) for g in before.gradients])):
+            weights[trained[k]] = weights[trained[k]] + _change(model, t, rate, weights[trained[k]], gradient, slots[k])
         loss = network.train_step(*checked.batch)
         checked.close(f"loss of step {t}", before.loss, loss, 1e-5)
         # Moving averages have a rule of their own.
@@ -367,15 +398,59 @@ def steps_follow_the_formula(checked: Checked) -> None:
         weights = [old if spec.momentum is None else new for spec, old, new in moved]
         # In units of the learning rate, of which an update is about one.
         expected, got = (
-            [(value - start) / model.learning_rate for value, start in zip(values, checked.weights, strict=True)]
+            [(value - start) / _rate(model, 0) for value, start in zip(values, checked.weights, strict=True)]
             for values in (weights, network.get_weights())
         )
         checked.all_close(f"change of weight {{}} in {t} steps", expected, got)
-    slots = network.get_optimizer_state()
-    checked.require(int(slots[0]) == 3, "step count", 3, int(slots[0]))
-    per_weight = [pair for pairs in zip(m, v, strict=True) for pair in pairs] if model.optimizer == "adam" else v
-    checked.all_close("slot {} after three steps", per_weight, slots[1:])
+    count, *found = network.get_optimizer_state()
+    checked.require(int(count) == 3, "step count", 3, int(count))
+    checked.all_close("slot {} after three steps", [slot for each in slots for slot in each], found)
     checked.restart()
+
+
+def _rate(model: Model, step: int) -> float:
+    """Return the learning rate of a step (from 0): keras/src/optimizers/schedules/learning_rate_schedule.py."""
+    match model.learning_rate:
+        case ExponentialDecay(initial, steps, rate, staircase):
+            return float(initial * rate ** (step // steps if staircase else step / steps))
+        case CosineDecay(initial, steps, alpha):
+            return float(initial * (alpha + (1 - alpha) * np.cos(np.pi / 2 * min(1, step / steps)) ** 2))
+        case PiecewiseConstantDecay(boundaries, values):
+            return float(values[np.searchsorted(boundaries, step, side="left")])
+        case rate:
+            return rate
+
+
+def _clipped(model: Model, gradients: list[Any]) -> list[Any]:
+    """Return gradients as keras/src/optimizers/base_optimizer.py clips them, `_clip_gradients`."""
+    if model.clip is None:
+        return gradients
+    how, limit = model.clip
+    if how == "clipvalue":
+        return [np.clip(gradient, -limit, limit) for gradient in gradients]
+    sizes = [float(np.sum(gradient**2)) for gradient in gradients]
+    norms = np.sqrt(sizes if how == "clipnorm" else [sum(sizes)] * len(sizes))
+    return [gradient * limit / max(norm, limit) for gradient, norm in zip(gradients, norms, strict=True)]
+
+
+def _change(model: Model, t: int, rate: float, weight: Any, gradient: Any, slots: list[Any]) -> Any:
+    """Return by how much step `t` (from 1) changes a weight; its slots are changed here."""
+    match model.optimizer:
+        case SGD(momentum, nesterov):  # keras/src/optimizers/sgd.py
+            if not momentum:
+                return -rate * gradient
+            slots[0] = momentum * slots[0] - rate * gradient
+            return momentum * slots[0] - rate * gradient if nesterov else slots[0]
+        case "rmsprop":  # keras/src/optimizers/rmsprop.py; Keras up to 2.10: epsilon outside the root
+            slots[0] = 0.9 * slots[0] + 0.1 * gradient**2
+            outside = model.rmsprop_epsilon == "outside"
+            return -rate * gradient / (np.sqrt(slots[0]) + 1e-7 if outside else np.sqrt(slots[0] + 1e-7))
+        case _:  # keras/src/optimizers/adam.py; AdamW decays first (base_optimizer.py, `_apply_weight_decay`)
+            slots[0] = slots[0] + (gradient - slots[0]) * 0.1
+            slots[1] = slots[1] + (gradient**2 - slots[1]) * 0.001
+            corrected = rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            decay = model.optimizer.weight_decay if isinstance(model.optimizer, AdamW) else 0.0
+            return -rate * decay * weight - corrected * slots[0] / (np.sqrt(slots[1]) + 1e-7)
 
 
 def moving_averages_follow_the_batch(checked: Checked) -> None:
@@ -401,7 +476,7 @@ def moving_averages_follow_the_batch(checked: Checked) -> None:
 
 
 def an_epoch_is_its_steps(checked: Checked) -> None:
-    """Require an epoch in a given order, the partial batch kept, means weighted by batch size, accuracy at logit 0."""
+    """Require an epoch in a given order, the partial batch kept, means weighted by batch size, accuracy of `hits`."""
     network, experiment = checked.network, checked.experiment
     x, y = np.asarray(experiment.dataset.train.x), experiment.dataset.train.y
     order, masks = experiment.order(1), experiment.masks(1)
@@ -418,7 +493,7 @@ def an_epoch_is_its_steps(checked: Checked) -> None:
 
 
 def epoch_by_steps(
-    network: Network, batch_size: int, x: Features, y: Floats, order: Rows, masks: MaskSource | None
+    network: Network, batch_size: int, x: Features, y: Labels, order: Rows, masks: MaskSource | None
 ) -> EpochResult:
     """Train an epoch step by step, and return what the whole must give: means weighted by batch size."""
     losses, correct, sizes = [], 0, []
@@ -426,7 +501,7 @@ def epoch_by_steps(
         rows = order[start : start + batch_size]
         batch = Batch(x[rows], y[rows], masks(step, len(rows)) if masks else None)
         # Predictions are made before each update.
-        correct += int(np.sum((network.gradients(*batch).logits > 0) == (batch.y > 0.5)))
+        correct += int(np.sum(hits(network.gradients(*batch).logits, batch.y)))
         losses.append(network.train_step(*batch))
         sizes.append(len(rows))
     return EpochResult(float(np.average(losses, weights=sizes)), correct / sum(sizes))
@@ -436,11 +511,12 @@ def logits_do_not_depend_on_their_neighbours(checked: Checked) -> None:
     """Require the logits of a row to be the same alone and among others, without dropout, across evaluation batches."""
     network, x = checked.network, np.asarray(checked.experiment.dataset.train.x)
     together = network.logits(x)
-    checked.require(together.shape == (len(x),), "shape of the logits", (len(x),), together.shape)
+    shape = (len(x),) if checked.model.classes is None else (len(x), checked.model.classes)
+    checked.require(together.shape == shape, "shape of the logits", shape, together.shape)
     alone = np.concatenate([network.logits(x[i : i + 1]) for i in (0, len(x) - 1)])
     checked.close("logits of single rows", together[[0, -1]], alone, 1e-4)
     many = np.resize(x, (1100, *x.shape[1:]))
-    checked.close("logits of 1,100 rows", np.resize(together, 1100), network.logits(many), 1e-4)
+    checked.close("logits of 1,100 rows", np.resize(together, (1100, *shape[1:])), network.logits(many), 1e-4)
 
 
 def tells_the_first_bad_step(checked: Checked) -> None:

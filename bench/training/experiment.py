@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Floats, MaskSource, Network
+from bench.backends.base import Arrays, MaskSource, Network
 from bench.backends.registry import backend, check_kernel, native
 from bench.cases.catalog import Catalog
 from bench.cases.cell import Cell, Profile
 from bench.cases.model import Model, embedding_of, resolve
 from bench.cases.profiles import apply
 from bench.data import prepare, stand_ins_for
-from bench.data.dataset import Dataset, Examples, Rows
+from bench.data.dataset import Dataset, Examples, Labels, Rows
 from bench.data.randomness import stream
 from bench.errors import UsageError
 from bench.records.record import DataUsed
-from bench.spec import Case, FirstRows, LastFraction, RandomRows
+from bench.spec import Case, FirstRows, LastFraction, RandomRows, TestSet
 from bench.training.weights import initial
 
 
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
     """One training batch with its dropout masks, as `Network.train_step` takes it."""
 
     x: NDArray[Any]
-    y: Floats
+    y: Labels
     masks: Arrays | None
 
 
@@ -85,6 +85,11 @@ class Experiment:
                 shuffled = stream("rows", available, self.seed).permutation(available).astype(np.intp)
                 chosen, rest = shuffled[:train], shuffled[train : train + validation_rows]
                 return Split(chosen, chosen, (part, rest) if validation_rows else None)
+            case TestSet():
+                test = self.dataset.test
+                if test is None:
+                    raise UsageError(f"case {self.case.name!r} validates on the test set, and its data has none")
+                return Split(everything, everything, (test, np.arange(len(test), dtype=np.intp)))
 
     def _require(self, rows: int) -> None:
         available = len(self.dataset.train)
@@ -157,7 +162,7 @@ def mask_source(model: Model, name: str, seed: int, epoch: int) -> MaskSource | 
 def dataset_of(case: Case, stand_ins: dict[str, str]) -> Dataset:
     """Return the data of a case; raise `Unavailable` or `DataError` where it is missing."""
     embedding = embedding_of(case)
-    return prepare(case.data, embedding, stand_ins_for(case.data, embedding, stand_ins))
+    return prepare(case.data, embedding, stand_ins_for(case.data, embedding, stand_ins), case.classes)
 
 
 def prepared(catalog: Catalog, cell: Cell, profile: Profile, stand_ins: dict[str, str]) -> Experiment:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Network
+from bench.backends.base import Arrays, Network, hits
 from bench.cases.cell import Measure
-from bench.data.dataset import Examples, Rows, take
+from bench.data.dataset import Examples, Labels, Rows, take
 from bench.errors import TrainingDiverged, UsageError
 from bench.records.record import EpochScore, Metrics, Score, Weights
 from bench.spec import Monitor
@@ -43,11 +43,14 @@ class Progress:
     seconds: float
 
 
-def scores(logits: NDArray[np.float32], y: NDArray[np.float32]) -> Score:
-    """Return mean binary cross-entropy and accuracy of logits (n,) against labels (n,); a logit above 0 predicts 1."""
+def scores(logits: NDArray[np.float32], y: Labels) -> Score:
+    """Return mean cross-entropy and accuracy of logits, (n,) or (n, classes), against labels (n,)."""
     z = logits.astype(np.float64)
-    loss = np.mean(np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z))))
-    return Score(loss=float(loss), accuracy=float(np.mean((z > 0) == (y > 0.5))), rows=len(y))
+    if z.ndim == 1:
+        losses = np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
+    else:
+        losses = np.logaddexp.reduce(z, axis=1) - z[np.arange(len(y)), y.astype(np.intp)]
+    return Score(loss=float(np.mean(losses)), accuracy=float(np.mean(hits(z, y))), rows=len(y))
 
 
 class _Best:

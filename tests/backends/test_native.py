@@ -18,6 +18,8 @@ from bench.spec import (
     GRU,
     KERAS_2_0,
     LSTM,
+    SGD,
+    AdamW,
     BatchNormalization,
     Bidirectional,
     Case,
@@ -26,12 +28,14 @@ from bench.spec import (
     Dropout,
     EmbeddedFeatures,
     Embedding,
+    ExponentialDecay,
     Flatten,
     GlobalAveragePooling1D,
     Imdb,
     Layer,
     LayerNormalization,
     MaxPooling1D,
+    Optimizer,
     SimpleRNN,
     Suite,
     Training,
@@ -47,11 +51,18 @@ RANDOM = np.random.RandomState(0)
 X = RANDOM.randint(1, WORDS, (ROWS, LENGTH)).astype(np.int32)
 Y = (RANDOM.rand(ROWS) > 0.5).astype(np.float32)
 FLOATS = RANDOM.standard_normal((ROWS, LENGTH, 4)).astype(np.float32)
+CLASSES = 3
+Y_OF_CLASSES = np.random.RandomState(1).randint(0, CLASSES, ROWS).astype(np.int32)
 
 
-def case_of(*layers: Layer, optimizer: str = "adam", **training: Any) -> Case:
-    settings = Training("adam" if optimizer == "adam" else "rmsprop", **{"epochs": 3, "batch_size": 16, **training})
-    return Case("case", Imdb(WORDS, maxlen=LENGTH), (*layers, Dense(1, "sigmoid")), settings)
+def case_of(*layers: Layer, optimizer: Optimizer = "adam", classes: int = 0, **training: Any) -> Case:
+    settings = Training(optimizer, **{"epochs": 3, "batch_size": 16, **training})
+    last = Dense(classes, "softmax") if classes else Dense(1, "sigmoid")
+    return Case("case", Imdb(WORDS, maxlen=LENGTH), (*layers, last), settings)
+
+
+def labels_of(case: Case) -> Any:
+    return Y_OF_CLASSES if case.classes else Y
 
 
 def on_numbers(*layers: Layer, **training: Any) -> Case:
@@ -85,7 +96,7 @@ def trained(backend: str, numerics: str, case: Case) -> Network:
 
 
 def experiment_of(case: Case, model: Model) -> Experiment:
-    return Experiment(case, model, Dataset("made", "0", Examples(rows_of(case), Y)), "suite/case", SEED)
+    return Experiment(case, model, Dataset("made", "0", Examples(rows_of(case), labels_of(case))), "suite/case", SEED)
 
 
 # --- which differences exist -------------------------------------------------------------------------------------
@@ -129,6 +140,33 @@ def test_native_takes_the_differences_that_exist(backend: str, layers: tuple[Lay
         else:
             with pytest.raises(Unavailable, match=rf"{backend} has no {name} difference"):
                 model_of(backend, f"native:{name}", case_of(*layers))
+
+
+SCHEDULE = ExponentialDecay(0.1, 4, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("backend", "case", "difference", "exists"),
+    [
+        ("torch", case_of(*POOL, classes=3), "loss", False),  # users of torch train classes on logits
+        ("keras-tensorflow", case_of(*POOL, classes=3), "loss", True),
+        ("torch", case_of(*POOL, optimizer=SGD()), "optimizer", False),
+        ("torch", case_of(*POOL, optimizer=SGD(0.9)), "optimizer", False),  # the same changes at one rate
+        ("torch", case_of(*POOL, optimizer=SGD(), learning_rate=SCHEDULE), "optimizer", False),
+        ("torch", case_of(*POOL, optimizer=SGD(0.9), learning_rate=SCHEDULE), "optimizer", True),
+        ("torch", case_of(*POOL, optimizer=SGD(), clipvalue=1.0), "optimizer", False),
+        ("torch", case_of(*POOL, optimizer=SGD(), clipnorm=1.0), "optimizer", True),
+        ("torch", case_of(*POOL, optimizer=AdamW()), "optimizer", True),
+        ("keras-tensorflow", case_of(*POOL, optimizer=AdamW()), "embedding-gradient", True),
+        ("keras-tensorflow", case_of(*POOL, optimizer=SGD(0.9)), "embedding-gradient", False),  # nothing is squared
+        ("keras-tensorflow", case_of(*POOL, optimizer=SGD(), clipnorm=1.0), "embedding-gradient", True),
+        ("tf-keras", case_of(*POOL), "embedding-gradient", False),
+        ("tf-keras", case_of(*POOL, clipnorm=1.0), "embedding-gradient", True),  # clipped before it is summed
+    ],
+    ids=str,
+)
+def test_differences_exist_where_a_protocol_has_them(backend: str, case: Case, difference: str, exists: bool) -> None:
+    assert (difference in model_of(backend, "native", case).differences) == exists
 
 
 def test_native_but_for_a_difference_takes_the_others() -> None:
@@ -185,25 +223,54 @@ def test_the_harness_shuffles_unless_the_framework_does() -> None:
 # --- torch -------------------------------------------------------------------------------------------------------
 
 
-def plain_torch(case: Case, body: Callable[..., Any], modules: Callable[[Any], list[Any]]) -> list[Any]:
-    """Train as a torch user does: modules made after a manual seed, torch.optim, BCELoss, DataLoader."""
+def plain_torch(
+    case: Case,
+    body: Callable[..., Any],
+    modules: Callable[[Any], list[Any]],
+    optimizer_of: Callable[[Any, Any], Any] | None = None,
+    clip: Callable[[Any, Any], Any] = lambda of, parameters: None,
+) -> list[Any]:
+    """Train as a torch user does: modules made after a manual seed, torch.optim, a loss of torch.nn, DataLoader."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(SEED)
     layers = torch.nn.ModuleList(modules(torch.nn))
     kind = torch.optim.Adam if case.training.optimizer == "adam" else torch.optim.RMSprop
-    optimizer = kind(layers.parameters(), lr=case.training.learning_rate)
-    rows = torch.utils.data.TensorDataset(torch.from_numpy(rows_of(case)), torch.from_numpy(Y))
+    parameters = list(layers.parameters())
+    optimizer = optimizer_of(torch.optim, parameters) if optimizer_of else kind(parameters, case.training.learning_rate)
+    schedule, rate = None, case.training.learning_rate
+    if isinstance(rate, ExponentialDecay):
+        decay = rate.decay_rate ** (1 / rate.decay_steps)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
+    rows = torch.utils.data.TensorDataset(torch.from_numpy(rows_of(case)), torch.from_numpy(labels_of(case)))
     loader = torch.utils.data.DataLoader(rows, batch_size=case.training.batch_size, shuffle=True)
     for _ in range(case.training.epochs):
         for x, y in loader:
             optimizer.zero_grad()
-            torch.nn.BCELoss()(torch.sigmoid(body(x, *layers))[:, 0], y).backward()
+            if case.classes:
+                torch.nn.CrossEntropyLoss()(body(x, *layers), y.long()).backward()
+            else:
+                torch.nn.BCELoss()(torch.sigmoid(body(x, *layers))[:, 0], y).backward()
+            clip(torch.nn.utils, parameters)
             optimizer.step()
-    trained = sum(parameter.numel() for parameter in layers.parameters())
+            if schedule:
+                schedule.step()
+    trained = sum(parameter.numel() for parameter in parameters)
     moving = sum(buffer.numel() for buffer in layers.buffers() if buffer.is_floating_point())
     with torch.no_grad():
-        logits = body(torch.from_numpy(rows_of(case)), *layers.eval())[:, 0].numpy()
-    return [logits, trained, trained + moving]
+        logits = body(torch.from_numpy(rows_of(case)), *layers.eval()).numpy()
+    return [logits if case.classes else logits[:, 0], trained, trained + moving]
+
+
+def each_norm(of: Any, parameters: Any) -> None:
+    for parameter in parameters:
+        of.clip_grad_norm_([parameter], 0.05)
+
+
+def pooled(classes: int) -> tuple[Any, Any]:
+    return (
+        lambda nn: [nn.Embedding(WORDS, 4), nn.Linear(4, classes)],
+        lambda x, embedding, dense: dense(embedding(x).mean(1)),
+    )
 
 
 TORCH = {
@@ -253,13 +320,31 @@ TORCH = {
             last_batch(gelu(dense(layer(pool(batch(embedding(x).transpose(1, 2))).transpose(1, 2).flatten(1)))))
         ),
     ),
+    "classes": (
+        case_of(*POOL, classes=CLASSES, optimizer=SGD(0.9), learning_rate=SCHEDULE, global_clipnorm=0.2),
+        *pooled(CLASSES),
+        lambda of, parameters: of.SGD(parameters, 0.1, momentum=0.9),
+        lambda of, parameters: of.clip_grad_norm_(parameters, 0.2),
+    ),
+    "weight decay": (
+        case_of(*POOL, optimizer=AdamW(), learning_rate=0.05, clipvalue=0.02),
+        *pooled(1),
+        lambda of, parameters: of.AdamW(parameters, 0.05),  # torch's default, as nothing else was said
+        lambda of, parameters: of.clip_grad_value_(parameters, 0.02),
+    ),
+    "weight decay of the case": (
+        case_of(*POOL, optimizer=AdamW(0.3), learning_rate=0.05, clipnorm=0.05),
+        *pooled(1),
+        lambda of, parameters: of.AdamW(parameters, 0.05, weight_decay=0.3),
+        each_norm,
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TORCH)
 def test_a_native_torch_cell_is_what_ten_lines_of_torch_train(name: str) -> None:
-    case, modules, body = TORCH[name]
-    logits, trainable, total = plain_torch(case, body, modules)
+    case, modules, body, *more = TORCH[name]
+    logits, trainable, total = plain_torch(case, body, modules, *more)
     network = trained("torch", "native", case)
     np.testing.assert_allclose(network.logits(rows_of(case)), logits, rtol=1e-4, atol=1e-5)
     assert (network.parameters().total, network.parameters().trainable) == (total, trainable)
@@ -318,9 +403,9 @@ def test_pretrained_vectors_stay() -> None:
         assert np.all(drawn[1] != start[1])
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
-def test_the_state_of_torchs_own_optimizer_comes_back(optimizer: str) -> None:
-    model = model_of("torch", "native:optimizer", case_of(*RNN, optimizer=optimizer))
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", SGD(0.9), AdamW()], ids=str)
+def test_the_state_of_torchs_own_optimizer_comes_back(optimizer: Optimizer) -> None:
+    model = model_of("torch", "native:optimizer", case_of(*RNN, optimizer=optimizer, learning_rate=SCHEDULE))
     one, other = network_of("torch", model), network_of("torch", model)
     assert int(one.get_optimizer_state()[0]) == 0
     one.train_step(X, Y, None)
@@ -367,9 +452,19 @@ def plain_keras(case: Case, *layers: Any) -> Any:
     keras = pytest.importorskip("keras")
     keras.utils.set_random_seed(SEED)
     model = keras.Sequential([make() for make in layers])
-    kind = keras.optimizers.Adam if case.training.optimizer == "adam" else keras.optimizers.RMSprop
-    model.compile(kind(case.training.learning_rate), loss="binary_crossentropy", metrics=["accuracy"])
-    history = model.fit(rows_of(case), Y, batch_size=case.training.batch_size, epochs=case.training.epochs, verbose=0)
+    rate = case.training.learning_rate
+    optimizer = {
+        "adam": lambda: keras.optimizers.Adam(rate),
+        "rmsprop": lambda: keras.optimizers.RMSprop(rate),
+        SGD(0.9): lambda: keras.optimizers.SGD(
+            keras.optimizers.schedules.ExponentialDecay(0.1, 4, 0.5), momentum=0.9, global_clipnorm=0.2
+        ),
+    }[case.training.optimizer]()
+    loss = "sparse_categorical_crossentropy" if case.classes else "binary_crossentropy"
+    model.compile(optimizer, loss=loss, metrics=["accuracy"])
+    history = model.fit(
+        rows_of(case), labels_of(case), batch_size=case.training.batch_size, epochs=case.training.epochs, verbose=0
+    )
     return model, history.history
 
 
@@ -385,16 +480,24 @@ def test_a_native_keras_cell_on_numbers_is_what_a_sequential_model_trains() -> N
     assert len(history["loss"]) == 3
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
-def test_a_native_keras_cell_is_what_a_sequential_model_trains(optimizer: str) -> None:
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        {"optimizer": "adam", "learning_rate": 0.01},
+        {"optimizer": "rmsprop", "learning_rate": 0.01},
+        {"optimizer": SGD(0.9), "learning_rate": SCHEDULE, "global_clipnorm": 0.2, "classes": CLASSES},
+    ],
+    ids=str,
+)
+def test_a_native_keras_cell_is_what_a_sequential_model_trains(protocol: dict[str, Any]) -> None:
     keras = pytest.importorskip("keras")
     layers = keras.layers
-    case = case_of(Embedding(WORDS, 4), LSTM(3), optimizer=optimizer, learning_rate=0.01)
+    case = case_of(Embedding(WORDS, 4), LSTM(3), **protocol)
     theirs, history = plain_keras(
         case,
         lambda: layers.Embedding(WORDS, 4),
         lambda: layers.LSTM(3),
-        lambda: layers.Dense(1, activation="sigmoid"),
+        lambda: layers.Dense(case.classes or 1, activation="softmax" if case.classes else "sigmoid"),
     )
     ours = trained("keras-tensorflow", "native", case)
     for expected, found in zip(theirs.get_weights(), ours.get_weights(), strict=True):
@@ -404,8 +507,10 @@ def test_a_native_keras_cell_is_what_a_sequential_model_trains(optimizer: str) -
     np.testing.assert_allclose([epoch.loss for epoch in epochs], history["loss"], rtol=1e-5)
     np.testing.assert_allclose([epoch.accuracy for epoch in epochs], history["accuracy"], rtol=1e-6)
     # Probabilities inside, logits outside.
-    probabilities = theirs.predict(X, verbose=0)[:, 0]
-    np.testing.assert_allclose(1 / (1 + np.exp(-ours.logits(X))), probabilities, rtol=1e-4)
+    probabilities = theirs.predict(X, verbose=0)
+    logits = ours.logits(X)
+    found = np.exp(logits) if case.classes else 1 / (1 + np.exp(-logits[:, None]))
+    np.testing.assert_allclose(found / (found.sum(1, keepdims=True) if case.classes else 1), probabilities, rtol=1e-4)
 
 
 def test_gradients_of_the_loss_on_probabilities_are_those_on_logits_in_tensorflow() -> None:

@@ -13,6 +13,8 @@ from bench.spec import (
     KERAS_2_3,
     KERAS_3,
     LSTM,
+    SGD,
+    ActivationLayer,
     AveragePooling1D,
     BatchNormalization,
     Bidirectional,
@@ -80,6 +82,17 @@ def test_a_definition_is_what_decides_a_result_and_no_more() -> None:
     assert describe.definition(suite, replace(case, documented=Documented(test=Score(loss=0.5)))) == text
     assert describe.definition(suite, replace(case, training=replace(training, batch_size=64))) != text
     assert describe.definition(replace(suite, era=KERAS_3), case) != text
+    assert describe.definition(suite, replace(case, training=replace(training, clipnorm=1.0))) != text
+
+
+def test_the_layers_of_a_case_say_how_many_logits_it_has() -> None:
+    def shown(*ending: Layer) -> str:
+        layers = (Embedding(50, 8), LSTM(4), *ending)
+        return describe.layers(Case("a", Imdb(num_words=50, maxlen=9), layers, Training(SGD(), epochs=1)))
+
+    assert shown(Dense(1), ActivationLayer("sigmoid")) == "Embedding(50,8) · LSTM(4) · Dense(1)"
+    assert shown(Dense(46, "softmax")) == shown(Dense(46), ActivationLayer("softmax"))
+    assert shown(Dense(46, "softmax")) == "Embedding(50,8) · LSTM(4) · Dense(46)"
 
 
 @pytest.mark.parametrize(

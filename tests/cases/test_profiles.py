@@ -8,21 +8,24 @@ import pytest
 
 from bench.cases.catalog import load
 from bench.cases.model import embedding_of, resolve
-from bench.cases.profiles import QUICK_TEST, QUICK_TRAIN, QUICK_VALIDATION, apply
+from bench.cases.profiles import QUICK_EPOCHS, QUICK_TEST, QUICK_TRAIN, QUICK_VALIDATION, apply
 from bench.data import prepare
 from bench.errors import UsageError
 from bench.spec import (
     KERAS_3,
     LSTM,
+    SGD,
     Arrays,
     Case,
     Conv1D,
+    CosineDecay,
     Dense,
     Embedded,
     EmbeddedFeatures,
     Embedding,
     FirstRows,
     Flatten,
+    GlobalAveragePooling1D,
     GlobalMaxPooling1D,
     Imdb,
     LabelledCsv,
@@ -30,6 +33,7 @@ from bench.spec import (
     MaxPooling1D,
     RandomRows,
     Suite,
+    TestSet,
     TextCsv,
     Training,
 )
@@ -116,6 +120,17 @@ def test_quick_rows_are_as_long_as_windows_need() -> None:
     suite = Suite("suite", "0", "title", KERAS_3, (short,))
     with pytest.raises(UsageError, match="layer conv1d_2: kernel_size 7 exceeds the 6 steps"):
         resolve(suite, apply(replace(short, data=Imdb(50, maxlen=40)), "quick"), "documented")
+
+
+def test_quick_data_of_classes_has_as_many_and_what_decides_the_training_stays() -> None:
+    training = Training(SGD(0.9), 9, 64, CosineDecay(0.1, 500), TestSet(), clipnorm=1.0)
+    layers = (Embedding(9000, 8), GlobalAveragePooling1D(), Dense(5, "softmax"))
+    case = Case("classes", Imdb(9000, maxlen=200), layers, training)
+    quick = apply(case, "quick")
+    assert quick.training == replace(training, epochs=QUICK_EPOCHS)
+    dataset = prepare(quick.data, embedding_of(quick), {}, quick.classes)
+    assert dataset.test is not None
+    assert set(dataset.train.y.tolist()) == set(dataset.test.y.tolist()) == set(range(5))
 
 
 def test_low_data_sizes_stay_different_and_in_order() -> None:

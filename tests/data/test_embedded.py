@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 EVERY_WORD = imdb.INDEX_FROM + 1 + embedded.VOCABULARY
 
 
-def made(num_words: int = EVERY_WORD, train: int = 2000, validation: int = 0, test: int = 1000) -> dict[str, Labelled]:
-    return embedded.corpus(Embedded(num_words, train=train, validation=validation, test=test))
+def made(
+    num_words: int = EVERY_WORD, train: int = 2000, validation: int = 0, test: int = 1000, classes: int = 2
+) -> dict[str, Labelled]:
+    return embedded.corpus(Embedded(num_words, train=train, validation=validation, test=test, classes=classes))
 
 
 # --- what is written ---------------------------------------------------------------------------------------------
@@ -105,6 +107,35 @@ def test_a_plain_review_is_settled_by_counting_and_a_balanced_one_holds_as_much_
     assert balanced.mean() == pytest.approx(0.6, abs=0.03)
     assert (np.abs(surplus[balanced]) <= 4).all(), "no more than the run of the opinion that the end cuts"
     assert ((surplus > 0) == (train.labels == 1))[~balanced].mean() > 0.99, "all but reviews too short for an opinion"
+
+
+@pytest.mark.parametrize("classes", [3, 6, 46])
+def test_every_two_classes_have_words_of_their_own_and_the_grammar_tells_them_apart(classes: int) -> None:
+    train = made(classes=classes)["train"]
+    counts = np.bincount(train.labels.astype(int), minlength=classes)
+    assert counts.max() - counts.min() <= 1
+    roles = embedded.roles(EVERY_WORD)
+    of_topic = [
+        np.unique(
+            np.concatenate([ids for ids, label in zip(train.sequences, train.labels, strict=True) if label // 2 == t])
+        )
+        for t in range(-(-classes // 2))
+    ]
+    opinions = [set(ids[np.isin(roles[ids], (Role.POSITIVE, Role.NEGATIVE))]) for ids in of_topic]
+    assert all(opinions)
+    assert all(not (some & other) for i, some in enumerate(opinions) for other in opinions[:i])
+    surplus = np.array(
+        [np.sum(roles[ids] == Role.POSITIVE) - np.sum(roles[ids] == Role.NEGATIVE) for ids in train.sequences]
+    )
+    assert ((surplus > 0) == (train.labels % 2 == 1))[np.abs(surplus) > 4].all()
+
+
+def test_a_bag_of_words_tells_topics_and_some_polarities_apart() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    corpus = made(num_words=1000, classes=4)
+    bags = [_bags(_padded(part, 40), 1000) for part in (corpus["train"], corpus["test"])]
+    model = linear_model.LogisticRegression(C=0.1, max_iter=500).fit(bags[0], corpus["train"].labels)
+    assert 0.5 < model.score(bags[1], corpus["test"].labels) < 0.75  # 0.25 by chance, 0.7 at most
 
 
 @pytest.mark.parametrize(("maxlen", "side"), [(40, "pre"), (400, "post")])

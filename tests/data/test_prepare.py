@@ -176,11 +176,28 @@ def test_multi_hot_rows_mark_the_ids_of_each_review(data_folder: Path, monkeypat
     np.testing.assert_array_equal(dataset.train.x[np.array([2, 0])], expected[[2, 0]])
 
 
+def test_labels_are_what_the_case_takes(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_imdb(data_folder, monkeypatch, [1, 0, 2])
+    y = prepare(Imdb(num_words=50, maxlen=3), None, {}, classes=3).train.y
+    assert y.dtype == np.int32
+    assert sorted(y) == [0, 1, 2]  # Keras shuffles them
+    write_imdb(data_folder, monkeypatch, [1, 0, 1])
+    assert prepare(Imdb(num_words=50, maxlen=3), None, {}).train.y.dtype == np.float32
+    assert prepare(Imdb(num_words=50, maxlen=3), None, {}, classes=2).train.y.dtype == np.int32
+    write_imdb(data_folder, monkeypatch, [1, 0, 3])
+    with pytest.raises(DataError, match="the label must be a whole number from 0 to 2, got 3"):
+        prepare(Imdb(num_words=50, maxlen=3), None, {}, classes=3)
+
+
 def test_bad_imdb_content_is_refused(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_imdb(data_folder, monkeypatch, [1, 0, 2])
 
-    with pytest.raises(DataError, match="label must be 0 or 1, got 2"):
+    with pytest.raises(
+        DataError, match=r"imdb, train row \d: the label must be 0 or 1, got 2; .* a softmax over as many"
+    ):
         prepare(Imdb(num_words=50, maxlen=3), None, {})
+    with pytest.raises(DataError, match="the label must be 0 or 1, got 2"):
+        prepare(Imdb(num_words=50, maxlen=3), None, {}, classes=2)
     with pytest.raises(DataError, match="30 train reviews asked for, the file has 3"):
         prepare(Imdb(num_words=50, maxlen=3, train=30), None, {})
 

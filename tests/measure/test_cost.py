@@ -12,6 +12,8 @@ from bench.spec import (
     GRU,
     KERAS_2_0,
     LSTM,
+    SGD,
+    AdamW,
     AveragePooling1D,
     BatchNormalization,
     Bidirectional,
@@ -27,6 +29,7 @@ from bench.spec import (
     Layer,
     LayerNormalization,
     MaxPooling1D,
+    Optimizer,
     SimpleRNN,
     SpatialDropout1D,
     Suite,
@@ -186,3 +189,14 @@ def test_a_frozen_table_is_gathered_from_and_a_learned_one_is_updated_whole() ->
     assert embedding(trainable=False) == 4 * (ids + 2 * vectors)
     # Adam: gradient, weight and two means read, weight and two means written.
     assert embedding(trainable=True) == 4 * (2 * (ids + 2 * vectors) + table + 7 * table)
+
+
+@pytest.mark.parametrize(("optimizer", "slots"), [(SGD(), 0), (SGD(0.9), 1), ("rmsprop", 1), ("adam", 2), (AdamW(), 2)])
+def test_an_optimizer_moves_what_it_keeps_of_every_weight(optimizer: Optimizer, slots: int) -> None:
+    def moved(optimizer: Optimizer) -> int:
+        return sum(
+            cost.bytes for cost in training_step(model_of(case(Dense(8), multi_hot=True, optimizer=optimizer)), 9)
+        )
+
+    weights = WORDS * 8 + 8 + 8 + 1
+    assert moved(optimizer) - moved(SGD()) == 4 * 2 * slots * weights

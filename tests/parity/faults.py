@@ -70,8 +70,10 @@ in_steps = partial(planted, "torch.steps")
 in_compiled = partial(planted, "torch.compiled")
 in_optimizers = partial(planted, "torch.optimizers")
 in_native = partial(planted, "torch.native")
+in_network = partial(planted, "torch.network")
 in_keras = partial(planted, "keras.network")
 in_keras3 = partial(planted, "keras.keras3")
+in_engine = partial(planted, "keras.engine")
 
 # A fault of every branch: SimpleRNN, LSTM and both GRUs step by step, the functions of gates, dropout of states, masks.
 FAULTS: Rows = {
@@ -674,14 +676,7 @@ FAULTS |= {
         {"training"},
     ),
     "RMSprop: share of a square in the velocity": ("dense", in_optimizers("1 - RHO", "0.01"), UPDATE),
-    "RMSprop: steps not counted": (
-        "dense",
-        in_optimizers(
-            "1\n        torch._foreach_mul_(self.velocities, RHO)",
-            "0\n        torch._foreach_mul_(self.velocities, RHO)",
-        ),
-        UPDATE,
-    ),
+    "steps not counted": ("dense", in_optimizers("self.iterations += 1", "self.iterations += 0"), UPDATE),
     "RMSprop of Keras 3: epsilon": (
         "keras3",
         in_optimizers(
@@ -691,7 +686,7 @@ FAULTS |= {
     ),
     "native RMSprop: epsilon": (
         "native:optimizer",
-        in_native("made(weights, learning_rate)", "made(weights, learning_rate, eps=1e-7)"),
+        in_native("learning_rate(self._rate, 0), **options", "learning_rate(self._rate, 0), eps=1e-7"),
         UPDATE,
     ),
     "native RMSprop: gradients of steps before added": (
@@ -705,6 +700,180 @@ FAULTS |= {
         "native:loss",
         in_native("torch.sigmoid(logits)", "torch.sigmoid(logits).clamp(1e-7, 1 - 1e-7)"),
         {"gradient"},
+    ),
+}
+
+# Classes, SGD and AdamW, schedules, clipping.
+FAULTS |= {
+    "classes: labels smoothed": (
+        "classes",
+        in_network("cross_entropy(logits, y.long())", "cross_entropy(logits, y.long(), label_smoothing=0.1)"),
+        {"gradient"},
+    ),
+    "classes: loss summed": (
+        "classes",
+        in_network("cross_entropy(logits, y.long())", 'cross_entropy(logits, y.long(), reduction="sum")'),
+        {"gradient"},
+    ),
+    "classes: softmax twice": (
+        "classes",
+        in_network("cross_entropy(logits, y.long())", "cross_entropy(logits.softmax(1), y.long())"),
+        {"gradient"},
+    ),
+    "classes: accuracy of the least likely": (
+        "classes",
+        in_network("logits.argmax(1) == target", "logits.argmin(1) == target"),
+        {"epoch"},
+    ),
+    "classes: the first logit alone": (
+        "classes",
+        in_network("return logits if self._model.classes else logits[:, 0]", "return logits[:, :1].expand_as(logits)"),
+        FORWARD,
+    ),
+    "SGD: rate": ("classes", in_optimizers("_weights, gradients, alpha=-rate)", "_weights, gradients)"), UPDATE),
+    "momentum: decay": (
+        "momentum",
+        in_optimizers("moments, self._declared.momentum)", "moments, 0.5)"),
+        {"training"},
+    ),
+    "momentum: without the rate, as torch has it": (
+        "momentum",
+        in_optimizers(
+            "torch._foreach_add_(moments, gradients, alpha=-rate)", "torch._foreach_add_(moments, gradients)"
+        ),
+        UPDATE,
+    ),
+    "momentum: Nesterov's": ("momentum", in_optimizers("if not self._declared.nesterov", "if False"), UPDATE),
+    "Nesterov's momentum: plain": ("nesterov", in_optimizers("if not self._declared.nesterov", "if True"), UPDATE),
+    "Nesterov's momentum: not decayed": (
+        "nesterov",
+        in_optimizers("moments, alpha=self._declared.momentum)", "moments)"),
+        UPDATE,
+    ),
+    "AdamW: no decay": ("weight-decay", in_optimizers("if self._decay", "if False"), UPDATE),
+    "AdamW: decay without the rate": (
+        "weight-decay",
+        in_optimizers("alpha=-rate * self._decay", "alpha=-self._decay"),
+        UPDATE,
+    ),
+    "AdamW: decay after the step": (
+        "weight-decay",
+        in_optimizers(
+            "torch._foreach_addcdiv_(self._weights, self.moments, divisors, -rate)",
+            "torch._foreach_addcdiv_(self._weights, self.moments, divisors, -rate * (1 - self._decay))",
+        ),
+        UPDATE,
+    ),
+    "schedule: one step early": (
+        "momentum",
+        in_optimizers("learning_rate(self._rate, self.iterations)", "learning_rate(self._rate, self.iterations + 1)"),
+        UPDATE,
+    ),
+    "schedule: not at all": (
+        "momentum",
+        in_optimizers("learning_rate(self._rate, self.iterations)", "learning_rate(self._rate, 0)"),
+        {"training"},
+    ),
+    "ExponentialDecay: by steps": (
+        "momentum",
+        in_optimizers("decays = step / rate.decay_steps", "decays = step"),
+        {"training"},
+    ),
+    "ExponentialDecay: a staircase": ("momentum", in_optimizers("if rate.staircase", "if True"), {"training"}),
+    "ExponentialDecay: no staircase": ("nesterov", in_optimizers("if rate.staircase", "if False"), {"training"}),
+    "ExponentialDecay: staircase rounded up": (
+        "nesterov",
+        in_optimizers("math.floor(decays)", "math.ceil(decays)"),
+        {"training"},
+    ),
+    "CosineDecay: rises after its end, as torch's": (
+        "weight-decay",
+        in_optimizers("min(step, rate.decay_steps) /", "step /"),
+        {"training"},
+    ),
+    "CosineDecay: down to 0": (
+        "weight-decay",
+        in_optimizers("((1 - rate.alpha) * cosine + rate.alpha)", "cosine"),
+        {"training"},
+    ),
+    "PiecewiseConstantDecay: a boundary opens its rate, as torch's": (
+        "classes",
+        in_optimizers("step > boundary", "step >= boundary"),
+        {"training"},
+    ),
+    "clipvalue: above alone": ("classes", in_optimizers("clamp(-limit, limit)", "clamp(max=limit)"), UPDATE),
+    "clipnorm: lengthens what is short": (
+        "momentum",
+        in_optimizers("limit / norm.clamp(min=limit) for", "limit / norm for"),
+        UPDATE,
+    ),
+    "clipnorm: of all weights": (
+        "momentum",
+        in_optimizers('if how == "clipnorm"', "if False"),
+        UPDATE,
+    ),
+    "clipnorm: each bias of a GRU for itself": (
+        "momentum",
+        planted(
+            "torch.network",
+            "self._trainable.from_keras(clipped(self._trainable.to_keras(gradients), *self._model.clip))",
+            "clipped(gradients, *self._model.clip)",
+            kernel="fused",
+        ),
+        UPDATE,
+    ),
+    "global_clipnorm: of single weights": ("nesterov", in_optimizers('how == "clipnorm"', "True"), UPDATE),
+    "global_clipnorm: lengthens what is short": (
+        "nesterov",
+        in_optimizers("factor = limit / norm.clamp(min=limit)", "factor = limit / norm"),
+        {"training"},
+    ),
+    "global_clipnorm: torch's 1e-6": (
+        "nesterov",
+        in_optimizers("factor = limit / norm.clamp(min=limit)", "factor = limit / (norm + 1e-6).clamp(min=limit)"),
+        UPDATE,
+    ),
+    "not clipped": ("nesterov", in_network("if not self._model.clip or", "if True or"), UPDATE),
+    "native SGD: schedule one step early": (
+        "native:optimizer momentum",
+        in_native("learning_rate(self._rate, self._steps)", "learning_rate(self._rate, self._steps + 1)"),
+        UPDATE,
+    ),
+    "native SGD: steps not counted": (
+        "native:optimizer momentum",
+        in_native("self._steps += 1", "self._steps += 0"),
+        UPDATE,
+    ),
+    "native SGD: steps not loaded": (
+        "native:optimizer momentum",
+        in_native("self._steps = steps", "self._steps = 0"),
+        {"training"},
+    ),
+    "native SGD: no momentum": (
+        "native:optimizer momentum",
+        in_native("if value != field.default", "if False"),
+        {"training"},
+    ),
+    "native AdamW: Keras's weight decay": (
+        "native:optimizer weight decay",
+        in_native("if value != field.default", "if True"),
+        UPDATE,
+    ),
+    "native clipping: norm of single weights": (
+        "native:optimizer momentum",
+        in_native('if how == "global_clipnorm"', "if False"),
+        UPDATE,
+    ),
+    "native clipping: norm of all weights": (
+        "native:optimizer weight decay",
+        in_native('if how == "global_clipnorm"', "if True"),
+        UPDATE,
+    ),
+    "native clipping: none": ("native:optimizer values", in_native("if self._clip", "if False"), UPDATE),
+    "native clipping: values": (
+        "native:optimizer values",
+        in_native("clip_grad_value_(weights, limit)", "clip_grad_value_(weights, 2 * limit)"),
+        UPDATE,
     ),
 }
 
@@ -791,6 +960,23 @@ KERAS_FAULTS: Rows = {
         "convolution",
         in_keras("in_order(x[order], y[order, None]", "in_order(x[np.sort(order)], y[np.sort(order), None]"),
         {"epoch"},
+    ),
+    "classes: loss on logits taken for probabilities": (
+        "classes",
+        in_keras("SparseCategoricalCrossentropy(from_logits=on_logits)", "SparseCategoricalCrossentropy()"),
+        {"gradient"},
+    ),
+    "classes: accuracy of the two most likely": (
+        "classes",
+        in_keras("SparseCategoricalAccuracy(", "SparseTopKCategoricalAccuracy(2, "),
+        {"epoch"},
+    ),
+    "not clipped": ("classes", in_engine("for how, limit in clip}", "for how, limit in ()}"), UPDATE),
+    "no schedule": ("weight-decay", in_engine("if isinstance(rate, float)", "if (rate := 0.01)"), {"training"}),
+    "AdamW: weight decay of Keras's own": (
+        "weight-decay",
+        in_engine("else declared(model.optimizer))", "else {})"),
+        UPDATE,
     ),
     "sparse embedding gradient": (
         "keras3",

@@ -22,30 +22,38 @@ import pytest
 from msgspec import structs
 
 from bench.backends.base import Arrays, EpochResult
+from bench.backends.registry import backend
 from bench.cases.model import Model
 from bench.data.dataset import Examples, MultiHot, take
 from bench.parity.inputs import Probe
 from bench.parity.proof import Check
 from bench.parity.prove import KERAS_2_ADAM, Findings, Twin, prove
+from bench.runner.client import Server
 from bench.spec import (
     GRU,
     KERAS_2_0,
     KERAS_3,
     LSTM,
+    SGD,
     ActivationLayer,
+    AdamW,
     AveragePooling1D,
     BatchNormalization,
     Bidirectional,
     Case,
     Conv1D,
+    CosineDecay,
     Dense,
     Dropout,
     Embedding,
+    ExponentialDecay,
     Flatten,
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
+    Kernel,
     LayerNormalization,
     MaxPooling1D,
+    PiecewiseConstantDecay,
     SimpleRNN,
     SpatialDropout1D,
 )
@@ -114,7 +122,49 @@ CASES = {
     "native:normalization": case(PLAIN, BatchNormalization(), Flatten(), optimizer="rmsprop"),
     "native:optimizer": case(PLAIN, Flatten(), Dense(6, "tanh"), optimizer="rmsprop"),
     "native:loss": case(PLAIN, Flatten(), Dense(6, "tanh"), optimizer="rmsprop"),
+    "native:optimizer momentum": case(
+        PLAIN, Flatten(), optimizer=SGD(0.9), learning_rate=ExponentialDecay(0.05, 2, 0.5), global_clipnorm=0.2
+    ),
+    "native:optimizer weight decay": case(PLAIN, Flatten(), Dense(6, "tanh"), optimizer=AdamW(), clipnorm=0.1),
+    "native:optimizer values": case(PLAIN, Flatten(), Dense(6, "tanh"), clipvalue=0.05),
 }
+# Everything of a protocol: classes, optimizers, schedules that change within five steps, limits that gradients exceed
+# in some weights or steps and not in others.
+PROTOCOLS = {
+    "classes": case(
+        PLAIN,
+        Flatten(),
+        Dense(6, "tanh"),
+        classes=3,
+        optimizer=SGD(),
+        learning_rate=PiecewiseConstantDecay((1, 3), (0.05, 0.02, 0.1)),
+        clipvalue=0.05,
+    ),
+    "momentum": case(
+        PLAIN,
+        GRU(4, recurrent_activation="sigmoid"),
+        optimizer=SGD(0.9),
+        learning_rate=ExponentialDecay(0.05, 2, 0.5),
+        clipnorm=0.1,
+    ),
+    "nesterov": case(
+        PLAIN,
+        Flatten(),
+        optimizer=SGD(0.8, nesterov=True),
+        learning_rate=ExponentialDecay(0.05, 2, 0.5, staircase=True),
+        global_clipnorm=0.2,
+    ),
+    "weight-decay": case(
+        PLAIN,
+        Conv1D(4, 3, "relu"),
+        GlobalMaxPooling1D(),
+        classes=4,
+        optimizer=AdamW(0.1),
+        learning_rate=CosineDecay(0.01, 3, 0.1),
+    ),
+    "masked-classes": case(MASKED, LSTM(4, dropout=0.3), classes=3, optimizer="rmsprop", global_clipnorm=0.15),
+}
+CASES |= PROTOCOLS
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -129,15 +179,16 @@ def one_thread() -> Iterator[None]:
 @cache
 def model_and_inputs(name: str) -> tuple[Case, Model, Probe]:
     declared = CASES[name]
-    numerics = name if name.startswith("native:") else "documented"
-    model = model_of(declared, KERAS_3 if name == "keras3" else KERAS_2_0, numerics)
-    return declared, model, inputs_of(declared, model, unpadded_rows())
+    numerics = name.split(" ")[0] if name.startswith("native:") else "documented"
+    model = model_of(declared, KERAS_3 if name in ("keras3", "weight-decay") else KERAS_2_0, numerics)
+    return declared, model, inputs_of(declared, model, unpadded_rows(classes=model.classes))
 
 
-def unpadded_rows(length: int = LENGTH) -> Examples:
+def unpadded_rows(length: int = LENGTH, classes: int | None = None) -> Examples:
     random = np.random.RandomState(0)
     x = random.randint(1, WORDS, (120, length)).astype(np.int32)
-    return Examples(x, (random.rand(120) > 0.5).astype(np.float32))
+    y = random.rand(120)
+    return Examples(x, np.floor(y * classes).astype(np.int32) if classes else (y > 0.5).astype(np.float32))
 
 
 def twin(name: str, make: Callable[..., Any], model: Model, kernel: str = "") -> Twin:
@@ -160,7 +211,9 @@ def test_what_is_compiled_is_the_twin_of_what_is_not(name: str) -> None:
     assert set(found.errors) >= {"parameters", "forward", "gradient", "update", "training", "epoch", "evaluation"}
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "birnn", "input-dropout", "masked-states", "masked-sequences"])
+@pytest.mark.parametrize(
+    "name", ["lstm", "gru", "birnn", "input-dropout", "masked-states", "masked-sequences", "momentum"]
+)
 def test_the_fused_kernel_is_the_generic_kernels_twin(name: str) -> None:
     found = compared(name, TorchNetwork, "fused")
     assert found.failures == []
@@ -728,6 +781,26 @@ def test_every_fault_of_keras_is_seen(row: str, keras: Any) -> None:
     changed = Twin("changed", make(model, kernel, "cpu", torch.float32), None)  # in float64 too it takes twice as long
     found = prove(model, inputs, twin("plain", TorchNetwork, model), [changed])["changed"]
     assert kinds <= {failure.check for failure in found.failures}, [str(failure) for failure in found.failures]
+
+
+@pytest.fixture(scope="module", params=["tf-keras", "keras-tensorflow", "keras-jax", "keras-torch", "torch-compile"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Return a process of each backend."""
+    info = backend(request.param)
+    if reason := info.missing():
+        pytest.skip(reason)
+    with Server(info, threads=1) as opened:
+        yield opened
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_protocol_is_the_same_on_every_backend(protocol: str, server: Server) -> None:
+    _, model, inputs = model_and_inputs(protocol)
+    kernel: Kernel = "generic" if model.recurrent else "none"
+    single, double = (server.network(model, kernel, "cpu", dtype) for dtype in ("float32", "float64"))
+    found = prove(model, inputs, twin("plain", TorchNetwork, model), [Twin("other", single, double)])["other"]
+    assert [*map(str, found.failures)] == []
 
 
 # --- inputs ------------------------------------------------------------------------------------------------------

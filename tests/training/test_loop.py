@@ -27,6 +27,7 @@ from bench.spec import (
     LastFraction,
     RandomRows,
     Suite,
+    TestSet,
     Training,
 )
 from bench.training.experiment import Experiment
@@ -104,6 +105,18 @@ def run(script, bad=None, data=None, measure="accuracy", brief=False, **training
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
+
+
+def test_the_test_set_is_validated_on_and_every_training_row_trained_on():
+    case = case_of(validation=TestSet())
+    data = dataset_of(validation=10, test=13)
+    held = split(case, data)
+    np.testing.assert_array_equal(held.rows, np.arange(40))
+    np.testing.assert_array_equal(held.fitted, np.arange(40))
+    assert held.validation[0] is data.test
+    np.testing.assert_array_equal(held.validation[1], np.arange(13))
+    with pytest.raises(UsageError, match="validates on the test set, and its data has none"):
+        split(case, dataset_of())
 
 
 @pytest.mark.parametrize(("rows", "fraction", "trained"), [(5000, 0.25, 3750), (25000, 0.2, 20000), (7, 0.3, 4)])
@@ -194,6 +207,19 @@ def test_scores_equal_cross_entropy_of_probabilities():
 
 def test_scores_stay_finite_where_a_probability_rounds_to_one():
     assert scores(np.array([800.0, -800.0], np.float32), np.array([0.0, 1.0], np.float32)).loss == pytest.approx(800)
+
+
+def test_scores_of_classes_are_those_of_torch_and_of_huge_logits_finite():
+    torch = pytest.importorskip("torch")
+    random = np.random.RandomState(0)
+    logits, y = random.randn(50, 4).astype(np.float32), random.randint(0, 4, 50).astype(np.int32)
+    found = scores(logits, y)
+    expected = torch.nn.functional.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(y).long())
+    assert found.loss == pytest.approx(float(expected), rel=1e-12)
+    assert found.accuracy == np.mean(np.argmax(logits, axis=1) == y)
+    assert 0 < found.accuracy < 1
+    assert scores(np.array([[800.0, 0.0, -800.0]], np.float32), np.array([2], np.int32)).loss == pytest.approx(1600)
+    assert scores(np.zeros((1, 3), np.float32), np.array([0], np.int32)).accuracy == 1  # of equal ones the first
 
 
 # --- epochs, stopping, checkpoint --------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bench.backends.base import Dtype, Trace
@@ -16,16 +18,42 @@ if TYPE_CHECKING:
     from keras.utils import PyDataset
 
 Loss = Callable[[Any, Any], Any]
-"""Labels and logits (rows, 1) to the mean loss."""
+"""Labels (rows, 1) and logits (rows, 1) or (rows, classes) to the mean loss."""
 Differentiate = Callable[[Any, Sequence[Any]], tuple[Any, Any, list[Any]]]
 """Labels (rows, 1) and inputs (ids, dropout masks) to logits, mean loss and dense gradients, the engine's tensors."""
 
 UseCudnn = bool | Literal["auto"]
 
 
-def plain_optimizer(kind: type, learning_rate: float) -> Any:
+def optimizer_options(model: Model, optimizers: Any, dtype: Dtype) -> dict[str, Any]:
+    """Return the arguments of a model's optimizer; its learning rate may be one of Keras's schedules.
+
+    `optimizers` is Keras's module of them. In float64 every number is one of NumPy's: Keras makes a float32 of a Python
+    float on its way to a tensor, and .999 would be .99900001 (keras/src/backend/tensorflow/core.py, `cast`).
+    """
+
+    def exact(value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            return [exact(each) for each in value]
+        return np.float64(value) if isinstance(value, float) and dtype == "float64" else value
+
+    def declared(spec: Any) -> dict[str, Any]:
+        return {name: exact(value) for name, value in asdict(spec).items()}
+
+    rate, clip = model.learning_rate, [model.clip] if model.clip else []
+    schedules = optimizers.schedules
+    return {
+        "learning_rate": exact(rate)
+        if isinstance(rate, float)
+        else getattr(schedules, type(rate).__name__)(**declared(rate)),
+        **({} if isinstance(model.optimizer, str) else declared(model.optimizer)),
+        **{how: exact(limit) for how, limit in clip},
+    }
+
+
+def plain_optimizer(kind: type, options: dict[str, Any]) -> Any:
     """Return a Keras optimizer, for an engine whose gradients are dense."""
-    return kind(learning_rate)
+    return kind(**options)
 
 
 def never_cudnn(device: Device) -> UseCudnn:
@@ -60,8 +88,8 @@ class Engine(Protocol):
     def step_by_step(self, device: Device) -> UseCudnn:
         """Return the `use_cudnn` of a layer that is to run step by step on a device."""
 
-    def optimizer(self, kind: type, learning_rate: float) -> Any:
-        """Return a Keras optimizer of that kind, which gets dense gradients."""
+    def optimizer(self, kind: type, options: dict[str, Any]) -> Any:
+        """Return a Keras optimizer of that kind with these arguments, which gets dense gradients."""
 
     def differentiator(self, model: Any, loss: Loss) -> Differentiate:
         """Return the function that differentiates the loss of a Keras model's logits."""

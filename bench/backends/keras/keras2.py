@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bench.backends.base import Dtype, Trace
 from bench.backends.keras import tensorflow_device
-from bench.backends.keras.engine import Differentiate, Loss, UseCudnn, given_shuffled
+from bench.backends.keras.engine import Differentiate, Loss, UseCudnn, given_shuffled, optimizer_options
 from bench.backends.keras.tensorflow_trace import picked, trace_steps
 from bench.cases.model import Model
 from bench.errors import Unavailable
@@ -38,7 +38,7 @@ import tf_keras as keras  # noqa: E402
 engine = sys.modules[__name__]
 backend = "tf-keras"
 Batches = keras.utils.Sequence
-loss_of_logits = False  # its loss finds the logits behind a sigmoid (tf_keras/src/backend.py, `_get_logits`)
+loss_of_logits = False  # its losses find the logits behind sigmoid and softmax (tf_keras/src/backend.py, `_get_logits`)
 array = np.asarray
 erf = tf.math.erf
 
@@ -130,21 +130,41 @@ def normalization(kind: type, momentum: float, epsilon: float) -> Any:
     return type(kind.__name__, (_MaskedMoments, kind), {})(momentum=np.float64(momentum), epsilon=epsilon)
 
 
+class DenseGradients:
+    """An optimizer mixin: rows that occur twice in an embedding gradient are summed before it is clipped.
+
+    Keras 2 sums them behind that (tf_keras/src/optimizers/optimizer.py, `apply_gradients`). And the momentum of its
+    legacy SGD decays in the rows of a batch alone (`ResourceSparseApplyKerasMomentum`).
+    """
+
+    def apply_gradients(self, grads_and_vars: Any, *arguments: Any, **more: Any) -> Any:
+        """Apply gradients, made dense first."""
+        dense = [(None if g is None else tf.convert_to_tensor(g), variable) for g, variable in grads_and_vars]
+        return super().apply_gradients(dense, *arguments, **more)  # type: ignore[misc]
+
+
 def optimizer(model: Model) -> Any:
     """Return the optimizer of the model's era."""
-    name = {"adam": "Adam", "rmsprop": "RMSprop"}[model.optimizer]
-    betas = {"adam": {"beta_1": 0.9, "beta_2": 0.999}, "rmsprop": {"rho": 0.9}}[model.optimizer]
     legacy = model.rmsprop_epsilon == "outside"
-    home = keras.optimizers.legacy if legacy else keras.optimizers
-    if keras.backend.floatx() == "float32":
-        return getattr(home, name)(model.learning_rate)
-    # Both make a float32 of a Python float on its way to float64: .999 would be .99900001.
-    exact = {name: np.float64(value) for name, value in {"learning_rate": model.learning_rate, **betas}.items()}
-    if legacy:
-        return getattr(home, name)(**{name: _constant(value) for name, value in exact.items()})
-    made = getattr(home, name)(model.learning_rate)
-    for name in betas:
-        setattr(made, name, exact[name])
+    home, name = keras.optimizers.legacy if legacy else keras.optimizers, model.optimizer_name
+    if not hasattr(home, name):
+        raise Unavailable(
+            f"Keras up to 2.10 has no {name} (tf_keras.optimizers.legacy); give the suite the era KERAS_2_11 or KERAS_3"
+        )
+    kind, dtype = getattr(home, name), keras.backend.floatx()
+    if "embedding-gradient" not in model.differences and (model.clip or (name == "SGD" and model.slots)):
+        kind = type(name, (DenseGradients, kind), {})
+    options = optimizer_options(model, keras.optimizers, dtype)
+    if dtype == "float32":
+        return kind(**options)
+    betas = {"RMSprop": {"rho": 0.9}, "SGD": {}}.get(name, {"beta_1": 0.9, "beta_2": 0.999})
+    if legacy:  # which makes variables of float32 of all numbers but those that it gets from functions
+        named = {name: options.get(name) for name in ("learning_rate", "momentum")}
+        numbers = {name: value for name, value in {**named, **betas}.items() if isinstance(value, float) and value}
+        return kind(**{**options, **{name: _constant(np.float64(value)) for name, value in numbers.items()}})
+    made = kind(**options)
+    for name, value in betas.items():
+        setattr(made, name, np.float64(value))
     return made
 
 
@@ -152,15 +172,14 @@ def _constant(value: np.float64) -> Callable[[], np.float64]:
     return lambda: value
 
 
-_SLOTS = {"Adam": ("m", "v"), "RMSprop": ("rms",)}
-
-
 def slots(optimizer: Any, trained: Sequence[Any]) -> list[Any]:
     """Make the slots and return them."""
     if isinstance(optimizer, keras.optimizers.legacy.Optimizer):
         optimizer._create_all_weights(trained)
-        return [optimizer.get_slot(weight, name) for weight in trained for name in _SLOTS[type(optimizer).__name__]]
+        return [optimizer.get_slot(weight, name) for weight in trained for name in optimizer.get_slot_names()]
     optimizer.build(trained)
+    if isinstance(optimizer, keras.optimizers.SGD):
+        return list(optimizer.momentums) if optimizer.momentum else []  # it has them either way
     if isinstance(optimizer, keras.optimizers.RMSprop):
         return list(optimizer._velocities)
     return [slot for pair in zip(optimizer._momentums, optimizer._velocities, strict=True) for slot in pair]

@@ -18,7 +18,7 @@ from keras.src.backend.common import dtypes as promotion
 from numpy.typing import NDArray
 
 from bench.backends.base import Dtype
-from bench.backends.keras.engine import Engine, UseCudnn
+from bench.backends.keras.engine import Engine, UseCudnn, optimizer_options
 from bench.cases.model import Model
 from bench.spec import Recurrent
 
@@ -109,17 +109,20 @@ def normalization(kind: type, momentum: float, epsilon: float) -> Any:
 
 def optimizer(model: Model) -> Any:
     """Return Keras 3's optimizer, with the older epsilon and summed embedding gradients where the model has them."""
-    kind = keras.optimizers.Adam if model.optimizer == "adam" else keras.optimizers.RMSprop
+    kind = getattr(keras.optimizers, model.optimizer_name)
+    options = optimizer_options(model, keras.optimizers, cast("Dtype", keras.config.floatx()))
     if "embedding-gradient" in model.differences:
-        return kind(model.learning_rate)
+        return kind(**options)
     if model.optimizer == "rmsprop" and model.rmsprop_epsilon == "outside":
         kind = RMSpropKeras2
-    return engine.optimizer(kind, model.learning_rate)
+    return engine.optimizer(kind, options)
 
 
 def slots(optimizer: Any, trained: Sequence[Any]) -> list[Any]:
     """Make the slots and return them."""
     optimizer.build(trained)
+    if isinstance(optimizer, keras.optimizers.SGD):
+        return list(optimizer.momentums)
     if isinstance(optimizer, keras.optimizers.RMSprop):
         return list(optimizer._velocities)
     return [slot for pair in zip(optimizer._momentums, optimizer._velocities, strict=True) for slot in pair]

@@ -19,12 +19,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, counted, portions
+from bench.backends.base import Arrays, Dtype, EpochResult, Gradients, MaskSource, Trace, counted, portions
 from bench.backends.keras.engine import Line, UseCudnn
 from bench.backends.registry import backend, check_kernel
 from bench.cases.model import INITIAL, BuiltLayer, Model, edges, leaves_to_framework
 from bench.cases.parameters import LayerParameters, Parameters
-from bench.data.dataset import Features, MultiHot, Rows
+from bench.data.dataset import Features, Labels, MultiHot, Rows
 from bench.errors import Unavailable
 from bench.spec import (
     GRU,
@@ -114,7 +114,7 @@ class TwinModel(keras.Model):  # type: ignore[misc, name-defined]
         self.spec, self.stack = model, stack
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Return logits (rows, 1)."""
+        """Return logits, (rows, 1) or (rows, classes)."""
         x, *masks = inputs if isinstance(inputs, tuple | list) else (inputs,)
         taken = portions(masks, [len(built.masks) for built in self.spec.layers])
         for built, layer, given in zip(self.spec.layers, self.stack, taken, strict=True):
@@ -137,11 +137,28 @@ class TwinModel(keras.Model):  # type: ignore[misc, name-defined]
 
 
 class Probabilities(TwinModel):
-    """A `TwinModel` as Keras's users train it: with the sigmoid of its last layer."""
+    """A `TwinModel` as Keras's users train it: with the sigmoid or softmax of its last layer."""
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Return probabilities (rows, 1)."""
-        return keras.activations.sigmoid(super().call(inputs, training=training))
+        """Return probabilities, (rows, 1) or (rows, classes)."""
+        return _probabilities(self.spec)(super().call(inputs, training=training))
+
+
+def _probabilities(model: Model) -> Callable[[Any], Any]:
+    activation: Callable[[Any], Any] = keras.activations.softmax if model.classes else keras.activations.sigmoid
+    return activation
+
+
+def _loss(model: Model, *, on_logits: bool) -> Any:
+    if model.classes:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=on_logits)
+    return keras.losses.BinaryCrossentropy(from_logits=on_logits)
+
+
+def _accuracy(model: Model, *, on_logits: bool) -> Any:
+    if model.classes:
+        return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    return keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if on_logits else 0.5)
 
 
 def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
@@ -208,7 +225,7 @@ def _recurrent(layer: Recurrent, use_cudnn: UseCudnn) -> Any:
 class _Batches(LINE.Batches):  # type: ignore[misc, name-defined]
     """The batches of an epoch in the harness's order, made one at a time, with dropout masks if the model has any."""
 
-    def __init__(self, x: Features, y: Floats | None, order: Rows, batch_size: int, masks: MaskSource | None) -> None:
+    def __init__(self, x: Features, y: Labels | None, order: Rows, batch_size: int, masks: MaskSource | None) -> None:
         super().__init__()
         self._x, self._y, self._order, self._batch_size, self._masks = x, y, order, batch_size, masks
 
@@ -257,20 +274,17 @@ class KerasNetwork:
         self._trained = self._keras if on_logits else Probabilities(model, self._keras.stack)
         self._trained.compile(
             optimizer=LINE.optimizer(model),
-            loss=keras.losses.BinaryCrossentropy(from_logits=on_logits),
-            metrics=[
-                keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if on_logits else 0.5),
-                FirstBadStep(),
-            ],
+            loss=_loss(model, on_logits=on_logits),
+            metrics=[_accuracy(model, on_logits=on_logits), FirstBadStep()],
         )
         # A symbolic call makes the weights without running a recurrent layer's loop.
         self._trained(_inputs(model))
         self._slots = LINE.slots(self._trained.optimizer, self._keras.trainable_variables)
         pairs = zip(model.weights, _weights(self._keras), strict=True)
         self._moving = [weight for spec, weight in pairs if spec.momentum is not None]
-        loss = self._trained.loss
+        loss, probabilities = self._trained.loss, _probabilities(model)
         self._differentiate = ENGINE.differentiator(
-            self._keras, loss if on_logits else lambda y, logits: loss(y, keras.activations.sigmoid(logits))
+            self._keras, loss if on_logits else lambda y, logits: loss(y, probabilities(logits))
         )
 
     @_in_own_scope
@@ -322,16 +336,16 @@ class KerasNetwork:
             slot.assign(value)
 
     @_in_own_scope
-    def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
+    def train_epoch(self, x: Features, y: Labels, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one epoch with one call of `fit`: under native `order` the one that users write."""
         return self._fit(x, y, order, masks, as_users="order" in self._model.differences)
 
     @_in_own_scope
-    def train_steps(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
+    def train_steps(self, x: Features, y: Labels, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train as `train_epoch` does, without the wait that the engine's own input pipeline may end an epoch with."""
         return self._fit(x, y, order, masks, as_users=False)
 
-    def _fit(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None, *, as_users: bool) -> EpochResult:
+    def _fit(self, x: Features, y: Labels, order: Rows, masks: MaskSource | None, *, as_users: bool) -> EpochResult:
         batch_size = self._model.batch_size
         drawn = bool(masks) or isinstance(x, MultiHot)
         if "order" in self._model.differences and (drawn or not as_users):
@@ -349,7 +363,7 @@ class KerasNetwork:
         bad = int(last["first_bad_step"])
         return EpochResult(last["loss"], last["accuracy"], bad or None)
 
-    def _shuffled(self, x: Features, y: Floats, rows: Rows) -> dict[str, Any]:
+    def _shuffled(self, x: Features, y: Labels, rows: Rows) -> dict[str, Any]:
         """Return what feeds `fit` with rows that it is to shuffle, as made for the epoch before on the same arrays."""
         arrays = x, y, rows
         if list(map(id, arrays)) != list(map(id, self._fed_of)):
@@ -358,32 +372,36 @@ class KerasNetwork:
         return self._fed
 
     @_in_own_scope
-    def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
+    def train_step(self, x: NDArray[Any], y: Labels, masks: Arrays | None) -> float:
         """Make one optimizer step; return the loss before it."""
         self._trained.reset_metrics()
         logs = self._trained.train_on_batch((x, *masks) if masks else x, y[:, None], return_dict=True)
         return float(logs["loss"])
 
     @_in_own_scope
-    def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
+    def gradients(self, x: NDArray[Any], y: Labels, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
         before = [np.array(weight) for weight in self._moving]
         logits, loss, found = self._differentiate(y[:, None], (x, *(masks or ())))
         for weight, value in zip(self._moving, before, strict=True):
             weight.assign(value)
         gradients = [LINE.array(gradient) for gradient in found]
-        return Gradients(LINE.array(logits)[:, 0], float(LINE.array(loss)), gradients)
+        return Gradients(self._of_rows(LINE.array(logits)), float(LINE.array(loss)), gradients)
 
     @_in_own_scope
     def logits(self, x: Features) -> NDArray[Any]:
-        """Return the logits (rows,) of all rows; one batch goes without what `predict` sets up for many."""
+        """Return the logits of all rows; one batch goes without what `predict` sets up for many."""
         everything = np.arange(len(x), dtype=np.intp)
         if len(x) <= EVALUATION_ROWS:
             found = self._keras.predict_on_batch(x[everything])
         else:
             batches = _Batches(x, None, everything, EVALUATION_ROWS, None)
             found = self._keras.predict(ENGINE.batches(batches), verbose=0)
-        return np.asarray(found)[:, 0]
+        return self._of_rows(np.asarray(found))
+
+    def _of_rows(self, logits: NDArray[Any]) -> NDArray[Any]:
+        """Return logits (rows,), or (rows, classes)."""
+        return logits if self._model.classes else logits[:, 0]
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -394,7 +412,7 @@ class KerasNetwork:
         return ENGINE.peak_bytes() if self.device == "cuda" else None
 
     @_in_own_scope
-    def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
+    def trace(self, x: NDArray[Any], y: Labels, masks: Arrays | None, steps: int) -> Trace:
         """Make `steps` optimizer steps under the engine's profiler."""
         inputs, labels = ((x, *masks) if masks else x), y[:, None]
         return ENGINE.trace(lambda: self._trained.train_on_batch(inputs, labels), steps, self.device, self._trained)

@@ -43,12 +43,11 @@ synchronize, peak_bytes, in_order = (
 step_by_step = never_cudnn
 
 
-def optimizer(kind: type, learning_rate: float) -> Any:
+def optimizer(kind: type, options: dict[str, Any]) -> Any:
     """Return a Keras optimizer that gets dense gradients."""
-    made = type(kind.__name__, (DenseGradients, kind), {})(learning_rate)
+    made = type(kind.__name__, (DenseGradients, kind), {})(**options)
     if isinstance(made, keras.optimizers.Adam) and keras.config.floatx() == "float64":
-        # `ops.cast` makes a Python float a float32 on its way to float64: .999 would be .99900001
-        # (keras/src/backend/tensorflow/core.py).
+        # As in `optimizer_options`; these are Keras's defaults.
         made.beta_1, made.beta_2 = np.float64(made.beta_1), np.float64(made.beta_2)
     return made
 

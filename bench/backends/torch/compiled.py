@@ -96,7 +96,7 @@ class CompiledNetwork(TorchNetwork):
         for (part, _), given in zip(self._parts, taken, strict=True):
             for_any_rows((x, valid, *given))
             x, valid = part(x, valid, given)
-        return x[:, 0]
+        return self._of_rows(x)
 
 
 def for_any_rows(tensors: Iterable[Tensor | None], axis: int = 0) -> None:

@@ -1,27 +1,45 @@
-"""What torch's users write themselves: `torch.optim`, `BCELoss` on probabilities, `DataLoader`."""
+"""What torch's users write themselves: `torch.optim`, clipping, `BCELoss` on probabilities, `DataLoader`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from bench.backends.base import Floats
-from bench.data.dataset import Features, MultiHot, Rows
+from bench.backends.torch.optimizers import learning_rate
+from bench.cases.model import Clip, Model
+from bench.data.dataset import Features, Labels, MultiHot, Rows
+
+_SLOTS = {
+    "Adam": ("exp_avg", "exp_avg_sq"),
+    "AdamW": ("exp_avg", "exp_avg_sq"),
+    "RMSprop": ("square_avg",),
+    "SGD": ("momentum_buffer",),
+}
 
 
 class TorchOptimizer:
-    """`torch.optim.Adam` or `RMSprop` with torch's own epsilon 1e-8 and alpha 0.99, at the case's learning rate."""
+    """An optimizer of `torch.optim`, at the case's learning rate.
 
-    def __init__(self, weights: list[Tensor], kind: Literal["adam", "rmsprop"], learning_rate: float) -> None:
-        self._weights = weights
-        made = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[kind]
-        self._optimizer: torch.optim.Optimizer = made(weights, learning_rate)
-        self._names = ("exp_avg", "exp_avg_sq") if kind == "adam" else ("square_avg",)
+    What the case leaves at Keras's default is left at torch's: epsilon 1e-8, alpha 0.99, a weight decay of 0.01.
+    The rates of a schedule are Keras's, set by hand: `torch.optim.lr_scheduler` has no `CosineDecay` that stays at its
+    end, and its `MultiStepLR` changes one step earlier.
+    """
+
+    def __init__(self, weights: list[Tensor], model: Model) -> None:
+        self._weights, self._rate, self._clip, self._steps = weights, model.learning_rate, model.clip, 0
+        declared = () if isinstance(model.optimizer, str) else fields(model.optimizer)
+        values = [(field, getattr(model.optimizer, field.name)) for field in declared]
+        options = {field.name: value for field, value in values if value != field.default}
+        made: type[torch.optim.Optimizer] = getattr(torch.optim, model.optimizer_name)
+        self._optimizer = made(weights, lr=learning_rate(self._rate, 0), **options)  # type: ignore[call-arg]
+        self._names = _SLOTS[model.optimizer_name] if model.slots else ()
         for weight in weights:
             # Made here and not by the first step, so that it can be read and loaded before.
             slots = {name: torch.zeros_like(weight) for name in self._names}
@@ -30,23 +48,38 @@ class TorchOptimizer:
     @property
     def iterations(self) -> int:
         """Return how many steps were made."""
-        return int(self._optimizer.state[self._weights[0]]["step"])
+        return self._steps
 
     @iterations.setter
     def iterations(self, steps: int) -> None:
+        self._steps = steps
         for weight in self._weights:
             self._optimizer.state[weight]["step"].fill_(steps)
 
     @property
     def slots(self) -> list[list[Tensor]]:
-        """Return the slots in the order Keras lists them: of Adam m and v, of RMSprop v."""
+        """Return the slots in the order Keras lists them; SGD's momentum does not hold the learning rate here."""
         return [[self._optimizer.state[weight][name] for weight in self._weights] for name in self._names]
 
     def step(self, gradients: list[Tensor]) -> None:
         """Update all weights."""
         for weight, gradient in zip(self._weights, gradients, strict=True):
             weight.grad = gradient
+        if self._clip:
+            clip(self._weights, *self._clip)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self._rate, self._steps)
         self._optimizer.step()
+        self._steps += 1
+
+
+def clip(weights: list[Tensor], how: Clip, limit: float) -> None:
+    """Clip the gradients of weights; torch divides by a norm that is 1e-6 larger (torch/nn/utils/clip_grad.py)."""
+    if how == "clipvalue":
+        clip_grad_value_(weights, limit)
+        return
+    for together in [weights] if how == "global_clipnorm" else [[weight] for weight in weights]:
+        clip_grad_norm_(together, limit)
 
 
 def probability_loss(logits: Tensor, y: Tensor) -> Tensor:
@@ -67,7 +100,7 @@ class _MultiHotRows(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(self._x[self._order[place : place + 1]][0]), self._y[place]
 
 
-def shuffled(x: Features, y: Floats, order: Rows, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def shuffled(x: Features, y: Labels, order: Rows, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of `DataLoader(shuffle=True)` over the rows of `order`, on the CPU, the partial one last."""
     labels = torch.from_numpy(y[order])
     rows: Dataset[Any] = (

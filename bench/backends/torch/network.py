@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from bench.backends.base import Arrays, Dtype, EpochResult, Floats, Gradients, MaskSource, Trace, counted
+from bench.backends.base import Arrays, Dtype, EpochResult, Gradients, MaskSource, Trace, counted
 from bench.backends.registry import backend, check_kernel
 from bench.backends.torch.device import peak_bytes, prepare, synchronize
 from bench.backends.torch.layers import GenericRecurrent, RecurrentLayer, Stack, make
 from bench.backends.torch.native import TorchOptimizer, probability_loss, shuffled
-from bench.backends.torch.optimizers import KerasAdam, KerasRMSprop
+from bench.backends.torch.optimizers import KerasAdam, KerasOptimizer, KerasRMSprop, KerasSGD, clipped
 from bench.backends.torch.trace import trace_steps
 from bench.cases.model import INITIAL, Model, leaves_to_framework
 from bench.cases.parameters import LayerParameters, Parameters
-from bench.data.dataset import Features, Rows
-from bench.spec import Device, Kernel
+from bench.data.dataset import Features, Labels, Rows
+from bench.spec import SGD, AdamW, Device, Kernel
 
 EVALUATION_ROWS = 1024
 
@@ -43,10 +43,14 @@ class TorchNetwork:
         self._trainable = Stack([layer.trained for layer in self._layers], ())
         self._trained = self._trainable.tensors
         self._optimizer = _optimizer(model, self._trained)
-        self._loss = probability_loss if "loss" in model.differences else binary_cross_entropy_with_logits
+        self._loss = _loss(model)
 
     def _forward(self, x: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
-        return self._stack(x, None, masks)[0][:, 0]  # type: ignore[no-any-return]  # of a call of any nn.Module
+        """Return the logits: (rows,), or (rows, classes)."""
+        return self._of_rows(self._stack(x, None, masks)[0])
+
+    def _of_rows(self, logits: Tensor) -> Tensor:
+        return logits if self._model.classes else logits[:, 0]
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return self._on_device(torch.from_numpy(np.ascontiguousarray(values)))
@@ -115,10 +119,17 @@ class TorchNetwork:
     def _step(self, x: Tensor, y: Tensor, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         logits = self._forward(x, masks)
         loss = self._loss(logits, y)
-        self._optimizer.step(list(torch.autograd.grad(loss, self._trained)))
+        self._optimizer.step(self._clipped(list(torch.autograd.grad(loss, self._trained))))
         return loss.detach(), logits.detach()
 
-    def train_epoch(self, x: Features, y: Floats, order: Rows, masks: MaskSource | None) -> EpochResult:
+    def _clipped(self, gradients: list[Tensor]) -> list[Tensor]:
+        """Return gradients as Keras clips them; under native `optimizer` torch does so."""
+        if not self._model.clip or "optimizer" in self._model.differences:
+            return gradients
+        # The norms of single weights are those of Keras's: both biases of a GRU are one.
+        return self._trainable.from_keras(clipped(self._trainable.to_keras(gradients), *self._model.clip))
+
+    def train_epoch(self, x: Features, y: Labels, order: Rows, masks: MaskSource | None) -> EpochResult:
         """Train one epoch; losses stay on the device until it ends, so that no step waits for another."""
         losses, sizes = [], []
         correct = torch.zeros((), dtype=torch.int64, device=self._device)
@@ -127,7 +138,7 @@ class TorchNetwork:
             loss, logits = self._step(batch, target, drawn)
             losses.append(loss)
             sizes.append(len(target))
-            correct += ((logits > 0) == (target > 0.5)).sum()
+            correct += (logits.argmax(1) == target if logits.dim() > 1 else (logits > 0) == (target > 0.5)).sum()
         values = torch.stack(losses).double().cpu().numpy()
         bad = np.flatnonzero(~np.isfinite(values))
         return EpochResult(
@@ -136,7 +147,7 @@ class TorchNetwork:
             first_bad_step=int(bad[0]) + 1 if len(bad) else None,
         )
 
-    def _batches(self, x: Features, y: Floats, order: Rows) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, x: Features, y: Labels, order: Rows) -> Iterator[tuple[Tensor, Tensor]]:
         if "order" in self._model.differences:
             for batch, target in shuffled(x, y, order, self._model.batch_size):
                 yield self._on_device(batch), self._on_device(target)
@@ -148,14 +159,14 @@ class TorchNetwork:
             chosen = slice(start, start + self._model.batch_size)
             yield self._tensor(x[order[chosen]]) if gathered is None else gathered[chosen], labels[chosen]
 
-    def _batch(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _batch(self, x: NDArray[Any], y: Labels, masks: Arrays | None) -> tuple[Tensor, Tensor, list[Tensor]]:
         return self._tensor(x), self._tensor(y), [self._tensor(mask) for mask in masks or ()]
 
-    def train_step(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> float:
+    def train_step(self, x: NDArray[Any], y: Labels, masks: Arrays | None) -> float:
         """Make one optimizer step; return the loss before it."""
         return float(self._step(*self._batch(x, y, masks))[0])
 
-    def gradients(self, x: NDArray[Any], y: Floats, masks: Arrays | None) -> Gradients:
+    def gradients(self, x: NDArray[Any], y: Labels, masks: Arrays | None) -> Gradients:
         """Return logits, loss and gradients of one batch."""
         batch, target, drawn = self._batch(x, y, masks)
         moving = [tensor for layer in self._layers for tensor in layer.moving]
@@ -169,7 +180,7 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def logits(self, x: Features) -> NDArray[Any]:
-        """Return the logits (rows,) of all rows."""
+        """Return the logits of all rows."""
         everything = np.arange(len(x), dtype=np.intp)
         with self._evaluating():
             parts = [
@@ -200,19 +211,32 @@ class TorchNetwork:
         """Return the most bytes of tensors on the GPU since the last call; None on a CPU."""
         return peak_bytes() if self._device.type == "cuda" else None
 
-    def trace(self, x: NDArray[Any], y: Floats, masks: Arrays | None, steps: int) -> Trace:
+    def trace(self, x: NDArray[Any], y: Labels, masks: Arrays | None, steps: int) -> Trace:
         """Make `steps` optimizer steps under torch.profiler."""
         batch = self._batch(x, y, masks)
         return trace_steps(lambda: self._step(*batch), steps, self._device)
 
 
-def _optimizer(model: Model, trained: list[nn.Parameter]) -> KerasAdam | KerasRMSprop | TorchOptimizer:
+def _optimizer(model: Model, trained: list[nn.Parameter]) -> KerasOptimizer | TorchOptimizer:
     weights: list[Tensor] = list(trained)
     if "optimizer" in model.differences:
-        return TorchOptimizer(weights, model.optimizer, model.learning_rate)
-    if model.optimizer == "adam":
-        return KerasAdam(weights, model.learning_rate)
-    return KerasRMSprop(weights, model.learning_rate, model.rmsprop_epsilon)
+        return TorchOptimizer(weights, model)
+    match model.optimizer:
+        case "adam":
+            return KerasAdam(weights, model.learning_rate)
+        case "rmsprop":
+            return KerasRMSprop(weights, model.learning_rate, model.rmsprop_epsilon)
+        case SGD() as declared:
+            return KerasSGD(weights, model.learning_rate, declared)
+        case AdamW(weight_decay=decay):
+            return KerasAdam(weights, model.learning_rate, decay)
+
+
+def _loss(model: Model) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the mean loss of logits and labels; torch's users write `CrossEntropyLoss` on logits too."""
+    if model.classes:
+        return lambda logits, y: cross_entropy(logits, y.long())
+    return probability_loss if "loss" in model.differences else binary_cross_entropy_with_logits
 
 
 def _numpy(value: Tensor) -> NDArray[Any]:
