@@ -261,8 +261,8 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     if built[-1].output_shape != (classes,):
         raise UsageError(
             f"the last layer gives shape {built[-1].output_shape} for a row, not "
-            f"{'one logit' if classes == 1 else f'{classes} logits'}; put Flatten, pooling or a recurrent layer without "
-            "return_sequences before it"
+            f"{'one logit' if classes == 1 else f'{classes} logits'}; put Flatten, pooling or a recurrent layer "
+            "without return_sequences before it"
         )
     return Model(
         layers=built,
