@@ -22,7 +22,8 @@ Outcome = dict[str, Any]
 
 def outcome(training: dict[str, Any], folder: Path) -> Outcome:
     """Return the rows, the epochs and the scores of one training."""
-    x, y = np.array(training["x"], np.int32), np.array(training["y"], np.float32)
+    classes = training["classes"]
+    x, y = np.array(training["x"], np.int32), np.array(training["y"], np.int32 if classes else np.float32)
     ends = np.cumsum(training["parts"])
     everything, held, test = np.split(np.arange(ends[-1]), ends[:-1])
     seen: dict[str, list[int]] = {}
@@ -55,16 +56,20 @@ def outcome(training: dict[str, Any], folder: Path) -> Outcome:
         case ["RandomRows", shuffling, rows, held_rows]:
             shuffled = everything[shuffling]
             given, held = shuffled[:rows], shuffled[rows : rows + held_rows]
+        case ["TestSet"]:
+            given, held = everything, test
     if len(held):
         validation = {"validation_data": (held, y[held])}
 
     layers = tf_keras.layers
     inputs = tf_keras.Input((x.shape[1],), dtype="int32")
     embedded = layers.Embedding(*np.shape(training["weights"][0]))(inputs)
-    model = Numbered(inputs, layers.Dense(1, activation="sigmoid")(layers.Flatten()(embedded)))
+    last = layers.Dense(classes, activation="softmax") if classes else layers.Dense(1, activation="sigmoid")
+    model = Numbered(inputs, last(layers.Flatten()(embedded)))
     model.set_weights([np.array(weight, np.float32) for weight in training["weights"]])
     optimizer = getattr(tf_keras.optimizers.legacy, training["optimizer"])(training["learning_rate"])
-    model.compile(optimizer, "binary_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    loss = "sparse_categorical_crossentropy" if classes else "binary_crossentropy"
+    model.compile(optimizer, loss, metrics=["accuracy"], run_eagerly=True)
 
     callbacks = [tf_keras.callbacks.LambdaCallback(on_epoch_begin=begin)]
     if training["early_stopping"]:

@@ -32,6 +32,7 @@ from bench.data.randomness import stream
 from bench.records.record import EpochScore, Metrics, Weights
 from bench.spec import (
     KERAS_2_3,
+    SGD,
     Case,
     Dense,
     EarlyStopping,
@@ -42,6 +43,7 @@ from bench.spec import (
     LastFraction,
     RandomRows,
     Suite,
+    TestSet,
     Training,
     Validation,
 )
@@ -52,21 +54,23 @@ Outcome = Mapping[str, Any]
 
 WORDS, LENGTH = 10, 6
 TRAIN, VALIDATION, TEST = 61, 17, 19
-LAYERS = (Embedding(WORDS, 4), Flatten(), Dense(1, "sigmoid"))
+CLASSES = 3
+BODY = (Embedding(WORDS, 4), Flatten())
 EXPERIMENT, LOOP, TORCH = "bench.training.experiment", "bench.training.loop", "bench.backends.torch.network"
 
 
-def examples() -> Iterator[Examples]:
+def examples(classes: int | None) -> Iterator[Examples]:
     """Yield train, validation and test rows that a small network learns and soon overfits."""
     random = np.random.RandomState(1)
     worth = random.standard_normal(WORDS)
     for rows in (TRAIN, VALIDATION, TEST):
         x = random.randint(0, WORDS, (rows, LENGTH)).astype(np.int32)
         noise = random.standard_normal(rows)
-        yield Examples(x, (worth[x].sum(1) + noise > 0).astype(np.float32))
+        value = worth[x].sum(1) + noise
+        yield Examples(x, np.digitize(value, (-1, 1)).astype(np.int32) if classes else (value > 0).astype(np.float32))
 
 
-DATA = Dataset("made", "none", *examples())
+DATA = {classes: Dataset("made", "none", *examples(classes)) for classes in (None, CLASSES)}
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,21 @@ class Scenario:
     training: Training
     brought: bool = True
     """Whether the data brings validation rows of its own."""
+    classes: int | None = None
+
+    @property
+    def data(self) -> Dataset:
+        """Return the rows of the scenario."""
+        data = DATA[self.classes]
+        return data if self.brought else replace(data, validation=None)
 
     def experiment(self, kind: type[Experiment] = Experiment) -> Experiment:
         """Return the harness's experiment of `kind`."""
-        data = DATA if self.brought else replace(DATA, validation=None)
         declared = Embedded(WORDS, maxlen=LENGTH, validation=VALIDATION if self.brought else 0)
-        made = Case("case", declared, LAYERS, replace(self.training, validation=self.validation))
+        layers = (*BODY, Dense(self.classes, "softmax") if self.classes else Dense(1, "sigmoid"))
+        made = Case("case", declared, layers, replace(self.training, validation=self.validation))
         model = resolve(Suite("suite", "none", "A suite", KERAS_2_3, (made,)), made, "documented")
-        return kind(made, model, data, "suite/case", seed=0)
+        return kind(made, model, self.data, "suite/case", seed=0)
 
     def told(self) -> dict[str, Any]:
         """Return what keras2_fit.py needs to train the same."""
@@ -96,22 +107,25 @@ class Scenario:
                 validation = ["FirstRows", rows]
             case RandomRows(train=train, validation=held):
                 validation = ["RandomRows", stream("rows", TRAIN, 0).permutation(TRAIN).tolist(), train, held]
+            case TestSet():
+                validation = ["TestSet"]
             case None:
                 validation = None
         # Places among the training rows, not rows: which rows those are is for Keras to find.
         place = {row: number for number, row in enumerate(experiment.split.rows)}
         stopping = training.early_stopping
-        parts = [DATA.train, *([DATA.validation] if self.brought else []), DATA.test]
+        parts = [part for part in (self.data.train, self.data.validation, self.data.test) if part]
         return {
-            "x": np.concatenate([np.asarray(part.x) for part in parts if part]).tolist(),
-            "y": np.concatenate([part.y for part in parts if part]).tolist(),
+            "x": np.concatenate([np.asarray(part.x) for part in parts]).tolist(),
+            "y": np.concatenate([part.y for part in parts]).tolist(),
+            "classes": self.classes,
             "parts": [TRAIN, VALIDATION if self.brought else 0, TEST],
             "weights": [weight.tolist() for weight in experiment.weights],
             "validation": validation,
             "orders": [[place[row] for row in experiment.order(n)] for n in range(1, training.epochs + 1)],
             "epochs": training.epochs,
             "batch_size": training.batch_size,
-            "optimizer": {"adam": "Adam", "rmsprop": "RMSprop"}[training.optimizer],
+            "optimizer": experiment.model.optimizer_name,
             "learning_rate": training.learning_rate,
             "early_stopping": stopping and {"patience": stopping.patience, "monitor": stopping.monitor},
             "checkpoint": training.checkpoint,
@@ -136,6 +150,15 @@ SCENARIOS = {
     "rows of the data: stopped by the accuracy, checkpoint by loss": Scenario(None, STOP_ACCURACY_KEEP_LOSS),
     "random rows: none validated on": Scenario(RandomRows(train=20), ADAM(epochs=3)),
     "none validated on": Scenario(None, RMSPROP(epochs=3), brought=False),
+    "test rows: stopped by the loss": Scenario(TestSet(), STOP_LOSS),
+    "test rows: stopped by the accuracy": Scenario(TestSet(), STOP_ACCURACY, brought=False),
+    "classes, last fraction: stopped by the loss": Scenario(LAST, STOP_LOSS, classes=CLASSES),
+    "classes, test rows: stopped by the accuracy, checkpoint by loss": Scenario(
+        TestSet(), STOP_ACCURACY_KEEP_LOSS, classes=CLASSES
+    ),
+    "classes, none validated on: plain SGD": Scenario(
+        None, Training(SGD(), epochs=3, batch_size=8, learning_rate=0.5), brought=False, classes=CLASSES
+    ),
 }
 
 
@@ -176,7 +199,8 @@ def ours(scenario: Scenario, modules: Mapping[str, ModuleType]) -> Outcome:
     split, validated = experiment.split, []
     if split.validation:
         part, rows = split.validation
-        validated = (rows + (0 if part is DATA.train else TRAIN)).tolist()
+        before = {id(scenario.data.train): 0, id(scenario.data.test): TRAIN + VALIDATION * scenario.brought}
+        validated = (rows + before.get(id(part), TRAIN)).tolist()
     found: dict[str, Any] = {"rows trained on": sorted(split.rows.tolist()), "rows validated on": validated}
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         values = [getattr(epoch, name) for epoch in metrics.epochs]
@@ -235,6 +259,7 @@ SPLIT = "return Split(everything[:at], everything, (part, everything[at:]))"
 HELD_FIRST = "return Split(everything[rows:], everything[rows:], (part, everything[:rows]))"
 RANDOM = "chosen, rest = shuffled[:train], shuffled[train : train + validation_rows]"
 BROUGHT = "validation = None if held is None else (held, np.arange(len(held), dtype=np.intp))"
+TESTED = "return Split(everything, everything, (test, np.arange(len(test), dtype=np.intp)))"
 BETTER = 'value < self._value if self._monitor == "val_loss" else value > self._value'
 VALUE = 'value = epoch.val_loss if self._monitor == "val_loss" else epoch.val_accuracy'
 WAITED = "waited = 0 if stopper.improved(number, epoch) else number - stopper.epoch"
@@ -333,7 +358,22 @@ FAULTS = (
     ),
     Fault("the best epoch counts from 0", LOOP, "self._scores(checkpoint.epoch)", "self._scores(checkpoint.epoch - 1)"),
     Fault("one epoch is missing", LOOP, "range(1, self._most + 1)", "range(1, self._most)"),
-    Fault("logits are compared with 0.5", LOOP, "(z > 0) == (y > 0.5)", "(z > 0.5) == (y > 0.5)"),
+    Fault("logits are compared with 0.5", LOOP, "hits(z, y)", "hits(z - 0.5, y)"),
+    Fault("the least likely class is predicted", LOOP, "hits(z, y)", "hits(z if z.ndim == 1 else -z, y)"),
+    Fault("the loss of classes is that of the likeliest", LOOP, "z[np.arange(len(y)), y.astype(np.intp)]", "z.max(1)"),
+    Fault(
+        "training rows are validated on in place of the test set's",
+        EXPERIMENT,
+        TESTED,
+        TESTED.replace("(test,", "(part,"),
+    ),
+    Fault("the last test row is not validated on", EXPERIMENT, "arange(len(test)", "arange(len(test) - 1"),
+    Fault(
+        "the training accuracy of classes is that of the least likely",
+        TORCH,
+        "logits.argmax(1) ==",
+        "logits.argmin(1) ==",
+    ),
     Fault(
         "the best weights are not a copy",
         TORCH,
@@ -391,7 +431,7 @@ def epochs(name: str, kind: type[Trainer]) -> int:
         def _scores(self, epoch: int) -> Weights:
             return Weights(epoch=epoch)
 
-    experiment = Experiment(made, resolve(suite, made, "documented"), DATA, name, seed=0)
+    experiment = Experiment(made, resolve(suite, made, "documented"), DATA[None], name, seed=0)
     metrics: Metrics = Printed(cast(Network, None), experiment).train()
     return len(metrics.epochs)
 
