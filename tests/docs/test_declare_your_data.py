@@ -214,7 +214,7 @@ def test_its_twins_are_proven(bench: Callable[..., str], folder: Path) -> None:
     ("case", "backend", "numerics"),
     [
         ("lstm", "torch", {"matched", "native", "native:order", "native:init:recurrent", "native:bias"}),
-        ("dense", "keras-tensorflow", {"matched", "native", "native:order", "native:init:dense", "native:loss"}),
+        ("dense", "keras-tensorflow", {"matched", "native", "native:order", "native:init", "native:loss"}),
     ],
 )
 def test_its_defaults_are_priced(bench: Callable[..., str], case: str, backend: str, numerics: set[str]) -> None:
