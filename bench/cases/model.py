@@ -444,7 +444,6 @@ def _build(name: str, layer: Layer, shape: Shape) -> BuiltLayer:
                 for way in ("forward", "backward")
                 for weight in one_way.weights
             )
-            work = one_way.work.twice
             return built((*steps_axis, 2 * units), weights, one_way.masks * 2, one_way.work.twice)
         case _:
             assert_never(layer)

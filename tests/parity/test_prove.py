@@ -100,6 +100,7 @@ CASES = {
         MASKED, Dropout(0.3), Bidirectional(LSTM(4, dropout=0.3, recurrent_dropout=0.3)), optimizer="rmsprop"
     ),
     "strides": case(PLAIN, Conv1D(4, 4, "gelu", strides=2, padding="same"), GlobalMaxPooling1D(), optimizer="rmsprop"),
+    "cancelled-bias": case(PLAIN, Conv1D(4, 3), BatchNormalization(), MaxPooling1D(3), Flatten(), optimizer="rmsprop"),
     "pooling": case(PLAIN, MaxPooling1D(4, 2, "same"), AveragePooling1D(2, padding="same"), Flatten()),
     "windows": case(PLAIN, AveragePooling1D(), MaxPooling1D(2, 1), GlobalAveragePooling1D()),
     "masked-pooling": case(MASKED, MaxPooling1D(), GlobalAveragePooling1D()),
