@@ -6,7 +6,8 @@ from dataclasses import replace
 from math import sqrt
 
 from bench.cases.cell import Profile
-from bench.cases.model import row_shape
+from bench.cases.model import build_layers, row_shape
+from bench.errors import UsageError
 from bench.spec import Case, Embedded, EmbeddedFeatures, FirstRows, Flatten, RandomRows, Validation, parts
 
 QUICK_MAXLEN = 40
@@ -27,7 +28,7 @@ def apply(case: Case, profile: Profile) -> Case:
     - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
       vocabulary, padding and encoding; generated numbers of the same shape where rows are numbers. Rows are cut to 40
       ids or time steps, since a recurrent layer's time is proportional to them; a case with `Flatten` keeps its length,
-      as its parameter count depends on it and its time hardly does.
+      as its parameter count depends on it and its time hardly does, and so does one whose layers need more steps.
     - epochs: at most 3; early stopping and checkpoints stay as they are.
     - batch size: at most 64. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
       differs from another.
@@ -46,18 +47,14 @@ def apply(case: Case, profile: Profile) -> Case:
 
 
 def _data(case: Case) -> Embedded | EmbeddedFeatures:
-    data, has = case.data, parts(case.data)
+    data, has, shape = case.data, parts(case.data), _row_shape(case)
     validation, test = (QUICK_VALIDATION if "validation" in has else 0), (QUICK_TEST if "test" in has else 0)
-    cut = not any(isinstance(layer, Flatten) for layer in case.layers)
     if isinstance(data, EmbeddedFeatures) or data.encoding == "features":
-        shape = row_shape(data)
-        if len(shape) == 2 and cut:
-            shape = min(shape[0], QUICK_MAXLEN), shape[1]
         return EmbeddedFeatures(shape, QUICK_TRAIN, validation, test)
     assert data.num_words is not None
     return Embedded(
         num_words=data.num_words,
-        maxlen=min(data.maxlen, QUICK_MAXLEN) if data.maxlen is not None and cut else data.maxlen,
+        maxlen=shape[0] if data.encoding == "ids" else data.maxlen,
         padding=data.padding,
         truncating=data.truncating,
         train=QUICK_TRAIN,
@@ -65,6 +62,20 @@ def _data(case: Case) -> Embedded | EmbeddedFeatures:
         test=test,
         encoding=data.encoding,
     )
+
+
+def _row_shape(case: Case) -> tuple[int, ...]:
+    """Return the shape of a row, cut in time where that leaves the weights as they are and the layers enough steps."""
+    whole = row_shape(case.data)
+    over_time = case.data.encoding == "ids" or len(whole) == 2
+    if not over_time or any(isinstance(layer, Flatten) for layer in case.layers):
+        return whole
+    cut = min(whole[0], QUICK_MAXLEN), *whole[1:]
+    try:
+        build_layers(case.layers, cut)
+    except UsageError:
+        return whole
+    return cut
 
 
 def _validation(validation: Validation | None) -> Validation | None:
