@@ -129,9 +129,9 @@ def test_a_gru_that_resets_after_has_two_biases() -> None:
 def test_windows_are_as_many_as_keras_documents(layer: Layer, steps: int) -> None:
     if not steps:
         with pytest.raises(UsageError, match="layer conv1d: kernel_size 12 exceeds the 11 steps of its input; make it"):
-            build_layers((Embedding(10, 4), layer), 11, 10)
+            build_layers((Embedding(10, 4), layer), (11,))
         return
-    assert build_layers((Embedding(10, 4), layer), 11, 10)[1].output_shape == (
+    assert build_layers((Embedding(10, 4), layer), (11,))[1].output_shape == (
         steps,
         8 if isinstance(layer, Conv1D) else 4,
     )

@@ -87,6 +87,10 @@ def own(data: Arrays | TextCsv, *layers: Layer) -> Case:
             EmbeddedFeatures((128, 9), QUICK_TRAIN, QUICK_VALIDATION, 0),
         ),
         (
+            own(Arrays("own.npz", shape=(128, 9), test=0.2), Conv1D(4, 50), LSTM(3)),  # fits into no 40 steps
+            EmbeddedFeatures((128, 9), QUICK_TRAIN, 0, QUICK_TEST),
+        ),
+        (
             own(Arrays("own.npz", shape=(90,), validation=0.2, test=("x", "y")), Dense(2)),
             EmbeddedFeatures((90,), QUICK_TRAIN, QUICK_VALIDATION, QUICK_TEST),
         ),

@@ -66,6 +66,39 @@ def test_verify_refuses_an_altered_file(data_folder: Path, capsys: pytest.Captur
     assert (data_folder / "imdb.npz").read_bytes() == b"not it"
 
 
+def test_files_of_a_suite_are_listed_and_their_hashes_told(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(data_folder)
+    (data_folder / "own.npz").write_bytes(b"anything")
+    (data_folder / "suite.py").write_text(
+        """
+from bench.spec import *
+
+def case(name, data):
+    return Case(name, data, (Flatten(), Dense(1, "sigmoid")), Training("adam", epochs=1))
+
+SUITE = Suite("own", document="none", title="Own", era=KERAS_3, cases=(
+    case("a", Arrays("./own.npz", shape=(3, 2), test=0.2)),
+    case("b", Arrays("own.parquet", shape=(3, 2), test="held.parquet")),
+))
+"""
+    )
+
+    assert bench("list", "--suites", "suite.py", "--json") == 0
+    listed = {record["name"]: record for record in json.loads(capsys.readouterr().out)["records"]}
+    assert listed.keys() == {*sources.SOURCES, "./own.npz", "own.parquet", "held.parquet"}
+    assert listed["./own.npz"]["path"] == str(data_folder / "own.npz")
+    assert not listed["held.parquet"]["present"]
+
+    for name in ("own.npz", "./own.npz"):
+        assert bench("verify", name, "--json") == 0
+        (record,) = json.loads(capsys.readouterr().out)["records"]
+        assert record["sha256"] == hashlib.sha256(b"anything").hexdigest()
+    assert bench("verify", "owm.npz") == 2
+    assert "unknown data source 'owm.npz'" in capsys.readouterr().err
+
+
 def test_missing_files_matter_when_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench("verify") == 0
     assert bench("verify", "glove.6B.100d") == 3

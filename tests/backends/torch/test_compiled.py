@@ -18,7 +18,7 @@ from bench.cases.model import Model, build_layers  # noqa: E402
 from bench.errors import Unavailable  # noqa: E402
 from bench.spec import GRU, LSTM, Bidirectional, Dense, Dropout, Embedding, SimpleRNN  # noqa: E402
 from bench.training.experiment import mask_source  # noqa: E402
-from tests.backends.test_oracle import STACKS, compare  # noqa: E402
+from tests.backends.test_oracle import compare, declared  # noqa: E402
 from tests.networks import WORDS, case, model_of, rows, weights_of  # noqa: E402
 
 # Dynamo's own: when it is imported, and for every input that is itself a result.
@@ -40,9 +40,20 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Any:
     return counter
 
 
-@pytest.mark.parametrize("name", ["masked-stack", "rnn-dropout", "gru-dropout", "gru-after-dropout", "convolution"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "masked-stack",
+        "rnn-dropout",
+        "gru-dropout",
+        "gru-after-dropout",
+        "convolution",
+        "features-convolution",
+        "features",
+    ],
+)
 def test_compiled_parts_and_steps_equal_the_oracle(name: str, traced: Any) -> None:
-    model = model_of(case(*STACKS[name]))
+    model = model_of(declared(name))
     compare(compiled.build(model, "generic" if model.recurrent else "none", "cpu", "float64"), name)
 
 
