@@ -299,7 +299,7 @@ HOOKS = f"hooks: [{ROOT / 'docs' / 'assemble.py'}]\n"
 """Paths in a configuration are those from its own folder."""
 TYPES = [
     "Name", "Gates", "Data", "Count", "End", "Encoding", "Fraction", "Layer", "Vectors", "Activation", "Padding", "Rate",
-    "Recurrent", "Validation", "Monitor", "Kernel", "Device",
+    "Recurrent", "Optimizer", "Positive", "Schedule", "Validation", "Monitor", "Kernel", "Device",
 ]  # fmt: skip
 """The types that `bench.spec` names, in the order in which fields need them."""
 

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from bench.backends.registry import backend
 from bench.errors import Unavailable
+from bench.spec import SGD, AdamW, CosineDecay, ExponentialDecay, PiecewiseConstantDecay
 from bench.training import conformance
 from bench.training.conformance import RULES, STACKS, Violation, built, model_of, verify
 
@@ -205,6 +206,49 @@ def require_found(network: Callable[..., Any], model_name: str, rule: str) -> No
 
     with pytest.raises(Violation, match=f"wrong, model '{model_name}': .*({rule})"):
         hold()
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("classes", {"learning_rate": 0.02}),
+        ("classes", {"learning_rate": PiecewiseConstantDecay((2,), (0.02, 0.01))}),
+        ("momentum", {"optimizer": SGD(0.8)}),
+        ("momentum", {"learning_rate": ExponentialDecay(0.02, 2, 0.5, staircase=True)}),
+        ("momentum", {"clip": None}),
+        ("momentum", {"clip": ("global_clipnorm", 0.05)}),
+        ("nesterov", {"optimizer": SGD(0.8)}),
+        ("nesterov", {"learning_rate": CosineDecay(0.02, 4)}),
+        ("nesterov", {"clip": None}),
+        ("weight-decay", {"optimizer": AdamW(0.0)}),
+        ("weight-decay", {"learning_rate": ExponentialDecay(0.001, 2, 0.5)}),
+        ("weight-decay", {"clip": ("clipnorm", 0.05)}),
+    ],
+    ids=str,
+)
+def test_another_optimizer_schedule_or_limit_is_found(model: str, changes: dict[str, Any]) -> None:
+    def build(asked: Any, kernel: Any, device: Any, dtype: Any = "float32") -> Any:
+        return TorchNetwork(replace(asked, **changes), kernel, device, getattr(torch, dtype))
+
+    checked = built("wrong", build, model, "none" if model in ("classes", "momentum") else "generic")
+    with pytest.raises(Violation, match=f"wrong, model '{model}': (change of weight|slot)"):
+        conformance.steps_follow_the_formula(checked)
+
+
+def test_a_loss_of_classes_on_other_numbers_than_logits_is_found() -> None:
+    class OnProbabilities(TorchNetwork):
+        def _forward(self, *given: Any) -> Any:
+            return super()._forward(*given).softmax(1)
+
+        def gradients(self, *batch: Any) -> Any:
+            found = super().gradients(*batch)
+            return replace(found, logits=np.log(found.logits))
+
+    def build(model: Any, kernel: Any, device: Any, dtype: Any = "float32") -> Any:
+        return OnProbabilities(model, kernel, device, getattr(torch, dtype))
+
+    with pytest.raises(Violation, match="loss of the logits"):
+        conformance.gradients_are_derivatives(built("wrong", build, "classes", "none"))
 
 
 def test_a_backend_must_refuse_a_kernel_that_does_not_fit() -> None:

@@ -9,12 +9,15 @@ import pytest
 from scipy.special import expit
 
 from bench.backends.base import EpochResult
-from bench.cases.model import resolve
+from bench.cases.model import embedding_of, resolve
+from bench.cases.profiles import apply
+from bench.data import prepare
 from bench.data.dataset import Dataset, Examples, MultiHot
 from bench.errors import TrainingDiverged, UsageError
 from bench.spec import (
     KERAS_3,
     LSTM,
+    SGD,
     Bidirectional,
     Case,
     Dense,
@@ -23,8 +26,10 @@ from bench.spec import (
     Embedded,
     Embedding,
     FirstRows,
+    GlobalAveragePooling1D,
     Imdb,
     LastFraction,
+    PiecewiseConstantDecay,
     RandomRows,
     Suite,
     TestSet,
@@ -220,6 +225,22 @@ def test_scores_of_classes_are_those_of_torch_and_of_huge_logits_finite():
     assert 0 < found.accuracy < 1
     assert scores(np.array([[800.0, 0.0, -800.0]], np.float32), np.array([2], np.int32)).loss == pytest.approx(1600)
     assert scores(np.zeros((1, 3), np.float32), np.array([0], np.int32)).accuracy == 1  # of equal ones the first
+
+
+def test_a_quick_training_of_classes_learns_what_a_bag_of_words_can():
+    pytest.importorskip("torch")
+    from bench.backends.torch.network import build
+
+    layers = (Embedding(5000, 16), GlobalAveragePooling1D(), Dense(5, "softmax"))
+    schedule = PiecewiseConstantDecay((60,), (1.0, 0.2))
+    training = Training(SGD(0.9, nesterov=True), 9, 64, schedule, TestSet(), global_clipnorm=1.0)
+    case = apply(Case("case", Imdb(5000, maxlen=100), layers, training), "quick")
+    experiment = experiment_of(case, prepare(case.data, embedding_of(case), {}, case.classes))
+    network = build(experiment.model, "none", "cpu")
+    experiment.start(network)
+    metrics = Trainer(network, experiment).train()
+    assert metrics.last.validation == metrics.last.test
+    assert metrics.last.test.accuracy > 0.5  # 0.2 by chance
 
 
 # --- epochs, stopping, checkpoint --------------------------------------------------------------------------------

@@ -50,7 +50,8 @@ NUMERICS = {
     "native:init:dense": Words("initial weights of dense layers", "the same for Dense and Conv1D alone"),
     "native:optimizer": Words(
         "optimizer constants",
-        "torch.optim's epsilon (1e-8) and RMSprop alpha (0.99) at the case's learning rate",
+        "torch.optim's own epsilon (1e-8), RMSprop alpha (0.99), AdamW weight decay (0.01) and momentum, at the case's "
+        "learning rate",
     ),
     "native:bias": Words("second bias", "torch trains both biases of SimpleRNN and LSTM"),
     "native:reset-after": Words("GRU reset order", "torch resets the state after the product, and has two biases"),
@@ -60,7 +61,7 @@ NUMERICS = {
         "torch's BatchNorm (momentum 0.1, epsilon 1e-5, unbiased moving variance, no masks) and LayerNorm (1e-5)",
     ),
     "native:loss": Words(
-        "loss on probabilities", "Keras's binary cross-entropy on probabilities, torch's `BCELoss` after a sigmoid"
+        "loss on probabilities", "Keras's cross-entropy on probabilities, torch's `BCELoss` after a sigmoid"
     ),
     "native:embedding-gradient": Words(
         "unsummed embedding gradient",
