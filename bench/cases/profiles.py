@@ -27,8 +27,8 @@ def apply(case: Case, profile: Profile) -> Case:
 
     - data: the embedded corpus, 2,000 reviews to train (validation rows among them), 1,000 to test, with the case's
       vocabulary, padding and encoding; generated numbers of the same shape where rows are numbers. Rows are cut to 40
-      ids or time steps, since a recurrent layer's time is proportional to them; a case with `Flatten` keeps its length,
-      as its parameter count depends on it and its time hardly does, and so does one whose layers need more steps.
+      ids or time steps, since a recurrent layer's time is proportional to them, or to 80, 160 and so on where windows
+      need them; a case with `Flatten` keeps its length, as its parameter count depends on it and its time hardly does.
     - epochs: at most 3; early stopping and checkpoints stay as they are.
     - batch size: at most 64. Document 003's 1,024 rows would be two updates an epoch, after which no architecture
       differs from another.
@@ -65,17 +65,22 @@ def _data(case: Case) -> Embedded | EmbeddedFeatures:
 
 
 def _row_shape(case: Case) -> tuple[int, ...]:
-    """Return the shape of a row, cut in time where that leaves the weights as they are and the layers enough steps."""
+    """Return the shape of a row, of the fewest steps, 40 or doubled, in which every window of the layers finds its own.
+
+    Rows without time and rows of a case with `Flatten` keep theirs.
+    """
     whole = row_shape(case.data)
     over_time = case.data.encoding == "ids" or len(whole) == 2
-    if not over_time or any(isinstance(layer, Flatten) for layer in case.layers):
-        return whole
-    cut = min(whole[0], QUICK_MAXLEN), *whole[1:]
-    try:
-        build_layers(case.layers, cut)
-    except UsageError:
-        return whole
-    return cut
+    steps = QUICK_MAXLEN if over_time and not any(isinstance(layer, Flatten) for layer in case.layers) else whole[0]
+    while steps < whole[0]:
+        shape = steps, *whole[1:]
+        try:
+            build_layers(case.layers, shape)
+        except UsageError:
+            steps *= 2
+        else:
+            return shape
+    return whole
 
 
 def _validation(validation: Validation | None) -> Validation | None:
