@@ -14,6 +14,7 @@ the line of the document it comes from::
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
@@ -171,11 +172,12 @@ class Conv1D:
 class Dense:
     """An affine map of the last axis.
 
-    `units`: output features. `activation`: applied to the output.
+    `units`: output features. `activation`: applied to the output. `use_bias`: False leaves the affine part out.
     """
 
     units: Count
     activation: Activation = "linear"
+    use_bias: bool = True
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -807,8 +809,8 @@ class Case:
         match self.layers:
             case (*_, Dense() as last):
                 return last
-            case (*_, Dense(units=units, activation="linear"), ActivationLayer(activation=activation)):
-                return Dense(units, activation)
+            case (*_, Dense(activation="linear") as last, ActivationLayer(activation=activation)):
+                return replace(last, activation=activation)
             case _:
                 return None
 
@@ -821,7 +823,8 @@ class Case:
     def _is_classifier(self) -> Case:
         if not self.layers:
             raise ValueError("layers must not be empty; end with Dense(1, 'sigmoid'), or with Dense(n, 'softmax')")
-        if self.output != Dense(1, "sigmoid") and (self.classes or 0) < 2:
+        binary = self.output is not None and (self.output.units, self.output.activation) == (1, "sigmoid")
+        if not binary and (self.classes or 0) < 2:
             raise ValueError(
                 "layers must end with Dense(1, 'sigmoid') for two classes, or with Dense(n, 'softmax') for n >= 2; the "
                 "activation may be an ActivationLayer behind a Dense without one. "

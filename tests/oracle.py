@@ -304,7 +304,7 @@ class LayerOracle:
                     self.out = (x - mean) / np.sqrt(variance + self.layer.epsilon)
                 return self.out * gamma + beta, valid
             case Dense():
-                self.z = x @ self.weights[0] + self.weights[1]
+                self.z = x @ self.weights[0] + (self.weights[1] if self.layer.use_bias else 0)
                 return activated(self.layer.activation, self.z), valid
             case ActivationLayer():
                 return activated(self.layer.activation, x), valid
@@ -360,6 +360,7 @@ class LayerOracle:
                 dz = activated_back(self.layer.activation, self.z, dy)
                 flat = self.x.reshape(-1, self.x.shape[-1])
                 self.grads = [flat.T @ dz.reshape(-1, dz.shape[-1]), dz.reshape(-1, dz.shape[-1]).sum(0)]
+                self.grads = self.grads[: len(self.weights)]
                 return dz @ self.weights[0].T
             case ActivationLayer():
                 return activated_back(self.layer.activation, self.x, dy)

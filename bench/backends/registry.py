@@ -256,6 +256,7 @@ def _keep_older_names() -> None:
         older = sys.modules.setdefault(name, types.ModuleType(name, "Names that backends of before import from here."))
         vars(older).update(Model=Model, LayerParameters=LayerParameters, Parameters=Parameters)
     vars(base).update(BackendInfo=BackendInfo, check_kernel=check_kernel)
+    Model.length = property(lambda model: model.input_shape[0] if model.input == "ids" else None)  # type: ignore
 
 
 def backend(name: str) -> BackendInfo:

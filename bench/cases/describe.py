@@ -56,6 +56,8 @@ def _argument(name: str, value: Any) -> str:
     match name, value:
         case "trainable", False:
             return "frozen"
+        case "use_bias", False:
+            return "no bias"
         case "mask_zero", True:
             return "mask_zero"
         case "return_sequences", True:

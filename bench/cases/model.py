@@ -326,9 +326,9 @@ def resolve(suite: Suite, case: Case, numerics: str) -> Model:
     differences = numerics_differences(numerics)
     era = suite.era if numerics == "documented" else KERAS_3
     layers = tuple(_with_gates(layer, era) for layer in case.layers)
-    classes = case.classes or 1
-    behind = isinstance(layers[-1], ActivationLayer)
-    logits: Layer = ActivationLayer("linear") if behind else Dense(classes, "linear")
+    classes, last = case.classes or 1, layers[-1]
+    assert isinstance(last, ActivationLayer | Dense)
+    logits = replace(last, activation="linear")
     shape = row_shape(case.data)
     built = build_layers((*layers[:-1], logits), shape)
     if built[-1].output_shape != (classes,):
@@ -405,7 +405,7 @@ def _build(name: str, layer: Layer, shape: Shape) -> BuiltLayer:
             weights = _kernel_and_bias(layer.kernel_size, features, layer.filters)
             return built((outputs, layer.filters), weights, work=Work(products=outputs * weights[0].size))
         case Dense():
-            weights = _kernel_and_bias(shape[-1], layer.units)
+            weights = _kernel_and_bias(shape[-1], layer.units)[: 1 + layer.use_bias]
             work = Work(products=prod(shape[:-1]) * weights[0].size)
             return built((*shape[:-1], layer.units), weights, work=work)
         case ActivationLayer():

@@ -103,7 +103,7 @@ STACKS: dict[str, StackOf] = {
         Bidirectional(LSTM(4, return_sequences=True, dropout=0.1, recurrent_dropout=0.2)),
         Bidirectional(GRU(3, dropout=0.1, recurrent_dropout=0.2)),
     ),
-    "features": _stack("adam", Dense(6, "tanh")),
+    "features": _stack("adam", Dense(6, "tanh", use_bias=False)),
     "features-over-time": _stack("adam", LSTM(4, dropout=0.2)),
     "classes": _stack(
         SGD(), _EMBEDDING, Flatten(), classes=CLASSES, learning_rate=PiecewiseConstantDecay((1,), (0.02, 0.01))

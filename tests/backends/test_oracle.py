@@ -125,7 +125,7 @@ STACKS = {
 SHAPES = {"features": (5,), "features-lstm": (LENGTH, 5), "features-convolution": (LENGTH, 5)}
 """The shapes of rows of the stacks that take numbers."""
 STACKS |= {
-    "features": (Dense(6, "relu"), Dropout(0.3)),
+    "features": (Dense(6, "relu"), Dropout(0.3), Dense(5, "tanh", use_bias=False)),
     "features-lstm": (Bidirectional(LSTM(4, recurrent_activation="sigmoid", dropout=0.2)),),
     "features-convolution": (Conv1D(4, 3, "relu"), GRU(3, recurrent_activation="sigmoid")),
 }

@@ -88,7 +88,7 @@ def own(data: Arrays | TextCsv, *layers: Layer) -> Case:
         ),
         (
             own(Arrays("own.npz", shape=(128, 9), test=0.2), Conv1D(4, 50), LSTM(3)),  # fits into no 40 steps
-            EmbeddedFeatures((128, 9), QUICK_TRAIN, 0, QUICK_TEST),
+            EmbeddedFeatures((80, 9), QUICK_TRAIN, 0, QUICK_TEST),
         ),
         (
             own(Arrays("own.npz", shape=(90,), validation=0.2, test=("x", "y")), Dense(2)),

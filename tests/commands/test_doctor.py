@@ -165,6 +165,7 @@ class Wrong(TorchNetwork):
 def build(model, kernel, device, dtype="float32"):
     from bench.backends.registry import backend
     assert isinstance(model, Model)
+    assert model.length == 7  # ids of a row, as it read them
     check_kernel(backend("wrong"), model, kernel, device)
     return Wrong(model, kernel, device, getattr(torch, dtype))
 """

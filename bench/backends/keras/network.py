@@ -179,7 +179,7 @@ def _layer(built: BuiltLayer, use_cudnn: UseCudnn) -> Any:
                 layer.filters, layer.kernel_size, layer.strides, layer.padding, activation=_activation(layer.activation)
             )
         case Dense():
-            return keras.layers.Dense(layer.units, activation=_activation(layer.activation))
+            return keras.layers.Dense(layer.units, activation=_activation(layer.activation), use_bias=layer.use_bias)
         case ActivationLayer():
             return keras.layers.Activation(_activation(layer.activation))
         case Dropout() | SpatialDropout1D():

@@ -212,14 +212,13 @@ class DenseLayer(Layer):
     """torch.nn.functional.linear; torch's kernels have the axes of Keras's the other way round."""
 
     def __init__(self, built: BuiltLayer, activation: Activation) -> None:
-        kernel, bias = (weight.shape for weight in built.weights)
-        super().__init__([nn.Parameter(torch.zeros(kernel[::-1])), nn.Parameter(torch.zeros(bias))])
+        super().__init__([nn.Parameter(torch.zeros(weight.shape[::-1])) for weight in built.weights])
         self._activate = ACTIVATIONS[activation]
 
     def torchs_module(self) -> nn.Module:
         """Return a linear layer drawn from U(±1/√inputs), bias too."""
         units, inputs = self.tensors[0].shape
-        return nn.Linear(inputs, units)
+        return nn.Linear(inputs, units, bias=len(self.tensors) > 1)
 
     def forward(self, x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
         """Return the activations."""
@@ -227,8 +226,7 @@ class DenseLayer(Layer):
 
     def to_keras(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return kernel and bias; both ways this reverses the kernel's axes."""
-        kernel, bias = values
-        return [kernel.permute(*reversed(range(kernel.dim()))), bias]
+        return [value.permute(*reversed(range(value.dim()))) for value in values]
 
 
 class Conv1DLayer(DenseLayer):
