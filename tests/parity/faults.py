@@ -804,7 +804,7 @@ FAULTS |= {
     "clipvalue: above alone": ("classes", in_optimizers("clamp(-limit, limit)", "clamp(max=limit)"), UPDATE),
     "clipnorm: lengthens what is short": (
         "momentum",
-        in_optimizers("limit / norm.clamp(min=limit) for", "limit / norm for"),
+        in_optimizers("(limit / norm.clamp(min=limit)) for", "(limit / norm) for"),
         UPDATE,
     ),
     "clipnorm: of all weights": (
@@ -971,11 +971,15 @@ KERAS_FAULTS: Rows = {
         in_keras("SparseCategoricalAccuracy(", "SparseTopKCategoricalAccuracy(2, "),
         {"epoch"},
     ),
-    "not clipped": ("classes", in_engine("for how, limit in clip}", "for how, limit in ()}"), UPDATE),
-    "no schedule": ("weight-decay", in_engine("if isinstance(rate, float)", "if (rate := 0.01)"), {"training"}),
+    "not clipped": ("classes", in_engine("if model.clip else {}", "if False else {}"), UPDATE),
+    "no schedule": (
+        "weight-decay",
+        in_engine("exact(given) if isinstance(given, float)", "0.01 if given"),
+        {"training"},
+    ),
     "AdamW: weight decay of Keras's own": (
         "weight-decay",
-        in_engine("else declared(model.optimizer))", "else {})"),
+        in_engine("else declared(model.optimizer)", "else {}"),
         UPDATE,
     ),
     "sparse embedding gradient": (

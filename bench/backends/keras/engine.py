@@ -40,15 +40,11 @@ def optimizer_options(model: Model, optimizers: Any, dtype: Dtype) -> dict[str, 
     def declared(spec: Any) -> dict[str, Any]:
         return {name: exact(value) for name, value in asdict(spec).items()}
 
-    rate, clip = model.learning_rate, [model.clip] if model.clip else []
-    schedules = optimizers.schedules
-    return {
-        "learning_rate": exact(rate)
-        if isinstance(rate, float)
-        else getattr(schedules, type(rate).__name__)(**declared(rate)),
-        **({} if isinstance(model.optimizer, str) else declared(model.optimizer)),
-        **{how: exact(limit) for how, limit in clip},
-    }
+    given, schedules = model.learning_rate, optimizers.schedules
+    rate = exact(given) if isinstance(given, float) else getattr(schedules, type(given).__name__)(**declared(given))
+    own = {} if isinstance(model.optimizer, str) else declared(model.optimizer)
+    clip = {model.clip[0]: exact(model.clip[1])} if model.clip else {}
+    return {"learning_rate": rate, **own, **clip}
 
 
 def plain_optimizer(kind: type, options: dict[str, Any]) -> Any:

@@ -40,7 +40,7 @@ def clipped(gradients: list[Tensor], how: Clip, limit: float) -> list[Tensor]:
         return [gradient.clamp(-limit, limit) for gradient in gradients]
     norms = torch._foreach_norm(gradients)
     if how == "clipnorm":
-        return [gradient * limit / norm.clamp(min=limit) for gradient, norm in zip(gradients, norms, strict=True)]
+        return [gradient * (limit / norm.clamp(min=limit)) for gradient, norm in zip(gradients, norms, strict=True)]
     norm = torch.stack(norms).norm()
     # As in Keras, nothing is left of gradients whose norm is not finite.
     factor = limit / norm.clamp(min=limit) + (norm - norm)
