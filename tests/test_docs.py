@@ -294,8 +294,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 HOOKS = f"hooks: [{ROOT / 'docs' / 'assemble.py'}]\n"
 """Paths in a configuration are those from its own folder."""
 TYPES = [
-    "Name", "Gates", "Data", "Count", "End", "Encoding", "Fraction", "Layer", "Vectors", "Activation", "Padding", "Rate",
-    "Recurrent", "Validation", "Monitor", "Kernel", "Device",
+    "Name", "Gates", "Data", "Count", "End", "Encoding", "Fraction", "Layer", "Vectors", "Activation", "Padding",
+    "Rate", "Recurrent", "Validation", "Monitor", "Kernel", "Device",
 ]  # fmt: skip
 """The types that `bench.spec` names, in the order in which fields need them."""
 
