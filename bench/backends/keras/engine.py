@@ -43,7 +43,7 @@ def optimizer_options(model: Model, optimizers: Any, dtype: Dtype) -> dict[str, 
     given, schedules = model.learning_rate, optimizers.schedules
     rate = exact(given) if isinstance(given, float) else getattr(schedules, type(given).__name__)(**declared(given))
     own = {} if isinstance(model.optimizer, str) else declared(model.optimizer)
-    clip = {model.clip[0]: exact(model.clip[1])} if model.clip else {}
+    clip: dict[str, Any] = {model.clip[0]: exact(model.clip[1])} if model.clip else {}
     return {"learning_rate": rate, **own, **clip}
 
 
