@@ -841,7 +841,10 @@ class Case:
                     "layers start with an Embedding but the data is numbers, not ids; start with another layer, or "
                     "give num_words and maxlen instead of shape"
                 )
-            over_time = Recurrent | Bidirectional | Conv1D | GlobalAveragePooling1D | GlobalMaxPooling1D
+            over_time = (
+                Recurrent | Bidirectional | Conv1D | MaxPooling1D | AveragePooling1D | SpatialDropout1D
+                | GlobalAveragePooling1D | GlobalMaxPooling1D
+            )
             if isinstance(first, over_time) and len(self.data.shape) != 2:
                 raise ValueError(
                     f"layers start with {type(first).__name__}, which needs rows of (time, features), but the data's "
