@@ -163,7 +163,8 @@ def _mean(x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
 
 def _maximum(x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:
     """Return the maximum over time; Keras ignores the mask here."""
-    return x.amax(1), None
+    # A compiled backward pass computes x anew: in float32 none may equal the maximum, and `amax`'s gradient is 0/0.
+    return (x.max(1).values if torch.compiler.is_compiling() else x.amax(1)), None
 
 
 def _dropout(x: Tensor, valid: Tensor | None, masks: Sequence[Tensor]) -> Output:

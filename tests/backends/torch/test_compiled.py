@@ -14,9 +14,20 @@ torch = pytest.importorskip("torch")
 
 from bench.backends.torch import compiled  # noqa: E402
 from bench.backends.torch.network import TorchNetwork  # noqa: E402
+from bench.backends.torch.network import build as build_eager  # noqa: E402
 from bench.cases.model import Model, build_layers  # noqa: E402
 from bench.errors import Unavailable  # noqa: E402
-from bench.spec import GRU, LSTM, Bidirectional, Dense, Dropout, Embedding, SimpleRNN  # noqa: E402
+from bench.spec import (  # noqa: E402
+    GRU,
+    LSTM,
+    Bidirectional,
+    Conv1D,
+    Dense,
+    Dropout,
+    Embedding,
+    GlobalMaxPooling1D,
+    SimpleRNN,
+)
 from bench.training.experiment import mask_source  # noqa: E402
 from tests.backends.test_oracle import compare, declared  # noqa: E402
 from tests.networks import WORDS, case, model_of, rows, weights_of  # noqa: E402
@@ -121,3 +132,17 @@ def test_a_process_compiles_into_a_folder_of_its_own(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(compiled.CACHE_VARIABLE, "mine")
     compiled.own_cache()
     assert compiled.os.environ[compiled.CACHE_VARIABLE] == "mine"
+
+
+@needs_compiler
+def test_the_gradient_of_a_maximum_is_that_of_the_step_it_came_from() -> None:
+    layers = (Embedding(WORDS, 5), Conv1D(4, 3, "tanh"), GlobalMaxPooling1D(), Dense(1, "linear"))
+    model = Model(build_layers(layers, (9,)), "ids", (9,), "adam", 0.001, 8, "outside")
+    x, y = rows(16)
+    found = []
+    for build in (compiled.build, build_eager):
+        made = build(model, "none", "cpu")
+        made.set_weights(weights_of(model))
+        found.append(made.gradients(x, y, None).gradients)
+    for got, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
