@@ -152,7 +152,7 @@ def rates(schedule_of, steps=12):
         # A boundary is the last step of its rate, a milestone the first of the next.
         (PiecewiseConstantDecay((3, 7), (0.1, 0.05, 0.025)), lambda of, o: of.MultiStepLR(o, [4, 8], 0.5), 12),
     ],
-    ids=str,
+    ids=["exponential", "exponential-5", "staircase", "cosine", "piecewise"],
 )
 def test_schedules_are_torchs_where_torch_has_them(declared, theirs, steps):
     np.testing.assert_allclose([learning_rate(declared, t) for t in range(steps)], rates(theirs, steps), rtol=1e-12)
