@@ -842,8 +842,14 @@ class Case:
                     "give num_words and maxlen instead of shape"
                 )
             over_time = (
-                Recurrent | Bidirectional | Conv1D | MaxPooling1D | AveragePooling1D | SpatialDropout1D
-                | GlobalAveragePooling1D | GlobalMaxPooling1D
+                Recurrent
+                | Bidirectional
+                | Conv1D
+                | MaxPooling1D
+                | AveragePooling1D
+                | SpatialDropout1D
+                | GlobalAveragePooling1D
+                | GlobalMaxPooling1D
             )
             if isinstance(first, over_time) and len(self.data.shape) != 2:
                 raise ValueError(

@@ -314,10 +314,12 @@ FAULTS |= {
         in_layers('"tanh": torch.tanh', '"tanh": lambda x: x + (torch.tanh(x) - x).detach()'),
         BACKWARD,
     ),
-    "Conv1D: bias": ("convolution", in_layers("kernel, bias).transpose", "kernel, 2 * bias).transpose"), BACKWARD),
+    "Conv1D: bias": ("convolution", in_layers("kernel, bias, strides)", "kernel, 2 * bias, strides)"), BACKWARD),
     "Conv1D: mask handed on": (
         "masked-convolution",
-        in_layers("bias).transpose(1, 2)), None", "bias).transpose(1, 2)), None if valid is None else valid[:, 2:]"),
+        in_layers(
+            "strides).transpose(1, 2)), None", "strides).transpose(1, 2)), None if valid is None else valid[:, 2:]"
+        ),
         FORWARD,
     ),
     "pooling, average: sum": ("average", in_layers("x.mean(1), None", "x.sum(1), None"), FORWARD),
@@ -914,7 +916,11 @@ KERAS_FAULTS: Rows = {
         in_keras3('"_recurrent_dropout_mask"', '"_unread"'),
         BACKWARD,
     ),
-    "Conv1D: activation": ("convolution", in_keras("kernel_size, activation=layer.activation", "kernel_size"), FORWARD),
+    "Conv1D: activation": (
+        "convolution",
+        in_keras("layer.padding, activation=_activation(layer.activation)", "layer.padding"),
+        FORWARD,
+    ),
     "Conv1D: not padded": (
         "strides",
         in_keras("layer.strides, layer.padding, activation", "layer.strides, activation"),
