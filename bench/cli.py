@@ -18,6 +18,7 @@ VERBS = {
     "run": "Run cells and store their results.",
     "report": "Write tables from stored results.",
     "parity": "Prove that backends train the same model.",
+    "port": "Compare your Keras model with its PyTorch port, and name what differs.",
     "explain": "Say what each framework default costs in accuracy.",
     "ab": "Measure two environments in turn and judge the difference.",
     "history": "Show a metric over the stored runs, and where its level changed.",

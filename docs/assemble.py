@@ -31,6 +31,7 @@ import bench
 from bench import spec
 from bench.cli import VERBS, cli
 from bench.machine.fingerprint import fingerprint
+from bench.port.causes import CAUSES
 from bench.records import record
 from bench.records.metrics import METRICS
 
@@ -93,6 +94,7 @@ def _navigation(folder: Path, root: Path) -> list[Any]:
 def pages() -> dict[str, str]:
     """Return the reference: Markdown by file name."""
     return {
+        "causes.md": causes_page(),
         "command.md": command_page(),
         "records.md": records_page(),
         "suites.md": suites_page(),
@@ -117,6 +119,22 @@ def plain(text: str) -> str:
 def section(level: int, title: str, *parts: str) -> str:
     """Return a heading and what follows it."""
     return "\n\n".join([f"{'#' * level} {title}", *filter(None, parts)])
+
+
+# --- causes ------------------------------------------------------------------------------------------------------
+
+
+def causes_page() -> str:
+    """Return the causes that `bench port` knows."""
+    about = (
+        "What [`bench port`](../my-port-is-worse.md) names. Each cause is told by an experiment on the port itself, "
+        "and planted in a test that sees it named. `...` is what the command prints with the finding."
+    )
+    rows = [
+        (f"`{cause.slug}`", cause.name, plain(cause.told), plain(re.sub(r"{keras(!r)?}", "...", cause.torch)))
+        for cause in CAUSES.values()
+    ]
+    return section(1, "Causes", about, table(("cause", "difference", "told by", "mended by"), rows))
 
 
 # --- the command -------------------------------------------------------------------------------------------------

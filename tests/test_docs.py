@@ -65,6 +65,8 @@ ELSEWHERE = {
     r"nox -s ab -- .*": ("builds two environments", "tests/test_noxfile.py"),
     r"git worktree add .*": ("needs the history of a checkout", BY_HAND),
     r"bench ab .*": ("measures two environments, minutes", "tests/commands/test_ab.py"),
+    r"cd examples/port": ("its commands are run there", "tests/port/test_example.py"),
+    r"bench port .*": ("starts both frameworks, and the example changes in between", "tests/port/test_example.py"),
     r"bench history .*": ("needs runs of many days", "tests/commands/test_history.py"),
     r"bench parity --out reports/cpu-2core": ("minutes on a quiet machine", BY_HAND),
     r"python tests/benchmarks/\w+\.py.*": ("minutes on a quiet machine", BY_HAND),

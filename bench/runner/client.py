@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from bench.backends.base import Dtype, EpochResult, MaskSource, Network
 from bench.backends.registry import BackendInfo
@@ -25,21 +25,52 @@ class ServerDied(BenchError):
     exit_code = 3
 
 
-class Server:
-    """The process of one backend; a context manager. Calls from several threads wait for each other."""
+class Answering:
+    """A process of ours that answers one request after another (`bench.runner.server.answer`); a context manager.
 
-    def __init__(self, info: BackendInfo, threads: int) -> None:
-        self.info = info
+    Calls from several threads wait for each other.
+    """
+
+    def __init__(
+        self, module: str, name: str, threads: int, environment: Mapping[str, str], arguments: Sequence[str] = ()
+    ) -> None:
+        self.name = name
         self._lock = threading.Lock()
-        self.child = Child(command("bench.runner.server"), threads, dict(info.environment))
+        self.child = Child((*command(module), *arguments), threads, environment)
         self._connection: Connection[Any, Any] = Connection(os.dup(self.child.channel))
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
         self.child.__exit__()
+
+    def ask(self, what: str, request: Any, seconds: float | None = None) -> tuple[str, Any]:
+        """Return status and value of an answer; `what` is asked for, in words.
+
+        Raises `ServerDied` when the process ended, `TimeoutError` when it has not answered in so many seconds.
+        """
+        with self._lock:
+            try:
+                self._connection.send(request)
+                if not self._connection.poll(seconds):
+                    raise TimeoutError(what)
+                status, value = self._connection.recv()
+            except TimeoutError:
+                raise
+            except (EOFError, OSError) as error:
+                end = f"{self.child.ending()}\n{self.child.last_output()}"
+                raise ServerDied(f"{self.name}, {what}: {end}") from error
+        return status, value
+
+
+class Server(Answering):
+    """The process of one backend."""
+
+    def __init__(self, info: BackendInfo, threads: int) -> None:
+        super().__init__("bench.runner.server", info.name, threads, dict(info.environment))
+        self.info = info
 
     def call(self, key: str, method: str, *arguments: Any) -> Any:
         """Return the result of a method of the network `key`.
@@ -47,13 +78,7 @@ class Server:
         Raises `Unavailable` and `Violation` where the process did, `ServerDied` when the process ended, `BenchError`
         with the traceback for any other exception.
         """
-        with self._lock:
-            try:
-                self._connection.send((key, method, arguments))
-                status, value = self._connection.recv()
-            except (EOFError, OSError) as error:
-                end = f"{self.child.ending()}\n{self.child.last_output()}"
-                raise ServerDied(f"{self.info.name}, {method}: {end}") from error
+        status, value = self.ask(method, (key, method, arguments))
         if status == "unavailable":
             raise Unavailable(value)
         if status == "violation":

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
 from bench.backends.base import Network
 from bench.backends.registry import backend
@@ -24,22 +25,30 @@ from bench.training.conformance import Violation, verify
 
 def main() -> None:
     """Answer requests until the parent closes the connection, then leave without the frameworks' own teardown."""
-    connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
     networks: dict[str, Network] = {}
+
+    def answered(request: Any) -> tuple[str, Any]:
+        try:
+            return "ok", perform(networks, *request)
+        except Unavailable as error:
+            return "unavailable", gpu.reason(error)
+        except Violation as error:
+            return "violation", str(error)
+        except Exception:
+            return "failed", traceback.format_exc()
+
+    answer(answered)
+
+
+def answer(answered: Callable[[Any], tuple[str, Any]]) -> NoReturn:
+    """Send what `answered` says to each request, (status, value); the end of the connection ends the process."""
+    connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
     while True:
         try:
             request = connection.recv()
         except EOFError:
             os._exit(0)
-        try:
-            answer = "ok", perform(networks, *request)
-        except Unavailable as error:
-            answer = "unavailable", gpu.reason(error)
-        except Violation as error:
-            answer = "violation", str(error)
-        except Exception:
-            answer = "failed", traceback.format_exc()
-        connection.send(answer)
+        connection.send(answered(request))
 
 
 def perform(networks: dict[str, Network], key: str, method: str, arguments: tuple[Any, ...]) -> Any:

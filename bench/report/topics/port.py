@@ -1,0 +1,214 @@
+"""What `bench port` found: one terminal screen, `port.md`, and JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.port.causes import CAUSES, Finding
+from bench.port.result import EXACT, Comparison, Row
+from bench.records.record import json_text
+from bench.report.markdown import code, document, markdown_table, plain
+from bench.report.sentences import count
+
+WIDTH = 80
+LINES = 45
+NAME = 27
+"""Columns of a layer's name."""
+SHOWN = 2
+"""So many causes are told in full; of others their names fit."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the user called both sides."""
+
+    keras: str
+    torch: str
+
+
+def sentence(found: Comparison) -> str:
+    """Return the verdict in one sentence."""
+    if found.verdict == "unmatched":
+        left = len(found.matching.keras) + len(found.matching.torch)
+        return f"Unmatched: {count(left, 'layer')} with weights {'has' if left == 1 else 'have'} no clear counterpart."
+    if found.verdict == "equal":
+        trained = any(part.startswith("update") for part in found.compared)
+        what = "outputs, gradients and training steps agree" if trained else "outputs and gradients agree"
+        return f"Equal: {what} in all {count(len(found.rows), 'layer')} with weights."
+    first = found.findings[0]
+    return f"Differs: {count(len(found.findings), 'difference')}, the first in {_where(first)}: {_name(first)}."
+
+
+def _name(finding: Finding) -> str:
+    return CAUSES[finding.cause].name
+
+
+def _where(finding: Finding) -> str:
+    return finding.layer or finding.torch or "training"
+
+
+def screen(found: Comparison) -> str:
+    """Return the answer as text of at most 45 lines of 80 columns; a cause that many layers have is told once."""
+    by_cause = _by_cause(found.findings)
+    parts = [list(_finding(group, first=at == 0)) for at, group in enumerate(by_cause[:SHOWN])]
+    lines = _wrapped(sentence(found))
+    for part in parts:
+        lines += ["", *part]
+    if len(by_cause) > SHOWN:
+        rest = "; ".join(f"{_name(group[0])} ({_layers(group)})" for group in by_cause[SHOWN:])
+        lines += ["", *_cut(f"Then: {rest}.", 2)]
+    tail = _compared(found)
+    if found.will_differ:
+        what = ", ".join(f"{_name(group[0])} ({_layers(group)})" for group in _by_cause(found.will_differ))
+        tail = [*_cut(f"Will differ once each side trains by its own defaults: {what}.", 3), "", *tail]
+    if found.rows:
+        room = LINES - len(lines) - len(tail) - 5
+        lines += ["", *_table(found.rows, max(room, 3))]
+    return "\n".join([*lines, "", *tail])
+
+
+def _by_cause(findings: Sequence[Finding]) -> list[list[Finding]]:
+    groups: dict[str, list[Finding]] = {}
+    for each in findings:
+        groups.setdefault(each.cause, []).append(each)
+    return list(groups.values())
+
+
+def _layers(group: Sequence[Finding]) -> str:
+    first = _where(group[0])
+    return first if len(group) == 1 else f"{first} and {len(group) - 1} more"
+
+
+def _cut(text: str, lines: int) -> list[str]:
+    """Return a text in so many lines at most."""
+    wrapped = _wrapped(text)
+    return wrapped if len(wrapped) <= lines else [*wrapped[: lines - 1], f"{wrapped[lines - 1][: WIDTH - 4]} ..."]
+
+
+def _compared(found: Comparison) -> list[str]:
+    lines = _wrapped(f"Compared in {found.precision}: {'; '.join(found.compared) or 'layers and their weights'}.")
+    if found.left_out:
+        lines += _wrapped(f"Not compared: {'; '.join(found.left_out)}.")
+    for note in found.notes:
+        lines += _wrapped(note)
+    return [*lines, f"{found.parameters:,} parameters, {found.seconds:.1f} s."]
+
+
+def _wrapped(text: str, lead: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead), break_on_hyphens=False)
+
+
+def _finding(group: Sequence[Finding], first: bool) -> Iterator[str]:
+    """Yield what is to be said of a cause, by the first finding that has it."""
+    finding = group[0]
+    pair = " = ".join(name for name in (finding.layer, finding.torch) if name) or "training"
+    more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+    error = "" if finding.error == float("inf") else f", relative error {finding.error:.1e}"
+    yield from _wrapped(f"{'First' if first else 'Next'} difference: {pair}{more} ({finding.stage}{error})")
+    yield from _wrapped(_name(finding), "  cause   ")
+    yield from _wrapped(finding.told.keras, "  Keras   ")
+    yield from _wrapped(finding.told.torch, "  PyTorch ")
+    if finding.line:
+        yield from _wrapped(f"{finding.line}: {finding.code}" if finding.code else finding.line, "  line    ")
+    yield from _wrapped(finding.told.remedy, "  remedy  ")
+
+
+def _table(rows: Sequence[Row], room: int) -> list[str]:
+    wrong = [row for row in rows if not _fine(row)]
+    shown = list(rows) if len(rows) <= room else (wrong or list(rows))[:room]
+    cells = [("Keras", "PyTorch", "alone", "in place"), *(_cells(row) for row in shown)]
+    widths = [min(max(len(row[at]) for row in cells), NAME) for at in range(2)]
+    lines = [
+        f"  {row[0][:NAME]:<{widths[0]}}  {row[1][:NAME]:<{widths[1]}}  {row[2]:>8}  {row[3]:>8}".rstrip()
+        for row in cells
+    ]
+    if len(shown) < len(rows):
+        lines.append(f"  and {count(len(rows) - len(shown), 'more layer')}")
+    return ["Largest relative error of each layer: on Keras's own input, and in place", *lines]
+
+
+def _fine(row: Row) -> bool:
+    return all(error is not None and error <= EXACT["float64"] for error in (row.alone, row.through))
+
+
+def _cells(row: Row) -> tuple[str, str, str, str]:
+    return row.keras, row.torch or "(the module)", _error(row.alone), _error(row.through)
+
+
+def _error(error: float | None) -> str:
+    if error is None:
+        return ""
+    return "shape" if error == float("inf") else f"{error:.0e}"
+
+
+def as_json(found: Comparison, names: Names) -> dict[str, Any]:
+    """Return the comparison as plain values."""
+    return {
+        "keras": names.keras,
+        "torch": names.torch,
+        "verdict": found.verdict,
+        "conclusion": sentence(found),
+        "precision": found.precision,
+        "findings": [_plain(each) for each in found.findings],
+        "will_differ": [_plain(each) for each in found.will_differ],
+        "layers": [
+            {"keras": row.keras, "torch": row.torch, "kind": row.kind, "alone": row.alone, "in_place": row.through}
+            for row in found.rows
+        ],
+        "compared": found.compared,
+        "not_compared": found.left_out,
+        "notes": found.notes,
+        "parameters": found.parameters,
+        "seconds": found.seconds,
+    }
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    return {
+        "stage": finding.stage,
+        "layer": finding.layer,
+        "torch": finding.torch,
+        "cause": finding.cause,
+        "name": _name(finding),
+        "keras_has": finding.told.keras,
+        "torch_has": finding.told.torch,
+        "line": finding.line,
+        "code": finding.code,
+        "remedy": finding.told.remedy,
+        "error": finding.error,
+    }
+
+
+def page(found: Comparison, names: Names) -> str:
+    """Return `port.md`."""
+    parts = [f"# {plain(names.keras)} and its port {plain(names.torch)}", plain(sentence(found))]
+    for title, findings in (("What differs", found.findings), ("What will differ in training", found.will_differ)):
+        if findings:
+            head = ("stage", "layer", "cause", "Keras", "PyTorch", "line", "remedy", "error")
+            rows = [
+                (
+                    each.stage, plain(_where(each)), _name(each), plain(each.told.keras), plain(each.told.torch),
+                    code(each.line) if each.line else "", plain(each.told.remedy), _error(each.error),
+                )
+                for each in findings
+            ]  # fmt: skip
+            parts += [f"## {title}", markdown_table(head, rows, left=range(7))]
+    if found.rows:
+        cells = [tuple(map(plain, _cells(row))) for row in found.rows]
+        parts += [
+            "## Largest relative error of each layer",
+            "`alone`: on Keras's own input; `in place`: after all layers before.",
+        ]
+        parts.append(markdown_table(("Keras", "PyTorch", "alone", "in place"), cells, left=(0, 1)))
+    parts.append(" ".join(map(plain, _compared(found))))
+    return document(parts)
+
+
+def write(found: Comparison, names: Names, folder: Path) -> None:
+    """Write `port.md` and `port.json` into a folder."""
+    (folder / "port.md").write_text(page(found, names), encoding="utf-8")
+    (folder / "port.json").write_text(json_text(as_json(found, names), indent=1) + "\n", encoding="utf-8")
