@@ -18,7 +18,6 @@ from bench.port.causes import Told
 from bench.port.formulas import ACTIVATIONS
 from bench.port.trace import Array, Call, Layer, Trace
 
-ACTIVATING = ("Activation", "ReLU", "Softmax", "LeakyReLU", "ELU", "PReLU")
 IGNORED = ("__getitem__", "flatten", "reshape", "view", "permute", "transpose", "squeeze", "unsqueeze", "contiguous")
 
 

@@ -41,9 +41,3 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "log_sigmoid": lambda x: -np.logaddexp(-x, 0),
     "mish": lambda x: x * np.tanh(np.logaddexp(x, 0)),
 }
-
-
-def same_padding(length: int, size: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Return what TensorFlow's `SAME` puts before and after an axis: the odd one goes behind."""
-    total = max((-(-length // stride) - 1) * stride + (size - 1) * dilation + 1 - length, 0)
-    return total // 2, total - total // 2

@@ -77,7 +77,8 @@ def named(spec: str) -> Any:
         if module.__file__:
             _folders.add(str(Path(module.__file__).resolve().parent))
     if not hasattr(module, name):
-        raise unknown(f"name in {where}", name, [own for own in vars(module) if not own.startswith("_")])
+        made_there = [own for own, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+        raise unknown(f"name in {where}", name, made_there or ["nothing"])
     return getattr(module, name)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.cases.model import edges
 from bench.errors import UsageError
 from bench.port.causes import Told
-from bench.port.formulas import same_padding
 from bench.port.match import Pair
 from bench.port.trace import Array, Call
 
@@ -167,7 +167,7 @@ def _pads(pair: Pair, value: Array) -> list[tuple[int, int]]:
         if keras["padding"] == "causal":
             pads[axis] = ((size - 1) * dilation, 0)
         elif keras["padding"] == "same":
-            pads[axis] = same_padding(value.shape[axis], size, stride, dilation)
+            pads[axis] = edges(value.shape[axis], (size - 1) * dilation + 1, stride, "same")
     return pads
 
 
