@@ -43,6 +43,6 @@ def test_where_the_peak_cannot_be_set_back_it_is_that_of_the_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(memory, "_PROCESS", tmp_path / "nowhere")
-    done: list[int] = []
-    assert memory.host_peak(lambda: done.append(1)) == memory.process_peak()
-    assert done == [1]
+    large = memory.host_peak(lambda: allocate(300))
+    # Linux keeps the count per CPU and adds it up late (proc_pid_status(5), "inaccurate"): two readings differ.
+    assert memory.host_peak(lambda: allocate(50)) > large - 200 * MIB
