@@ -741,6 +741,18 @@ class Epoch:
 
 
 @dataclass(frozen=True, config=_CONFIG)
+class KernelSteps:
+    """Printed milliseconds of a training step of one framework by kernel.
+
+    `framework`: which one. `fused`: with its fused kernel. `generic`: step by step.
+    """
+
+    framework: str
+    fused: Positive
+    generic: Positive
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class Documented:
     """Every figure that a document prints for a case, and no computed one.
 
@@ -748,7 +760,7 @@ class Documented:
     parameters in all. `trainable`: those that are trained. `frozen`: those that are not. `epochs`: the lines of the
     training log. `train`: scores on the training rows. `validation`: scores on the validation rows. `test`: scores on
     the test rows. `step_ms`: least and most milliseconds per training step. `evaluate_step_ms`: milliseconds per
-    evaluation step. `unjudged`: why the accuracies cannot be judged. `misprint`: how a printed count errs; allows it to
+    evaluation step. `kernels`: milliseconds per training step by kernel. `unjudged`: why the accuracies cannot be judged. `misprint`: how a printed count errs; allows it to
     differ.
     """
 
@@ -762,6 +774,7 @@ class Documented:
     test: Score | None = None
     step_ms: tuple[float, float] | None = None
     evaluate_step_ms: float | None = None
+    kernels: KernelSteps | None = None
     unjudged: str | None = None
     misprint: str | None = None
 

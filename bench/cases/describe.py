@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from bench.cases.model import recurrent_layers
@@ -26,7 +26,8 @@ SEPARATOR = " · "
 def layers(case: Case) -> str:
     """Return the layers as `Embedding(5000,32) · LSTM(100) · Dense(1)`, without the closing sigmoid or softmax."""
     before = case.layers[:-2] if isinstance(case.layers[-1], ActivationLayer) else case.layers[:-1]
-    return SEPARATOR.join(map(layer, (*before, Dense(case.classes or 1))))
+    assert isinstance(case.output, Dense)
+    return SEPARATOR.join(map(layer, (*before, replace(case.output, activation="linear"))))
 
 
 def layer(described: Layer) -> str:

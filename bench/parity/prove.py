@@ -314,13 +314,13 @@ class _Proving:
         """Check logits, loss and gradients of batches with masks, and where gates or probabilities are clipped."""
         labels = ["logits", "loss", *self._trained]
         for batch in self._inputs.gradients:
-            self._compare("gradient", labels, self._everywhere(partial(_gradients, batch)))
+            made = self._everywhere(partial(_gradients, batch))
+            self._compare("gradient", labels, made)
         # Losses from probabilities differ from those from logits only where probabilities are clipped.
-        *body, bias = self._inputs.weights
+        saturated = _saturated(self._inputs.weights, made[0].single[0])
         for where, weights in (
             ("under large biases", self._inputs.biased),
-            # Of classes one alone is far above the others: what is added to all of them changes nothing.
-            (f"at logits near {SATURATED:.0f}", [*body, bias + SATURATED * np.eye(1, len(bias), dtype=bias.dtype)[0]]),
+            (f"at logits near {SATURATED:.0f}", saturated),
         ):
             self._everywhere(methodcaller("set_weights", weights))
             made = self._everywhere(partial(_gradients, self._inputs.gradients[0]))
@@ -422,6 +422,15 @@ class _Proving:
 
 def _each(made: Sequence[_Both[T]], part: Callable[[T], Arrays]) -> list[_Both[Arrays]]:
     return [_Both(part(both.single), None if both.double is None else part(both.double)) for both in made]
+
+
+def _saturated(weights: Arrays, logits: NDArray[Any]) -> Arrays:
+    """Return weights under which logits reach `SATURATED`; `logits` are those under `weights`."""
+    *body, last = weights
+    if last.ndim > 1:  # an output without a bias
+        return [*body, last * np.asarray(SATURATED / np.abs(logits).max(), last.dtype)]
+    # Of classes one alone is far above the others: what is added to all of them changes nothing.
+    return [*body, last + SATURATED * np.eye(1, len(last), dtype=last.dtype)[0]]
 
 
 def _gradients(batch: Batch, network: Network) -> Arrays:

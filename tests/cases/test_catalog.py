@@ -34,7 +34,7 @@ def write(folder: Path, file: str, text: str) -> Path:
 def only_error(path: Path) -> str:
     """Load one broken file and return what is said of it; the suites of the documents must still be there."""
     catalog = load([path])
-    assert {suite.document for suite in catalog.suites.values()} == {"000", "001", "002", "003"}
+    assert {suite.document for suite in catalog.suites.values()} >= {"000", "001", "002", "003"}
     (error,) = catalog.errors
     return str(error)
 
@@ -70,7 +70,14 @@ def test_a_printed_count_agrees_or_the_case_says_that_the_document_errs(printed:
 
 def test_ours_come_without_asking() -> None:
     catalog = load()
-    assert list(catalog.suites) == ["imdb-rnn", "movie-reviews", "text-networks", "word-embeddings"]
+    assert list(catalog.suites) == [
+        "imdb-rnn",
+        "keras-io",
+        "movie-reviews",
+        "rnn-benchmarks",
+        "text-networks",
+        "word-embeddings",
+    ]
     assert catalog.errors == ()
 
 

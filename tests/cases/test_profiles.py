@@ -57,7 +57,7 @@ def test_quick_builds_the_same_weights(suite: Suite, case: Case) -> None:
 @pytest.mark.parametrize(("suite", "case"), CASES)
 def test_quick_keeps_the_shape_of_the_protocol(suite: Suite, case: Case) -> None:
     quick = apply(case, "quick")
-    assert isinstance(quick.data, Embedded)
+    assert isinstance(quick.data, Embedded | EmbeddedFeatures)
     assert type(quick.training.validation) is type(case.training.validation)
     assert quick.training.early_stopping == case.training.early_stopping
     assert quick.training.checkpoint == case.training.checkpoint
@@ -151,6 +151,6 @@ def test_low_data_sizes_stay_different_and_in_order() -> None:
 def test_quick_data_has_the_rows_that_training_asks_for() -> None:
     for suite, case in load().cases():
         quick = apply(case, "quick")
-        dataset = prepare(quick.data, embedding_of(quick), {})
+        dataset = prepare(quick.data, embedding_of(quick), {}, quick.classes)
         experiment = Experiment(quick, resolve(suite, quick, "documented"), dataset, "suite/case", seed=0)
         assert len(experiment.split.rows) >= 200

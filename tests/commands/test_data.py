@@ -87,7 +87,7 @@ SUITE = Suite("own", document="none", title="Own", era=KERAS_3, cases=(
 
     assert bench("list", "--suites", "suite.py", "--json") == 0
     listed = {record["name"]: record for record in json.loads(capsys.readouterr().out)["records"]}
-    assert listed.keys() == {*sources.SOURCES, "./own.npz", "own.parquet", "held.parquet"}
+    assert listed.keys() == {*sources.SOURCES, "reuters.npz", "./own.npz", "own.parquet", "held.parquet"}
     assert listed["./own.npz"]["path"] == str(data_folder / "own.npz")
     assert not listed["held.parquet"]["present"]
 

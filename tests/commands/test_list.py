@@ -65,7 +65,7 @@ def test_columns_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json_lists_every_documented_case_with_all_figures(capsys: pytest.CaptureFixture[str]) -> None:
     listed = records(capsys)
-    assert len(listed) == 37
+    assert len(listed) == 42
     simple = listed["imdb-rnn/simple-rnn"]
     assert simple["documented"]["train"] == {"loss": 0.23753432908952235, "accuracy": 0.9356}
     assert simple["documented"]["epochs"][0] == {

@@ -166,6 +166,8 @@ PROTOCOLS = {
     "masked-classes": case(MASKED, LSTM(4, dropout=0.3), classes=3, optimizer="rmsprop", global_clipnorm=0.15),
 }
 CASES |= PROTOCOLS
+CASES["no-bias"] = replace(CASES["dense"], layers=(PLAIN, Flatten(), Dense(1, "sigmoid", use_bias=False)))
+CASES["classes-no-bias"] = replace(CASES["classes"], layers=(PLAIN, Flatten(), Dense(3, "softmax", use_bias=False)))
 
 
 @pytest.fixture(autouse=True, scope="module")

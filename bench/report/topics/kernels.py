@@ -15,6 +15,7 @@ from bench.report.numbers import NOTHING, as_seconds
 from bench.report.results import Results
 from bench.report.speedups import TIMING, SpeedUp, median_step, rank, step_of, step_times
 from bench.report.topic import Answer, Table, Topic
+from bench.spec import KernelSteps
 
 VERDICTS = {True: "holds", False: "not met", None: "not proven"}
 """What a verdict is called; `not met` is a claim that does not hold, `not proven` one of which nothing was seen."""
@@ -45,25 +46,36 @@ def fused(results: Results) -> Answer | None:
     columns = sorted({(row.variant.backend, row.variant.device) for row in rows})
     what = "cases" if len(columns) == 1 else f"comparisons under {len(columns)} backends"
     by_case = grouped(rows, lambda row: row.name)
+    printed = {f"{suite.name}/{case.name}": case.documented.kernels for suite, case in results.cases()}
+    shows_printed = any(printed[name] for name in by_case)
     found = [
-        (name, *(row.text if (row := at.get(column)) else NOTHING for column in columns))
+        (
+            name,
+            *(row.text if (row := at.get(column)) else NOTHING for column in columns),
+            *([_printed(printed[name])] if shows_printed else []),
+        )
         for name, members in by_case.items()
         for at in [{(row.variant.backend, row.variant.device): row for row in members}]
     ]
     several = len({device for _, device in columns}) > 1
-    headers = ("fused, x as fast", *(f"{backend} {device}" if several else backend for backend, device in columns))
+    headers = ["fused, x as fast", *(f"{backend} {device}" if several else backend for backend, device in columns)]
+    headers += ["documented"] if shows_printed else []
     numerics = ", ".join(sorted({row.variant.numerics for row in rows}, key=rank))
     processes = min(side.n for row in rows for side in (row, row.reference))
     return Answer(
         f"Faster in {outcomes['faster']} of {len(rows)} {what}, slower in {outcomes['slower']}, "
         f"unclear in {outcomes['unclear']}.",
-        Table(headers, tuple(found)),
+        Table(tuple(headers), tuple(found)),
         (TIMING,),
         (
             f"Time of a training step with the generic kernel over that with the fused one (95 % CI, Welch); at least "
             f"{processes} processes each. Numerics: {numerics}.",
         ),
     )
+
+
+def _printed(steps: KernelSteps | None) -> str:
+    return f"{steps.generic / steps.fused:.2f} ({steps.framework})" if steps else NOTHING
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from scipy import stats
 
 from bench.records.record import KernelProof, Record, SeenKernel, Timing
 from bench.report.topics import kernels
-from bench.spec import GRU, KERAS_2_3, LSTM, Case, Dense, Embedding, Imdb, Suite, Training
+from bench.spec import GRU, KERAS_2_3, LSTM, Case, Dense, Documented, Embedding, Imdb, KernelSteps, Suite, Training
 from tests.making import Gather, Maker, name
 from tests.report.asking import case, net, suite
 from tests.report.stepping import stepped
@@ -164,6 +165,17 @@ def test_fused_kernels_are_counted_by_what_their_intervals_say(record: Maker, re
     assert "1 of 3 cases" in answer.conclusion
     welch = stats.ttest_ind(np.log(generic), np.log(fused["fast"]), equal_var=False).confidence_interval(0.95)
     assert dict(answer.table.rows)["demo/fast"] == f"2.00 ({np.exp(welch.low):.2f}–{np.exp(welch.high):.2f})"
+
+
+def test_a_printed_ratio_stands_beside_the_measured_one(record: Maker, results: Gather) -> None:
+    printed = Documented(kernels=KernelSteps("torch", fused=80, generic=304))
+    declared = suite(replace(case("a", net(LSTM(4))), documented=printed), case("b", net(LSTM(5))))
+    records = [one for place in "ab" for one in both(record, place, [1.0, 1.0, 1.0], [2.0, 2.0, 2.0])]
+    answer = kernels.fused(results([declared], records))
+    assert answer
+    assert answer.table
+    assert answer.table.headers[-1] == "documented"
+    assert {row[0]: row[-1] for row in answer.table.rows} == {"demo/a": "3.80 (torch)", "demo/b": "–"}
 
 
 def test_kernels_are_compared_under_one_numerics_and_from_three_processes_on(record: Maker, results: Gather) -> None:
