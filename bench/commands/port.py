@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,13 @@ def command(
     chosen = dict(_mapped(each) for each in maps)
     threads = cores()
     with Side("keras", threads, timeout) as ours, Side("torch", threads, timeout) as theirs:
-        ours.load(keras, torch_step is not None and keras_compile is None)
+        with ThreadPoolExecutor(1) as pool:
+            loading = pool.submit(theirs.load, torch, "float64")
+            ours.load(keras, torch_step is not None and keras_compile is None)
+            loading.result()
         if keras_compile:
             ours.compile(keras_compile)
         needs = ours.needs()
-        theirs.load(torch, "float64")
         rows = read(batch, needs, theirs.takes()) if batch else drawn(_shape(shape), _dtype(dtype), needs, ours.ids())
         recipes = Recipes(keras_compile, torch_step)
         found = compare(ours, theirs, rows, torch, recipes, chosen)

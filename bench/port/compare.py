@@ -57,8 +57,7 @@ class _Comparing(TrainingMode):
         y = self._batch.y if self._batch.y is not None else labels(loss, self._outputs_of[0][1])
         self._y = y
         total, extra, gradients = self._k.gradient(self._batch.x, None, y)
-        self._restore()
-        for name, error in self._k.unsummed(self._batch.x, y).items():
+        for name, error in self._k.unsummed().items():
             if error > TRAINED[self._precision]:
                 words = "squares duplicate rows of its gradient, then sums them", "sums them first"
                 self._later_add(self._pair_of(name), Told("embedding-gradient", *words), error)

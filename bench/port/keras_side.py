@@ -33,6 +33,7 @@ class KerasSide:
         self._fit: dict[str, Any] = {}
         self._live: dict[tuple[str, int], tuple[Any, tuple[Any, ...], dict[str, Any]]] = {}
         self._lines: dict[int, str | None] = {}
+        self._gradients: dict[int, Any] = {}
         self._start: list[Array] = []
 
     def load(self, spec: str, compiled: bool) -> None:
@@ -194,14 +195,16 @@ class KerasSide:
             return sum(keras.ops.sum(part * keras.ops.convert_to_tensor(weight)) for part, weight in parts)
 
         loss, gradients = _GRADIENTS[keras.backend.backend()](model, given, loss_of)
-        model(given, training=True)
-        extra = float(sum(map(float, model.losses))) if y is not None else 0.0
-        by_id = {id(v): g for v, g in zip(model.trainable_variables, gradients, strict=True)}
+        extra = 0.0
+        if y is not None and model.losses:
+            model(given, training=True)  # JAX's penalties were traced ones
+            extra = float(sum(map(float, model.losses)))
+        self._gradients = {id(v): g for v, g in zip(model.trainable_variables, gradients, strict=True)}
         found = {
             self._name(layer): {
-                key: np.asarray(keras.ops.convert_to_numpy(by_id[id(v)]))
+                key: np.asarray(keras.ops.convert_to_numpy(self._gradients[id(v)]))
                 for key, v in _weights(layer).items()
-                if by_id.get(id(v)) is not None
+                if self._gradients.get(id(v)) is not None
             }
             for layer in self._leaves()
         }
@@ -235,26 +238,22 @@ class KerasSide:
                 first = self.weights()
         return Steps(losses, rates, type(optimizer).__name__, settings, None, first, self.weights())
 
-    def unsummed(self, x: list[Array], y: Array) -> dict[str, float]:
-        """Return by how much one update of each Embedding differs from that by a gradient whose rows were summed.
+    def unsummed(self) -> dict[str, float]:
+        """Return by how much one update of each Embedding differs from that by the last gradient with its rows summed.
 
         On TensorFlow Keras squares a row's duplicates before summing them (`keras/src/backend/tensorflow/sparse.py`).
         """
         optimizer = self._model.optimizer
         tables = {self._name(layer): layer.embeddings for layer in self._leaves() if _kind(layer) == "Embedding"}
-        if keras.backend.backend() != "tensorflow" or optimizer is None or not tables:
+        if keras.backend.backend() != "tensorflow" or optimizer is None:
             return {}
         import tensorflow as tf
 
-        given = self._inputs(x)
-        with tf.GradientTape() as tape:
-            outputs = self._model(given, training=True)
-            loss = self._model.compute_loss(x=given, y=keras.ops.convert_to_tensor(y), y_pred=outputs, training=True)
-        gradients = tape.gradient(loss, {name: table.value for name, table in tables.items()})
         found = {}
-        for name, gradient in gradients.items():
+        for name, table in tables.items():
+            gradient = self._gradients.get(id(table))
             if isinstance(gradient, tf.IndexedSlices):
-                start, moved = tables[name].numpy(), []
+                start, moved = table.numpy(), []
                 for each in (gradient, tf.convert_to_tensor(gradient)):
                     table = keras.Variable(start)
                     type(optimizer).from_config(optimizer.get_config()).apply([each], [table])
@@ -562,8 +561,7 @@ def _by_tensorflow(model: Any, x: Any, loss_of: Callable[[Any], Any]) -> tuple[A
 
     with tf.GradientTape() as tape:
         loss = loss_of(model(x, training=True))
-    found = tape.gradient(loss, [v.value for v in model.trainable_variables])
-    return loss, [None if each is None else tf.convert_to_tensor(each) for each in found]
+    return loss, tape.gradient(loss, [v.value for v in model.trainable_variables])
 
 
 def _by_torch(model: Any, x: Any, loss_of: Callable[[Any], Any]) -> tuple[Any, list[Any]]:
