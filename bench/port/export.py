@@ -93,6 +93,8 @@ def _declared(layer: Layer) -> Any:
         raise UsageError(f"{layer}: no such layer in bench.spec")
     made = vars(spec)[kind]
     names = {field.name for field in fields(made)}
+    if layer.cls == "Bidirectional":
+        config.pop("zero_output_for_mask", None)  # Bidirectional itself sets it on both of its layers
     settings = {key: _single(config[key]) for key in names if config.get(key) is not None and key != "vectors"}
     if layer.trainable and "trainable" in names:
         settings["trainable"] = any(layer.trainable.values())
@@ -111,13 +113,13 @@ def _single(value: Any) -> Any:
 
 
 def _data(layers: Sequence[Layer], declared: Sequence[Any], rows: tuple[int, ...], whole: bool) -> Any:
-    classes = {"classes": declared[-1].units} if getattr(declared[-1], "activation", "") == "softmax" else {}
+    units = [layer.units for layer in declared if isinstance(layer, spec.Dense)]
+    classes = {"classes": units[-1]} if units and units[-1] > 1 else {}
     if whole and isinstance(declared[0], spec.Embedding):
         return spec.Embedded(num_words=declared[0].input_dim, maxlen=rows[1], validation=500, **classes)
-    generated = vars(spec).get("EmbeddedFeatures")
-    if generated is None or whole:
+    if whole or len(rows) > 3:
         raise UsageError(f"--export: {layers[0]}: rows of shape {rows[1:]} cannot be declared")
-    return generated(shape=rows[1:], validation=500, **classes)
+    return spec.EmbeddedFeatures(shape=rows[1:], validation=500, **classes)
 
 
 def _text(value: Any) -> str:
