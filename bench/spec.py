@@ -760,8 +760,8 @@ class Documented:
     parameters in all. `trainable`: those that are trained. `frozen`: those that are not. `epochs`: the lines of the
     training log. `train`: scores on the training rows. `validation`: scores on the validation rows. `test`: scores on
     the test rows. `step_ms`: least and most milliseconds per training step. `evaluate_step_ms`: milliseconds per
-    evaluation step. `kernels`: milliseconds per training step by kernel. `unjudged`: why the accuracies cannot be judged. `misprint`: how a printed count errs; allows it to
-    differ.
+    evaluation step. `kernels`: milliseconds per training step by kernel. `unjudged`: why the accuracies cannot be
+    judged. `misprint`: how a printed count errs; allows it to differ.
     """
 
     layers: tuple[int, ...] = ()
