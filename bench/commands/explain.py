@@ -127,6 +127,7 @@ def _explained(
         records=records,
         curves=report.learning(suite, name, records, main.name, main.measured, report.LEARNED),
         versions=rows_of(declared_in, declared, records, main),
+        threads={found["threads"] for found in store.environments(stored.name) if "threads" in found},
     )
 
 

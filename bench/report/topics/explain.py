@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -313,7 +313,7 @@ def _documentation(results: Results, topic: str, text: str) -> str:
 class Explained:
     """What a page is made of: `figure` names the accuracy, `missing` the differences that do not exist, by backend.
 
-    `command` writes the page again, and runs missing seeds.
+    `command` writes the page again, and runs missing seeds. `threads`: those of each framework, of all its cells.
     """
 
     case: str
@@ -326,6 +326,7 @@ class Explained:
     records: Sequence[Record]
     curves: Sequence[LearningRow]
     versions: Sequence[VersionRow]
+    threads: Collection[int] = ()
 
     @property
     def conclusion(self) -> str:
@@ -472,7 +473,7 @@ def _reading(explained: Explained) -> Iterator[str]:
     facts = [f"Run {run.name}, profile {run.profile}, {count(explained.seeds, 'seed')}, started {run.started}"]
     facts += [f"data {', '.join(data)}"] if data else []
     facts += [f"stand-in: {stand_in}"] if stand_in else []
-    facts.append(_environment(run.environment))
+    facts.append(", ".join(filter(None, [versions(run.environment), _threads(explained.threads)])))
     yield f"{plain('; '.join(facts))}. {code(explained.command)} adds missing seeds and writes this page again."
     if run.profile == "quick":
         yield (
@@ -481,9 +482,9 @@ def _reading(explained: Explained) -> Iterator[str]:
         )
 
 
-def _environment(environment: Mapping[str, Any]) -> str:
-    threads = environment.get("threads")
-    return ", ".join(filter(None, [versions(environment), count(threads, "thread") if threads else ""]))
+def _threads(threads: Collection[int]) -> str:
+    *fewer, most = sorted(threads) or [0]
+    return " or ".join([*map(str, fewer), count(most, "thread")]) if most else ""
 
 
 def _problem(record: Record) -> str:
