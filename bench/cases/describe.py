@@ -35,7 +35,7 @@ def layer(described: Layer) -> str:
     if isinstance(described, Bidirectional):
         return f"Bidirectional({layer(described.layer)})"
     name = "Activation" if isinstance(described, ActivationLayer) else type(described).__name__
-    arguments = [_argument(*item) for item in _beyond_defaults(described)]
+    arguments = [_argument(*item) for item in beyond_defaults(described)]
     return f"{name}({','.join(arguments)})" if arguments else name
 
 
@@ -44,11 +44,12 @@ def definition(suite: Suite, case: Case) -> str:
 
     It says nothing of what is left at its default, so that a later version with more to declare says the same.
     """
-    training = ", ".join(f"{name} {value}" for name, value in _beyond_defaults(case.training))
+    training = ", ".join(f"{name} {value}" for name, value in beyond_defaults(case.training))
     return f"{SEPARATOR.join(map(layer, case.layers))}; {training}; Keras {suite.era.keras}"
 
 
-def _beyond_defaults(declared: Layer | Training) -> list[tuple[str, Any]]:
+def beyond_defaults(declared: Any) -> list[tuple[str, Any]]:
+    """Return the fields of a declaration that are not left at their defaults, with their values."""
     values = [(field, getattr(declared, field.name)) for field in fields(declared)]
     return [(field.name, value) for field, value in values if field.default is MISSING or value != field.default]
 

@@ -16,7 +16,7 @@ from bench.machine.fingerprint import cores
 from bench.port.batch import drawn, read
 from bench.port.compare import compare
 from bench.port.export import suite_text
-from bench.port.result import Recipes
+from bench.port.loading import FILES
 from bench.port.sides import Side
 from bench.report.topics import port as report
 
@@ -85,7 +85,7 @@ def command(
     """
     if keras_compile and not torch_step:
         raise UsageError("--keras-compile without --torch-step: give both, or neither")
-    if torch_step and not keras_compile and not keras.endswith((".keras", ".h5", ".hdf5")):
+    if torch_step and not keras_compile and not keras.endswith(FILES):
         raise UsageError("--torch-step without --keras-compile: only a saved model says itself how it is compiled")
     if batch and (shape or dtype):
         raise UsageError("--batch beside --shape or --dtype: the file has shapes of its own; give one of them")
@@ -100,14 +100,12 @@ def command(
             ours.compile(keras_compile)
         needs = ours.needs()
         rows = read(batch, needs, theirs.takes()) if batch else drawn(_shape(shape), _dtype(dtype), needs, ours.ids())
-        recipes = Recipes(keras_compile, torch_step)
-        found = compare(ours, theirs, rows, torch, recipes, chosen)
-    names = report.Names(keras, torch)
+        found = compare(ours, theirs, rows, torch, torch_step, chosen)
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        report.write(found, names, out)
+        report.write(found, keras, torch, out)
     if as_json:
-        print_json(**report.as_json(found, names))
+        print_json(**report.as_json(found, keras, torch))
     else:
         click.echo(report.screen(found))
     if export:

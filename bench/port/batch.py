@@ -26,11 +26,6 @@ class Batch:
     others: dict[str, Array]
     y: Array | None
 
-    @property
-    def rows(self) -> int:
-        """Return the number of rows."""
-        return len(self.x[0])
-
 
 def read(path: Path, needs: Sequence[Input], takes: Sequence[str]) -> Batch:
     """Return the batch of an `.npz`: `x` (or inputs by their names, or x0, x1), `y`, and arguments of `forward`.
@@ -49,25 +44,23 @@ def read(path: Path, needs: Sequence[Input], takes: Sequence[str]) -> Batch:
     wrong = [name for name, value in arrays.items() if value.dtype.kind not in "biuf"]
     if wrong:
         raise UsageError(f"{path}: {wrong[0]} is of type {arrays[wrong[0]].dtype}; save numbers")
-    count = max(len(needs), 1)
-    for names in (["x"], [f"x{at}" for at in range(count)], [name for name, *_ in needs]):
-        if len(names) == count and all(name in arrays for name in names):
-            x = [arrays.pop(name) for name in names]
-            break
-    else:
-        if not needs and "x0" in arrays:
-            x = [arrays.pop(name) for name in sorted(arrays) if name[:1] == "x" and name[1:].isdigit()]
-        else:
-            wanted = "x" if count == 1 else ", ".join(name for name, *_ in needs) + " (or x0, x1, ...)"
-            raise UsageError(f"{path} holds {', '.join(arrays) or 'nothing'}; the Keras model wants {wanted}")
-    y = arrays.pop("y", None)
+    names = [name for name, *_ in needs] or ["x"]
+    places = [f"x{at}" for at in range(len(names))]
+    if not needs and "x0" in arrays:
+        places = sorted(name for name in arrays if name[:1] == "x" and name[1:].isdigit())
+    found = next(
+        (each for each in ((["x"] if len(names) == 1 else names), places, names) if {*each} <= {*arrays}), None
+    )
+    if found is None:
+        wanted = "x" if len(names) == 1 else f"{', '.join(names)} (or x0, x1, ...)"
+        raise UsageError(f"{path} holds {', '.join(arrays) or 'nothing'}; the Keras model wants {wanted}")
+    x, y = [arrays.pop(name) for name in found], arrays.pop("y", None)
     for value in x:
         if value.ndim == 0 or not len(value):
             raise UsageError(f"{path}: an input has no rows; save at least one")
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise UsageError(f"{path}: an input holds NaN or infinity")
-    _check(x, needs)
-    return Batch([_whole(value) for value in x], {name: v for name, v in arrays.items() if name in takes}, y)
+    return Batch(_fitting(x, needs), {name: value for name, value in arrays.items() if name in takes}, y)
 
 
 def drawn(shape: Sequence[int] | None, dtype: str | None, needs: Sequence[Input], ids: int) -> Batch:
@@ -84,35 +77,32 @@ def drawn(shape: Sequence[int] | None, dtype: str | None, needs: Sequence[Input]
         names = ", ".join(name for name, *_ in needs)
         raise UsageError(f"the Keras model has {len(needs)} inputs ({names}): give them by --batch FILE.npz")
     x = []
-    for _, wanted, whole in needs or [("x", tuple(shape or ()), False)]:
+    for _, wanted, whole in needs or [("x", (), False)]:
         size = tuple(shape) if shape else (ROWS, *(axis or LENGTH for axis in wanted[1:]))
         if np.dtype(dtype or ("int64" if whole else "float32")).kind in "iu":
-            value = random.randint(1, max(ids, 2), size)
+            value: Array = random.randint(1, max(ids, 2), size)
             if len(size) == 2:
-                for row, length in zip(value, random.randint(1, size[1] + 1, size[0]), strict=True):
-                    row[length:] = 0
-            x.append(value.astype(dtype or "int64"))
+                value[np.arange(size[1]) >= random.randint(1, size[1] + 1, (size[0], 1))] = 0
         else:
-            x.append(random.standard_normal(size).astype("float32"))
-    _check(x, needs)
-    return Batch([_whole(value) for value in x], {}, None)
+            value = random.standard_normal(size)
+        x.append(value)
+    return Batch(_fitting(x, needs), {}, None)
 
 
-def _check(x: Sequence[Array], needs: Sequence[Input]) -> None:
+def _fitting(x: Sequence[Array], needs: Sequence[Input]) -> list[Array]:
+    """Return inputs that fit, floats as float64 that float32 can hold: a side that has to round them loses nothing."""
     for value, (name, wanted, _) in zip(x, needs, strict=False):
-        fits = len(value.shape) == len(wanted) and all(
-            want in (None, have) for have, want in zip(value.shape[1:], wanted[1:], strict=False)
-        )
-        if not fits:
+        if value.ndim != len(wanted) or any(
+            want not in (None, have) for have, want in zip(value.shape[1:], wanted[1:], strict=True)
+        ):
             shape = ", ".join("any" if axis is None else str(axis) for axis in wanted)
             raise UsageError(f"the Keras model's input {name} wants shape ({shape}), got {value.shape}")
     if len({len(value) for value in x}) > 1:
         raise UsageError(f"inputs have {', '.join(str(len(value)) for value in x)} rows; give each the same number")
-
-
-def _whole(value: Array) -> Array:
-    """Return floats as float64 that float32 can hold, so that a side that has to round them loses nothing."""
-    return value.astype(np.float32).astype(np.float64) if value.dtype.kind == "f" else value.astype(np.int64)
+    return [
+        value.astype(np.float32).astype(np.float64) if value.dtype.kind == "f" else value.astype(np.int64)
+        for value in x
+    ]
 
 
 def labels(loss: dict[str, Any], output: Array) -> Array:

@@ -18,7 +18,12 @@ from bench.port.causes import Told
 from bench.port.formulas import ACTIVATIONS
 from bench.port.trace import Array, Call, Layer, Trace
 
-IGNORED = ("__getitem__", "flatten", "reshape", "view", "permute", "transpose", "squeeze", "unsqueeze", "contiguous")
+NO_ACTIVATION = "no activation"
+IGNORED = (
+    "__getitem__", "flatten", "reshape", "view", "permute", "transpose", "squeeze", "unsqueeze", "contiguous",
+    "mean", "cat", "add", "__add__", "mul", "max", "amax", "sum",
+)  # fmt: skip
+"""Functions of the port that are no activations."""
 
 
 @dataclass(frozen=True)
@@ -97,192 +102,165 @@ class Gap:
     unmasked: Sequence[Array] = ()
     lower: Sequence[Array] = ()
 
+    def equal(self, found: Array, wanted: Array) -> bool:
+        """Return whether a value of the port's is Keras's, whatever its layout."""
+        return layout.error(layout.aligned(found, wanted), wanted) <= self.tolerance
+
+    def among(self, value: Array, numbered: Sequence[tuple[int, Array]]) -> bool:
+        """Return whether a value of Keras's is one of the port's."""
+        return any(self.equal(own, value) for _, own in numbered)
+
 
 def cause(gap: Gap) -> Told | None:
     """Return what explains a gap, None where nothing known does."""
-    values = [value for call in gap.calls for _, value in (*call.inputs, *call.outputs)] + [gap.found]
-
-    def equal(found: Array, wanted: Array) -> bool:
-        return layout.error(layout.aligned(found, wanted), wanted) <= gap.tolerance
-
-    def there(value: Array) -> bool:
-        return any(equal(own, value) for own in values)
-
+    values = [value for call in gap.calls for value in (*call.inputs, *call.outputs)] + [(0, gap.found)]
     for step in gap.steps:
-        if step.before.shape == step.after.shape and equal(step.before, step.after):
+        if step.before.shape == step.after.shape and gap.equal(step.before, step.after):
             continue  # dropout, or a function that changes nothing here
-        if not there(step.after):
-            taking = [call for call in gap.calls if any(equal(own, step.before) for _, own in call.inputs)]
-            making = [call for call in taking if not any(equal(own, step.before) for _, own in call.outputs)]
-            return _missing(gap, step, making[0] if making else None, equal)
-    return _extra(gap, equal)
+        if not gap.among(step.after, values):
+            taking = [call for call in gap.calls if gap.among(step.before, call.inputs)]
+            making = [call for call in taking if not gap.among(step.before, call.outputs)]
+            return _Missing(gap, step, making[0] if making else None).cause()
+    return _extra(gap)
 
 
-def _missing(gap: Gap, step: Step, call: Call | None, equal: Any) -> Told | None:
-    """Return why a step's result is nowhere in the port; `call` is what takes the step's input there."""
-    made = [value for _, value in call.outputs] if call else []
-    found = [*made, gap.found]
-    line = call.line if call and call.line else gap.line
+@dataclass(frozen=True)
+class _Missing:
+    """A step whose result is nowhere in the port; `call` is what takes the step's input there."""
 
-    def is_found(value: Array) -> bool:
-        return any(equal(own, value) for own in found)
+    gap: Gap
+    step: Step
+    call: Call | None
 
-    if step.kind == "last state":
-        return _state(gap, step, line)
-    if any(is_found(value) for value in gap.unmasked):
-        return Told("mask", "skips masked steps", "takes every step", line=line)
-    if step.kind == "Flatten" and any(is_found(_flat(step.before, axes)) for axes in _axes(step.before.ndim)):
-        return Told("flatten-order", "flattens (time, channels)", "flattens (channels, time)", line=line)
-    if "Pooling" in step.kind:
-        return _pooling(step, call, is_found, line)
-    if step.function:
-        return _activation(gap, step, call, is_found, line)
-    if step.kind == "Add":
-        return _added(gap, step, is_found, line)
-    if equal(gap.found, step.before):
-        what = f"{step.kind} {step.layer}"
-        return Told("missing-layer", what, "nothing", f"add {what}", line)
-    return None
+    def told(self, slug: str, keras: str, torch: str, remedy: str = "") -> Told:
+        return Told(slug, keras, torch, remedy, self.call.line if self.call and self.call.line else self.gap.line)
 
+    def is_found(self, value: Array) -> bool:
+        return self.gap.among(value, [*(self.call.outputs if self.call else ()), (0, self.gap.found)])
 
-def _activation(gap: Gap, step: Step, call: Call | None, is_found: Any, line: str | None) -> Told | None:
-    wanted = str(step.function)
-    others = [name for name, function in ACTIVATIONS.items() if is_found(function(step.before))]
-    other = others[0] if others else None
-    if other is None and call is not None and not _is_step(call):
-        other = call.layer
-    if wanted.startswith("gelu") and other and other.startswith("gelu"):
-        approximate = {"gelu": "F.gelu(x)", "gelu(approximate)": "F.gelu(x, approximate='tanh')"}
-        right = "gelu" if other == "gelu(approximate)" else "gelu(approximate)"
-        return Told("gelu-approximation", right, other, approximate[right], line)
-    if gap.last and wanted in ("softmax", "sigmoid") and other in (None, "log_softmax", "log_sigmoid"):
-        has = "logits" if other is None else f"{other} of the logits"
-        return Told(
-            "probabilities-logits", f"probabilities: {wanted}", has,
-            f"torch.{wanted}(x) at the end, or a loss that takes {has}", line,
-        )  # fmt: skip
-    return Told("activation", wanted, other or "no activation", f"{wanted}", line)
+    def cause(self) -> Told | None:
+        step = self.step
+        if step.kind == "last state":
+            return self.state()
+        if any(map(self.is_found, self.gap.unmasked)):
+            return self.told("mask", "skips masked steps", "takes every step")
+        if step.kind == "Flatten" and any(self.is_found(flat) for flat in _flattened(step.before)):
+            return self.told("flatten-order", "flattens (time, channels)", "flattens (channels, time)")
+        if "Pooling" in step.kind:
+            return self.pooling()
+        if step.function:
+            return self.activation(step.function)
+        if step.kind == "Add":
+            return self.added()
+        if self.gap.equal(self.gap.found, step.before):
+            what = f"{step.kind} {step.layer}"
+            return self.told("missing-layer", what, "nothing", f"add {what}")
+        return None
 
+    def activation(self, wanted: str) -> Told:
+        other = next((name for name, function in ACTIVATIONS.items() if self.is_found(function(self.step.before))), "")
+        if not other and self.call and not ("pool" in self.call.layer or self.call.layer in IGNORED):
+            other = self.call.layer
+        if wanted.startswith("gelu") and other.startswith("gelu"):
+            right, approximate = ("gelu", "") if other != "gelu" else ("gelu(approximate)", ", approximate='tanh'")
+            return self.told("gelu-approximation", right, other, f"F.gelu(x{approximate})")
+        if self.gap.last and wanted in ("softmax", "sigmoid") and other in ("", "log_softmax", "log_sigmoid"):
+            has = f"{other} of the logits" if other else "logits"
+            remedy = f"torch.{wanted}(x) at the end, or a loss that takes {has}"
+            return self.told("probabilities-logits", f"probabilities: {wanted}", has, remedy)
+        return self.told("activation", wanted, other or NO_ACTIVATION)
 
-def _added(gap: Gap, step: Step, is_found: Any, line: str | None) -> Told | None:
-    """Return an activation that the port applies to one of the values that are added, and Keras to their sum."""
-    later = [each.function for each in gap.steps if each.function]
-    for at, value in enumerate(step.inputs):
-        rest = sum(each for place, each in enumerate(step.inputs) if place != at)
-        for name, function in ACTIVATIONS.items():
-            if is_found(rest + function(value)):
-                if name in later:
+    def added(self) -> Told | None:
+        """Return an activation that the port applies to one of the values that are added, and Keras to their sum."""
+        later = [each.function for each in self.gap.steps if each.function]
+        for at, value in enumerate(self.step.inputs):
+            rest = sum(each for place, each in enumerate(self.step.inputs) if place != at)
+            for name, function in ACTIVATIONS.items():
+                if self.is_found(rest + function(value)):
+                    if name not in later:
+                        return self.told("activation", NO_ACTIVATION, name, f"no {name}")
                     words = f"{name} of the sum", f"{name} of one part, before the sum"
-                    return Told("nonlinearity-order", *words, f"{name} behind the sum", line)
-                return Told("activation", "no activation", name, f"no {name}", line)
-    return None
+                    return self.told("nonlinearity-order", *words, f"{name} behind the sum")
+        return None
 
+    def state(self) -> Told | None:
+        """Return which other state, or other part of the sequence, the port takes."""
+        made = [value for call in self.gap.calls for _, value in call.outputs] + [self.gap.found]
 
-def _is_step(call: Call) -> bool:
-    return "pool" in call.layer or call.layer in (
-        *IGNORED,
-        "mean",
-        "cat",
-        "add",
-        "__add__",
-        "mul",
-        "max",
-        "amax",
-        "sum",
-    )
+        def among(value: Array) -> bool:
+            return any(layout.error(own, value) <= self.gap.tolerance for own in made)
 
+        if any(map(among, self.gap.unmasked)):
+            words = "the state at the last step that is not masked", "the state after padding"
+            return Told("mask", *words, layer=self.step.layer)
+        sequence, h = self.step.before, self.step.states["h"]
+        tried = {
+            "output[:, -1]": sequence[:, -1],
+            "output[:, 0]": sequence[:, 0],
+            "h_n[-1]": h[-1],
+            "h_n[0]": h[0],
+            "h_n[-1] before h_n[-2]": np.concatenate(h[::-1], axis=-1),
+            "the sum of the directions": h.sum(0),
+            "the mean over time": sequence.mean(1),
+            "the maximum over time": sequence.max(1),
+            **{f"h_n[{at}], of layer {at + 1}": value for at, value in enumerate(self.gap.lower)},
+        }
+        if "c" in self.step.states:
+            c = self.step.states["c"]
+            tried |= {"c_n, the cell": np.concatenate(c, axis=-1), "c_n[-1], the cell": c[-1]}
+        what = "both final states" if len(h) == 2 else "the final state"
+        found = next((name for name, value in tried.items() if among(value)), None)
+        return self.told("last-state", what, found) if found else None
 
-def _state(gap: Gap, step: Step, line: str | None) -> Told | None:
-    """Return which other state, or other part of the sequence, the port takes."""
-
-    def among(value: Array) -> bool:
-        own = [v for call in gap.calls for _, v in call.outputs] + [gap.found]
-        return any(layout.error(v, value) <= gap.tolerance for v in own)
-
-    if any(among(value) for value in gap.unmasked):
-        return Told(
-            "mask", "the state at the last step that is not masked", "the state after padding", layer=step.layer
+    def pooling(self) -> Told | None:
+        kind, before, config = self.step.kind, self.step.before, self.step.config
+        if kind.startswith("Global"):
+            wide = tuple(range(1, before.ndim - 1))
+            other = {"a mean": before.mean(wide), "a maximum": before.max(wide), "a sum": before.sum(wide)}
+            found = next((name for name, value in other.items() if self.is_found(value)), None)
+            if found == "a mean" and self.step.mask is not None:
+                return self.told("mask", "a mean over the steps that are not masked", "a mean over all steps")
+            return self.told("pooling-size", kind, found, f"use {kind}") if found else None
+        if self.call is None or "pool" not in self.call.layer:
+            return self.told("missing-layer", f"{kind} {self.step.layer}", "nothing", f"add {kind}")
+        size, strides, padding = _tuple(config["pool_size"]), _tuple(config["strides"]), config["padding"]
+        names = ["kernel_size", "stride", "padding", *([] if "avg" in self.call.layer else ["dilation"]), "ceil_mode"]
+        has = dict(zip(names, self.call.settings["args"], strict=False))
+        has |= {key: self.call.settings[key] for key in (*names, "count_include_pad") if key in self.call.settings}
+        kernel = has.get("kernel_size")
+        same = _tuple(kernel) == size and _tuple(has.get("stride") or kernel) == strides
+        return self.told(
+            "pooling-padding" if same else "pooling-size",
+            f"pool_size {size}, strides {strides}, padding {padding!r}",
+            ", ".join(f"{key} {value}" for key, value in has.items()),
+            f"kernel_size={size}, stride={strides}, padding as Keras's {padding!r}",
         )
-    sequence, h = step.before, step.states["h"]
-    tried = {
-        "output[:, -1]": sequence[:, -1],
-        "output[:, 0]": sequence[:, 0],
-        "h_n[-1]": h[-1],
-        "h_n[0]": h[0],
-        "h_n[-1] before h_n[-2]": np.concatenate(h[::-1], axis=-1),
-        "the sum of the directions": h.sum(0),
-        "the mean over time": sequence.mean(1),
-        "the maximum over time": sequence.max(1),
-    }
-    if "c" in step.states:
-        tried |= {"c_n, the cell": np.concatenate(step.states["c"], axis=-1), "c_n[-1], the cell": step.states["c"][-1]}
-    tried |= {f"h_n[{at}], of layer {at + 1}": value for at, value in enumerate(gap.lower)}
-    for name, value in tried.items():
-        if among(value):
-            what = "both final states" if len(h) == 2 else "the final state"
-            return Told("last-state", what, name, line=line)
-    return None
 
 
-def _flat(value: Array, axes: Sequence[int]) -> Array:
-    return value.transpose(axes).reshape(len(value) if axes[0] == 0 else value.shape[axes[0]], -1)
-
-
-def _axes(ndim: int) -> Iterator[tuple[int, ...]]:
-    if ndim == 3:
-        yield (0, 2, 1)
-    if ndim == 4:
-        yield from ((0, 3, 1, 2), (0, 3, 2, 1), (0, 2, 1, 3))
-
-
-def _pooling(step: Step, call: Call | None, is_found: Any, line: str | None) -> Told | None:
-    wide = tuple(range(1, step.before.ndim - 1))
-    if step.kind.startswith("Global"):
-        other = {"a mean": step.before.mean(wide), "a maximum": step.before.max(wide), "a sum": step.before.sum(wide)}
-        found = next((name for name, value in other.items() if is_found(value)), None)
-        if found == "a mean" and step.mask is not None:
-            return Told("mask", "a mean over the steps that are not masked", "a mean over all steps", line=line)
-        return Told("pooling-size", step.kind, found, f"use {step.kind}", line) if found else None
-    if call is None or "pool" not in call.layer:
-        return Told("missing-layer", f"{step.kind} {step.layer}", "nothing", f"add {step.kind}", line)
-    size, strides = _tuple(step.config["pool_size"]), _tuple(step.config["strides"])
-    has = _pool_settings(call)
-    words = f"pool_size {size}, strides {strides}, padding {step.config['padding']!r}"
-    theirs = ", ".join(f"{key} {value}" for key, value in has.items())
-    same = _tuple(has.get("kernel_size")) == size and _tuple(has.get("stride") or has.get("kernel_size")) == strides
-    remedy = f"kernel_size={size}, stride={strides}, padding as Keras's {step.config['padding']!r}"
-    return Told("pooling-padding" if same else "pooling-size", words, theirs, remedy, line)
+def _flattened(value: Array) -> Iterator[Array]:
+    """Yield what a flattening gives that takes the axes in another order."""
+    for axes in [(0, 2, 1), (0, 3, 1, 2), (0, 3, 2, 1), (0, 2, 1, 3)]:
+        if len(axes) == value.ndim:
+            yield value.transpose(axes).reshape(len(value), -1)
 
 
 def _tuple(value: Any) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _pool_settings(call: Call) -> dict[str, Any]:
-    names = [
-        "kernel_size",
-        "stride",
-        "padding",
-        *(["ceil_mode", "count_include_pad"] if "avg" in call.layer else ["dilation", "ceil_mode"]),
-    ]
-    given = {name: value for name, value in zip(names, call.settings.get("args", []), strict=False)}
-    given |= {key: value for key, value in call.settings.items() if key != "args"}
-    return {key: value for key, value in given.items() if key in names}
-
-
-def _extra(gap: Gap, equal: Any) -> Told | None:
+def _extra(gap: Gap) -> Told | None:
     """Return what the port does to a value that Keras hands on as it is."""
-    call = next((each for each in gap.calls if any(equal(own, gap.wanted) for _, own in each.inputs)), None)
+    call = next((each for each in gap.calls if gap.among(gap.wanted, each.inputs)), None)
     line = call.line if call and call.line else gap.line
     if gap.wanted.ndim > 1 and layout.error(gap.found, gap.wanted[:, ::-1]) <= gap.tolerance:
         return Told("reversed-input", "time as it is", "time reversed", "x.flip(1), or none", line)
-    if any(equal(gap.found, value) for value in gap.unmasked):
+    if any(gap.equal(gap.found, value) for value in gap.unmasked):
         return Told("mask", "skips masked steps", "takes every step", line=line)
     for name, function in ACTIVATIONS.items():
-        if equal(gap.found, function(gap.wanted)):
+        if gap.equal(gap.found, function(gap.wanted)):
             twice = gap.steps and gap.steps[-1].function
             if gap.last and name.replace("log_", "") in ("softmax", "sigmoid"):
                 has = f"{name} of {'probabilities' if twice else 'logits'}"
                 return Told("probabilities-logits", twice or "logits", has, f"leave {name} out", line)
-            return Told("activation", "no activation", name, f"no {name}", line)
+            return Told("activation", NO_ACTIVATION, name, f"no {name}", line)
     return None

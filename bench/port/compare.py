@@ -6,28 +6,33 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from bench.errors import UsageError
 from bench.port import carry, layout, losses, updates
 from bench.port.batch import Batch, labels
+from bench.port.between import NO_ACTIVATION
 from bench.port.causes import Finding, Told
 from bench.port.initial import initialisers
 from bench.port.match import Pair
-from bench.port.result import INHERENT, STEPS, TRAINED, Comparison, Recipes
+from bench.port.result import INHERENT, TRAINED, Comparison
 from bench.port.sides import Side
-from bench.port.trace import Array, Layer, Steps
-from bench.port.training_mode import TrainingMode, rates
+from bench.port.trace import Array, ByLayer, Steps
+from bench.port.training_mode import SECOND_BIAS, TrainingMode, rates, scaled, two_biases
+from bench.port.updates import STEPS
 
 
 def compare(
-    keras: Side, torch: Side, batch: Batch, spec: str, recipes: Recipes, chosen: Mapping[str, str]
+    keras: Side, torch: Side, batch: Batch, spec: str, step: str | None, chosen: Mapping[str, str]
 ) -> Comparison:
-    """Return what differs between two loaded sides; `spec` is the port's, for another try in float32."""
+    """Return what differs between two loaded sides, whose Keras model is compiled where there is a `step`.
+
+    `spec` is the port's, for another try in float32. `step` is the user's recipe for the port's training; without it
+    only outputs and gradients are judged. `chosen`: names of torch's layers by Keras's.
+    """
     started = time.perf_counter()
-    found = _Comparing(keras, torch, batch, spec, recipes, chosen).run()
+    found = _Comparing(keras, torch, batch, spec, chosen).run(step)
     found.seconds = time.perf_counter() - started
     return found
 
@@ -35,14 +40,14 @@ def compare(
 class _Comparing(TrainingMode):
     """All stages, with the user's own training where there are recipes."""
 
-    def run(self) -> Comparison:
+    def run(self, step: str | None) -> Comparison:
         """Compare stage by stage; a later stage is judged where the earlier leave it a meaning."""
         if not self._found.matching.complete:
             return self._found
         self._evaluation()
         self._training_mode()
-        if self._recipes.both:
-            self._trained()
+        if step:
+            self._trained(step)
         else:
             self._gradient()
             self._later()
@@ -52,41 +57,38 @@ class _Comparing(TrainingMode):
 
     # --- recipes ----------------------------------------------------------------------------------------------
 
-    def _trained(self) -> None:
-        loss = self._k.loss()
-        y = self._batch.y if self._batch.y is not None else labels(loss, self._outputs_of[0][1])
-        self._y = y
+    def _trained(self, step: str) -> None:
+        y = self._batch.y if self._batch.y is not None else labels(self._k.loss(), self._outputs_of[0][1])
         total, extra, gradients = self._k.gradient(self._batch.x, None, y)
         for name, error in self._k.unsummed().items():
             if error > TRAINED[self._precision]:
                 words = "squares duplicate rows of its gradient, then sums them", "sums them first"
-                self._later_add(self._pair_of(name), Told("embedding-gradient", *words), error)
+                self._add("later", self._pair_of(name), Told("embedding-gradient", *words), error)
         self._restore()
         ours: Steps = self._k.train(self._batch.x, y, STEPS)
-        theirs = self._torch_steps(y)
+        theirs = self._torch_steps(step, y)
+        called = theirs.observed["loss"]
         for name, (training, line) in theirs.observed["modes"].items():
-            self._mode(name, training, line or next((each["line"] for each in theirs.observed["loss"]), None))
-        only_end = all(
-            each.cause == "probabilities-logits" for each in self._found.findings if each.stage == "evaluation"
+            self._mode(name, training, line or (called and called["line"]))
+        altering = {each.cause for each in self._found.findings if _alters(each)}
+        # Probabilities on one side and logits on the other are compared by their losses.
+        comparable = (self._comparable or altering <= {"probabilities-logits"}) and all(
+            each.cause != "mode-train-forgotten" for each in self._found.findings
         )
-        changing = [each for each in self._found.findings if each.stage in ("evaluation", "training") and _alters(each)]
-        comparable = self._comparable or (only_end and not [e for e in changing if e.cause != "probabilities-logits"])
-        same = False
-        if comparable and all(each.cause != "mode-train-forgotten" for each in self._found.findings):
-            same = self._losses(total, extra, theirs)
-            self._reach_the_loss(theirs, same)
-            if same:
-                same = self._judge_gradients(gradients, theirs.gradients)
+        same = comparable and self._losses(total, extra, y, theirs)
+        self._reach_the_loss(theirs, same)
+        if comparable:
+            same = same and self._judge_gradients(gradients, theirs.gradients)
             self._found.compared.append("loss, gradient of every weight")
         else:
-            self._reach_the_loss(theirs, False)
             self._found.left_out.append("loss and gradients: the outputs differ already")
         self._updates(ours, theirs, same)
         self._order()
 
     def _reach_the_loss(self, theirs: Steps, same: bool) -> None:
-        """Drop the finding that the port returns logits, where its loss takes them."""
-        logits = _takes_logits(theirs.observed["loss"])
+        """Drop the finding that the port returns logits, where its loss takes them (or their logarithm)."""
+        called = theirs.observed["loss"]
+        logits = called and called["name"] in ("cross_entropy", "binary_cross_entropy_with_logits", "nll_loss")
         self._found.findings = [
             each
             for each in self._found.findings
@@ -94,10 +96,10 @@ class _Comparing(TrainingMode):
             or not (same or (logits and each.told.keras.startswith("probabilities")))
         ]
 
-    def _torch_steps(self, y: Array) -> Steps:
-        x = list(self._x(self._axes).values())
+    def _torch_steps(self, step: str, y: Array) -> Steps:
+        x = list(self._x().values())
         try:
-            self._t.recipe(self._recipes.step)
+            self._t.recipe(step)
             return self._t.train(x, y, STEPS)  # type: ignore[no-any-return]
         except UsageError as error:
             if self._precision == "float32" or ("dtype" not in str(error).lower() and "Float" not in str(error)):
@@ -105,50 +107,44 @@ class _Comparing(TrainingMode):
         self._precision = self._found.precision = "float32"
         self._t.load(self._spec, "float32")
         self._t.set_weights(self._carried)
-        self._t.recipe(self._recipes.step)
+        self._t.recipe(step)
         return self._t.train(x, y, STEPS)  # type: ignore[no-any-return]
 
     def _mode(self, name: str, training: bool, line: str | None) -> None:
         pair = next((pair for pair in self._matched if pair.torch.name == name), None)
-        normalises = pair is not None and pair.first.kind == "BatchNormalization" and any(pair.first.trainable.values())
+        normalises = pair is not None and pair.first.kind == "BatchNormalization" and pair.first.is_trained
         drops = any(rates(layer) for layer in self._layers.values())
         if not training and (normalises or (name == "" and drops)):
-            told = Told(
-                "mode-train-forgotten", "training mode", f"{name or 'the module'} is in evaluation mode", line=line
-            )
-            self._add("update", pair, told, 1.0, layer=name)
+            has = f"{name or 'the module'} is in evaluation mode"
+            self._add("update", pair, Told("mode-train-forgotten", "training mode", has), 1.0, line, name)
 
-    def _losses(self, total: float, extra: float, theirs: Steps) -> bool:
+    def _losses(self, total: float, extra: float, y: Array, theirs: Steps) -> bool:
         found = theirs.losses[0]
         error = abs(found - total) / max(abs(total), 1e-12)
         if error <= max(losses.CLOSE, self._tolerance):
             return True
-        calls, reduced = theirs.observed["loss"], theirs.observed["reduced"]
-        smoothing = float(self._k.loss().get("label_smoothing") or 0.0)
-        both = losses.Losses(total, found, extra, self._y, calls[0] if calls else None, reduced, smoothing)
-        told = losses.cause(both, self._t.function)
-        line = (calls[0] if calls else reduced or {}).get("line")
-        self._add("loss", None, told or Told("unknown", f"{total:.6g}", f"{found:.6g}"), error, line, "loss")
+        called, reduced = theirs.observed["loss"], theirs.observed["reduced"]
+        smoothing = self._k.loss().get("label_smoothing") or 0.0
+        both = losses.Losses(total - extra, found, extra, y, called, reduced, smoothing)
+        told = losses.cause(both, self._t.function) or Told("unknown", f"{total:.6g}", f"{found:.6g}")
+        self._add("loss", None, told, error, (called or reduced or {}).get("line"), "loss")
         return False
 
     def _updates(self, ours: Steps, theirs: Steps, same: bool) -> None:
         """Judge the first update and ten steps; tell what differs between the optimizers."""
-        names = [(pair, layer) for pair in self._matched for layer in pair.keras]
-        allowed = (
-            1e-5 if ours.settings.get("clipnorm") or ours.settings.get("global_clipnorm") else TRAINED[self._precision]
-        )
-        stages = [("update", ours.first, theirs.first), ("ten steps", ours.last, theirs.last)]
-        wrong = [
-            (stage, error, where)
-            for stage, mine, other in stages
-            for error, where in [self._change(names, mine, other)]
-            if same and error > allowed
-        ]
-        if same and not wrong:
-            self._found.compared += ["update of one step", f"{STEPS} steps on the batch"]
-            return
+        clips = any(ours.settings.get(name) for name in ("clipnorm", "global_clipnorm"))  # torch adds 1e-6 to a norm
+        allowed = 1e-5 if clips else TRAINED[self._precision]
+        error, stage = 1.0, "update"
+        where: Pair | None = None
+        if same:
+            stages = [("update", ours.first, theirs.first), ("ten steps", ours.last, theirs.last)]
+            judged = [(*self._change(mine, other), name) for name, mine, other in stages]
+            wrong = [each for each in judged if each[0] > allowed]
+            if not wrong:
+                self._found.compared += ["update of one step", f"{STEPS} steps on the batch"]
+                return
+            error, where, stage = wrong[0]
         before = len(self._found.findings)
-        error = wrong[0][1] if wrong else 1.0
         keras, torch = updates.of_keras(ours), updates.of_torch(theirs)
         told = updates.schedule(ours.rates, theirs.rates)
         if told and told.slug != "learning-rate":
@@ -165,56 +161,40 @@ class _Comparing(TrainingMode):
                     weights.append(np.asarray(self._values[layer.name][name], np.float64))
                     moved.append(end[name] - weights[-1])
         torch = updates.formula(torch, gradients, weights, moved)
+        clipped = theirs.observed["clip"]
         for told in updates.causes(keras, torch, gradients, weights):
-            clips = theirs.observed["clips"]
-            clipped = told.slug.startswith("clipping")
-            line = (clips[0]["line"] if clips else theirs.observed["stepped"]) if clipped else theirs.line
-            self._add("update", None, told, error, line, "optimizer")
-        for pair in self._matched:
-            if self._two_biases(pair):
-                self._second_bias(pair, ours, theirs)
+            line = clipped["line"] if clipped else theirs.observed["stepped"]
+            self._add("update", None, told, error, line if "clipping" in told.slug else theirs.line, "optimizer")
+        for pair in filter(two_biases, self._matched):
+            self._second_bias(pair, ours.first, theirs.first)
         if not same:
             self._found.left_out.append("update and ten steps by their values: loss or gradients differ already")
         elif len(self._found.findings) == before:
-            stage, error, where = wrong[0]
-            told = Told("unknown", "its weights after it", "others")
-            self._add(stage, where, told, error, theirs.line, "optimizer")
+            self._add(stage, where, Told("unknown", "its weights after it", "others"), error, theirs.line, "optimizer")
         self._found.compared += ["settings of the optimizers, learning rate of each step"]
 
-    def _second_bias(self, pair: Pair, ours: Steps, theirs: Steps) -> None:
-        start = self._values
-        found = carry.to_keras(pair.keras, pair.torch, theirs.first[pair.torch.name], summed=True)
-        for layer, own in zip(pair.keras, found, strict=True):
-            for name in [name for name in own if name.endswith("bias")]:
-                moved = own[name] - start[layer.name][name]
-                wanted = ours.first[layer.name][name] - start[layer.name][name]
-                error = layout.error(moved, wanted)
-                if error > 0.5:
-                    told = Told("second-bias", "one bias", "two biases, both trained: their sum moves twice as fast")
-                    self._add("update", pair, told, error)
+    def _moves(self, pair: Pair, ours: ByLayer, theirs: ByLayer) -> list[tuple[str, Array, Array]]:
+        """Return the name and both sides' change of each weight of a pair, but for the variance that torch unbiases."""
+        found = carry.to_keras(pair.keras, pair.torch, theirs[pair.torch.name], summed=True)
+        return [
+            (name, ours[layer.name][name] - self._values[layer.name][name], value - self._values[layer.name][name])
+            for layer, values in zip(pair.keras, found, strict=True)
+            for name, value in values.items()
+            if name != "moving_variance"
+        ]
 
-    def _change(
-        self, names: Sequence[tuple[Pair, Layer]], ours: Mapping[str, Any], theirs: Mapping[str, Any]
-    ) -> tuple[float, Pair | None]:
+    def _second_bias(self, pair: Pair, ours: ByLayer, theirs: ByLayer) -> None:
+        for name, wanted, moved in self._moves(pair, ours, theirs):
+            error = layout.error(moved, wanted)
+            if name.endswith("bias") and error > 0.5:
+                self._add("update", pair, SECOND_BIAS, error)
+
+    def _change(self, ours: ByLayer, theirs: ByLayer) -> tuple[float, Pair | None]:
         """Return the largest error of the weights' changes, and where it is."""
-        worst: tuple[float, Pair | None] = (0.0, None)
-        changes = []
-        for pair in dict.fromkeys(id(pair) for pair, _ in names):
-            own = next(each for each, _ in names if id(each) == pair)
-            found = carry.to_keras(own.keras, own.torch, theirs[own.torch.name], summed=True)
-            for layer, values in zip(own.keras, found, strict=True):
-                for name, value in values.items():
-                    if name == "moving_variance":
-                        continue  # torch keeps the unbiased one
-                    start = self._values[layer.name][name]
-                    changes.append((own, ours[layer.name][name] - start, value - start))
-        largest = max((float(np.max(abs(wanted), initial=0)) for _, wanted, _ in changes), default=0.0)
-        for own, wanted, value in changes:
-            scale = max(float(np.max(abs(wanted), initial=0)), 1e-3 * largest)
-            error = float(np.max(abs(value - wanted), initial=0)) / scale if scale else 0.0
-            if error > worst[0]:
-                worst = error, own
-        return worst
+        changes = [(pair, *change) for pair in self._matched for change in self._moves(pair, ours, theirs)]
+        largest = max((float(np.max(abs(wanted), initial=0)) for _, _, wanted, _ in changes), default=0.0)
+        errors = [(scaled(moved, wanted, 1e-3 * largest), pair) for pair, _, wanted, moved in changes]
+        return max(errors, key=lambda each: each[0], default=(0.0, None))
 
     def _order(self) -> None:
         theirs = self._t.order()
@@ -222,46 +202,43 @@ class _Comparing(TrainingMode):
             self._found.left_out.append("order of the rows: --torch-step returned no loader")
             return
         rows, epochs, line = theirs
-        ours = self._k.order(rows)
+        sides = self._k.order(rows), epochs
         self._found.compared.append("order of the rows and sizes of the batches")
-        shuffled = [_shuffled(side) for side in (ours, epochs)]
+        shuffled = [_shuffled(side) for side in sides]
         if shuffled[0] != shuffled[1]:
-            words = ["shuffled every epoch" if each else "in order" for each in shuffled]
-            self._add("data", None, Told("data-order", words[0], words[1], str(shuffled[0])), 1.0, line, "data")
-        sizes = [[len(batch) for batch in side[0]] for side in (ours, epochs)]
-        if sizes[0] == sizes[1]:
-            return
-        words = [f"{len(side)} batches, the last of {side[-1] if side else 0}" for side in sizes]
-        partial = sizes[0][:-1] == sizes[1] or sizes[0] == sizes[1][:-1]
-        remedy = f"drop_last={len(sizes[1]) > len(sizes[0])}" if partial else f"batch_size={sizes[0][0]}"
-        slug = "last-partial-batch" if partial else "unknown"
-        self._add("data", None, Told(slug, words[0], words[1], remedy), 1.0, line, "data")
+            ours, own = ("shuffled every epoch" if each else "in order" for each in shuffled)
+            self._add("data", None, Told("data-order", ours, own, str(shuffled[0])), 1.0, line, "data")
+        sizes = [[len(batch) for batch in side[0]] for side in sides]
+        if sizes[0] != sizes[1]:
+            ours, own = (f"{len(side)} batches, the last of {side[-1] if side else 0}" for side in sizes)
+            told = Told("unknown", ours, own, f"batch_size={sizes[0][0]}")
+            if sizes[1] == sizes[0][:-1] or sizes[0] == sizes[1][:-1]:
+                told = Told("last-partial-batch", ours, own, f"drop_last={len(sizes[1]) > len(sizes[0])}")
+            self._add("data", None, told, 1.0, line, "data")
 
     def _order_of_normalisation(self) -> None:
         """Join an activation that is missing before a layer and extra behind it: it stands on the other side."""
-        found = [each for each in self._found.findings if each.cause == "activation"]
-        for one, other in itertools.pairwise(found):
-            missing = [each for each in (one, other) if each.told.torch == "no activation"]
-            extra = [each for each in (one, other) if each.told.keras == "no activation"]
-            if missing and extra and missing[0].told.keras == extra[0].told.torch:
-                function = missing[0].told.keras
-                sides = ("before", "behind") if missing[0] is one else ("behind", "before")
-                words = [f"{function} {side} it" for side in sides]
-                told = Told("nonlinearity-order", words[0], words[1], f"{function} {sides[0]} it", one.line)
-                at = self._found.findings.index(one)
-                self._found.findings[at] = replace(one, told=told)
-                self._found.findings.remove(other)
-
-
-def _takes_logits(calls: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a loss function takes logits (or their logarithm): then the port's outputs need no softmax."""
-    return bool(calls) and calls[0]["name"] in ("cross_entropy", "binary_cross_entropy_with_logits", "nll_loss")
+        findings = self._found.findings
+        found = [each for each in findings if each.cause == "activation"]
+        for pair in itertools.pairwise(found):
+            for missing, extra in (pair, pair[::-1]):
+                function = missing.told.keras
+                joined = missing not in findings or extra not in findings
+                if joined or (missing.told.torch, extra.told.keras) != (NO_ACTIVATION, NO_ACTIVATION):
+                    continue
+                if function == extra.told.torch:
+                    sides = ("before", "behind") if missing is pair[0] else ("behind", "before")
+                    words = f"{function} {sides[0]} it", f"{function} {sides[1]} it"
+                    told = Told("nonlinearity-order", *words, line=pair[0].line)
+                    findings[findings.index(pair[0])] = replace(pair[0], told=told)
+                    findings.remove(pair[1])
 
 
 def _alters(finding: Finding) -> bool:
-    return finding.cause not in ("dropout-rate", "batchnorm-momentum", "frozen-weights", *INHERENT) and not (
-        finding.cause == "missing-layer" and finding.stage == "training"
-    )
+    """Return whether outputs differ by what was found."""
+    harmless = ("dropout-rate", "batchnorm-momentum", "frozen-weights", *INHERENT)
+    drops = finding.cause == "missing-layer" and finding.stage == "training"
+    return finding.stage in ("evaluation", "training") and finding.cause not in harmless and not drops
 
 
 def _distance(ours: Sequence[float], theirs: Sequence[float]) -> float:

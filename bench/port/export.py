@@ -7,19 +7,17 @@ that is added there can be exported at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from bench import spec
+from bench.cases.describe import beyond_defaults
 from bench.errors import UsageError
 from bench.port.trace import Layer
 
-RENAMED = {"Activation": "ActivationLayer"}
-ACTIVATIONS = ("ReLU", "Softmax")
-"""Layers that are an activation of that name."""
 USUAL = {
     "use_bias": True, "padding": "valid", "strides": 1, "dilation_rate": 1, "groups": 1,
     "data_format": "channels_last", "unit_forget_bias": True, "return_state": False, "go_backwards": False,
@@ -85,9 +83,9 @@ def _declared(layer: Layer) -> Any:
     if layer.cls == "TimeDistributed" and layer.kind != "Dense":
         raise UsageError(f"{layer} of {layer.kind}")
     config = dict(layer.config)
-    kind = RENAMED.get(layer.kind, layer.kind)
-    if layer.kind in ACTIVATIONS:
-        kind, config = "ActivationLayer", {"activation": layer.kind.lower()}
+    kind = "ActivationLayer" if layer.kind in ("Activation", "ReLU", "Softmax") else layer.kind
+    if layer.kind in ("ReLU", "Softmax"):  # layers that are an activation of that name
+        config = {"activation": layer.kind.lower()}
     known = {each.__name__ for each in get_args(spec.Layer)} | {each.__name__ for each in get_args(spec.Recurrent)}
     if kind not in known:
         raise UsageError(f"{layer}: no such layer in bench.spec")
@@ -97,7 +95,7 @@ def _declared(layer: Layer) -> Any:
         config.pop("zero_output_for_mask", None)  # Bidirectional itself sets it on both of its layers
     settings = {key: _single(config[key]) for key in names if config.get(key) is not None and key != "vectors"}
     if layer.trainable and "trainable" in names:
-        settings["trainable"] = any(layer.trainable.values())
+        settings["trainable"] = layer.is_trained
     for key, usual in USUAL.items():
         if key in config and key not in names and _single(config[key]) not in (usual, [usual]):
             raise UsageError(f"{layer}: {key}={config[key]!r}")
@@ -116,23 +114,15 @@ def _data(layers: Sequence[Layer], declared: Sequence[Any], rows: tuple[int, ...
     units = [layer.units for layer in declared if isinstance(layer, spec.Dense)]
     classes = max([2, *units[-1:]])
     if whole and isinstance(declared[0], spec.Embedding):
-        return spec.Embedded(num_words=declared[0].input_dim, maxlen=rows[1], validation=500, classes=classes)
-    if whole or len(rows) > 3:
+        return spec.Embedded(num_words=declared[0].input_dim, maxlen=rows[1], validation=500, **classes)
+    if whole:
         raise UsageError(f"--export: {layers[0]}: rows of shape {rows[1:]} cannot be declared")
-    return spec.EmbeddedFeatures(shape=rows[1:], validation=500, classes=classes)
+    return spec.EmbeddedFeatures(shape=rows[1:], validation=500, **classes)
 
 
 def _text(value: Any) -> str:
     """Return a declaration as it is written: without the fields that have their defaults."""
     if not hasattr(value, "__dataclass_fields__"):
         return repr(value)
-    parts = [f"{name}={_text(own)}" for name, own in _changed(value)]
+    parts = [f"{name}={_text(own)}" for name, own in beyond_defaults(value)]
     return f"{type(value).__name__}({', '.join(parts)})"
-
-
-def _changed(value: Any) -> Iterator[tuple[str, Any]]:
-    for field in fields(value):
-        own = getattr(value, field.name)
-        default = field.default_factory() if field.default_factory is not MISSING else field.default
-        if own != default:
-            yield field.name, own

@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from bench.port import carry
 from bench.port.causes import Finding, Told
 from bench.port.match import Pair
-from bench.port.trace import Array, Layer
+from bench.port.trace import ByLayer, Layer
 
 SIGMAS = 6.0
 """So many standard errors apart, no variance is another by chance; few weights say little."""
 
 
-def initialisers(pairs: Sequence[Pair], fresh: Mapping[str, Mapping[str, Array]]) -> list[Finding]:
-    """Return a finding for each layer whose fresh weights vary otherwise than Keras's initialiser lets them."""
-    found = []
+def initialisers(pairs: Sequence[Pair], fresh: ByLayer) -> Iterator[Finding]:
+    """Yield a finding for each layer whose fresh weights vary otherwise than Keras's initialiser lets them."""
     for pair in pairs:
-        for layer, own in zip(
-            pair.keras, carry.to_keras(pair.keras, pair.torch, fresh[pair.torch.name], summed=True), strict=True
-        ):
-            parts = []
+        theirs = carry.to_keras(pair.keras, pair.torch, fresh[pair.torch.name], summed=True)
+        for layer, own in zip(pair.keras, theirs, strict=True):
+            wrong = []
             for name, value in own.items():
-                wanted = _variance(layer, name)
-                has = float(np.mean(value.astype(np.float64) ** 2))
+                wanted, has = _variance(layer, name), float(np.mean(value**2))
                 if wanted is not None and not _same(has, wanted, value.size):
-                    parts.append((name, wanted**0.5, has**0.5))
-            if parts:
-                names = ", ".join(f"{name} {wanted:.2g}" for name, wanted, _ in parts)
-                theirs = ", ".join(f"{name} {has:.2g}" for name, _, has in parts)
-                told = Told("initialisers", f"root mean squares: {names}", theirs, _remedy(layer))
-                found.append(Finding("later", layer.name, pair.torch.name, told, 1.0, pair.torch.line))
-    return found
+                    wrong.append((f"{name} {wanted**0.5:.2g}", f"{name} {has**0.5:.2g}"))
+            if wrong:
+                words = [", ".join(side) for side in zip(*wrong, strict=True)]
+                told = Told("initialisers", f"root mean squares: {words[0]}", words[1], _remedy(layer))
+                yield Finding("later", layer.name, pair.torch.name, told, 1.0, pair.torch.line)
 
 
 def _same(has: float, wanted: float, size: int) -> bool:
@@ -44,12 +38,9 @@ def _same(has: float, wanted: float, size: int) -> bool:
 
 
 def _remedy(layer: Layer) -> str:
-    names = [str(value.get("class_name")) for key, value in sorted(layer.config.items()) if _initialiser(key, value)]
-    return f"torch.nn.init as Keras: {', '.join(dict.fromkeys(names)) or 'its initialisers'}"
-
-
-def _initialiser(key: str, value: Any) -> bool:
-    return key.endswith("_initializer") and isinstance(value, dict)
+    declared = [value for key, value in sorted(layer.config.items()) if key.endswith("_initializer")]
+    names = dict.fromkeys(str(value["class_name"]) for value in declared if isinstance(value, dict))
+    return f"torch.nn.init as Keras: {', '.join(names)}"
 
 
 def _variance(layer: Layer, name: str) -> float | None:
@@ -57,10 +48,9 @@ def _variance(layer: Layer, name: str) -> float | None:
 
     Formulas: `keras/src/initializers/random_initializers.py`, `compute_fans`.
     """
-    key = name.split("/")[-1].replace("kernel", "kernel_initializer").replace("bias", "bias_initializer")
-    key = {"embeddings": "embeddings_initializer"}.get(key, key)
-    declared = layer.config.get(key)
-    if not isinstance(declared, dict):
+    key = name.rpartition("/")[2].replace("recurrent_kernel", "recurrent")
+    declared = layer.config.get(f"{key}_initializer")
+    if not isinstance(declared, dict) or layer.kind == "MultiHeadAttention":
         return None
     kind, config, shape = str(declared.get("class_name")), declared.get("config") or {}, layer.weights[name]
     if kind == "Zeros":
@@ -68,8 +58,6 @@ def _variance(layer: Layer, name: str) -> float | None:
         return 0.25 if unit_forget else 0.0
     size = int(np.prod(shape[:-2])) if len(shape) > 2 else 1
     fans = (size * shape[-2], size * shape[-1]) if len(shape) > 1 else (1, 1)
-    if layer.kind == "MultiHeadAttention":
-        return None
     scaled = {"Glorot": 2 / sum(fans), "He": 2 / fans[0], "Lecun": 1 / fans[0]}
     for word, variance in scaled.items():
         if kind.startswith(word):

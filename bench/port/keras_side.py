@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +17,8 @@ from keras.src.trainers import data_adapters
 
 from bench.errors import UsageError
 from bench.port import loading
-from bench.port.trace import Array, Call, Layer, Steps, Trace
+from bench.port.loading import FILES, changed
+from bench.port.trace import Array, ByLayer, Call, Layer, Steps, Trace, plain
 
 WHOLE = ("Bidirectional", "MultiHeadAttention", "GroupQueryAttention", "TimeDistributed", "RNN", "LSTM", "GRU")
 """Layers of several that are one layer here."""
@@ -28,17 +32,11 @@ _policy = keras.dtype_policies.DTypePolicy.__init__
 class KerasSide:
     """One Keras model; what its methods take and return crosses a process border."""
 
-    def __init__(self) -> None:
-        self._model: Any = None
+    def load(self, spec: str, compiled: bool) -> None:
+        """Load a model in float64 from a `.keras` or `.h5` file or a function."""
         self._fit: dict[str, Any] = {}
         self._live: dict[tuple[str, int], tuple[Any, tuple[Any, ...], dict[str, Any]]] = {}
         self._lines: dict[int, str | None] = {}
-        self._gradients: dict[int, Any] = {}
-        self._start: list[Array] = []
-
-    def load(self, spec: str, compiled: bool) -> None:
-        """Load a model in float64 from a `.keras` or `.h5` file or a function; give constant weights some noise."""
-        self.__init__()  # type: ignore[misc]
         keras.utils.clear_session()
         _in_double()
         keras.utils.set_random_seed(0)
@@ -47,11 +45,9 @@ class KerasSide:
             self._lines.setdefault(id(layer), loading.user_line())
             _init(layer, *args, **kwargs)
 
-        keras.layers.Layer.__init__ = made
-        try:
-            self._model = _from_file(spec, compiled) if spec.endswith((".keras", ".h5", ".hdf5")) else _called(spec)
-        finally:
-            keras.layers.Layer.__init__ = _init
+        with changed([keras.layers.Layer], __init__=made):
+            in_file = spec.endswith(FILES)
+            self._model: Any = _from_file(spec, compiled) if in_file else loading.made(spec, keras.Model, "Keras model")
 
     def compile(self, spec: str) -> None:
         """Let the user's recipe compile the model; it may return arguments of `fit`."""
@@ -76,12 +72,16 @@ class KerasSide:
         Raises `UsageError` for what is not supported, with the layer.
         """
         self._model(self._inputs(x), training=False)
+        leaves = list(_leaves(self._model, set()))
+        names = Counter(layer.name for layer in leaves)
+        self._leaves = {str(layer.name if names[layer.name] < 2 else layer.path): layer for layer in leaves}
+        self._names = {id(layer): name for name, layer in self._leaves.items()}
         random = np.random.RandomState(0)
         for layer in self._layers():
             if not isinstance(layer, keras.Model):
                 _check(layer)
         for weight in self._model.weights:
-            value = np.asarray(keras.ops.convert_to_numpy(weight.value))
+            value = _array(weight.value)
             if not np.isfinite(value).all():
                 raise UsageError(f"Keras weight {weight.path} holds NaN or infinity; train it again, or mend the file")
             if value.dtype.kind == "f" and np.unique(value[..., :64]).size <= 2 and np.unique(value).size <= 2:
@@ -95,15 +95,20 @@ class KerasSide:
 
     def layers(self) -> list[Layer]:
         """Return all layers that do something, in order of declaration."""
-        return [self._described(layer) for layer in self._leaves()]
+        trained = {id(v) for v in self._model.trainable_variables}
+        return [self._described(name, layer, trained) for name, layer in self._leaves.items()]
 
-    def weights(self, name: str | None = None) -> dict[str, dict[str, Array]]:
+    def weights(self) -> ByLayer:
         """Return the weights by layer and name within it."""
-        return {
-            self._name(layer): {key: keras.ops.convert_to_numpy(v.value) for key, v in _weights(layer).items()}
-            for layer in self._leaves()
-            if layer.weights and name in (None, self._name(layer))
+        return self._by_layer(lambda v: v.value)
+
+    def _by_layer(self, value_of: Callable[[Any], Any]) -> ByLayer:
+        """Return a value of every variable of the layers that has one."""
+        found = {
+            name: {key: _array(value_of(v)) for key, v in _weights(layer).items() if value_of(v) is not None}
+            for name, layer in self._leaves.items()
         }
+        return {name: arrays for name, arrays in found.items() if arrays}
 
     def without_dropout(self) -> None:
         """Set every dropout to 0 from now on, so that training is exact."""
@@ -120,27 +125,23 @@ class KerasSide:
         numbers: dict[int, int] = {}
         calls: list[Call] = []
         kept: list[Any] = []
-        count: dict[str, int] = {}
+        count: Counter[str] = Counter()
 
         def number(tensor: Any) -> tuple[int, Array]:
             kept.append(tensor)
-            value = np.asarray(keras.ops.convert_to_numpy(tensor))
-            return numbers.setdefault(id(tensor), len(numbers)), value
+            return numbers.setdefault(id(tensor), len(numbers)), _array(tensor)
 
         def record(layer: Any, *args: Any, **kwargs: Any) -> Any:
-            name = self._name(layer)
-            before: list[Any] = []
-            with _watched(layer, before):
-                result = _call(layer, *args, **kwargs)
+            name = self._names.get(id(layer), layer.name)
+            result = _call(layer, *args, **kwargs)
             given = [tensor for tensor in keras.tree.flatten([args, kwargs]) if keras.ops.is_tensor(tensor)]
-            call = Call(name, [*map(number, given)], [*map(number, keras.tree.flatten(result))])
-            call.line, call.index = loading.user_line(), count.get(name, 0)
-            count[name] = call.index + 1
-            mask = getattr(given[0], "_keras_mask", None) if given else None
-            mask = kwargs.get("mask") if kwargs.get("mask") is not None else mask
-            call.mask = None if mask is None or isinstance(mask, list) else np.asarray(keras.ops.convert_to_numpy(mask))
-            call.extra = {"before": number(before[0])[1]} if before else {}
-            call.extra |= {**_states(layer, args, kwargs), **_before(layer, args, kwargs)}
+            call = Call(name, [*map(number, given)], [*map(number, keras.tree.flatten(result))], loading.user_line())
+            call.index = count[name]
+            count[name] += 1
+            mask = kwargs.get("mask")
+            mask = getattr(given[0], "_keras_mask", None) if mask is None and given else mask
+            call.mask = None if mask is None or isinstance(mask, list) else _array(mask)
+            call.extra = {**_states(layer, args, kwargs), **_before(layer, args, kwargs)}
             if getattr(layer, "go_backwards", False):
                 call.inputs = [(own, value[:, ::-1]) for own, value in call.inputs[:1]] + call.inputs[1:]
             self._live[name, call.index] = layer, args, kwargs
@@ -150,8 +151,7 @@ class KerasSide:
         with _recording(record):
             made = keras.tree.flatten(self._model(self._inputs(x), training=training))
         masks = [getattr(each, "_keras_mask", None) for each in made]
-        masks = [None if mask is None else np.asarray(keras.ops.convert_to_numpy(mask)) for mask in masks]
-        return Trace(calls, [*map(number, made)], masks)
+        return Trace(calls, [*map(number, made)], [None if mask is None else _array(mask) for mask in masks])
 
     def again(
         self, name: str, index: int, changes: dict[str, Any], masked: bool = True, training: bool = False
@@ -161,27 +161,18 @@ class KerasSide:
         if not masked:
             kwargs = {key: value for key, value in kwargs.items() if "mask" not in key}
             args, kwargs = keras.tree.map_structure(_unmasked, (args, kwargs))
-        parts = [layer.forward_layer.cell, layer.backward_layer.cell] if hasattr(layer, "forward_layer") else []
-        parts = parts or [getattr(layer, "cell", layer)]
-        old = [{key: getattr(part, key) for key in changes} for part in parts]
+        if training and layer._call_has_training_arg:
+            kwargs = {**kwargs, "training": True}
+        cells = [getattr(each, "cell", each) for each in _directions(layer)]
+        made = {key: keras.activations.get(value) if "activation" in key else value for key, value in changes.items()}
         weights = layer.get_weights()
-        try:
-            for part in parts:
-                for key, value in changes.items():
-                    setattr(part, key, keras.activations.get(value) if "activation" in key else value)
-            if training and layer._call_has_training_arg:
-                kwargs = {**kwargs, "training": True}
-            result = keras.tree.flatten(_call(layer, *args, **kwargs))
-            return {"output": np.asarray(keras.ops.convert_to_numpy(result[0])), **_states(layer, args, kwargs)}
-        finally:
-            for part, values in zip(parts, old, strict=True):
-                for key, value in values.items():
-                    setattr(part, key, value)
-            layer.set_weights(weights)
+        with changed(cells, **made):
+            output = _array(keras.tree.flatten(_call(layer, *args, **kwargs))[0])
+            states = _states(layer, args, kwargs)
+        layer.set_weights(weights)
+        return {"output": output, **states}
 
-    def gradient(
-        self, x: list[Array], cotangents: list[Array] | None, y: Array | None
-    ) -> tuple[float, float, dict[str, dict[str, Array]]]:
+    def gradient(self, x: list[Array], cotangents: list[Array] | None, y: Array | None) -> tuple[float, float, ByLayer]:
         """Return loss, its part from regularisers, and gradients, in training mode without dropout.
 
         The loss is the compiled one where `y` is given, else the sum of outputs times `cotangents`.
@@ -200,26 +191,17 @@ class KerasSide:
             model(given, training=True)  # JAX's penalties were traced ones
             extra = float(sum(map(float, model.losses)))
         self._gradients = {id(v): g for v, g in zip(model.trainable_variables, gradients, strict=True)}
-        found = {
-            self._name(layer): {
-                key: np.asarray(keras.ops.convert_to_numpy(self._gradients[id(v)]))
-                for key, v in _weights(layer).items()
-                if self._gradients.get(id(v)) is not None
-            }
-            for layer in self._leaves()
-        }
-        return float(loss), extra, {name: arrays for name, arrays in found.items() if arrays}
+        return float(loss), extra, self._by_layer(lambda v: self._gradients.get(id(v)))
 
     def loss(self) -> dict[str, Any]:
         """Return the compiled loss: its name and settings; nothing where the model is not compiled."""
         loss = getattr(self._model, "loss", None)
         if loss is None:
             return {}
-        if isinstance(loss, str) or not hasattr(loss, "get_config"):
-            loss = keras.losses.get(loss)
+        loss = keras.losses.get(loss)
         settings = loss.get_config() if hasattr(loss, "get_config") else {}
         name = getattr(loss, "__name__", None) or type(loss).__name__
-        return {"name": name.lower().replace("_", ""), **{k: _copied(v) for k, v in settings.items() if _plain(v)}}
+        return {**plain(settings), "name": name.lower().replace("_", "")}
 
     def train(self, x: list[Array], y: Array, steps: int) -> Steps:
         """Train on one batch again and again, as the recipe compiled it, but for what `unsummed` tells."""
@@ -227,12 +209,12 @@ class KerasSide:
         optimizer = getattr(model, "optimizer", None)
         if optimizer is None:
             raise UsageError("the Keras model is not compiled: give --keras-compile")
-        settings = {key: _copied(value) for key, value in optimizer.get_config().items() if _plain(value)}
+        settings = plain(optimizer.get_config())
         if keras.backend.backend() == "tensorflow":
             _sum_duplicates(optimizer)
         losses, rates, first = [], [], {}
         for step in range(steps):
-            rates.append(float(keras.ops.convert_to_numpy(optimizer.learning_rate)))
+            rates.append(float(_array(optimizer.learning_rate)))
             losses.append(float(model.train_on_batch(given, y, return_dict=True)["loss"]))
             if step == 0:
                 first = self.weights()
@@ -243,17 +225,15 @@ class KerasSide:
 
         On TensorFlow Keras squares a row's duplicates before summing them (`keras/src/backend/tensorflow/sparse.py`).
         """
-        optimizer = self._model.optimizer
-        tables = {self._name(layer): layer.embeddings for layer in self._leaves() if _kind(layer) == "Embedding"}
+        optimizer, found = self._model.optimizer, {}
         if keras.backend.backend() != "tensorflow" or optimizer is None:
             return {}
         import tensorflow as tf
 
-        found = {}
-        for name, table in tables.items():
-            gradient = self._gradients.get(id(table))
+        for name, layer in self._leaves.items():
+            gradient = self._gradients.get(id(getattr(layer, "embeddings", None)))
             if isinstance(gradient, tf.IndexedSlices):
-                start, moved = table.numpy(), []
+                start, moved = layer.embeddings.numpy(), []
                 for each in (gradient, tf.convert_to_tensor(gradient)):
                     table = keras.Variable(start)
                     type(optimizer).from_config(optimizer.get_config()).apply([each], [table])
@@ -281,40 +261,18 @@ class KerasSide:
     def _layers(self) -> list[Any]:
         return list(self._model._flatten_layers())
 
-    def _leaves(self) -> Iterator[Any]:
-        """Yield the layers that are compared as one: those without layers of their own, and `WHOLE`."""
-        seen: set[int] = set()
-
-        def walk(layer: Any) -> Iterator[Any]:
-            if id(layer) in seen or isinstance(layer, keras.layers.InputLayer):
-                return
-            seen.add(id(layer))
-            if _is_leaf(layer):
-                yield layer
-            else:
-                for inner in layer._flatten_layers(recursive=False, include_self=False):
-                    yield from walk(inner)
-
-        return walk(self._model)
-
-    def _name(self, layer: Any) -> str:
-        same = [each for each in self._leaves() if each.name == layer.name]
-        return str(layer.name if len(same) < 2 else layer.path)
-
-    def _described(self, layer: Any) -> Layer:
+    def _described(self, name: str, layer: Any, trained: set[int]) -> Layer:
         weights = _weights(layer)
         try:
             config = layer.get_config()
         except Exception:  # a layer of the user's that cannot be saved
             config = {}
-        inner = config.get("layer", {}).get("config", {}) if isinstance(config.get("layer"), dict) else {}
-        config = {**config, **inner, "name": layer.name}
-        trained = {id(v) for v in self._model.trainable_variables}
+        inner = config["layer"].get("config", {}) if isinstance(config.get("layer"), dict) else {}
         return Layer(
-            name=self._name(layer),
+            name=name,
             kind=_kind(layer),
             cls=type(layer).__name__,
-            config={key: _copied(value) for key, value in config.items() if _plain(value)},
+            config=plain({**config, **inner, "name": layer.name}),
             weights={key: tuple(v.shape) for key, v in weights.items()},
             trainable={key: id(v) in trained for key, v in weights.items()},
             line=self._lines.get(id(layer)),
@@ -348,13 +306,13 @@ def _from_file(spec: str, compiled: bool) -> Any:
         return keras.saving.load_model(spec, compile=compiled, safe_mode=True)
     except Exception as error:
         text = " ".join(str(error).split())
-        if "Lambda" in text or "lambda" in text:
+        if "lambda" in text.lower():
             raise UsageError(
                 f"{spec}: {_lambda(spec)} holds Python code, which a file may not run here; "
                 "replace it by a layer of Keras, or name the function that builds the model: file.py:function"
             ) from error
         hint = ""
-        if spec.endswith((".h5", ".hdf5")):
+        if not spec.endswith(".keras"):
             hint = "; a file of Keras 2 that Keras 3 cannot read: save it as .keras, or name file.py:function"
         elif "Could not locate class" in text or "Unknown layer" in text:
             hint = "; layers of your own: name the function that builds the model, file.py:function"
@@ -363,32 +321,16 @@ def _from_file(spec: str, compiled: bool) -> Any:
 
 def _lambda(spec: str) -> str:
     """Return the Lambda layers of a file in words."""
-    import json
-    import zipfile
-
     found: list[str] = []
 
-    def walk(node: Any) -> None:
-        if isinstance(node, dict):
-            if node.get("class_name") == "Lambda":
-                found.append(str(node.get("config", {}).get("name")))
-            for each in node.values():
-                walk(each)
-        elif isinstance(node, list):
-            for each in node:
-                walk(each)
+    def seen(node: dict[str, Any]) -> dict[str, Any]:
+        if node.get("class_name") == "Lambda":
+            found.append(str(node["config"]["name"]))
+        return node
 
     if zipfile.is_zipfile(spec):
-        walk(json.loads(zipfile.ZipFile(spec).read("config.json")))
+        json.loads(zipfile.ZipFile(spec).read("config.json"), object_hook=seen)
     return f"Lambda layer {', '.join(found)}" if found else "a Lambda layer"
-
-
-def _called(spec: str) -> Any:
-    found = loading.named(spec)
-    model = found if isinstance(found, keras.Model) else found()
-    if not isinstance(model, keras.Model):
-        raise UsageError(f"{spec} returned {type(model).__name__}, not a Keras model")
-    return model
 
 
 def _has_input(layer: Any) -> bool:
@@ -424,10 +366,23 @@ def _kind(layer: Any) -> str:
 
 
 def _is_leaf(layer: Any) -> bool:
+    """Return whether a layer is compared as one: without layers of its own, or of `WHOLE`."""
     if isinstance(layer, keras.Model):
         return False
     bases = {base.__name__ for base in type(layer).__mro__}
     return bool(bases & {*WHOLE}) or not list(layer._flatten_layers(include_self=False))
+
+
+def _leaves(layer: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield the layers that are compared as one, each once."""
+    if id(layer) in seen or isinstance(layer, keras.layers.InputLayer):
+        return
+    seen.add(id(layer))
+    if _is_leaf(layer):
+        yield layer
+    else:
+        for inner in layer._flatten_layers(recursive=False, include_self=False):
+            yield from _leaves(inner, seen)
 
 
 def _weights(layer: Any) -> dict[str, Any]:
@@ -442,59 +397,36 @@ def _weights(layer: Any) -> dict[str, Any]:
     return found
 
 
+def _directions(layer: Any) -> list[Any]:
+    """Return both layers of a Bidirectional one, else the layer itself."""
+    return [layer.forward_layer, layer.backward_layer] if hasattr(layer, "forward_layer") else [layer]
+
+
 def _states(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Array]:
     """Return the whole sequence and the last states of a recurrent layer, by direction; nothing for other layers."""
-    kind = _kind(layer)
-    if kind not in RECURRENT or type(layer).__name__ == "TimeDistributed":
+    if _kind(layer) not in RECURRENT or type(layer).__name__ == "TimeDistributed":
         return {}
-    inner = [layer.forward_layer, layer.backward_layer] if hasattr(layer, "forward_layer") else [layer]
+    inner = _directions(layer)
     kwargs = {key: value for key, value in kwargs.items() if key != "initial_state" or len(inner) == 1}
     sequences, states = [], []
-    for one in inner:
-        before = one.return_sequences, one.return_state
-        one.return_sequences = one.return_state = True
-        try:
-            sequence, *state = _call(one, *args, **kwargs)
-        finally:
-            one.return_sequences, one.return_state = before
-        sequence = np.asarray(keras.ops.convert_to_numpy(sequence))
-        sequences.append(sequence[:, ::-1] if len(inner) == 2 and one.go_backwards else sequence)
-        states.append([np.asarray(keras.ops.convert_to_numpy(part)) for part in state])
+    for each in inner:
+        with changed([each], return_sequences=True, return_state=True):
+            sequence, *state = map(_array, _call(each, *args, **kwargs))
+        sequences.append(sequence[:, ::-1] if len(inner) == 2 and each.go_backwards else sequence)
+        states.append(state)
     return {
         "sequence": np.concatenate(sequences, axis=-1),
-        **{name: np.stack([state[at] for state in states]) for at, name in enumerate("hc"[: len(states[0])])},
+        **{name: np.stack(state) for name, state in zip("hc", zip(*states, strict=True), strict=False)},
     }
 
 
 def _before(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Array]:
-    """Return what a TimeDistributed layer gives before its own activation: it calls it on traced values."""
-    inner: Any = getattr(layer, "layer", None)
-    if type(layer).__name__ != "TimeDistributed" or not callable(getattr(inner, "activation", None)):
+    """Return what a layer gives without its own activation; nothing where it has none, or applies it step by step."""
+    inner = layer.layer if type(layer).__name__ == "TimeDistributed" else layer
+    if _kind(layer) in RECURRENT or not callable(getattr(inner, "activation", None)):
         return {}
-    function, inner.activation = inner.activation, keras.activations.linear
-    try:
-        return {"before": np.asarray(keras.ops.convert_to_numpy(_call(layer, *args, **kwargs)))}
-    finally:
-        inner.activation = function
-
-
-@contextmanager
-def _watched(layer: Any, before: list[Any]) -> Iterator[None]:
-    """Keep what a layer's own activation is given."""
-    function = getattr(layer, "activation", None)
-    if not callable(function) or _kind(layer) in RECURRENT or type(layer).__name__ == "TimeDistributed":
-        yield
-        return
-
-    def watched(x: Any) -> Any:
-        before.append(x)
-        return function(x)
-
-    layer.activation = watched
-    try:
-        yield
-    finally:
-        layer.activation = function
+    with changed([inner], activation=keras.activations.linear):
+        return {"before": _array(keras.tree.flatten(_call(layer, *args, **kwargs))[0])}
 
 
 @contextmanager
@@ -513,11 +445,8 @@ def _recording(record: Callable[..., Any]) -> Iterator[None]:
         finally:
             inside = False
 
-    keras.layers.Layer.__call__ = call
-    try:
+    with changed([keras.layers.Layer], __call__=call):
         yield
-    finally:
-        keras.layers.Layer.__call__ = _call
 
 
 def _sum_duplicates(optimizer: Any) -> None:
@@ -531,26 +460,12 @@ def _sum_duplicates(optimizer: Any) -> None:
     optimizer.apply = summed
 
 
+def _array(tensor: Any) -> Array:
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
 def _unmasked(x: Any) -> Any:
     return keras.ops.convert_to_tensor(keras.ops.convert_to_numpy(x)) if keras.ops.is_tensor(x) else x
-
-
-def _copied(value: Any) -> Any:
-    """Return plain values without what Keras tracks them by, which does not cross to the parent."""
-    if isinstance(value, dict):
-        return {str(key): _copied(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_copied(each) for each in value]
-    return value
-
-
-def _plain(value: Any) -> bool:
-    """Return whether a setting is made of plain values, which cross to the parent."""
-    if isinstance(value, dict):
-        return all(map(_plain, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_plain, value))
-    return value is None or isinstance(value, str | int | float | bool)
 
 
 # --- gradients, by engine ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The user's code in a worker: loaded by its path, its lines remembered, its errors in one sentence."""
+"""The user's code in a worker: loaded by its path, its lines known, its objects changed, its errors in one sentence."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import importlib.util
 import linecache
 import sys
 import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import FrameType
@@ -14,15 +16,17 @@ from typing import Any
 
 from bench.errors import UsageError, unknown
 
+FILES = (".keras", ".h5", ".hdf5")
+"""How the names of saved models end."""
 _folders: set[str] = set()
 """Where the user's files lie: a line is the user's when its file lies there."""
 
 
-def is_ours_or_library(file: str) -> bool:
-    """Return whether a file is no user's: installed, of Python itself, or of this package."""
+def _is_users(file: str) -> bool:
+    """Return whether a file lies with the user's, and is not installed, of Python itself, or of this package."""
     path = file.replace("\\", "/")
-    package = str(Path(__file__).resolve().parents[1])
-    return "site-packages" in path or path.startswith(("<", package)) or path.startswith(sys.base_prefix + "/lib/")
+    others = ("<", str(Path(__file__).resolve().parents[1]), f"{sys.base_prefix}/lib/")
+    return file.startswith(tuple(_folders)) and "site-packages" not in path and not path.startswith(others)
 
 
 def user_line(made_by: object = None) -> str | None:
@@ -34,10 +38,11 @@ def user_line(made_by: object = None) -> str | None:
     inner: str | None = None
     while frame is not None:
         file = frame.f_code.co_filename
-        if any(file.startswith(folder) for folder in _folders) and not is_ours_or_library(file):
-            inner = inner or f"{_short(file)}:{frame.f_lineno}"
+        if _is_users(file):
+            line = f"{_short(file)}:{frame.f_lineno}"
             if made_by is None or frame.f_locals.get("self") is not made_by:
-                return f"{_short(file)}:{frame.f_lineno}"
+                return line
+            inner = inner or line
         frame = frame.f_back
     return inner
 
@@ -82,6 +87,18 @@ def named(spec: str) -> Any:
     return getattr(module, name)
 
 
+def made(spec: str, kind: type, words: str) -> Any:
+    """Return the object of a kind that a spec names, or that the function (or class) makes which it names.
+
+    Raises `UsageError` for another kind.
+    """
+    found = named(spec)
+    model = found if isinstance(found, kind) else found()
+    if not isinstance(model, kind):
+        raise UsageError(f"{spec} returned {type(model).__name__}, not a {words}")
+    return model
+
+
 def _from_file(path: Path) -> Any:
     file = path.resolve()
     if not file.is_file():
@@ -108,16 +125,28 @@ def _from_file(path: Path) -> Any:
     return module
 
 
+@contextmanager
+def changed(owners: Sequence[Any], **values: Any) -> Iterator[None]:
+    """Give objects other attributes for a while."""
+    before = [{name: getattr(owner, name) for name in values} for owner in owners]
+    try:
+        for owner in owners:
+            for name, value in values.items():
+                setattr(owner, name, value)
+        yield
+    finally:
+        for owner, old in zip(owners, before, strict=True):
+            for name, value in old.items():
+                setattr(owner, name, value)
+
+
 def sentence(error: BaseException) -> str:
     """Return an exception as one sentence, with the user's innermost line where it passed one."""
-    text = " ".join(str(error).split())
-    if isinstance(error, SystemExit):
-        what = f"it called sys.exit({error.code!r})"
-    else:
-        what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_short(error.filename)}:{error.lineno}: SyntaxError: {error.msg}"
-    theirs = [frame for frame in frames if any(frame.filename.startswith(folder) for folder in _folders)]
-    theirs = [frame for frame in theirs if not is_ours_or_library(frame.filename)]
+    text = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, SystemExit):
+        what = f"it called sys.exit({error.code!r})"
+    theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
     return f"{_short(theirs[-1].filename)}:{theirs[-1].lineno}: {what}" if theirs else what

@@ -12,7 +12,7 @@ from bench.cases.model import edges
 from bench.errors import UsageError
 from bench.port.causes import Told
 from bench.port.match import Pair
-from bench.port.trace import Array, Call
+from bench.port.trace import Array
 
 NORMALISATIONS = {
     "BatchNormalization": "batchnorm-epsilon",
@@ -23,14 +23,16 @@ NORMALISATIONS = {
 
 @dataclass(frozen=True)
 class Lab:
-    """A call of a matched layer, and how it is made again.
+    """A call of a matched layer on Keras's input `given` with its `mask`, and how it is made again.
 
-    `keras(changes, masked, training)` and `torch(changes, inputs, masks)` return outputs in Keras's layout, `wanted` is
-    Keras's, `found` the port's, `equal` compares two.
+    `settings` are those of the port's call. `keras(changes, masked, training)` and `torch(changes, inputs, masks)`
+    return outputs in Keras's layout, `wanted` is Keras's, `found` the port's, `equal` compares two.
     """
 
     pair: Pair
-    call: Call
+    given: Array
+    mask: Array | None
+    settings: dict[str, Any]
     wanted: Array
     found: Array
     keras: Callable[..., Array]
@@ -66,12 +68,11 @@ def _experiments(lab: Lab) -> Iterator[tuple[Told, Callable[[], bool] | None]]:
     if kind == "BatchNormalization" and not lab.training:
         told = Told("mode-eval-forgotten", "moving statistics in evaluation", "statistics of the batch")
         yield told, keras_as({}, training=True)
-    if kind == "BatchNormalization" and lab.training and not lab.call.settings.get("training", True):
+    if kind == "BatchNormalization" and lab.training and not lab.settings["training"]:
         has = "moving statistics: the module is in evaluation mode"
-        yield Told("mode-train-forgotten", "statistics of the batch", has, line=lab.call.settings.get("mode")), None
-    masked = lab.call.mask is not None or kind == "MultiHeadAttention"
-    if masked:
-        steps = "" if lab.call.mask is None else f" {int((~lab.call.mask).sum())} steps"
+        yield Told("mode-train-forgotten", "statistics of the batch", has, line=lab.settings["mode"]), None
+    if lab.mask is not None or kind == "MultiHeadAttention":
+        steps = "" if lab.mask is None else f" {int((~lab.mask).sum())} steps"
         yield Told("mask", f"skips{steps} that are masked", "takes every step"), keras_as({}, masked=False)
     if kind == "MultiHeadAttention":
         yield Told("mask", "no mask", "a mask"), theirs({}, masks="none")
@@ -105,11 +106,10 @@ def _together(lab: Lab) -> list[Told]:
     """Return all settings that differ, where they explain the difference only together."""
     found = [each for each in _settings(lab) if each[0] not in NORMALISATIONS.values()]
     changes = {key: value for _, changed, _ in found for key, value in changed.items()}
-    masked = lab.call.mask is None
-    for masks in {True, masked}:
-        if (found or not masks) and lab.equal(lab.keras(changes, masked=masks), lab.found):
+    for masked in {True, lab.mask is None}:
+        if (found or not masked) and lab.equal(lab.keras(changes, masked=masked), lab.found):
             told = [Told(slug, *words) for slug, _, words in found]
-            return told + ([] if masks else [Told("mask", "skips masked steps", "takes every step")])
+            return told + ([] if masked else [Told("mask", "skips masked steps", "takes every step")])
     return []
 
 
@@ -127,53 +127,39 @@ def _biases(lab: Lab) -> Iterator[tuple[Told, Callable[[], bool] | None]]:
 def _convolution(lab: Lab, theirs: Callable[..., Callable[[], bool]]) -> Iterator[tuple[Told, Callable[[], bool]]]:
     """Yield other strides, dilations and paddings of a convolution."""
     keras, torch = lab.pair.first.config, lab.pair.torch.config
-    axes = len(keras["kernel_size"])
-    strides, dilation = tuple(keras["strides"]), tuple(keras["dilation_rate"])
-    torch_padding = torch["padding"] if isinstance(torch["padding"], str) else tuple(torch["padding"])
-    alike = strides == tuple(torch["stride"]) and dilation == tuple(torch["dilation"])
-    if not alike:
+    stride, dilation = tuple(keras["strides"]), tuple(keras["dilation_rate"])
+    own = tuple(torch["stride"]), tuple(torch["dilation"])
+    if (stride, dilation) != own:
+        words = f"strides {stride}, dilation {dilation}", f"stride {own[0]}, dilation {own[1]}"
+        told = Told("convolution", *words, f"stride={stride}, dilation={dilation}")
+        yield told, theirs({"stride": stride, "dilation": dilation})
+    pads = _pads(lab.pair, lab.given)
+    if pads:
+        widths = ", ".join(f"{before} before and {after} after" for before, after in pads.values())
+        flat = tuple(width for axis in reversed(pads) for width in pads[axis])
         told = Told(
-            "convolution",
-            f"strides {strides}, dilation {dilation}",
-            f"stride {tuple(torch['stride'])}, dilation {tuple(torch['dilation'])}",
-            f"stride={strides}, dilation={dilation}",
+            "same-padding", f"padding {keras['padding']!r}: {widths}", f"padding {torch['padding']!r}", f"{flat}"
         )
-        yield told, theirs({"stride": strides, "dilation": dilation})
-    given = padded(lab.pair, lab.call.inputs[0][1])
-    if given is None:
-        return
-    pads = _pads(lab.pair, lab.call.inputs[0][1])
-    places = _places(lab.pair)
-    words = ", ".join(f"{before} before and {after} after" for before, after in (pads[axis] for axis in places))
-    flat = tuple(width for axis in reversed(places) for width in pads[axis])
-    told = Told("same-padding", f"padding {keras['padding']!r}: {words}", f"padding {torch_padding!r}", str(flat))
-    changed = {"padding": (0,) * axes, "stride": strides, "dilation": dilation}
-    yield told, theirs(changed, inputs=[given])
+        changed = {"padding": (0,) * len(pads), "stride": stride, "dilation": dilation}
+        yield told, theirs(changed, inputs=[padded(lab.pair, lab.given)])
 
 
-def _places(pair: Pair) -> range:
-    """Return the axes that a convolution of Keras's goes along."""
+def _pads(pair: Pair, value: Array) -> dict[int, tuple[int, int]]:
+    """Return how Keras pads the axes that a convolution goes along; nothing for another layer, and without padding."""
     keras = pair.first.config
+    if "kernel_size" not in keras or keras["padding"] not in ("same", "causal"):
+        return {}
+    pads = {}
     start = 2 if keras.get("data_format") == "channels_first" else 1
-    return range(start, start + len(keras["kernel_size"]))
-
-
-def _pads(pair: Pair, value: Array) -> list[tuple[int, int]]:
-    keras = pair.first.config
-    pads = [(0, 0)] * value.ndim
-    for size, stride, dilation, axis in zip(
-        keras["kernel_size"], keras["strides"], keras["dilation_rate"], _places(pair), strict=True
-    ):
-        if keras["padding"] == "causal":
-            pads[axis] = ((size - 1) * dilation, 0)
-        elif keras["padding"] == "same":
-            pads[axis] = edges(value.shape[axis], (size - 1) * dilation + 1, stride, "same")
+    sizes = zip(keras["kernel_size"], keras["strides"], keras["dilation_rate"], strict=True)
+    for axis, (size, stride, dilation) in enumerate(sizes, start):
+        wide = (size - 1) * dilation
+        same = keras["padding"] == "same"
+        pads[axis] = edges(value.shape[axis], wide + 1, stride, "same") if same else (wide, 0)
     return pads
 
 
 def padded(pair: Pair, value: Array) -> Array | None:
     """Return a convolution's input padded as Keras pads it; None for another layer, and without padding."""
-    keras = pair.first.config
-    if "kernel_size" not in keras or keras.get("padding") not in ("same", "causal"):
-        return None
-    return np.pad(value, _pads(pair, value))
+    pads = _pads(pair, value)
+    return np.pad(value, [pads.get(axis, (0, 0)) for axis in range(value.ndim)]) if pads else None

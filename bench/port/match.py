@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from bench.errors import UsageError, unknown
 from bench.port import carry
-from bench.port.trace import Layer
+from bench.port.layout import CHANNELS
+from bench.port.trace import Layer, shapes
 
-BIASES = frozenset({"bias", "beta", "in_proj_bias", "out_proj.bias"})
+BIASES = ("bias", "in_proj_bias", "out_proj.bias")
+SCALES = ("weight", "running_mean", "running_var")
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,16 @@ class Pair:
         """Return the first of Keras's layers."""
         return self.keras[0]
 
-    def __str__(self) -> str:
-        return f"{' + '.join(layer.name for layer in self.keras)} = {self.torch.name or self.torch.cls}"
+    @property
+    def layout(self) -> str | None:
+        """Return the layout that the torch layer insists on, None where any will do."""
+        if self.first.kind in CHANNELS:
+            keras = self.first.config
+            first = keras.get("data_format") == "channels_first" or keras.get("axis") in (1, [1])
+            return "same" if first else "channels"
+        if "batch_first" in self.torch.config:
+            return "same" if self.torch.config["batch_first"] else "time"
+        return None
 
 
 @dataclass(frozen=True)
@@ -35,9 +47,9 @@ class Matching:
     """Pairs in Keras's order, layers with weights that have no counterpart, and of each the layers that would fit."""
 
     pairs: list[Pair]
-    keras: list[Layer] = field(default_factory=list)
-    torch: list[Layer] = field(default_factory=list)
-    candidates: dict[str, list[str]] = field(default_factory=dict)
+    keras: list[Layer]
+    torch: list[Layer]
+    candidates: dict[str, list[str]]
 
     @property
     def complete(self) -> bool:
@@ -51,71 +63,49 @@ def match(keras: Sequence[Layer], torch: Sequence[Layer], chosen: Mapping[str, s
     `chosen`: names of torch's layers by Keras's, as the user gave them. Raises `UsageError` for an unknown name, and
     for a choice whose weights do not fit.
     """
-    theirs = [layer for layer in keras if layer.weights]
-    ours = [layer for layer in torch if layer.weights]
-    pairs = [_chosen(theirs, ours, name, other) for name, other in chosen.items()]
-    taken = {layer.name for pair in pairs for layer in pair.keras}, {pair.torch.name for pair in pairs}
-    names = {layer.name for layer in theirs}
-    for layer in ours:  # a user who gave both the same name meant it
-        same = [own for own in theirs if own.name == layer.name.replace(".", "/") and own.name not in taken[0]]
-        if layer.name in names and layer.name not in taken[1] and same and fits(same[:1], layer):
-            pairs.append(Pair((same[0],), layer))
-            taken[0].add(same[0].name)
-            taken[1].add(layer.name)
-    theirs = [layer for layer in theirs if layer.name not in taken[0]]
-    ours = [layer for layer in ours if layer.name not in taken[1]]
-    aligned = _aligned(theirs, ours)
-    mirrored = [
-        Pair(tuple(reversed(pair.keras)), pair.torch) for pair in _aligned(theirs[::-1], ours[::-1], mirrored=True)
-    ]
-    unclear = {pair.torch.name for pair in aligned} ^ {pair.torch.name for pair in mirrored}
-    other = {pair.torch.name: pair for pair in mirrored}
-    unclear |= {pair.torch.name for pair in aligned if other.get(pair.torch.name, pair) != pair}
-    pairs += [pair for pair in aligned if pair.torch.name not in unclear]
-    left = _left(theirs, pairs), [layer for layer in ours if all(layer != pair.torch for pair in pairs)]
-    candidates = {layer.name: [own.name for own in left[0] if fits([own], layer)] for layer in left[1]}
+    keras, torch = ([layer for layer in side if layer.weights] for side in (keras, torch))
+    pairs = [_chosen(keras, torch, *names) for names in chosen.items()]
+    ours, theirs = _left(keras, torch, pairs)
+    named = {layer.name: layer for layer in ours}
+    # A user who gave both the same name meant it.
+    same = [(named[layer.name], layer) for layer in theirs if layer.name in named]
+    pairs += [Pair((own,), layer) for own, layer in same if fits([own], layer)]
+    ours, theirs = _left(keras, torch, pairs)
+    mirrored = {pair.torch.name: pair for pair in _aligned(ours[::-1], theirs[::-1], mirrored=True)}
+    pairs += [pair for pair in _aligned(ours, theirs) if mirrored.get(pair.torch.name) == pair]
+    ours, theirs = _left(keras, torch, pairs)
+    named = {layer.name: layer for layer in ours}
+    candidates = {layer.name: [own.name for own in ours if fits([own], layer)] for layer in theirs}
+    times = Counter(itertools.chain(*candidates.values()))
     # Branches may run in another order: what fits one layer alone is its counterpart.
-    for layer in list(left[1]):
-        names_that_fit = candidates[layer.name]
-        rivals = [name for name, fitting in candidates.items() if set(fitting) & set(names_that_fit)]
-        if len(names_that_fit) == 1 and rivals == [layer.name]:
-            (own,) = (each for each in left[0] if each.name == names_that_fit[0])
-            pairs.append(Pair((own,), layer))
-            left[0].remove(own)
-            left[1].remove(layer)
-            del candidates[layer.name]
+    single = [(candidates[layer.name], layer) for layer in theirs if len(candidates[layer.name]) == 1]
+    pairs += [Pair((named[own],), layer) for (own,), layer in single if times[own] == 1]
+    ours, theirs = _left(keras, torch, pairs)
     place = {layer.name: at for at, layer in enumerate(keras)}
     pairs.sort(key=lambda pair: place[pair.first.name])
-    return Matching(pairs, left[0], left[1], {name: fitting for name, fitting in candidates.items() if fitting})
+    return Matching(pairs, ours, theirs, {layer.name: candidates[layer.name] for layer in theirs})
 
 
-def _left(layers: Sequence[Layer], pairs: Sequence[Pair]) -> list[Layer]:
-    used = {layer.name for pair in pairs for layer in pair.keras}
-    return [layer for layer in layers if layer.name not in used]
+def _left(keras: Sequence[Layer], torch: Sequence[Layer], pairs: Sequence[Pair]) -> tuple[list[Layer], list[Layer]]:
+    """Return the layers of both sides that are in no pair."""
+    used = {layer.name for pair in pairs for layer in pair.keras}, {pair.torch.name for pair in pairs}
+    return [each for each in keras if each.name not in used[0]], [each for each in torch if each.name not in used[1]]
 
 
 def _chosen(keras: Sequence[Layer], torch: Sequence[Layer], name: str, other: str) -> Pair:
-    own = {layer.name: layer for layer in keras}
-    theirs = {layer.name: layer for layer in torch}
+    ours, theirs = ({layer.name: layer for layer in side} for side in (keras, torch))
     parts = name.split("+")
-    for part in parts:
-        if part not in own:
-            raise unknown("Keras layer with weights", part, own)
-    if other not in theirs:
-        raise unknown("torch layer with weights", other, theirs)
-    layers = [own[part] for part in parts]
-    if not fits(layers, theirs[other]):
-        wanted = carry.shapes(layers, theirs[other])
+    for kind, part, known in [*(("Keras", part, ours) for part in parts), ("torch", other, theirs)]:
+        if part not in known:
+            raise unknown(f"{kind} layer with weights", part, known)
+    layers, layer = tuple(ours[part] for part in parts), theirs[other]
+    if not fits(layers, layer):
+        wanted = carry.shapes(layers, layer)
         raise UsageError(
-            f"--map {name}={other}: {layers[0]} has weights {_shapes(layers[0].weights)}, "
-            f"{theirs[other]} has {_shapes(theirs[other].weights)}"
-            + ("" if wanted is None else f" where {_shapes(wanted)} would fit")
+            f"--map {name}={other}: {layers[0]} has weights {shapes(layers[0].weights)}, "
+            f"{layer} has {shapes(layer.weights)}" + (f" where {shapes(wanted)} would fit" if wanted else "")
         )
-    return Pair(tuple(layers), theirs[other])
-
-
-def _shapes(weights: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} {shape}" for name, shape in weights.items())
+    return Pair(layers, layer)
 
 
 def fits(keras: Sequence[Layer], torch: Layer) -> bool:
@@ -130,17 +120,13 @@ def fits(keras: Sequence[Layer], torch: Layer) -> bool:
     wanted = carry.shapes(keras, torch)
     if wanted is None:
         return False
-    shared = wanted.keys() & torch.weights.keys()
     single = {key for key in wanted.keys() ^ torch.weights.keys() if not _optional(key, torch.kind)}
-    return not single and all(wanted[key] == torch.weights[key] for key in shared)
+    return not single and all(wanted[key] == torch.weights[key] for key in wanted.keys() & torch.weights.keys())
 
 
 def _optional(name: str, kind: str) -> bool:
     """Return whether a layer may lack a weight: biases, and what normalisations scale by or remember."""
-    normalises = kind.endswith("Normalization")
-    return (
-        name in BIASES or name.startswith("bias_") or (normalises and name in ("weight", "running_mean", "running_var"))
-    )
+    return name in BIASES or name.startswith("bias_") or (kind.endswith("Normalization") and name in SCALES)
 
 
 def _signature(layer: Layer) -> tuple[object, ...]:
@@ -150,7 +136,7 @@ def _signature(layer: Layer) -> tuple[object, ...]:
 
 
 def _aligned(keras: Sequence[Layer], torch: Sequence[Layer], mirrored: bool = False) -> list[Pair]:
-    """Return the longest alignment in order, the first of several."""
+    """Return the longest alignment in order, the first of several; of `mirrored` layers the last are first."""
     known: dict[object, bool] = {}
 
     def group(at: int, layer: Layer) -> int:
@@ -176,7 +162,8 @@ def _aligned(keras: Sequence[Layer], torch: Sequence[Layer], mirrored: bool = Fa
     while i < len(keras) and j < len(torch):
         size = int(sizes[i, j])
         if size and size + 1 + longest[i + size, j + 1] == longest[i, j]:
-            pairs.append(Pair(tuple(keras[i : i + size]), torch[j]))
+            part = tuple(keras[i : i + size])
+            pairs.append(Pair(part[::-1] if mirrored else part, torch[j]))
             i, j = i + size, j + 1
         elif longest[i + 1, j] == longest[i, j]:
             i += 1

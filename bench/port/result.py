@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
-from bench.port import updates
 from bench.port.causes import Finding
 from bench.port.match import Matching
 from bench.port.trace import Layer
@@ -17,7 +17,6 @@ TRAINED = {"float64": 2e-5, "float32": 1e-2}
 """The same after steps: Keras's Adam takes 0.999 through float32, which is off by 1.3e-5 of 1 - 0.999."""
 SMALL = 1e-6
 """An array whose largest value is smaller than this share of all is measured against that share."""
-STEPS = updates.STEPS
 INHERENT = ("batchnorm-variance", "optimizer-epsilon", "second-bias", "initialisers")
 """What a port trained by its own optimizer has even where outputs and gradients are equal."""
 
@@ -31,7 +30,6 @@ class Row:
     kind: str
     alone: float | None
     through: float | None
-    line: str | None
 
 
 @dataclass
@@ -50,8 +48,12 @@ class Comparison:
     compared: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    parameters: int = 0
     seconds: float = 0.0
+
+    @property
+    def parameters(self) -> int:
+        """Return how many numbers Keras's weights hold."""
+        return sum(math.prod(shape) for layer in self.layers for shape in layer.weights.values())
 
     @property
     def verdict(self) -> str:
@@ -59,16 +61,3 @@ class Comparison:
         if not self.matching.complete:
             return "unmatched"
         return "differs" if self.findings else "equal"
-
-
-@dataclass(frozen=True)
-class Recipes:
-    """The user's own training, as specs; without one of them only outputs and gradients are judged."""
-
-    compile: str | None = None
-    step: str | None = None
-
-    @property
-    def both(self) -> bool:
-        """Return whether updates can be compared."""
-        return self.step is not None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,96 +18,87 @@ from torch.overrides import TorchFunctionMode
 
 from bench.errors import UsageError
 from bench.port import layout, loading
-from bench.port.trace import Array, Call, Forced, Layer, Steps, Trace
+from bench.port.loading import changed
+from bench.port.trace import Array, ByLayer, Call, Forced, Layer, Steps, Trace, plain
 
 KINDS = {
-    nn.Linear: "Dense",
-    nn.Conv1d: "Conv1D",
-    nn.Conv2d: "Conv2D",
-    nn.Conv3d: "Conv3D",
-    nn.ConvTranspose1d: "Conv1DTranspose",
-    nn.ConvTranspose2d: "Conv2DTranspose",
-    nn.Embedding: "Embedding",
-    nn.LSTM: "LSTM",
-    nn.GRU: "GRU",
-    nn.RNN: "SimpleRNN",
-    nn.BatchNorm1d: "BatchNormalization",
-    nn.BatchNorm2d: "BatchNormalization",
-    nn.BatchNorm3d: "BatchNormalization",
-    nn.LayerNorm: "LayerNormalization",
-    nn.GroupNorm: "GroupNormalization",
-    nn.MultiheadAttention: "MultiHeadAttention",
-}
+    nn.Linear: "Dense", nn.Embedding: "Embedding", nn.MultiheadAttention: "MultiHeadAttention",
+    nn.Conv1d: "Conv1D", nn.Conv2d: "Conv2D", nn.Conv3d: "Conv3D",
+    nn.ConvTranspose1d: "Conv1DTranspose", nn.ConvTranspose2d: "Conv2DTranspose",
+    nn.LSTM: "LSTM", nn.GRU: "GRU", nn.RNN: "SimpleRNN",
+    nn.BatchNorm1d: "BatchNormalization", nn.BatchNorm2d: "BatchNormalization", nn.BatchNorm3d: "BatchNormalization",
+    nn.LayerNorm: "LayerNormalization", nn.GroupNorm: "GroupNormalization",
+}  # fmt: skip
 """Modules that have a counterpart among Keras's layers, which their kind is named after."""
+WHOLE = tuple(KINDS)
 LOSSES = frozenset(
     f"{name}_loss" for name in ("mse", "l1", "smooth_l1", "huber", "nll", "poisson_nll", "gaussian_nll", "soft_margin")
 ) | {"binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "kl_div"}
-HALF = (torch.float16, torch.bfloat16)
+Live = dict[tuple[str, int], tuple[Any, tuple[Any, ...], dict[str, Any]]]
+"""Module and arguments of each recorded call, by name and how often the module was called before."""
 
 
 class TorchSide:
     """One module; what its methods take and return crosses a process border."""
 
     def __init__(self) -> None:
-        self._module: Any = None
-        self._optimizers: list[tuple[Any, str | None]] = []
-        self._clips: list[dict[str, Any]] = []
-        self._capture: Callable[[], None] | None = None
-        self._modes: dict[str, bool] = {}
-        self._step: Any = None
-        self._loader: Any = None
-        self._schedules: list[str | None] = []
-        self._loaders: dict[int, str | None] = {}
-        self._live: dict[tuple[str, int], tuple[Any, tuple[Any, ...], dict[str, Any]]] = {}
-        _remember_lines()
-        self._watch_optimizers()
+        self._capture: Callable[[], None] = lambda: None
+        _before(nn.Module, "__init__", lambda own, *_, **__: _remember(own, "line", loading.user_line(made_by=own)))
+        _before(nn.Module, "requires_grad_", lambda own, *_, **__: _remember(own, "frozen", loading.user_line()))
+        _before(nn.Module, "eval", lambda own, *_, **__: _remember(own, "mode", loading.user_line()))
+        _before(torch.optim.Optimizer, "__init__", self._optimizer_is_made)
+        _before(torch.optim.lr_scheduler.LRScheduler, "__init__", self._schedule_is_made)
+        _before(torch.utils.data.DataLoader, "__init__", self._loader_is_made)
+        for kind, function, limit in (
+            ("norm", "clip_grad_norm_", "max_norm"),
+            ("value", "clip_grad_value_", "clip_value"),
+        ):
+            _before(nn.utils, function, self._clipping(kind, getattr(nn.utils, function), limit))
 
     def load(self, spec: str, dtype: str) -> None:
         """Make the module in float64 or float32; raise `UsageError` for one that is not supported."""
-        self._optimizers.clear()
-        self._clips.clear()
-        self._schedules.clear()
-        self._live.clear()
+        self._optimizers: list[tuple[Any, str | None]] = []
+        self._schedules: list[str | None] = []
+        self._loaders: dict[int, str | None] = {}
+        self._clips: list[dict[str, Any]] = []
+        self._live: Live = {}
         torch.backends.mha.set_fastpath_enabled(False)  # it passes by the modules that are to be compared
         self._dtype = getattr(torch, dtype)
         torch.set_default_dtype(self._dtype)
         torch.manual_seed(0)
-        found = loading.named(spec)
-        module = found if isinstance(found, nn.Module) else found()
-        if not isinstance(module, nn.Module):
-            raise UsageError(f"{spec} returned {type(module).__name__}, not a torch.nn.Module")
+        module = loading.made(spec, nn.Module, "torch.nn.Module")
         if isinstance(module, torch.jit.ScriptModule):
             raise UsageError(
                 f"{spec} is a TorchScript module, which cannot be looked into; name the class it was made of"
             )
         for name, value in [*module.named_parameters(), *module.named_buffers()]:
-            if value.dtype in HALF:
+            if value.dtype in (torch.float16, torch.bfloat16):
                 raise UsageError(f"torch weight {name} is {value.dtype}: half precision is not compared; use float32")
             if value.is_floating_point() and not torch.isfinite(value).all():
                 raise UsageError(f"torch weight {name} holds NaN or infinity")
         self._modes = {name: each.training for name, each in module.named_modules()}
-        self._module = module.to(self._dtype)
+        self._module: Any = module.to(self._dtype)
 
     def layers(self) -> list[Layer]:
         """Return all leaves, and modules with weights of their own, in order of declaration."""
         return [self._described(name, module) for name, module in self._leaves()]
 
-    def weights(self, gradients: bool = False) -> dict[str, dict[str, Array]]:
+    def weights(self, gradients: bool = False) -> ByLayer:
         """Return weights by module and name within it, or what they have of gradients."""
-        found: dict[str, dict[str, Array]] = {}
+        found: ByLayer = {}
         for name, module in self._leaves():
-            arrays = {key: (value.grad if gradients else value) for key, value in self._own(module).items()}
-            arrays = {key: value.detach().cpu().numpy().copy() for key, value in arrays.items() if value is not None}
+            arrays = {key: (value.grad if gradients else value) for key, value in _own(module).items()}
+            arrays = {key: _array(value) for key, value in arrays.items() if value is not None}
             if arrays:
                 found[name] = arrays
         return found
 
-    def set_weights(self, weights: Mapping[str, Mapping[str, Array]]) -> None:
+    def set_weights(self, weights: ByLayer) -> None:
         """Put values into weights in place."""
         modules = dict(self._module.named_modules())
         with torch.no_grad():
             for name, arrays in weights.items():
-                own = self._own(modules[name])
+                own = _own(modules[name])
                 for key, value in arrays.items():
                     own[key].copy_(torch.as_tensor(np.ascontiguousarray(value)))
 
@@ -117,25 +109,16 @@ class TorchSide:
     def forward(
         self, x: dict[str, Array], training: bool, forced: dict[tuple[str, int], Forced] | None = None
     ) -> Trace:
-        """Return every call of a leaf, every function between them, and the outputs.
+        """Return every call of a leaf, every function between them, the dropouts and the outputs.
 
         `x`: by parameter of `forward`, or by position where a key is a number. `forced`: what leaves are given and
         made to return, by name and how often they were called before.
         """
         self._module.train(training)
-        watching = _Watching(forced or {}, self._live, dict(self._leaves()))
-        with torch.no_grad(), watching.modules(), watching:
+        watching = _Watching(dict(self._leaves()), self._live, forced or {})
+        with torch.no_grad(), watching.modules():
             made = _tensors(self._called(x))
-        trace = Trace(watching.calls, [watching.number(each) for each in made])
-        return trace
-
-    def dropouts(self, x: dict[str, Array], training: bool) -> list[dict[str, Any]]:
-        """Return rate, line and whether it was active of each dropout that a pass meets, in order."""
-        self._module.train(training)
-        watching = _Watching({}, {}, {})
-        with torch.no_grad(), watching.modules(dict(self._leaves())), watching:
-            self._called(x)
-        return watching.dropouts
+        return Trace(watching.calls, [watching.number(each) for each in made], dropouts=watching.dropouts)
 
     def again(
         self, name: str, index: int, changes: dict[str, Any], inputs: list[Array] | None = None, masks: str = ""
@@ -153,19 +136,11 @@ class TorchSide:
             kwargs = {**kwargs, **turned}
         if inputs is not None:
             args = (*(self._tensor(each) for each in inputs), *args[len(inputs) :])
-        old = {key: getattr(module, key) for key in changes}
         state = {key: value.clone() for key, value in module.state_dict().items()}
-        try:
-            for key, value in changes.items():
-                setattr(module, key, value)
-            with torch.no_grad():
-                return [
-                    each.detach().numpy().copy() for each in _tensors(type(module).forward(module, *args, **kwargs))
-                ]
-        finally:
-            for key, value in old.items():
-                setattr(module, key, value)
-            module.load_state_dict(state)
+        with torch.no_grad(), changed([module], **changes):
+            made = [_array(each) for each in _tensors(type(module).forward(module, *args, **kwargs))]
+        module.load_state_dict(state)
+        return made
 
     def function(self, name: str, arrays: list[Array], settings: dict[str, Any]) -> float:
         """Return what a loss function gives."""
@@ -173,14 +148,12 @@ class TorchSide:
         settings = {key: self._tensor(v) if isinstance(v, np.ndarray) else v for key, v in settings.items()}
         return float(getattr(nn.functional, name)(*tensors, **settings))
 
-    def gradient(self, x: dict[str, Array], cotangents: list[Array]) -> tuple[float, dict[str, dict[str, Array]]]:
+    def gradient(self, x: dict[str, Array], cotangents: list[Array]) -> tuple[float, ByLayer]:
         """Return the sum of outputs times `cotangents` (torch's layout) and its gradients, training without dropout."""
         self._module.train(True)
         self._module.zero_grad(set_to_none=True)
-        watching = _Watching({}, {}, {})
-        with watching.modules(dict(self._leaves())), watching:
-            outputs = _tensors(self._called(x))
-            pairs = zip(outputs, cotangents, strict=True)
+        with _Watching(dict(self._leaves())).modules():
+            pairs = zip(_tensors(self._called(x)), cotangents, strict=True)
             loss = sum((out * torch.as_tensor(weight, dtype=out.dtype)).sum() for out, weight in pairs)
         if isinstance(loss, torch.Tensor) and loss.requires_grad:
             loss.backward()
@@ -198,15 +171,14 @@ class TorchSide:
 
     def train(self, x: list[Array], y: Array, steps: int) -> Steps:
         """Make the user's own training steps on one batch."""
-        given = [self._tensor(each) for each in x]
-        target = self._tensor(y)
+        given, target = [self._tensor(each) for each in x], self._tensor(y)
         losses: list[float] = []
         rates: list[float] = []
-        gradients: dict[str, dict[str, Array]] = {}
-        modes: dict[str, tuple[bool, str | None]] = {}
         epsilons: list[float] = []
+        gradients: ByLayer = {}
+        modes: dict[str, tuple[bool, str | None]] = {}
         stepped: list[str | None] = []
-        first: dict[str, dict[str, Array]] = {}
+        first: ByLayer = {}
 
         def capture() -> None:
             if not gradients and not losses:
@@ -216,40 +188,37 @@ class TorchSide:
             capture()
             group = optimizer.param_groups[0]
             rates.append(float(group["lr"]))
-            epsilons.append(float(group.get("eps", group.get("epsilon", 0.0))))
+            epsilon = group.get("eps", group.get("epsilon"))
+            epsilons.append(float(epsilon) if isinstance(epsilon, float | int) else 0.0)
             stepped.append(loading.user_line())
             if not modes:
                 own = self._module.named_modules()
-                modes.update({name: (each.training, getattr(each, "_bench_mode", None)) for name, each in own})
+                modes.update({name: (each.training, _remembered(each, "mode")) for name, each in own})
 
         self._capture = capture
         hook = register_optimizer_step_pre_hook(before)
-        watching = _Watching({}, {}, {})
+        watching = _Watching(dict(self._leaves()))
         try:
-            with watching.modules(dict(self._leaves())), watching:
+            with watching.modules():
                 for step in range(steps):
-                    loss = self._step(*given, target)
-                    losses.append(self._as_number(loss))
+                    losses.append(self._as_number(self._step(*given, target)))
                     if step == 0:
                         first = self.weights()
         finally:
             hook.remove()
-            self._capture = None
+            self._capture = lambda: None
         optimizer, line = self._optimizers[-1] if self._optimizers else (None, None)
-        settings: dict[str, Any] = {}
-        if optimizer is not None:
-            group = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
-            settings = {key: tuple(v) if isinstance(v, tuple | list) else v for key, v in group.items() if _plain(v)}
         observed = {
-            "loss": watching.losses[:1],
-            "clips": self._clips[:1],
-            "modes": modes,
+            "loss": next(iter(watching.losses), None),
             "reduced": watching.reduced,
+            "clip": next(iter(self._clips), None),
+            "modes": modes,
             "epsilons": epsilons,
             "schedule": self._schedules[-1] if self._schedules else None,
-            "stepped": stepped[0] if stepped else None,
+            "stepped": next(iter(stepped), None),
         }
         name = type(optimizer).__name__ if optimizer is not None else ""
+        settings = plain(optimizer.param_groups[0]) if optimizer is not None else {}
         return Steps(losses, rates, name, settings, line, first, self.weights(), gradients, observed)
 
     def _as_number(self, loss: Any) -> float:
@@ -289,112 +258,101 @@ class TorchSide:
         for name, module in self._module.named_modules():
             if any(name.startswith(f"{outer}.") for outer in inside):
                 continue
-            whole = isinstance(module, tuple(KINDS))
-            if whole:
+            if isinstance(module, WHOLE):
                 inside.append(name)
-            if whole or not list(module.children()) or list(module.parameters(recurse=False)):
+            if _is_leaf(module) or list(module.parameters(recurse=False)):
                 yield name, module
 
-    def _own(self, module: Any) -> dict[str, Any]:
-        """Return the weights of a leaf, or of a module with children those that are its own."""
-        deep = isinstance(module, tuple(KINDS)) or not list(module.children())
-        found = dict(module.named_parameters(recurse=deep))
-        return {
-            **found,
-            **{key: value for key, value in module.named_buffers(recurse=deep) if value.is_floating_point()},
-        }
-
     def _described(self, name: str, module: Any) -> Layer:
-        own = self._own(module)
-        config = {key: value for key, value in vars(module).items() if not key.startswith("_") and _plain(value)}
-        if isinstance(module, nn.RNN):
-            config["mode"] = module.mode
+        own = _own(module)
+        config = {key: value for key, value in vars(module).items() if not key.startswith("_")}
         return Layer(
             name=name,
-            kind=_kind(module),
+            kind=next((KINDS[base] for base in type(module).__mro__ if base in KINDS), type(module).__name__),
             cls=type(module).__name__,
-            config=config,
+            config=plain({**config, "mode": getattr(module, "mode", None)}),
             weights={key: tuple(value.shape) for key, value in own.items()},
             trainable={key: value.requires_grad for key, value in own.items()},
-            line=getattr(module, "_bench_line", None),
-            frozen=getattr(module, "_bench_frozen", None),
+            line=_remembered(module, "line"),
+            frozen=_remembered(module, "frozen"),
         )
 
-    def _watch_optimizers(self) -> None:
-        init = torch.optim.Optimizer.__init__
+    # --- what the user's recipe makes ----------------------------------------------------------------------------
 
-        def made(optimizer: Any, *args: Any, **kwargs: Any) -> None:
-            init(optimizer, *args, **kwargs)
-            self._optimizers.append((optimizer, loading.user_line(made_by=optimizer)))
+    def _optimizer_is_made(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        self._optimizers.append((optimizer, loading.user_line(made_by=optimizer)))
 
-        torch.optim.Optimizer.__init__ = made  # type: ignore[method-assign,assignment]
-        scheduler = torch.optim.lr_scheduler.LRScheduler.__init__
+    def _schedule_is_made(self, *_: Any, **__: Any) -> None:
+        self._schedules.append(loading.user_line())
 
-        def scheduled(schedule: Any, *args: Any, **kwargs: Any) -> None:
-            self._schedules.append(loading.user_line())
-            scheduler(schedule, *args, **kwargs)
+    def _loader_is_made(self, loader: Any, *_: Any, **__: Any) -> None:
+        self._loaders[id(loader)] = loading.user_line()
 
-        torch.optim.lr_scheduler.LRScheduler.__init__ = scheduled  # type: ignore[method-assign,assignment]
-        loader = torch.utils.data.DataLoader.__init__
+    def _clipping(self, kind: str, function: Callable[..., Any], limit: str) -> Callable[..., None]:
+        signature = inspect.signature(function)
 
-        def loads(data: Any, *args: Any, **kwargs: Any) -> None:
-            loader(data, *args, **kwargs)
-            self._loaders[id(data)] = loading.user_line()
+        def clips(*args: Any, **kwargs: Any) -> None:
+            self._capture()
+            given = float(signature.bind(*args, **kwargs).arguments[limit])
+            self._clips.append({"kind": kind, "limit": given, "line": loading.user_line()})
 
-        torch.utils.data.DataLoader.__init__ = loads  # type: ignore[method-assign,assignment]
-        for name in ("clip_grad_norm_", "clip_grad_value_"):
-            setattr(nn.utils, name, self._clip(name, getattr(nn.utils, name)))
-
-    def _clip(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def clip(*args: Any, **kwargs: Any) -> Any:
-            if self._capture:
-                self._capture()
-            given = inspect.signature(function).bind(*args, **kwargs)
-            given.apply_defaults()
-            limit = float(given.arguments["max_norm" if "norm" in name else "clip_value"])
-            kind = "norm" if "norm" in name else "value"
-            self._clips.append({"kind": kind, "limit": limit, "line": loading.user_line()})
-            return function(*args, **kwargs)
-
-        return clip
+        return clips
 
 
-def _remember_lines() -> None:
-    """Let every module know the user's lines that made it, froze it and last changed its mode."""
+def _before(owner: Any, name: str, watch: Callable[..., None]) -> None:
+    """Let a function of torch's hand its arguments to `watch` first."""
+    function = getattr(owner, name)
 
-    def remembering(name: str, attribute: str) -> None:
-        function = getattr(nn.Module, name)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        watch(*args, **kwargs)
+        return function(*args, **kwargs)
 
-        def called(module: Any, *args: Any, **kwargs: Any) -> Any:
-            result = function(module, *args, **kwargs)
-            object.__setattr__(module, attribute, loading.user_line(made_by=module if name == "__init__" else None))
-            return result
-
-        setattr(nn.Module, name, called)
-
-    for name, attribute in (("__init__", "_bench_line"), ("requires_grad_", "_bench_frozen"), ("eval", "_bench_mode")):
-        remembering(name, attribute)
+    setattr(owner, name, called)
 
 
-def _kind(module: Any) -> str:
-    return next((KINDS[base] for base in type(module).__mro__ if base in KINDS), type(module).__name__)
+def _remember(module: Any, what: str, line: str | None) -> None:
+    """Let a module know the user's line that made it, froze it or last set it to evaluation mode."""
+    object.__setattr__(module, f"_bench_{what}", line)
+
+
+def _remembered(module: Any, what: str) -> str | None:
+    line: str | None = getattr(module, f"_bench_{what}", None)
+    return line
+
+
+def _is_leaf(module: Any) -> bool:
+    return isinstance(module, WHOLE) or not list(module.children())
+
+
+def _own(module: Any) -> dict[str, Any]:
+    """Return the weights of a leaf, or of a module with children those that are its own."""
+    deep = _is_leaf(module)
+    buffers = {key: value for key, value in module.named_buffers(recurse=deep) if value.is_floating_point()}
+    return {**dict(module.named_parameters(recurse=deep)), **buffers}
+
+
+def _array(tensor: Any) -> Array:
+    copied: Array = tensor.detach().cpu().numpy().copy()
+    return copied
 
 
 # --- watching ----------------------------------------------------------------------------------------------------
 
 
 class _Watching(TorchFunctionMode):
-    """Records calls of leaves and the functions between them; dropout does nothing, but is counted."""
+    """Watches dropouts, which do nothing meanwhile, and losses; with `live` records calls and the functions between."""
 
-    def __init__(self, forced: dict[tuple[str, int], Forced], live: dict[Any, Any], leaves: dict[str, Any]) -> None:
+    def __init__(
+        self, leaves: dict[str, Any], live: Live | None = None, forced: Mapping[tuple[str, int], Forced] | None = None
+    ) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.dropouts: list[dict[str, Any]] = []
         self.losses: list[dict[str, Any]] = []
         self.reduced: dict[str, Any] | None = None
-        self._forced, self._live, self._leaves = forced, live, leaves
+        self._leaves, self._live, self._forced = leaves, live, forced or {}
+        self._count: Counter[str] = Counter()
         self._numbers: dict[int, int] = {}
-        self._next = 0
         self._kept: list[Any] = []
         self._inside = False
         self._part: str | None = None
@@ -415,29 +373,22 @@ class _Watching(TorchFunctionMode):
             self._dropout(float(kwargs["dropout_p"]), True)
             kwargs["dropout_p"] = 0.0
         if name in LOSSES:
-            tensors = [kwargs.pop(key) for key in ("input", "target") if key in kwargs]
-            args, found = (*args[: 2 - len(tensors)], *tensors), kwargs
-            settings = {k: v.detach().numpy() if isinstance(v, torch.Tensor) else v for k, v in found.items()}
-            arrays = [each.detach().numpy().copy() for each in args[:2]]
+            args = (*args, *(kwargs.pop(key) for key in ("input", "target")[len(args) :] if key in kwargs))
+            settings = {key: _array(v) if isinstance(v, torch.Tensor) else v for key, v in kwargs.items()}
+            arrays = [_array(each) for each in args[:2]]
             self.losses.append({"name": name, "arrays": arrays, "settings": settings, "line": self._line()})
         result = func(*args, **kwargs)
         if name in ("mean", "sum") and self.reduced is None and isinstance(result, torch.Tensor) and result.dim() == 0:
-            array = args[0].detach().numpy().copy()
-            self.reduced = {"name": name, "array": array, "line": self._line()} if result.requires_grad else None
-        if self._leaves and not self._inside and (made := _tensors(result)):
+            line = self._line()
+            self.reduced = {"name": name, "array": _array(args[0]), "line": line} if result.requires_grad else None
+        if self._live is not None and not self._inside and (made := _tensors(result)):
             given = [self.number(each) for each in _tensors([args, kwargs])]
             if (name.endswith("_") and not name.endswith("__")) or kwargs.get("inplace"):
                 for each in made:
                     self._numbers.pop(id(each), None)
-            settings = {
-                "args": [each for each in args if _plain(each)],
-                **{k: v for k, v in kwargs.items() if _plain(v)},
-            }
-            if name == "__getitem__":
-                settings["args"] = [str(args[1])[:60]]
             if given:
                 call = Call(name, given, [self.number(each) for each in made], self._line(), is_op=True)
-                call.settings = settings
+                call.settings = {**plain(kwargs), "args": list(plain(dict(enumerate(args))).values())}
                 self.calls.append(call)
         return result
 
@@ -447,67 +398,65 @@ class _Watching(TorchFunctionMode):
     def number(self, tensor: Any) -> tuple[int, Array]:
         """Return a tensor's number and value; the number stands for it as long as this watch lasts."""
         if id(tensor) not in self._numbers:
-            self._numbers[id(tensor)] = self._next
-            self._next += 1
+            self._numbers[id(tensor)] = len(self._kept)
             self._kept.append(tensor)
         with torch._C.DisableTorchFunction():
-            return self._numbers[id(tensor)], tensor.detach().cpu().numpy().copy()
+            return self._numbers[id(tensor)], _array(tensor)
 
     @contextmanager
-    def modules(self, leaves: dict[str, Any] | None = None) -> Iterator[None]:
+    def modules(self) -> Iterator[None]:
         """Take over the `forward` of every leaf; dropouts inside of layers are 0 meanwhile, and counted."""
-        count: dict[str, int] = {}
-        leaves = leaves if leaves is not None else self._leaves
-        weighted: dict[str, Any] = {name: own for name, own in leaves.items() if isinstance(own, tuple(KINDS))}
-        before = {name: getattr(module, "dropout", None) for name, module in weighted.items()}
-
-        def wrapped(name: str, module: Any, forward: Any) -> Any:
-            def call(*args: Any, **kwargs: Any) -> Any:
-                rate = before[name]
-                if isinstance(rate, float) and rate > 0:
-                    times = getattr(module, "num_layers", 2) - 1
-                    for _ in range(times):
-                        self._dropout(rate, module.training)
-                if not self._leaves:
-                    return forward(*args, **kwargs)
-                count[name] = count.get(name, -1) + 1
-                return self._call(name, count[name], module, forward, args, kwargs)
-
-            return call
 
         def enter(module: Any, *_: Any) -> None:
-            if not isinstance(module, tuple(KINDS)) and not list(module.children()):
-                self._part = getattr(module, "_bench_line", None)
+            if not isinstance(module, WHOLE) and not list(module.children()):
+                self._part = _remembered(module, "line")
 
         def leave(*_: Any) -> None:
             self._part = None
 
-        for name, module in weighted.items():
-            if isinstance(before[name], float):
-                module.dropout = 0.0
-            module.forward = wrapped(name, module, module.forward)
         hooks = register_module_forward_pre_hook(enter), register_module_forward_hook(leave)
         try:
-            yield
+            with ExitStack() as stack:
+                for name, module in self._leaves.items():
+                    if isinstance(module, WHOLE):
+                        rate = getattr(module, "dropout", None)
+                        inner = rate if isinstance(rate, float) else 0.0
+                        off = {"dropout": 0.0} if isinstance(rate, float) else {}
+                        stack.enter_context(changed([module], forward=self._wrapped(name, module, inner), **off))
+                stack.enter_context(self)
+                yield
         finally:
             for hook in hooks:
                 hook.remove()
-            for name, module in weighted.items():
-                if isinstance(before[name], float):
-                    module.dropout = before[name]
-                del module.forward
+
+    def _wrapped(self, name: str, module: Any, rate: float) -> Callable[..., Any]:
+        forward = module.forward
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for _ in range(getattr(module, "num_layers", 2) - 1 if rate > 0 else 0):
+                self._dropout(rate, module.training)
+            if self._live is None:
+                return forward(*args, **kwargs)
+            self._count[name] += 1
+            return self._call(name, self._count[name] - 1, module, forward, args, kwargs)
+
+        return call
 
     def _call(self, name: str, index: int, module: Any, forward: Any, args: Any, kwargs: Any) -> Any:
-        first = getattr(module, "batch_first", True)
+        def padded(values: Any) -> list[Any]:
+            first = getattr(module, "batch_first", True)
+            found = _tensors(values, packed=True)
+            return [pad_packed_sequence(each, first)[0] if isinstance(each, PackedSequence) else each for each in found]
+
+        assert self._live is not None
         with torch._C.DisableTorchFunction():
-            given = [_padded(each, first) for each in _tensors([args, kwargs], packed=True)]
-            call = Call(name, [self.number(each) for each in given], [], loading.user_line(), index=index)
+            given = [self.number(each) for each in padded([args, kwargs])]
+            call = Call(name, given, [], loading.user_line(), index=index)
             packed = any(isinstance(each, PackedSequence) for each in args)
-            mode = getattr(module, "_bench_mode", None)
-            call.settings = {"training": module.training, "mode": mode, "packed": packed}
-            force = self._forced.get((name, index))
+            call.settings = {"training": module.training, "mode": _remembered(module, "mode"), "packed": packed}
+            force = None if packed else self._forced.get((name, index))
             way = None
-            if force and not packed:
+            if force:
                 args, kwargs, way = _replaced(force, args, kwargs)
             self._live[name, index] = module, args, kwargs
             self._inside = True
@@ -515,37 +464,31 @@ class _Watching(TorchFunctionMode):
                 result = forward(*args, **kwargs)
             finally:
                 self._inside = False
-            local = [_padded(each, first) for each in _tensors(result, packed=True)]
-            call.outputs = [self.number(each) for each in local]
-            if force and force.output is not None and not packed:
+            call.outputs = [self.number(each) for each in padded(result)]
+            if force and force.output is not None:
                 result = _made_to_return(result, force, way)
                 numbers = [self.number(each)[0] for each in _tensors(result)]
-                values = [value for _, value in call.outputs]
-                call.outputs = list(zip(numbers, values, strict=False))
+                call.outputs = [(own, value) for own, (_, value) in zip(numbers, call.outputs, strict=False)]
         self.calls.append(call)
         return result
-
-
-def _padded(value: Any, batch_first: bool) -> Any:
-    return pad_packed_sequence(value, batch_first=batch_first)[0] if isinstance(value, PackedSequence) else value
 
 
 def _replaced(force: Forced, args: Any, kwargs: Any) -> tuple[Any, Any, str | None]:
     """Return arguments with Keras's values in place of the first tensors, and the layout that they were put in."""
     names = [key for key in ("input", "query", "key", "value") if key in kwargs]
-    args, kwargs, way = list(args), dict(kwargs), None
-    for at, value in enumerate(force.inputs):
-        place: Any = at if at < len(args) else names[at - len(args)] if at - len(args) < len(names) else None
-        if place is None:
-            break
-        holder = args if isinstance(place, int) else kwargs
-        own = holder[place]
+    given, way = {**dict(enumerate(args)), **kwargs}, None
+    for place, value in zip([*range(len(args)), *names], force.inputs, strict=False):
+        own = given[place]
         if not isinstance(own, torch.Tensor):
             break
         arranged, found = _arranged(value, own.detach().numpy(), force.layout)
         way = way or found
-        holder[place] = torch.as_tensor(np.ascontiguousarray(arranged)).to(own.dtype)
-    return tuple(args), kwargs, way
+        given[place] = _like(own, arranged)
+    return tuple(given[at] for at in range(len(args))), {key: given[key] for key in kwargs}, way
+
+
+def _like(own: Any, value: Array) -> Any:
+    return torch.as_tensor(np.ascontiguousarray(value)).to(own.dtype)
 
 
 def _arranged(value: Array, own: Array, wanted: str | None) -> tuple[Array, str]:
@@ -561,20 +504,14 @@ def _arranged(value: Array, own: Array, wanted: str | None) -> tuple[Array, str]
 
 def _made_to_return(result: Any, force: Forced, way: str | None) -> Any:
     """Return what a layer returns with Keras's values in it."""
-    first = _tensors(result)[0]
-    assert force.output is not None
-
-    def like(value: Array, arranged: str | None) -> Any:
-        if arranged == "flat":
-            return torch.as_tensor(value.reshape(-1, value.shape[-1])).to(first.dtype)
-        return torch.as_tensor(np.ascontiguousarray(layout.to_torch(value, arranged or "same"))).to(first.dtype)
-
-    output = like(force.output, way)
+    first, value = _tensors(result)[0], force.output
+    assert value is not None
+    output = _like(first, value.reshape(-1, value.shape[-1]) if way == "flat" else layout.to_torch(value, way))
     if not isinstance(result, tuple):
         return output
-    states = [torch.as_tensor(np.ascontiguousarray(state)).to(first.dtype) for state in force.states]
+    states = tuple(_like(first, state) for state in force.states)
     if isinstance(result[1], tuple):
-        return output, tuple(states) if len(states) == 2 else result[1]
+        return output, states if len(states) == 2 else result[1]
     return output, states[0] if states else result[1]
 
 
@@ -585,13 +522,5 @@ def _tensors(value: Any, packed: bool = False) -> list[Any]:
     if isinstance(value, PackedSequence):
         return [value.data]
     if isinstance(value, Mapping):
-        return [each for part in value.values() for each in _tensors(part, packed)]
-    if isinstance(value, tuple | list):
-        return [each for part in value for each in _tensors(part, packed)]
-    return []
-
-
-def _plain(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return all(map(_plain, value))
-    return value is None or isinstance(value, str | int | float | bool)
+        value = list(value.values())
+    return [each for part in value for each in _tensors(part, packed)] if isinstance(value, tuple | list) else []

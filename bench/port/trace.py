@@ -5,12 +5,36 @@ Arrays of Keras's side are in Keras's layout, those of torch's side in torch's (
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+ByLayer = dict[str, dict[str, Array]]
+"""By layer, then by name within it."""
+
+
+def plain(settings: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the settings that are made of plain values, without what a framework tracks them by: those cross."""
+    found = {}
+    for key, value in settings.items():
+        with suppress(TypeError):
+            found[str(key)] = _copied(value)
+    return found
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _copied(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        copied = [_copied(each) for each in value]
+        return tuple(copied) if isinstance(value, tuple) else copied
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(type(value))
 
 
 @dataclass(frozen=True)
@@ -34,6 +58,16 @@ class Layer:
     def __str__(self) -> str:
         return f"{self.name} ({self.cls})" if self.name else self.cls
 
+    @property
+    def is_trained(self) -> bool:
+        """Return whether any weight is trained."""
+        return any(trained for name, trained in self.trainable.items() if not name.startswith("running_"))
+
+
+def shapes(weights: Mapping[str, tuple[int, ...]]) -> str:
+    """Return names and shapes of weights in words."""
+    return ", ".join(f"{name} {shape}" for name, shape in weights.items())
+
 
 @dataclass
 class Call:
@@ -56,15 +90,23 @@ class Call:
 
 @dataclass
 class Trace:
-    """One pass of a model: its calls in order, and its outputs (with their numbers)."""
+    """One pass of a model: its calls in order, and its outputs (with their numbers).
+
+    `masks`: of Keras's outputs. `dropouts`: rate, line, kind and whether it was active, of each that torch's met.
+    """
 
     calls: list[Call]
     outputs: list[tuple[int, Array]]
     masks: list[Array | None] = field(default_factory=list)
+    dropouts: list[dict[str, Any]] = field(default_factory=list)
 
     def of(self, layer: str) -> list[Call]:
         """Return the calls of a layer, in order."""
         return [call for call in self.calls if call.layer == layer and not call.is_op]
+
+    def places(self) -> dict[str, int]:
+        """Return where among the calls each layer is called first."""
+        return {call.layer: at for at, call in reversed([*enumerate(self.calls)]) if not call.is_op}
 
     def producer(self, number: int) -> Call | None:
         """Return the call that made a value, None where no call did."""
@@ -97,7 +139,7 @@ class Steps:
     optimizer: str
     settings: dict[str, Any]
     line: str | None
-    first: dict[str, dict[str, Array]]
-    last: dict[str, dict[str, Array]]
-    gradients: dict[str, dict[str, Array]] = field(default_factory=dict)
+    first: ByLayer
+    last: ByLayer
+    gradients: ByLayer = field(default_factory=dict)
     observed: dict[str, Any] = field(default_factory=dict)

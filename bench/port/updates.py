@@ -5,8 +5,8 @@ Formulas: `keras/src/optimizers/{adam,rmsprop,sgd,base_optimizer}.py` of 3.15, `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,8 @@ import numpy as np
 from bench.port.causes import Told
 from bench.port.trace import Array, Steps
 
-KINDS = {
-    "adam": "adam", "adamw": "adam", "rmsprop": "rmsprop", "sgd": "sgd", "adamax": "adamax", "nadam": "nadam",
-    "adagrad": "adagrad", "adadelta": "adadelta", "radam": "radam", "lion": "lion", "adafactor": "adafactor",
-}  # fmt: skip
+KINDS = ("adamw", "adamax", "nadam", "radam", "adam", "rmsprop", "sgd", "adagrad", "adadelta", "lion", "adafactor")
+"""Algorithms, by what the names of their classes end with; a subclass of the user's mostly does."""
 STEPS = 10
 SEEN = 1e-9
 """A change of an update that is smaller, relative, is none."""
@@ -41,57 +39,45 @@ class Optimizer:
     epsilons: tuple[float, ...] = ()
     weight_decay: float = 0.0
     coupled: bool = False
-    amsgrad: bool = False
     clip: tuple[str, float] | None = None
 
 
 def of_keras(steps: Steps) -> Optimizer:
     """Return the optimizer that Keras's settings describe."""
-    own, kind = steps.settings, KINDS.get(steps.optimizer.lower(), steps.optimizer.lower())
-    clips = {"clipvalue": "value", "global_clipnorm": "norm", "clipnorm": "norm of each"}
+    own, clips = steps.settings, {"clipvalue": "value", "global_clipnorm": "norm", "clipnorm": "norm of each"}
+    how = _of(steps, True, "beta_1", "beta_2", "rho")
     clip = next(((word, float(own[key])) for key, word in clips.items() if own.get(key)), None)
-    return Optimizer(
-        kind,
-        True,
-        steps.rates[0],
-        float(own.get("momentum") or 0.0),
-        bool(own.get("nesterov")),
-        _decay(own, "beta_1", "beta_2", "rho"),
-        float(own.get("epsilon") or 0.0),
-        (),
-        float(own.get("weight_decay") or 0.0),
-        False,
-        bool(own.get("amsgrad")),
-        clip,
-    )
+    return replace(how, epsilon=float(own.get("epsilon") or 0.0), clip=clip)
 
 
 def of_torch(steps: Steps) -> Optimizer:
     """Return the optimizer that torch's first group of parameters describes, with what clipped the gradients."""
-    own, name = steps.settings, steps.optimizer.lower()
-    # A subclass of the user's mostly ends with the name of what it is.
-    kind = KINDS.get(name) or next((kind for word, kind in KINDS.items() if name.endswith(word)), name)
-    epsilons = tuple(steps.observed.get("epsilons") or ())
-    betas = tuple(own.get("betas") or ())
-    clips = steps.observed.get("clips") or []
-    return Optimizer(
-        kind,
-        False,
-        steps.rates[0] if steps.rates else 0.0,
-        float(own.get("momentum") or 0.0),
-        bool(own.get("nesterov")),
-        betas or _decay(own, "alpha", "rho"),
-        epsilons[0] if epsilons else 0.0,
-        epsilons if len(set(epsilons)) > 1 else (),
-        float(own.get("weight_decay") or 0.0),
-        name != "adamw" and not own.get("decoupled_weight_decay") and bool(own.get("weight_decay")),
-        bool(own.get("amsgrad")),
-        (clips[0]["kind"], clips[0]["limit"]) if clips else None,
+    how, own = _of(steps, False, "alpha", "rho"), steps.settings
+    epsilons, clip = tuple(steps.observed["epsilons"]), steps.observed["clip"]
+    coupled = steps.optimizer.lower() != "adamw" and not own.get("decoupled_weight_decay") and how.weight_decay > 0
+    return replace(
+        how,
+        decay=tuple(own.get("betas") or how.decay),
+        epsilon=epsilons[0] if epsilons else 0.0,
+        epsilons=epsilons if len(set(epsilons)) > 1 else (),
+        coupled=coupled,
+        clip=(clip["kind"], clip["limit"]) if clip else None,
     )
 
 
-def _decay(own: dict[str, Any], *names: str) -> tuple[float, ...]:
-    return tuple(float(own[name]) for name in names if own.get(name) is not None)
+def _of(steps: Steps, keras: bool, *decay: str) -> Optimizer:
+    """Return what both frameworks call by the same names, and the decays of these names."""
+    own, name = steps.settings, steps.optimizer.lower()
+    kind = next((kind for kind in KINDS if name.endswith(kind)), name)
+    return Optimizer(
+        "adam" if kind == "adamw" else kind,
+        keras,
+        steps.rates[0] if steps.rates else 0.0,
+        float(own.get("momentum") or 0.0),
+        bool(own.get("nesterov")),
+        tuple(float(own[name]) for name in decay if own.get(name) is not None),
+        weight_decay=float(own.get("weight_decay") or 0.0),
+    )
 
 
 def changes(how: Optimizer, gradients: Sequence[Array], weights: Sequence[Array], steps: int) -> list[Array] | None:
@@ -144,11 +130,8 @@ def _changed(how: Optimizer, gradient: Array, start: Array, steps: int) -> Array
 def formula(how: Optimizer, gradients: Sequence[Array], weights: Sequence[Array], moved: Sequence[Array]) -> Optimizer:
     """Return an optimizer of the port's by the formula that gives what it was seen to do: torch's, or Keras's own."""
     own = replace(how, keras=True)
-    if _distance(changes(own, gradients, weights, 1), moved) < 0.1 * _distance(
-        changes(how, gradients, weights, 1), moved
-    ):
-        return own
-    return how
+    errors = [_distance(changes(each, gradients, weights, 1), moved) for each in (own, how)]
+    return own if errors[0] < 0.1 * errors[1] else how
 
 
 def _distance(found: Sequence[Array] | None, wanted: Sequence[Array]) -> float:
@@ -160,7 +143,8 @@ def _distance(found: Sequence[Array] | None, wanted: Sequence[Array]) -> float:
 def causes(keras: Optimizer, torch: Optimizer, gradients: Sequence[Array], weights: Sequence[Array]) -> Iterator[Told]:
     """Yield what differs between two optimizers and changes an update, each by itself."""
     if keras.kind != torch.kind:
-        yield Told("optimizer-kind", keras.kind, torch.kind or "no torch.optim.Optimizer", _constructor(keras))
+        remedy = f"{keras.kind} (lr={keras.lr}, momentum={keras.momentum})"
+        yield Told("optimizer-kind", keras.kind, torch.kind or "no torch.optim.Optimizer", remedy)
         return
     base = changes(keras, gradients, weights, STEPS)
 
@@ -173,74 +157,66 @@ def causes(keras: Optimizer, torch: Optimizer, gradients: Sequence[Array], weigh
             for a, b in zip(base, found, strict=True)
         )
 
-    if keras.lr != torch.lr and not np.isclose(keras.lr, torch.lr, rtol=1e-6):
-        yield Told("learning-rate", f"lr {keras.lr:g}", f"lr {torch.lr:g}", f"{keras.lr:g}")
+    def words(text: str, value: Callable[[Optimizer], Any]) -> tuple[str, str]:
+        return text.format(value(keras)), text.format(value(torch))
+
+    if not np.isclose(keras.lr, torch.lr, rtol=1e-6):
+        yield Told("learning-rate", *words("lr {:g}", lambda how: how.lr), f"{keras.lr:g}")
     if keras.decay != torch.decay and len(keras.decay) == len(torch.decay) and seen(replace(keras, decay=torch.decay)):
-        words = [", ".join(f"{each:g}" for each in side.decay) for side in (keras, torch)]
-        name = "betas=({})" if len(keras.decay) == 2 else "alpha={}"
-        yield Told("optimizer-decay", words[0], words[1], name.format(words[0]))
+        sides = words("{}", lambda how: ", ".join(f"{each:g}" for each in how.decay))
+        yield Told("optimizer-decay", *sides, f"betas=({sides[0]})" if len(keras.decay) == 2 else f"alpha={sides[0]}")
     if keras.kind == "sgd" and (keras.momentum, keras.nesterov) != (torch.momentum, torch.nesterov):
-        words = [f"momentum {side.momentum:g}, nesterov {side.nesterov}" for side in (keras, torch)]
-        yield Told(
-            "optimizer-decay", words[0], words[1], f"SGD(momentum={keras.momentum:g}, nesterov={keras.nesterov})"
-        )
+        sides = words("{}", lambda how: f"momentum={how.momentum:g}, nesterov={how.nesterov}")
+        yield Told("optimizer-decay", *sides, f"SGD({sides[0]})")
     other = replace(keras, epsilon=torch.epsilon, epsilons=torch.epsilons, keras=torch.keras)
     if keras.kind in ("adam", "rmsprop") and seen(other):
         yield _epsilon(keras, torch)
     if keras.weight_decay != torch.weight_decay and seen(replace(keras, weight_decay=torch.weight_decay)):
-        words = [f"weight decay {side.weight_decay:g}" for side in (keras, torch)]
-        yield Told("weight-decay-value", words[0], words[1], f"{keras.weight_decay:g}")
-    coupled = torch.coupled and keras.weight_decay > 0
-    if coupled and seen(replace(keras, coupled=True)):
+        sides = words("weight decay {:g}", lambda how: how.weight_decay)
+        yield Told("weight-decay-value", *sides, f"{keras.weight_decay:g}")
+    if torch.coupled and keras.weight_decay > 0 and seen(replace(keras, coupled=True)):
         yield Told("weight-decay-coupled", "beside the gradient", "a part of the gradient", f"{keras.weight_decay:g}")
     if keras.clip != torch.clip and seen(replace(keras, clip=torch.clip)):
         yield _clip(keras.clip, torch.clip)
 
 
 def _epsilon(keras: Optimizer, torch: Optimizer) -> Told:
-    inside = "inside the root" if keras.kind == "rmsprop" else "before the correction of the variance"
-    outside = "outside the root" if keras.kind == "rmsprop" else "after it"
-    same = keras.epsilon == torch.epsilon
-    remedy = (
-        f"eps={np.sqrt(keras.epsilon):.2g} is nearest while the variance is small" if keras.kind == "rmsprop"
-        else f"Keras's is eps={keras.epsilon / np.sqrt(1 - keras.decay[1]):.2g} in step 1, {keras.epsilon:g} later"
-    )  # fmt: skip
-    return Told(
-        "optimizer-epsilon",
-        f"epsilon {keras.epsilon:g} {inside}",
-        f"eps {torch.epsilon:g} {outside}",
-        (f"eps={keras.epsilon:g}; " if not same else "") + remedy,
-    )
+    if keras.kind == "rmsprop":
+        places = "inside the root", "outside the root"
+        remedy = f"eps={np.sqrt(keras.epsilon):.2g} is nearest while the variance is small"
+    else:
+        places = "before the correction of the variance", "after it"
+        first = keras.epsilon / np.sqrt(1 - keras.decay[1])
+        remedy = f"Keras's is eps={first:.2g} in step 1, {keras.epsilon:g} later"
+    if keras.epsilon != torch.epsilon:
+        remedy = f"eps={keras.epsilon:g}; {remedy}"
+    words = f"epsilon {keras.epsilon:g} {places[0]}", f"eps {torch.epsilon:g} {places[1]}"
+    return Told("optimizer-epsilon", *words, remedy)
 
 
 def _clip(keras: tuple[str, float] | None, torch: tuple[str, float] | None) -> Told:
-    words = [f"by {clip[0]}, {clip[1]:g}" if clip else "no clipping" for clip in (keras, torch)]
-    if (keras and keras[0] == "value") or (not keras and torch and torch[0] == "value"):
-        return Told("clipping-value", words[0], words[1], f"{keras[1]:g}" if keras else "none")
-    remedy = "no clip_grad_norm_" if not keras else f"clip_grad_norm_(parameters, {keras[1]:g})"
-    if keras and keras[0] == "norm of each":
-        remedy = f"for p in parameters: clip_grad_norm_([p], {keras[1]:g}), as clipnorm; global_clipnorm is torch's"
-    return Told("clipping-norm", words[0], words[1], remedy)
-
-
-def _constructor(how: Optimizer) -> str:
-    values = [f"{each.name}={getattr(how, each.name)}" for each in fields(how) if each.name in ("lr", "momentum")]
-    return f"{how.kind} ({', '.join(values)})"
+    ours, theirs = (f"by {clip[0]}, {clip[1]:g}" if clip else "no clipping" for clip in (keras, torch))
+    kind, limit = keras or (torch[0] if torch else "", 0.0)
+    if kind == "value":
+        return Told("clipping-value", ours, theirs, f"{limit:g}" if keras else "none")
+    remedy = f"clip_grad_norm_(parameters, {limit:g})" if keras else "no clip_grad_norm_"
+    if kind == "norm of each":
+        remedy = f"for p in parameters: clip_grad_norm_([p], {limit:g}), as clipnorm; global_clipnorm is torch's"
+    return Told("clipping-norm", ours, theirs, remedy)
 
 
 def schedule(keras: Sequence[float], torch: Sequence[float]) -> Told | None:
     """Return why the learning rates of the steps differ, None where they do not."""
     if len(keras) != len(torch) or np.allclose(keras, torch, rtol=1e-6):
         return None
-    for offset in range(1, len(keras) - 2):
-        for early, late, words in ((torch, keras, "earlier"), (keras, torch, "later")):
-            moving = len(set(keras)) > 1
-            if moving and np.allclose(early[: len(early) - offset], late[offset:], rtol=1e-6):
-                theirs = (
-                    f"the same rates, {offset} step{'s' * (offset > 1)} {'later' if words == 'earlier' else 'earlier'}"
+    moving = len(set(keras)) > 1
+    for offset in range(1, len(keras) - 2) if moving else ():
+        for early, late, when in ((torch, keras, "later"), (keras, torch, "earlier")):
+            if np.allclose(early[:-offset], late[offset:], rtol=1e-6):
+                return Told(
+                    "schedule-offset", _rates(keras), f"the same rates, {offset} step{'s' * (offset > 1)} {when}"
                 )
-                return Told("schedule-offset", _rates(keras), theirs)
-    if len(set(keras)) == 1 and len(set(torch)) == 1:
+    if not moving and len(set(torch)) == 1:
         return Told("learning-rate", f"lr {keras[0]:g}", f"lr {torch[0]:g}", f"{keras[0]:g}")
     return Told("schedule", _rates(keras), _rates(torch), _rates(keras))
 

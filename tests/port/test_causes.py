@@ -8,7 +8,7 @@ import pytest
 
 from bench.port.batch import Batch
 from bench.port.causes import CAUSES
-from bench.port.compare import Comparison, Recipes, compare
+from bench.port.compare import Comparison, compare
 from tests.port.conftest import Sides
 from tests.port.pairs.table import CLEAN, KERAS, PLANTED, TORCH, Pair, batch
 
@@ -22,8 +22,7 @@ def compared(pair: Pair, sides: Sides) -> Comparison:
         keras.compile(f"{KERAS}:{pair.compiled}")
     torch.load(f"{TORCH}:{pair.torch}", "float64")
     rows = Batch([x.astype("float64") if x.dtype.kind == "f" else x], {}, y if pair.recipes else None)
-    recipes = Recipes(f"{KERAS}:{pair.compiled}", f"{TORCH}:{pair.step}") if pair.recipes else Recipes()
-    return compare(keras, torch, rows, f"{TORCH}:{pair.torch}", recipes, {})
+    return compare(keras, torch, rows, f"{TORCH}:{pair.torch}", f"{TORCH}:{pair.step}" if pair.recipes else None, {})
 
 
 def line_of(found: str | None) -> int:

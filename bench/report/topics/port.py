@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,6 @@ NAME = 27
 """Columns of a layer's name."""
 SHOWN = 2
 """So many causes are told in full; of others their names fit."""
-
-
-@dataclass(frozen=True)
-class Names:
-    """What the user called both sides."""
-
-    keras: str
-    torch: str
 
 
 def sentence(found: Comparison) -> str:
@@ -54,20 +45,17 @@ def _where(finding: Finding) -> str:
 def screen(found: Comparison) -> str:
     """Return the answer as text of at most 45 lines of 80 columns; a cause that many layers have is told once."""
     by_cause = _by_cause(found.findings)
-    parts = [list(_finding(group, first=at == 0)) for at, group in enumerate(by_cause[:SHOWN])]
     lines = _wrapped(sentence(found))
-    for part in parts:
-        lines += ["", *part]
+    for at, group in enumerate(by_cause[:SHOWN]):
+        lines += ["", *_finding(group, first=at == 0)]
     if len(by_cause) > SHOWN:
-        rest = "; ".join(f"{_name(group[0])} ({_layers(group)})" for group in by_cause[SHOWN:])
-        lines += ["", *_cut(f"Then: {rest}.", 2)]
+        lines += ["", *_cut(f"Then: {'; '.join(map(_named, by_cause[SHOWN:]))}.", 2)]
     tail = _compared(found)
     if found.will_differ:
-        what = ", ".join(f"{_name(group[0])} ({_layers(group)})" for group in _by_cause(found.will_differ))
+        what = ", ".join(map(_named, _by_cause(found.will_differ)))
         tail = [*_cut(f"Will differ once each side trains by its own defaults: {what}.", 3), "", *tail]
     if found.rows:
-        room = LINES - len(lines) - len(tail) - 5
-        lines += ["", *_table(found.rows, max(room, 3))]
+        lines += ["", *_table(found.rows, max(LINES - len(lines) - len(tail) - 5, 3))]
     return "\n".join([*lines, "", *tail])
 
 
@@ -78,9 +66,12 @@ def _by_cause(findings: Sequence[Finding]) -> list[list[Finding]]:
     return list(groups.values())
 
 
-def _layers(group: Sequence[Finding]) -> str:
-    first = _where(group[0])
-    return first if len(group) == 1 else f"{first} and {len(group) - 1} more"
+def _named(group: Sequence[Finding]) -> str:
+    return f"{_name(group[0])} ({_where(group[0])}{_more(group)})"
+
+
+def _more(group: Sequence[Finding]) -> str:
+    return f" and {len(group) - 1} more" if len(group) > 1 else ""
 
 
 def _cut(text: str, lines: int) -> list[str]:
@@ -106,15 +97,13 @@ def _finding(group: Sequence[Finding], first: bool) -> Iterator[str]:
     """Yield what is to be said of a cause, by the first finding that has it."""
     finding = group[0]
     pair = " = ".join(name for name in (finding.layer, finding.torch) if name) or "training"
-    more = f" and {len(group) - 1} more" if len(group) > 1 else ""
     error = "" if finding.error == float("inf") else f", relative error {finding.error:.1e}"
-    yield from _wrapped(f"{'First' if first else 'Next'} difference: {pair}{more} ({finding.stage}{error})")
-    yield from _wrapped(_name(finding), "  cause   ")
-    yield from _wrapped(finding.told.keras, "  Keras   ")
-    yield from _wrapped(finding.told.torch, "  PyTorch ")
-    if finding.line:
-        yield from _wrapped(f"{finding.line}: {finding.code}" if finding.code else finding.line, "  line    ")
-    yield from _wrapped(finding.told.remedy, "  remedy  ")
+    yield from _wrapped(f"{'First' if first else 'Next'} difference: {pair}{_more(group)} ({finding.stage}{error})")
+    told = finding.told
+    line = f"{finding.line}: {finding.code}" if finding.code else finding.line or ""
+    parts = {"cause": _name(finding), "Keras": told.keras, "PyTorch": told.torch, "line": line, "remedy": told.remedy}
+    for lead, text in parts.items():
+        yield from _wrapped(text, f"  {lead:<8}")
 
 
 def _table(rows: Sequence[Row], room: int) -> list[str]:
@@ -145,47 +134,33 @@ def _error(error: float | None) -> str:
     return "shape" if error == float("inf") else f"{error:.0e}"
 
 
-def as_json(found: Comparison, names: Names) -> dict[str, Any]:
+def as_json(found: Comparison, keras: str, torch: str) -> dict[str, Any]:
     """Return the comparison as plain values."""
+    names = ("verdict", "precision", "compared", "notes", "parameters", "seconds")
     return {
-        "keras": names.keras,
-        "torch": names.torch,
-        "verdict": found.verdict,
+        "keras": keras,
+        "torch": torch,
         "conclusion": sentence(found),
-        "precision": found.precision,
+        **{name: getattr(found, name) for name in names},
         "findings": [_plain(each) for each in found.findings],
         "will_differ": [_plain(each) for each in found.will_differ],
         "layers": [
             {"keras": row.keras, "torch": row.torch, "kind": row.kind, "alone": row.alone, "in_place": row.through}
             for row in found.rows
         ],
-        "compared": found.compared,
         "not_compared": found.left_out,
-        "notes": found.notes,
-        "parameters": found.parameters,
-        "seconds": found.seconds,
     }
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
-    return {
-        "stage": finding.stage,
-        "layer": finding.layer,
-        "torch": finding.torch,
-        "cause": finding.cause,
-        "name": _name(finding),
-        "keras_has": finding.told.keras,
-        "torch_has": finding.told.torch,
-        "line": finding.line,
-        "code": finding.code,
-        "remedy": finding.told.remedy,
-        "error": finding.error,
-    }
+    told = {"keras_has": finding.told.keras, "torch_has": finding.told.torch, "remedy": finding.told.remedy}
+    own = {name: getattr(finding, name) for name in ("stage", "layer", "torch", "cause", "line", "code", "error")}
+    return {**own, "name": _name(finding), **told}
 
 
-def page(found: Comparison, names: Names) -> str:
+def page(found: Comparison, keras: str, torch: str) -> str:
     """Return `port.md`."""
-    parts = [f"# {plain(names.keras)} and its port {plain(names.torch)}", plain(sentence(found))]
+    parts = [f"# {plain(keras)} and its port {plain(torch)}", plain(sentence(found))]
     for title, findings in (("What differs", found.findings), ("What will differ in training", found.will_differ)):
         if findings:
             head = ("stage", "layer", "cause", "Keras", "PyTorch", "line", "remedy", "error")
@@ -208,7 +183,7 @@ def page(found: Comparison, names: Names) -> str:
     return document(parts)
 
 
-def write(found: Comparison, names: Names, folder: Path) -> None:
+def write(found: Comparison, keras: str, torch: str, folder: Path) -> None:
     """Write `port.md` and `port.json` into a folder."""
-    (folder / "port.md").write_text(page(found, names), encoding="utf-8")
-    (folder / "port.json").write_text(json_text(as_json(found, names), indent=1) + "\n", encoding="utf-8")
+    (folder / "port.md").write_text(page(found, keras, torch), encoding="utf-8")
+    (folder / "port.json").write_text(json_text(as_json(found, keras, torch), indent=1) + "\n", encoding="utf-8")
