@@ -8,7 +8,7 @@ the functions that it called, and by trying what people do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,22 +31,19 @@ class Step:
     """A step of Keras's: `kind` of a layer without weights, `activation` of one with them, or `last state`."""
 
     kind: str
-    layer: str
+    layer: Layer
+    call: Call
     before: Array
     after: Array
-    config: Mapping[str, Any] = field(default_factory=dict)
-    mask: Array | None = None
-    states: Mapping[str, Array] = field(default_factory=dict)
-    inputs: Sequence[Array] = ()
 
     @property
     def function(self) -> str | None:
         """Return the activation that a step applies, None where it is another kind."""
         if self.kind == "LeakyReLU":
-            return f"leaky_relu({self.config.get('negative_slope', 0.3):g})"
+            return f"leaky_relu({self.layer.config.get('negative_slope', 0.3):g})"
         if self.kind in ("ReLU", "ELU", "Softmax"):
             return self.kind.lower()
-        name = self.config.get("activation") if self.kind in ("activation", "Activation") else None
+        name = self.layer.config.get("activation") if self.kind in ("activation", "Activation") else None
         return None if name is None or name == "linear" else str(name)
 
 
@@ -58,18 +55,18 @@ def steps(trace: Trace, number: int, layers: Mapping[str, Layer]) -> list[Step]:
         layer = layers[call.layer]
         after = next(value for own, value in call.outputs if own == number)
         if layer.weights:
+            sequence = call.extra.get("sequence")
             if "before" in call.extra:
-                found.insert(0, Step("activation", layer.name, call.extra["before"], after, layer.config))
-            if "sequence" in call.extra and call.extra["sequence"].shape != after.shape:
-                sequence = call.extra["sequence"]
-                found.insert(0, Step("last state", layer.name, sequence, after, layer.config, call.mask, call.extra))
+                found.append(Step("activation", layer, call, call.extra["before"], after))
+            if sequence is not None and sequence.shape != after.shape:
+                found.append(Step("last state", layer, call, sequence, after))
             break
         if not call.inputs:
             break
-        values = [value for _, value in call.inputs]
-        found.insert(0, Step(layer.kind, layer.name, values[0], after, layer.config, call.mask, inputs=values))
+        found.append(Step(layer.kind, layer, call, call.inputs[0][1], after))
         number = call.inputs[0][0]
         call = trace.producer(number)
+    found.reverse()
     return found
 
 
@@ -153,7 +150,7 @@ class _Missing:
         if step.kind == "Add":
             return self.added()
         if self.gap.equal(self.gap.found, step.before):
-            what = f"{step.kind} {step.layer}"
+            what = f"{step.kind} {step.layer.name}"
             return self.told("missing-layer", what, "nothing", f"add {what}")
         return None
 
@@ -173,8 +170,9 @@ class _Missing:
     def added(self) -> Told | None:
         """Return an activation that the port applies to one of the values that are added, and Keras to their sum."""
         later = [each.function for each in self.gap.steps if each.function]
-        for at, value in enumerate(self.step.inputs):
-            rest = sum(each for place, each in enumerate(self.step.inputs) if place != at)
+        parts = [value for _, value in self.step.call.inputs]
+        for at, value in enumerate(parts):
+            rest = sum(parts[:at] + parts[at + 1 :])
             for name, function in ACTIVATIONS.items():
                 if self.is_found(rest + function(value)):
                     if name not in later:
@@ -192,8 +190,8 @@ class _Missing:
 
         if any(map(among, self.gap.unmasked)):
             words = "the state at the last step that is not masked", "the state after padding"
-            return Told("mask", *words, layer=self.step.layer)
-        sequence, h = self.step.before, self.step.states["h"]
+            return Told("mask", *words, layer=self.step.layer.name)
+        sequence, h = self.step.before, self.step.call.extra["h"]
         tried = {
             "output[:, -1]": sequence[:, -1],
             "output[:, 0]": sequence[:, 0],
@@ -205,24 +203,24 @@ class _Missing:
             "the maximum over time": sequence.max(1),
             **{f"h_n[{at}], of layer {at + 1}": value for at, value in enumerate(self.gap.lower)},
         }
-        if "c" in self.step.states:
-            c = self.step.states["c"]
+        if "c" in self.step.call.extra:
+            c = self.step.call.extra["c"]
             tried |= {"c_n, the cell": np.concatenate(c, axis=-1), "c_n[-1], the cell": c[-1]}
         what = "both final states" if len(h) == 2 else "the final state"
         found = next((name for name, value in tried.items() if among(value)), None)
         return self.told("last-state", what, found) if found else None
 
     def pooling(self) -> Told | None:
-        kind, before, config = self.step.kind, self.step.before, self.step.config
+        kind, before, config = self.step.kind, self.step.before, self.step.layer.config
         if kind.startswith("Global"):
             wide = tuple(range(1, before.ndim - 1))
             other = {"a mean": before.mean(wide), "a maximum": before.max(wide), "a sum": before.sum(wide)}
             found = next((name for name, value in other.items() if self.is_found(value)), None)
-            if found == "a mean" and self.step.mask is not None:
+            if found == "a mean" and self.step.call.mask is not None:
                 return self.told("mask", "a mean over the steps that are not masked", "a mean over all steps")
             return self.told("pooling-size", kind, found, f"use {kind}") if found else None
         if self.call is None or "pool" not in self.call.layer:
-            return self.told("missing-layer", f"{kind} {self.step.layer}", "nothing", f"add {kind}")
+            return self.told("missing-layer", f"{kind} {self.step.layer.name}", "nothing", f"add {kind}")
         size, strides, padding = _tuple(config["pool_size"]), _tuple(config["strides"]), config["padding"]
         names = ["kernel_size", "stride", "padding", *([] if "avg" in self.call.layer else ["dilation"]), "ceil_mode"]
         has = dict(zip(names, self.call.settings["args"], strict=False))

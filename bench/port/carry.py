@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bench.port.layout import CONVOLUTIONS
 from bench.port.trace import Array, Layer
 
 GATES = {"LSTM": (0, 1, 2, 3), "GRU": (1, 0, 2), "SimpleRNN": (0,)}
 """Where torch's gates stand among Keras's."""
-CONVOLUTIONS = frozenset({"Conv1D", "Conv2D", "Conv3D"})
-TRANSPOSED = frozenset({"Conv1DTranspose", "Conv2DTranspose"})
 DEPTHWISE = {"DepthwiseConv1D": "Conv1D", "DepthwiseConv2D": "Conv2D"}
 NAMES = {
     "BatchNormalization": {
@@ -41,7 +40,7 @@ def to_torch(keras: Sequence[Layer], weights: Sequence[Weights], torch: Layer) -
             both = layer.cls == "Bidirectional"
             for direction, suffix in (("forward/", ""), ("backward/", "_reverse")) if both else (("", ""),):
                 part = {key.removeprefix(direction): value for key, value in own.items() if key.startswith(direction)}
-                found |= _recurrent(kind, part, f"_l{at}{suffix}", torch)
+                found |= _recurrent(kind, part, f"_l{at}{suffix}")
         return found
     (own,) = weights
     if kind in NAMES:
@@ -53,7 +52,7 @@ def to_torch(keras: Sequence[Layer], weights: Sequence[Weights], torch: Layer) -
     steps = range(kernel.ndim - 2)
     if kind == "Dense":
         kernel = kernel.T
-    elif kind in CONVOLUTIONS or kind in TRANSPOSED:
+    elif kind in CONVOLUTIONS:
         kernel = kernel.transpose(-1, -2, *steps)
     elif kind in DEPTHWISE:
         kernel = kernel.transpose(-2, -1, *steps).reshape(-1, 1, *kernel.shape[:-2])
@@ -62,16 +61,14 @@ def to_torch(keras: Sequence[Layer], weights: Sequence[Weights], torch: Layer) -
     return {"weight": kernel, **rest}
 
 
-def _recurrent(kind: str, own: Weights, suffix: str, torch: Layer) -> dict[str, Array]:
+def _recurrent(kind: str, own: Weights, suffix: str) -> dict[str, Array]:
     def ordered(value: Array) -> Array:
         """Return rows of gates in torch's order."""
         parts = np.split(value, len(GATES[kind]))
         return np.concatenate([parts[gate] for gate in GATES[kind]])
 
-    found = {
-        f"weight_ih{suffix}": ordered(own["kernel"].T),
-        f"weight_hh{suffix}": ordered(own["recurrent_kernel"].T),
-    }
+    kernels = {"weight_ih": "kernel", "weight_hh": "recurrent_kernel"}
+    found = {f"{name}{suffix}": ordered(own[key].T) for name, key in kernels.items()}
     if "bias" in own:
         two = own["bias"] if own["bias"].ndim == 2 else (own["bias"], 0 * own["bias"])
         found |= {f"bias_ih{suffix}": ordered(two[0]), f"bias_hh{suffix}": ordered(two[1])}
@@ -79,17 +76,15 @@ def _recurrent(kind: str, own: Weights, suffix: str, torch: Layer) -> dict[str, 
 
 
 def _attention(own: Weights, torch: Layer) -> dict[str, Array]:
-    flat = {
-        name: own[f"{name}/kernel"].reshape(own[f"{name}/kernel"].shape[0], -1).T for name in ("query", "key", "value")
-    }
-    out = own["attention_output/kernel"]
+    names, out = ("query", "key", "value"), own["attention_output/kernel"]
+    flat = [own[f"{name}/kernel"].reshape(len(own[f"{name}/kernel"]), -1).T for name in names]
     found = {"out_proj.weight": out.reshape(-1, out.shape[-1]).T}
     if "in_proj_weight" in torch.weights:
-        found["in_proj_weight"] = np.concatenate([flat["query"], flat["key"], flat["value"]])
+        found["in_proj_weight"] = np.concatenate(flat)
     else:
-        found |= {f"{name[0]}_proj_weight": value for name, value in flat.items()}
+        found |= {f"{name[0]}_proj_weight": value for name, value in zip(names, flat, strict=True)}
     if "query/bias" in own:
-        found["in_proj_bias"] = np.concatenate([own[f"{name}/bias"].ravel() for name in ("query", "key", "value")])
+        found["in_proj_bias"] = np.concatenate([own[f"{name}/bias"].ravel() for name in names])
         found["out_proj.bias"] = own["attention_output/bias"]
     return found
 

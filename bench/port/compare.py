@@ -98,17 +98,16 @@ class _Comparing(TrainingMode):
 
     def _torch_steps(self, step: str, y: Array) -> Steps:
         x = list(self._x().values())
-        try:
-            self._t.recipe(step)
-            return self._t.train(x, y, STEPS)  # type: ignore[no-any-return]
-        except UsageError as error:
-            if self._precision == "float32" or ("dtype" not in str(error).lower() and "Float" not in str(error)):
-                raise
-        self._precision = self._found.precision = "float32"
-        self._t.load(self._spec, "float32")
-        self._t.set_weights(self._carried)
-        self._t.recipe(step)
-        return self._t.train(x, y, STEPS)  # type: ignore[no-any-return]
+        while True:
+            try:
+                self._t.recipe(step)
+                return self._t.train(x, y, STEPS)  # type: ignore[no-any-return]
+            except UsageError as error:
+                if self._precision == "float32" or ("dtype" not in str(error).lower() and "Float" not in str(error)):
+                    raise
+            self._precision = self._found.precision = "float32"
+            self._t.load(self._spec, "float32")
+            self._t.set_weights(self._carried)
 
     def _mode(self, name: str, training: bool, line: str | None) -> None:
         pair = next((pair for pair in self._matched if pair.torch.name == name), None)

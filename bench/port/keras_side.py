@@ -20,7 +20,7 @@ from bench.port import loading
 from bench.port.loading import FILES, changed
 from bench.port.trace import Array, ByLayer, Call, Layer, Steps, Trace, plain
 
-WHOLE = ("Bidirectional", "MultiHeadAttention", "GroupQueryAttention", "TimeDistributed", "RNN", "LSTM", "GRU")
+WHOLE = {"Bidirectional", "MultiHeadAttention", "GroupQueryAttention", "TimeDistributed", "RNN"}
 """Layers of several that are one layer here."""
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 NOISE = 0.1
@@ -369,8 +369,8 @@ def _is_leaf(layer: Any) -> bool:
     """Return whether a layer is compared as one: without layers of its own, or of `WHOLE`."""
     if isinstance(layer, keras.Model):
         return False
-    bases = {base.__name__ for base in type(layer).__mro__}
-    return bool(bases & {*WHOLE}) or not list(layer._flatten_layers(include_self=False))
+    whole = any(base.__name__ in WHOLE for base in type(layer).__mro__)
+    return whole or not list(layer._flatten_layers(include_self=False))
 
 
 def _leaves(layer: Any, seen: set[int]) -> Iterator[Any]:
@@ -387,14 +387,11 @@ def _leaves(layer: Any, seen: set[int]) -> Iterator[Any]:
 
 def _weights(layer: Any) -> dict[str, Any]:
     """Return the variables of a layer by a name that is unique in it."""
-    found = {}
     if hasattr(layer, "forward_layer"):
-        sides = (("forward", layer.forward_layer), ("backward", layer.backward_layer))
+        sides = zip(("forward", "backward"), _directions(layer), strict=True)
         return {f"{side}/{v.name}": v for side, inner in sides for v in inner.weights}
-    for v in layer.weights:
-        parts = v.path.split("/")
-        found[f"{parts[-2]}/{v.name}" if "Attention" in type(layer).__name__ else v.name] = v
-    return found
+    inside = "Attention" in type(layer).__name__  # whose parts have kernels of the same name
+    return {"/".join(v.path.split("/")[-2:]) if inside else v.name: v for v in layer.weights}
 
 
 def _directions(layer: Any) -> list[Any]:

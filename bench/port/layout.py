@@ -8,9 +8,8 @@ from bench.port.trace import Array
 
 LAYOUTS = ("same", "channels", "time")
 """Keras's own, features in axis 1 (of three axes and more), and time before rows."""
-CHANNELS = frozenset(
-    {"Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "GroupNormalization", "BatchNormalization"}
-)
+CONVOLUTIONS = frozenset({"Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose"})
+CHANNELS = CONVOLUTIONS | {"GroupNormalization", "BatchNormalization"}
 """Kinds whose features are axis 1 in torch, and last in Keras."""
 
 
@@ -28,6 +27,18 @@ def _moved(value: Array, layout: str | None, features: int, place: int) -> Array
     if layout == "channels" and value.ndim >= 3:
         return np.moveaxis(value, features, place)
     return np.swapaxes(value, 0, 1) if layout == "time" and value.ndim >= 2 else value
+
+
+def arranged(value: Array, own: Array, layout: str | None = None) -> tuple[Array, str]:
+    """Return Keras's array in this layout, else in that of torch's own, and the layout's name.
+
+    It is `flat` where torch has steps and rows in one axis.
+    """
+    ways = [(to_torch(value, each), each) for each in ([layout] if layout else LAYOUTS)]
+    fitting = [(way, each) for way, each in ways if layout or way.shape == own.shape]
+    if fitting:
+        return min(fitting, key=lambda way: error(own, way[0]))
+    return (value.reshape(own.shape), "flat") if value.size == own.size else (value, "same")
 
 
 def error(found: Array, wanted: Array, at: Array | None = None) -> float:

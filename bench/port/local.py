@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from bench.cases.model import edges
 from bench.errors import UsageError
+from bench.port.carry import GATES
 from bench.port.causes import Told
 from bench.port.match import Pair
 from bench.port.trace import Array
@@ -40,47 +42,53 @@ class Lab:
     equal: Callable[[Array, Array], bool]
     training: bool
 
+    def mends(self, changes: dict[str, Any], **how: Any) -> bool:
+        """Return whether the port's layer, called so, gives Keras's output."""
+        with suppress(UsageError):  # the layer refuses what the experiment gives it
+            return self.equal(self.torch(changes, **how), self.wanted)
+        return False
+
+    def spoils(self, changes: dict[str, Any], **how: Any) -> bool:
+        """Return whether Keras's layer, called so, gives the port's output."""
+        with suppress(UsageError):
+            return self.equal(self.keras(changes, **how), self.found)
+        return False
+
 
 def causes(lab: Lab) -> list[Told]:
     """Return the causes that explain a layer's difference: one, or all that do so together; nothing if none does."""
-    for told, experiment in _experiments(lab):
-        try:
-            if experiment is None or experiment():
-                return [told]
-        except UsageError:  # the layer refuses what the experiment gives it
-            continue
-    return _together(lab)
+    told = next((told for told, holds in _experiments(lab) if holds), None)
+    return [told] if told else _together(lab)
 
 
-def _experiments(lab: Lab) -> Iterator[tuple[Told, Callable[[], bool] | None]]:
-    """Yield hypotheses, those first that a setting suggests; None for one that its setting proves."""
-    keras, torch, kind = lab.pair.first.config, lab.pair.torch.config, lab.pair.first.kind
-
-    def theirs(changes: dict[str, Any], **how: Any) -> Callable[[], bool]:
-        return lambda: lab.equal(lab.torch(changes, **how), lab.wanted)
-
-    def keras_as(changes: dict[str, Any], **how: Any) -> Callable[[], bool]:
-        return lambda: lab.equal(lab.keras(changes, **how), lab.found)
-
+def _experiments(lab: Lab) -> Iterator[tuple[Told, bool]]:
+    """Yield hypotheses and whether they hold, those first that a setting suggests."""
+    keras, torch, layer = lab.pair.first.config, lab.pair.torch.config, lab.pair.first
+    kind = layer.kind
     for slug, changed, words in _settings(lab):
-        yield Told(slug, *words), theirs(changed) if slug in NORMALISATIONS.values() else keras_as(changed)
-    yield from _biases(lab)
+        yield Told(slug, *words), lab.mends(changed) if slug in NORMALISATIONS.values() else lab.spoils(changed)
+    if "bias" in layer.weights and not any("bias" in name for name in lab.pair.torch.weights):
+        gap = lab.wanted - lab.found if lab.wanted.shape == lab.found.shape else None
+        # A bias is one number a feature, the same at every place; of a recurrent layer nobody knows.
+        same = gap is not None and np.allclose(gap, gap.reshape(-1, gap.shape[-1])[0], rtol=1e-6, atol=1e-12)
+        told = Told("bias-missing", "a bias", "no bias", f"{lab.pair.torch.cls}(..., bias=True)")
+        yield told, bool(same) or kind in GATES
     if kind == "BatchNormalization" and not lab.training:
         told = Told("mode-eval-forgotten", "moving statistics in evaluation", "statistics of the batch")
-        yield told, keras_as({}, training=True)
-    if kind == "BatchNormalization" and lab.training and not lab.settings["training"]:
+        yield told, lab.spoils({}, training=True)
+    if kind == "BatchNormalization" and lab.training:
         has = "moving statistics: the module is in evaluation mode"
-        yield Told("mode-train-forgotten", "statistics of the batch", has, line=lab.settings["mode"]), None
+        told = Told("mode-train-forgotten", "statistics of the batch", has, line=lab.settings["mode"])
+        yield told, not lab.settings["training"]
     if lab.mask is not None or kind == "MultiHeadAttention":
         steps = "" if lab.mask is None else f" {int((~lab.mask).sum())} steps"
-        yield Told("mask", f"skips{steps} that are masked", "takes every step"), keras_as({}, masked=False)
+        yield Told("mask", f"skips{steps} that are masked", "takes every step"), lab.spoils({}, masked=False)
     if kind == "MultiHeadAttention":
-        yield Told("mask", "no mask", "a mask"), theirs({}, masks="none")
-        yield Told("mask", "True attends", "True is left out: the mask is inverted"), theirs({}, masks="inverted")
-    if kind == "GRU" and keras.get("reset_after") is False:
-        yield Told("gru-reset-after", "reset_after=False", "reset_after=True"), None
+        yield Told("mask", "no mask", "a mask"), lab.mends({}, masks="none")
+        yield Told("mask", "True attends", "True is left out: the mask is inverted"), lab.mends({}, masks="inverted")
+    yield Told("gru-reset-after", "reset_after=False", "reset_after=True"), keras.get("reset_after") is False
     if "padding" in keras and "kernel_size" in torch and "stride" in torch:
-        yield from _convolution(lab, theirs)
+        yield from _convolution(lab)
 
 
 def _settings(lab: Lab) -> Iterator[tuple[str, dict[str, Any], tuple[str, str, str]]]:
@@ -95,7 +103,7 @@ def _settings(lab: Lab) -> Iterator[tuple[str, dict[str, Any], tuple[str, str, s
     if kind in ("LSTM", "GRU") and keras.get("recurrent_activation") != "sigmoid":
         gates = str(keras.get("recurrent_activation"))
         yield "gate-function", {"recurrent_activation": "sigmoid"}, (f"{gates} gates", "sigmoid gates", gates)
-    if kind in ("LSTM", "GRU", "SimpleRNN"):
+    if kind in GATES:
         has = str(torch.get("mode", "")).lower().removeprefix("rnn_") if kind == "SimpleRNN" else "tanh"
         wanted = str(keras.get("activation"))
         if wanted != has:
@@ -107,24 +115,13 @@ def _together(lab: Lab) -> list[Told]:
     found = [each for each in _settings(lab) if each[0] not in NORMALISATIONS.values()]
     changes = {key: value for _, changed, _ in found for key, value in changed.items()}
     for masked in {True, lab.mask is None}:
-        if (found or not masked) and lab.equal(lab.keras(changes, masked=masked), lab.found):
+        if (found or not masked) and lab.spoils(changes, masked=masked):
             told = [Told(slug, *words) for slug, _, words in found]
             return told + ([] if masked else [Told("mask", "skips masked steps", "takes every step")])
     return []
 
 
-def _biases(lab: Lab) -> Iterator[tuple[Told, Callable[[], bool] | None]]:
-    """Yield the bias that torch's layer has not: with it, its output is Keras's."""
-    layer = lab.pair.first
-    if "bias" in layer.weights and not any("bias" in name for name in lab.pair.torch.weights):
-        told = Told("bias-missing", "a bias", "no bias", f"{lab.pair.torch.cls}(..., bias=True)")
-        gap = lab.wanted - lab.found if lab.wanted.shape == lab.found.shape else None
-        # A bias is one number a feature, the same at every place.
-        same = gap is not None and np.allclose(gap, gap.reshape(-1, gap.shape[-1])[0], rtol=1e-6, atol=1e-12)
-        yield told, (lambda: bool(same)) if layer.kind not in ("LSTM", "GRU", "SimpleRNN") else None
-
-
-def _convolution(lab: Lab, theirs: Callable[..., Callable[[], bool]]) -> Iterator[tuple[Told, Callable[[], bool]]]:
+def _convolution(lab: Lab) -> Iterator[tuple[Told, bool]]:
     """Yield other strides, dilations and paddings of a convolution."""
     keras, torch = lab.pair.first.config, lab.pair.torch.config
     stride, dilation = tuple(keras["strides"]), tuple(keras["dilation_rate"])
@@ -132,7 +129,7 @@ def _convolution(lab: Lab, theirs: Callable[..., Callable[[], bool]]) -> Iterato
     if (stride, dilation) != own:
         words = f"strides {stride}, dilation {dilation}", f"stride {own[0]}, dilation {own[1]}"
         told = Told("convolution", *words, f"stride={stride}, dilation={dilation}")
-        yield told, theirs({"stride": stride, "dilation": dilation})
+        yield told, lab.mends({"stride": stride, "dilation": dilation})
     pads = _pads(lab.pair, lab.given)
     if pads:
         widths = ", ".join(f"{before} before and {after} after" for before, after in pads.values())
@@ -141,7 +138,7 @@ def _convolution(lab: Lab, theirs: Callable[..., Callable[[], bool]]) -> Iterato
             "same-padding", f"padding {keras['padding']!r}: {widths}", f"padding {torch['padding']!r}", f"{flat}"
         )
         changed = {"padding": (0,) * len(pads), "stride": stride, "dilation": dilation}
-        yield told, theirs(changed, inputs=[padded(lab.pair, lab.given)])
+        yield told, lab.mends(changed, inputs=[padded(lab.pair, lab.given)])
 
 
 def _pads(pair: Pair, value: Array) -> dict[int, tuple[int, int]]:

@@ -71,8 +71,7 @@ def match(keras: Sequence[Layer], torch: Sequence[Layer], chosen: Mapping[str, s
     same = [(named[layer.name], layer) for layer in theirs if layer.name in named]
     pairs += [Pair((own,), layer) for own, layer in same if fits([own], layer)]
     ours, theirs = _left(keras, torch, pairs)
-    mirrored = {pair.torch.name: pair for pair in _aligned(ours[::-1], theirs[::-1], mirrored=True)}
-    pairs += [pair for pair in _aligned(ours, theirs) if mirrored.get(pair.torch.name) == pair]
+    pairs += _aligned(ours, theirs)
     ours, theirs = _left(keras, torch, pairs)
     named = {layer.name: layer for layer in ours}
     candidates = {layer.name: [own.name for own in ours if fits([own], layer)] for layer in theirs}
@@ -129,25 +128,20 @@ def _optional(name: str, kind: str) -> bool:
     return name in BIASES or name.startswith("bias_") or (kind.endswith("Normalization") and name in SCALES)
 
 
-def _signature(layer: Layer) -> tuple[object, ...]:
-    """Return what `fits` looks at."""
-    has = (layer.config.get(key) for key in ("num_layers", "bidirectional", "proj_size"))
-    return layer.kind, layer.cls, tuple(layer.weights.items()), *has
-
-
-def _aligned(keras: Sequence[Layer], torch: Sequence[Layer], mirrored: bool = False) -> list[Pair]:
-    """Return the longest alignment in order, the first of several; of `mirrored` layers the last are first."""
+def _aligned(keras: Sequence[Layer], torch: Sequence[Layer]) -> list[Pair]:
+    """Return what both the first and the last of the longest alignments in order have: of the rest nobody knows."""
     known: dict[object, bool] = {}
 
     def group(at: int, layer: Layer) -> int:
         """Return how many Keras layers from `at` on a torch layer stands for, 0 for none."""
         size = int(layer.config.get("num_layers", 1)) if layer.kind in carry.GATES else 1
-        part = list(keras[at : at + size])
+        part = keras[at : at + size]
         if len(part) < size or part[0].kind not in (layer.kind, *carry.DEPTHWISE):
             return 0
-        key = tuple(_signature(each) for each in (*part, layer))
+        config = [layer.config.get(name) for name in ("num_layers", "bidirectional", "proj_size")]
+        key = (*config, *((each.kind, each.cls, *each.weights.items()) for each in (*part, layer)))
         if key not in known:
-            known[key] = fits(part[::-1] if mirrored else part, layer)
+            known[key] = fits(part, layer)
         return size if known[key] else 0
 
     longest = np.zeros((len(keras) + 1, len(torch) + 1), int)
@@ -157,16 +151,22 @@ def _aligned(keras: Sequence[Layer], torch: Sequence[Layer], mirrored: bool = Fa
             size = sizes[i, j] = group(i, torch[j])
             paired = size + 1 + longest[i + size, j + 1] if size else 0
             longest[i, j] = max(paired, longest[i + 1, j], longest[i, j + 1])
-    pairs: list[Pair] = []
-    i = j = 0
-    while i < len(keras) and j < len(torch):
-        size = int(sizes[i, j])
-        if size and size + 1 + longest[i + size, j + 1] == longest[i, j]:
-            part = tuple(keras[i : i + size])
-            pairs.append(Pair(part[::-1] if mirrored else part, torch[j]))
-            i, j = i + size, j + 1
-        elif longest[i + 1, j] == longest[i, j]:
-            i += 1
-        else:
-            j += 1
-    return pairs
+
+    def alignment(late: bool) -> dict[str, Pair]:
+        pairs: dict[str, Pair] = {}
+        i = j = 0
+        while i < len(keras) and j < len(torch):
+            size, best = int(sizes[i, j]), longest[i, j]
+            if late and longest[i, j + 1] == best:
+                j += 1
+            elif late and longest[i + 1, j] == best:
+                i += 1
+            elif size and size + 1 + longest[i + size, j + 1] == best:
+                pairs[torch[j].name] = Pair(tuple(keras[i : i + size]), torch[j])
+                i, j = i + size, j + 1
+            else:
+                i, j = (i + 1, j) if longest[i + 1, j] == best else (i, j + 1)
+        return pairs
+
+    last = alignment(late=True)
+    return [pair for name, pair in alignment(late=False).items() if last.get(name) == pair]

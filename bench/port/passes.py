@@ -179,7 +179,7 @@ class Passes:
             if error > self._tolerance:
                 gap = self._gap(ktrace, ttrace, number, own, wanted, found, None, last=True)
                 reason = between.cause(gap)
-                layer = gap.steps[-1].layer if gap.steps else "output"
+                layer = gap.steps[-1].layer.name if gap.steps else "output"
                 if reason or not self._found.findings:
                     told = reason or Told("unknown", "its output", "another output")
                     self._add(stage, self._pair_of(told.layer or layer), told, error, gap.line, layer)
@@ -198,7 +198,7 @@ class Passes:
             if error > self._tolerance:
                 number = kcall.inputs[min(at, len(kcall.inputs) - 1)][0]
                 gap = self._gap(ktrace, ttrace, number, own, wanted, way, tcall.line, last=False)
-                if all(step.layer not in self._uncalled for step in gap.steps):
+                if all(step.layer.name not in self._uncalled for step in gap.steps):
                     words = f"its input {wanted.shape}", f"another input {found.shape}"
                     told = between.cause(gap) or Told("unknown", *words)
                     line = None if told.layer else tcall.line
@@ -212,9 +212,9 @@ class Passes:
         steps = between.steps(ktrace, number, self._layers)
         calls = between.ancestors(ttrace, own)
         lines = [call.line for call in calls if call.line]
-        pair = self._pair_of(steps[0].layer) if steps else None
+        pair = self._pair_of(steps[0].layer.name) if steps else None
         line = lines[-1] if lines else self._called_at(ttrace, pair) or line
-        masked = [[call for call in ktrace.of(step.layer) if call.mask is not None][-1:] for step in steps]
+        masked = [[call for call in ktrace.of(step.layer.name) if call.mask is not None][-1:] for step in steps]
         unmasked = [self._k.again(call.layer, call.index, {}, False).values() for (call,) in filter(None, masked)]
         stacked = [own.name for own in pair.keras[:-1]] if pair else []
         lower = [call.extra["h"][-1] for name in stacked for call in ktrace.of(name)]

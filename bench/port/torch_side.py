@@ -6,6 +6,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,8 @@ class TorchSide:
 
     def __init__(self) -> None:
         self._capture: Callable[[], None] = lambda: None
-        _before(nn.Module, "__init__", lambda own, *_, **__: _remember(own, "line", loading.user_line(made_by=own)))
-        _before(nn.Module, "requires_grad_", lambda own, *_, **__: _remember(own, "frozen", loading.user_line()))
-        _before(nn.Module, "eval", lambda own, *_, **__: _remember(own, "mode", loading.user_line()))
+        for name in ("__init__", "requires_grad_", "eval"):
+            _before(nn.Module, name, partial(_remember, name))
         _before(torch.optim.Optimizer, "__init__", self._optimizer_is_made)
         _before(torch.optim.lr_scheduler.LRScheduler, "__init__", self._schedule_is_made)
         _before(torch.utils.data.DataLoader, "__init__", self._loader_is_made)
@@ -193,7 +193,7 @@ class TorchSide:
             stepped.append(loading.user_line())
             if not modes:
                 own = self._module.named_modules()
-                modes.update({name: (each.training, _remembered(each, "mode")) for name, each in own})
+                modes.update({name: (each.training, _line_of(each, "eval")) for name, each in own})
 
         self._capture = capture
         hook = register_optimizer_step_pre_hook(before)
@@ -273,8 +273,8 @@ class TorchSide:
             config=plain({**config, "mode": getattr(module, "mode", None)}),
             weights={key: tuple(value.shape) for key, value in own.items()},
             trainable={key: value.requires_grad for key, value in own.items()},
-            line=_remembered(module, "line"),
-            frozen=_remembered(module, "frozen"),
+            line=_line_of(module, "__init__"),
+            frozen=_line_of(module, "requires_grad_"),
         )
 
     # --- what the user's recipe makes ----------------------------------------------------------------------------
@@ -310,13 +310,14 @@ def _before(owner: Any, name: str, watch: Callable[..., None]) -> None:
     setattr(owner, name, called)
 
 
-def _remember(module: Any, what: str, line: str | None) -> None:
-    """Let a module know the user's line that made it, froze it or last set it to evaluation mode."""
-    object.__setattr__(module, f"_bench_{what}", line)
+def _remember(name: str, module: Any, *_: Any, **__: Any) -> None:
+    """Let a module know the user's line that called a method of it: the last line, but of `__init__` the outermost."""
+    line = loading.user_line(made_by=module if name == "__init__" else None)
+    object.__setattr__(module, f"_bench_{name}", line)
 
 
-def _remembered(module: Any, what: str) -> str | None:
-    line: str | None = getattr(module, f"_bench_{what}", None)
+def _line_of(module: Any, name: str) -> str | None:
+    line: str | None = getattr(module, f"_bench_{name}", None)
     return line
 
 
@@ -409,7 +410,7 @@ class _Watching(TorchFunctionMode):
 
         def enter(module: Any, *_: Any) -> None:
             if not isinstance(module, WHOLE) and not list(module.children()):
-                self._part = _remembered(module, "line")
+                self._part = _line_of(module, "__init__")
 
         def leave(*_: Any) -> None:
             self._part = None
@@ -453,7 +454,7 @@ class _Watching(TorchFunctionMode):
             given = [self.number(each) for each in padded([args, kwargs])]
             call = Call(name, given, [], loading.user_line(), index=index)
             packed = any(isinstance(each, PackedSequence) for each in args)
-            call.settings = {"training": module.training, "mode": _remembered(module, "mode"), "packed": packed}
+            call.settings = {"training": module.training, "mode": _line_of(module, "eval"), "packed": packed}
             force = None if packed else self._forced.get((name, index))
             way = None
             if force:
@@ -481,7 +482,7 @@ def _replaced(force: Forced, args: Any, kwargs: Any) -> tuple[Any, Any, str | No
         own = given[place]
         if not isinstance(own, torch.Tensor):
             break
-        arranged, found = _arranged(value, own.detach().numpy(), force.layout)
+        arranged, found = layout.arranged(value, own.detach().numpy(), force.layout)
         way = way or found
         given[place] = _like(own, arranged)
     return tuple(given[at] for at in range(len(args))), {key: given[key] for key in kwargs}, way
@@ -489,17 +490,6 @@ def _replaced(force: Forced, args: Any, kwargs: Any) -> tuple[Any, Any, str | No
 
 def _like(own: Any, value: Array) -> Any:
     return torch.as_tensor(np.ascontiguousarray(value)).to(own.dtype)
-
-
-def _arranged(value: Array, own: Array, wanted: str | None) -> tuple[Array, str]:
-    """Return Keras's value in the layout of torch's own, and its name; `flat` has steps and rows in one axis."""
-    if wanted is not None:
-        return layout.to_torch(value, wanted), wanted
-    ways = [(layout.to_torch(value, name), name) for name in ("same", "time", "channels")]
-    fitting = [(way, name) for way, name in ways if way.shape == own.shape]
-    if fitting:
-        return min(fitting, key=lambda way: layout.error(own, way[0]))
-    return (value.reshape(own.shape), "flat") if value.size == own.size else (value, "same")
 
 
 def _made_to_return(result: Any, force: Forced, way: str | None) -> Any:

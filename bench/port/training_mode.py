@@ -124,8 +124,7 @@ class TrainingMode(Passes):
         ours = [random.standard_normal(value.shape) for _, value in self._outputs_of]
         theirs = []
         for weight, (_, wanted), (_, found) in zip(ours, self._outputs_of, self._free.outputs, strict=True):
-            ways = [way for way in layout.LAYOUTS if layout.to_torch(wanted, way).shape == found.shape]
-            way = min(ways, key=lambda way: layout.error(layout.to_keras(found, way), wanted), default="same")
+            _, way = layout.arranged(wanted, found)
             theirs.append(layout.to_torch(weight, way).reshape(found.shape))
         loss, _, gradients = self._k.gradient(self._batch.x, ours, None)
         self._restore()

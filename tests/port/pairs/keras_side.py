@@ -80,6 +80,21 @@ def batchnorm_mlp():
     )
 
 
+def batchnorm_twice():
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(8, use_bias=False),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.Dense(8, use_bias=False),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+
+
 def batchnorm_fast():
     """Forgets quickly: a momentum of 0.1 in Keras's sense is 0.9 in torch's."""
     return keras.Sequential(

@@ -190,6 +190,7 @@ PLANTED = (
     Pair("residual", "ResidualLateRelu", "rows", cause="nonlinearity-order"),
     Pair("batchnorm_mlp", "BatchNormEpsilon", "rows", cause="batchnorm-epsilon", later=VARIANCE),
     Pair("batchnorm_mlp", "BatchNormBeforeRelu", "rows", cause="nonlinearity-order", later=VARIANCE),
+    Pair("batchnorm_twice", "BatchNormTwiceBeforeRelu", "rows", cause="nonlinearity-order", later=VARIANCE),
     Pair("conv_bn_relu", "ConvReluBN", "sequences-16", cause="nonlinearity-order", later=VARIANCE),
     Pair("cnn", "CNNFlatten", "pictures", cause="flatten-order"),
     Pair("cnn", "CNNFlattenModule", "pictures", cause="flatten-order"),

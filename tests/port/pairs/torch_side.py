@@ -330,6 +330,23 @@ class BatchNormBeforeRelu(nn.Module):
         return torch.sigmoid(self.out(x))
 
 
+class BatchNormTwiceBeforeRelu(nn.Module):
+    """Two blocks with the same fault."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(6, 8, bias=False)
+        self.bn1 = nn.BatchNorm1d(8, eps=1e-3, momentum=0.01)
+        self.fc2 = nn.Linear(8, 8, bias=False)
+        self.bn2 = nn.BatchNorm1d(8, eps=1e-3, momentum=0.01)
+        self.out = nn.Linear(8, 1)
+
+    def forward(self, x):
+        x = self.bn1(F.relu(self.fc1(x)))  # planted
+        x = self.bn2(F.relu(self.fc2(x)))  # planted
+        return torch.sigmoid(self.out(x))
+
+
 class BatchNormEval(BatchNormMLP):
     def train(self, mode=True):
         super().train(mode)
