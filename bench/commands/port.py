@@ -18,9 +18,6 @@ from bench.port.loading import FILES
 from bench.port.sides import Side
 from bench.report.topics import port as report
 
-DIFFERS = 1
-UNMATCHED = 2
-
 
 @click.command()
 @click.argument("keras")
@@ -117,7 +114,7 @@ def command(
     for each in found.findings if found.verdict == "unmatched" else ():
         name = each.layer or each.torch
         click.echo(f"bench: {name}: Keras has {each.told.keras}, torch {each.told.torch}; {each.told.remedy}", err=True)
-    return {"equal": 0, "differs": DIFFERS, "unmatched": UNMATCHED}[found.verdict]
+    return {"equal": 0, "differs": 1, "unmatched": 2}[found.verdict]
 
 
 def _mapped(text: str) -> tuple[str, str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from bench.errors import UsageError
-from bench.port import carry, layout, losses, updates
+from bench.port import layout, losses, updates
 from bench.port.batch import Batch, labels
 from bench.port.between import NO_ACTIVATION
 from bench.port.causes import Finding, Told
@@ -51,7 +51,7 @@ class _Comparing(TrainingMode):
         else:
             self._gradient()
             self._later()
-        self._found.will_differ += initialisers(self._matched, self._fresh)
+        self._found.will_differ += initialisers(self._in_keras(self._fresh))
         self._order_of_normalisation()
         return self._found
 
@@ -150,49 +150,39 @@ class _Comparing(TrainingMode):
             line = theirs.observed["schedule"] or theirs.line
             self._add("ten steps", None, told, _distance(ours.rates, theirs.rates), line, "optimizer")
             torch = replace(torch, lr=keras.lr)
+        after = {(layer.name, name): value for _, layer, name, value in self._in_keras(theirs.first, summed=False)}
         gradients, weights, moved = [], [], []
-        for pair in self._matched:
-            parts = carry.to_keras(pair.keras, pair.torch, theirs.gradients.get(pair.torch.name, {}), summed=False)
-            after = carry.to_keras(pair.keras, pair.torch, theirs.first[pair.torch.name], summed=False)
-            for layer, own, end in zip(pair.keras, parts, after, strict=True):
-                for name, value in own.items():
-                    gradients.append(np.nan_to_num(value))
-                    weights.append(np.asarray(self._values[layer.name][name], np.float64))
-                    moved.append(end[name] - weights[-1])
+        for _, layer, name, value in self._in_keras(theirs.gradients, summed=False):
+            gradients.append(np.nan_to_num(value))
+            weights.append(np.asarray(self._values[layer.name][name], np.float64))
+            moved.append(after[layer.name, name] - weights[-1])
         torch = updates.formula(torch, gradients, weights, moved)
         clipped = theirs.observed["clip"]
         for told in updates.causes(keras, torch, gradients, weights):
             line = clipped["line"] if clipped else theirs.observed["stepped"]
             self._add("update", None, told, error, line if "clipping" in told.slug else theirs.line, "optimizer")
-        for pair in filter(two_biases, self._matched):
-            self._second_bias(pair, ours.first, theirs.first)
+        for pair, name, wanted, value in self._moves(ours.first, theirs.first):
+            off = layout.error(value, wanted)
+            if name.endswith("bias") and two_biases(pair) and off > 0.5:
+                self._add("update", pair, SECOND_BIAS, off)
         if not same:
             self._found.left_out.append("update and ten steps by their values: loss or gradients differ already")
         elif len(self._found.findings) == before:
             self._add(stage, where, Told("unknown", "its weights after it", "others"), error, theirs.line, "optimizer")
         self._found.compared += ["settings of the optimizers, learning rate of each step"]
 
-    def _moves(self, pair: Pair, ours: ByLayer, theirs: ByLayer) -> list[tuple[str, Array, Array]]:
-        """Return the name and both sides' change of each weight of a pair, but for the variance that torch unbiases."""
-        found = carry.to_keras(pair.keras, pair.torch, theirs[pair.torch.name], summed=True)
-        return [
-            (name, ours[layer.name][name] - self._values[layer.name][name], value - self._values[layer.name][name])
-            for layer, values in zip(pair.keras, found, strict=True)
-            for name, value in values.items()
-            if name != "moving_variance"
-        ]
-
-    def _second_bias(self, pair: Pair, ours: ByLayer, theirs: ByLayer) -> None:
-        for name, wanted, moved in self._moves(pair, ours, theirs):
-            error = layout.error(moved, wanted)
-            if name.endswith("bias") and error > 0.5:
-                self._add("update", pair, SECOND_BIAS, error)
+    def _moves(self, ours: ByLayer, theirs: ByLayer) -> Iterator[tuple[Pair, str, Array, Array]]:
+        """Yield both sides' change of each weight, but for the variance that torch unbiases."""
+        for pair, layer, name, value in self._in_keras(theirs):
+            if name != "moving_variance":
+                start = self._values[layer.name][name]
+                yield pair, name, ours[layer.name][name] - start, value - start
 
     def _change(self, ours: ByLayer, theirs: ByLayer) -> tuple[float, Pair | None]:
         """Return the largest error of the weights' changes, and where it is."""
-        changes = [(pair, *change) for pair in self._matched for change in self._moves(pair, ours, theirs)]
-        largest = max((float(np.max(abs(wanted), initial=0)) for _, _, wanted, _ in changes), default=0.0)
-        errors = [(scaled(moved, wanted, 1e-3 * largest), pair) for pair, _, wanted, moved in changes]
+        moves = list(self._moves(ours, theirs))
+        largest = max((float(np.max(abs(wanted), initial=0)) for _, _, wanted, _ in moves), default=0.0)
+        errors = [(scaled(value, wanted, 1e-3 * largest), pair) for pair, _, wanted, value in moves]
         return max(errors, key=lambda each: each[0], default=(0.0, None))
 
     def _order(self) -> None:

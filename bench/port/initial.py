@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from bench.port import carry
 from bench.port.causes import Finding, Told
 from bench.port.match import Pair
-from bench.port.trace import ByLayer, Layer
+from bench.port.trace import Array, Layer
 
 SIGMAS = 6.0
 """So many standard errors apart, no variance is another by chance; few weights say little."""
 
 
-def initialisers(pairs: Sequence[Pair], fresh: ByLayer) -> Iterator[Finding]:
-    """Yield a finding for each layer whose fresh weights vary otherwise than Keras's initialiser lets them."""
-    for pair in pairs:
-        theirs = carry.to_keras(pair.keras, pair.torch, fresh[pair.torch.name], summed=True)
-        for layer, own in zip(pair.keras, theirs, strict=True):
-            wrong = []
-            for name, value in own.items():
-                wanted, has = _variance(layer, name), float(np.mean(value**2))
-                if wanted is not None and not _same(has, wanted, value.size):
-                    wrong.append((f"{name} {wanted**0.5:.2g}", f"{name} {has**0.5:.2g}"))
-            if wrong:
-                words = [", ".join(side) for side in zip(*wrong, strict=True)]
-                told = Told("initialisers", f"root mean squares: {words[0]}", words[1], _remedy(layer))
-                yield Finding("later", layer.name, pair.torch.name, told, 1.0, pair.torch.line)
+def initialisers(fresh: Iterable[tuple[Pair, Layer, str, Array]]) -> Iterator[Finding]:
+    """Yield a finding for each layer whose fresh weights vary otherwise than Keras's initialiser lets them.
+
+    `fresh`: the port's weights as Keras holds them, with the name of each.
+    """
+    for (pair, layer), weights in itertools.groupby(fresh, key=lambda each: each[:2]):
+        wrong = []
+        for *_, name, value in weights:
+            wanted, has = _variance(layer, name), float(np.mean(value**2))
+            if wanted is not None and not _same(has, wanted, value.size):
+                wrong.append((f"{name} {wanted**0.5:.2g}", f"{name} {has**0.5:.2g}"))
+        if wrong:
+            words = [", ".join(side) for side in zip(*wrong, strict=True)]
+            told = Told("initialisers", f"root mean squares: {words[0]}", words[1], _remedy(layer))
+            yield Finding("later", layer.name, pair.torch.name, told, 1.0, pair.torch.line)
 
 
 def _same(has: float, wanted: float, size: int) -> bool:

@@ -100,6 +100,14 @@ class Passes:
                 self._add("weights", pair, told, 1.0)
         self._restore()
 
+    def _in_keras(self, theirs: ByLayer, summed: bool = True) -> Iterator[tuple[Pair, Layer, str, Array]]:
+        """Yield arrays of the port (weights or gradients) as Keras holds them, by pair, layer and name in it."""
+        for pair in self._matched:
+            found = carry.to_keras(pair.keras, pair.torch, theirs.get(pair.torch.name, {}), summed=summed)
+            for layer, own in zip(pair.keras, found, strict=True):
+                for name, value in own.items():
+                    yield pair, layer, name, value
+
     def _restore(self) -> None:
         self._k.restore()
         self._t.set_weights(self._carried)

@@ -139,11 +139,11 @@ class TrainingMode(Passes):
         """Return whether the gradients of all weights are equal."""
         largest = max((np.max(abs(g), initial=0) for own in ours.values() for g in own.values()), default=0.0)
         every: list[tuple[Pair, Layer, str, Array, Array, float]] = []
+        values = {(layer.name, name): value for _, layer, name, value in self._in_keras(theirs, summed=False)}
         for pair in self._matched:
-            found = carry.to_keras(pair.keras, pair.torch, theirs.get(pair.torch.name, {}), summed=False)
-            for layer, own in zip(pair.keras, found, strict=True):
+            for layer in pair.keras:
                 for name, wanted in ours.get(layer.name, {}).items():
-                    value = np.nan_to_num(own.get(name, np.zeros_like(wanted)))
+                    value = np.nan_to_num(values.get((layer.name, name), np.zeros_like(wanted)))
                     every.append((pair, layer, name, wanted, value, scaled(value, wanted, SMALL * largest)))
         wrong = [each for each in every if each[-1] > 10 * self._tolerance]
         ratios = {float(f"{np.vdot(w, v) / np.vdot(w, w):.6g}") for *_, w, v, _ in wrong if np.any(w)}
