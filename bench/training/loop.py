@@ -87,9 +87,10 @@ class Trainer:
         if self._only_timing:
             self._most = 2 if brief else MOST_TIMED_EPOCHS
         self._epochs: list[EpochScore] = []
+        self._number = 0
 
     def train(self, on_epoch: Callable[[Progress], None] = lambda progress: None) -> Metrics:
-        """Train and return the scores; raise `TrainingDiverged` at the first loss that is not finite."""
+        """Train and return the scores; raise `TrainingDiverged` at the first loss or weight that is not finite."""
         rules = self._experiment.case.training
         stopping = None if self._only_timing else rules.early_stopping
         stopper = stopping and _Best(stopping.monitor)
@@ -109,6 +110,9 @@ class Trainer:
                     break
             if self._only_timing and self._timed_enough():
                 break
+        # A step's loss is that of the weights before it: only the weights show what the last step did.
+        if not all(np.isfinite(weights).all() for weights in self._network.get_weights()):
+            raise self._diverged("a weight")
         last = None if self._only_timing else self._scores(len(self._epochs))
         if not checkpoint:
             return Metrics(epochs=self._epochs, last=last)
@@ -118,6 +122,7 @@ class Trainer:
 
     def _epoch(self, number: int) -> EpochScore:
         """Train an epoch (from 1), time it, and score the validation set."""
+        self._number = number
         network, experiment = self._network, self._experiment
         train = experiment.dataset.train
         # Under native `order` the framework does the shuffling.
@@ -130,8 +135,7 @@ class Trainer:
         network.synchronize()
         seconds = time.perf_counter() - start
         if result.first_bad_step is not None or not np.isfinite(result.loss):
-            step = result.first_bad_step or experiment.steps
-            raise TrainingDiverged(f"{experiment.name}: the loss is not finite in epoch {number}, step {step}")
+            raise self._diverged("the loss", result.first_bad_step)
         validation = None if self._only_timing else self._validation()
         return EpochScore(
             loss=result.loss,
@@ -141,6 +145,11 @@ class Trainer:
             seconds=seconds,
             steps=experiment.steps,
         )
+
+    def _diverged(self, what: str, step: int | None = None) -> TrainingDiverged:
+        """Return the error for what is not finite in this epoch: after its last step, where none is given."""
+        name, step = self._experiment.name, step or self._experiment.steps
+        return TrainingDiverged(f"{name}: {what} is not finite in epoch {self._number}, step {step}")
 
     def _timed_enough(self) -> bool:
         steady = [epoch.seconds for epoch in self._epochs[1:]]
@@ -161,6 +170,8 @@ class Trainer:
         return None if held is None else self._score(*held)
 
     def _score(self, part: Examples, rows: Rows) -> Score:
-        if len(rows) == len(part):
-            return scores(self._network.logits(part.x), part.y)
-        return scores(self._network.logits(take(part.x, rows)), part.y[rows])
+        whole = len(rows) == len(part)
+        logits = self._network.logits(part.x if whole else take(part.x, rows))
+        if not np.isfinite(logits).all():
+            raise self._diverged("a logit")
+        return scores(logits, part.y if whole else part.y[rows])

@@ -98,10 +98,10 @@ class Scripted:
         pass
 
 
-def run(script, bad=None, data=None, measure="accuracy", brief=False, **training):
+def run(script, bad=None, data=None, measure="accuracy", brief=False, network=Scripted, **training):
     case = case_of(**training)
     data = data or dataset_of(validation=10)
-    network = Scripted(script, bad)
+    network = network(script, bad)
     parts = [piece for piece in (data.train, data.validation, data.test) if piece]
     network.labels_of = {len(piece): piece.y for piece in parts}
     seen = []
@@ -313,6 +313,20 @@ def test_steps_count_the_partial_batch():
 def test_divergence_names_epoch_and_step():
     with pytest.raises(TrainingDiverged, match="suite/case: the loss is not finite in epoch 3, step 2"):
         run([(0.5, 1.0)] * 5, bad=(3, 2))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_divergence_in_the_last_step_of_all_is_no_result(bad):
+    class LastStep(Scripted):
+        def train_epoch(self, x, y, order, masks):
+            result = super().train_epoch(x, y, order, masks)
+            self.weights.append(np.array([bad if len(self.epochs) == 5 else 0.0]))
+            return result
+
+    with pytest.raises(TrainingDiverged, match="suite/case: a weight is not finite in epoch 5, step 2"):
+        run([(0.5, 1.0)] * 5, network=LastStep)
+    with pytest.raises(TrainingDiverged, match="a logit is not finite in epoch 3, step 2"):
+        run([(0.5, 1.0), (0.5, 1.0), (0.5, bad)])
 
 
 def test_timing_evaluates_nothing_and_does_not_stop_early():
