@@ -99,7 +99,8 @@ class Dataset:
     """Prepared data of a case.
 
     `sha256` covers everything that shaped it; `stand_in` names what replaced the real thing.
-    `vectors` is the (input_dim, output_dim) float32 table of a pretrained Embedding, None where the case has none.
+    `vectors` is the (input_dim, output_dim) float32 table of a pretrained Embedding, None where the case has none;
+    `found` is the share of the data's words that have one in the file, None where it was generated.
     """
 
     name: str
@@ -108,4 +109,5 @@ class Dataset:
     validation: Examples | None = None
     test: Examples | None = None
     vectors: NDArray[np.float32] | None = None
+    found: float | None = None
     stand_in: str | None = None

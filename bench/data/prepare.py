@@ -12,8 +12,11 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,11 +43,15 @@ from bench.spec import (
     Word2Vec,
 )
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the code that shapes or stores prepared arrays changes what comes out."""
 
 FORBIDDEN = "none"
 _BY_RULE = ""
+_UNFINISHED = "unfinished-"
+_ABANDONED = 3600.0
+"""Seconds after which an unfinished folder of the cache belongs to a process that was killed: preparing takes minutes."""
+log = logging.getLogger("bench")
 _WORD2VEC = "GoogleNews-vectors-negative300"
 _WORD_INDEX = "imdb_word_index.json"
 _DEFAULT_STAND_INS = {"glove.6B.100d": "glove.6B.50d", "movie_reviews.csv": "aclImdb", _WORD2VEC: word2vec.NAME}
@@ -155,10 +162,10 @@ def prepare(
     _check_ids(data, embedding, rows.meta["max_id"])
     if isinstance(data, TextCsv | Arrays):
         _check_two_labels(rows)
-    name, digest, matrix = rows.meta["name"], rows.meta["sha256"], None
+    name, digest, matrix, found = rows.meta["name"], rows.meta["sha256"], None, None
     if embedding is not None and embedding.vectors is not None:
         table = _prepared_vectors(data, embedding, embedding.vectors, rows, stand_ins)
-        matrix = table.arrays["vectors"]
+        matrix, found = table.arrays["vectors"], table.meta["found"]
         name = f"{name} + {table.meta['name']}"
         digest = hashlib.sha256(f"{digest} {table.meta['sha256']}".encode()).hexdigest()
     width = data.num_words if data.encoding == "multi-hot" else None
@@ -169,6 +176,7 @@ def prepare(
         validation=_examples(rows, "validation", width, classes) if "validation.y" in rows.arrays else None,
         test=_examples(rows, "test", width, classes) if "test.y" in rows.arrays else None,
         vectors=matrix,
+        found=found,
         stand_in="; ".join(_described(name, other) for name, other in stand_ins.items()) or None,
     )
 
@@ -343,7 +351,10 @@ def _prepared_vectors(
     }
     if isinstance(data, Embedded):
         key["generator"] = embedded.VERSION
-        return _stored(key, lambda: ({"vectors": embedded.vectors(limit, width, offset)}, {"name": "embedded vectors"}))
+        return _stored(
+            key,
+            lambda: ({"vectors": embedded.vectors(limit, width, offset)}, {"name": "embedded vectors", "found": None}),
+        )
     documented = _vectors_source(spec)
     name = stand_ins.get(documented, documented)
     path, key["sha256"] = sources.obtain(name)
@@ -358,7 +369,13 @@ def _prepared_vectors(
         wanted = {word: rank + offset for word, rank in ranks.items() if rank + offset < limit}
         load = vectors.load_word2vec if isinstance(spec, Word2Vec) else vectors.load_glove
         found = load(path, wanted, limit, _GLOVE_DIMENSIONS.get(name, width))
-        return {"vectors": np.pad(found, ((0, 0), (0, width - found.shape[1])))}, {"name": name}
+        ranked = np.unique([*wanted.values()])
+        share = float(np.any(found[ranked], axis=1).mean()) if len(ranked) else 0.0
+        if not share:
+            raise DataError(
+                f"{path}: it has a vector for none of the {len(ranked):,} words of the data; see `bench data list`"
+            )
+        return {"vectors": np.pad(found, ((0, 0), (0, width - found.shape[1])))}, {"name": name, "found": share}
 
     return _stored(key, read)
 
@@ -379,29 +396,66 @@ def _stored(shaped_by: dict[str, Any], make: Callable[[], Shaped]) -> _Stored:
     content = json.dumps({"format": FORMAT, **shaped_by}, sort_keys=True)
     key = hashlib.sha256(content.encode()).hexdigest()
     folder = sources.cache_dir() / "prepared" / key
-    if not folder.is_dir():
-        arrays, meta = make()
-        _store(folder, arrays, meta)
+    found = _opened(folder)
+    if found is None:
+        if folder.is_dir():
+            log.warning("the prepared data in %s is not what was stored: prepared again", folder)
+            _remove(folder)
+        _store(folder, *make())
+        found = _opened(folder)
+    if found is None:
+        raise DataError(f"the prepared data in {folder} changes while it is used; end what writes there, run again")
+    return _Stored(*found, key)
+
+
+_verified: set[tuple[Any, ...]] = set()
+"""Folders whose content had its hash, each with the size and time of its files."""
+
+
+def _opened(folder: Path) -> Shaped | None:
+    """Return the arrays of a folder and what is stored beside them; None where they are not what was stored."""
     try:
+        files = sorted(folder.iterdir())
         meta = json.loads((folder / "meta.json").read_bytes())
-        arrays = {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
-    except (OSError, ValueError) as error:
-        raise DataError(f"the prepared data in {folder} is damaged ({error}); delete that folder") from error
-    return _Stored(arrays, meta, key)
+        arrays = {file.stem: np.load(file, mmap_mode="r") for file in files if file.suffix == ".npy"}
+        state = (folder, *((file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files))
+        if state not in _verified:
+            if (meta["sha256"], meta.pop("check")) != (_content_hash(arrays), _check(meta)):
+                return None
+            _verified.add(state)
+    except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError):  # whatever damage looks like
+        return None
+    return arrays, meta
+
+
+def _check(meta: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
 def _store(folder: Path, arrays: Prepared, meta: dict[str, Any]) -> None:
     """Write a folder of the cache under another name and move it into place, so that nobody ever sees half of it."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        for left in folder.parent.glob(f"{_UNFINISHED}*"):  # by a process that was killed
+            if left.stat().st_mtime < time.time() - _ABANDONED:
+                _remove(left)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder.parent) as temporary:
             for name, array in arrays.items():
                 np.save(Path(temporary, f"{name}.npy"), array, allow_pickle=False)
-            Path(temporary, "meta.json").write_text(json.dumps({**meta, "sha256": _content_hash(arrays)}))
+            meta = {**meta, "sha256": _content_hash(arrays)}
+            Path(temporary, "meta.json").write_text(json.dumps({**meta, "check": _check(meta)}))
             os.rename(temporary, folder)
     except OSError as error:
         if not folder.is_dir():  # else another process was faster, with the same content
             raise sources.unwritable(error) from error
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of the cache; raise `DataError` where that is not allowed."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise sources.unwritable(error) from error
 
 
 def _content_hash(arrays: Prepared) -> str:

@@ -19,6 +19,7 @@ from bench.errors import DataError
 
 _CHUNK = 1 << 17  # stays in a core's cache between inflating, counting and splitting: a fifth faster than 4 MiB
 _ISAL_ERROR = cast(type[Exception], isal_zlib.error)  # isal's stub takes the class for an instance
+_TOO_LARGE = "a component is not a finite number, or the components add up to none"
 _BROKEN = (OSError, EOFError, _ISAL_ERROR, zipfile.BadZipFile)
 
 
@@ -55,9 +56,15 @@ def _numbers(path: Path, number: int, line: bytes, dimension: int) -> NDArray[np
         raise DataError(f"{path}, line {number}: {error}") from error
     if len(values) != dimension:
         raise _other_dimension(path, number - 1, [line], dimension)
-    if not np.isfinite(values).all():
-        raise DataError(f"{path}, line {number}: a component is not a finite number")
+    if not _is_finite(values):
+        raise DataError(f"{path}, line {number}: {_TOO_LARGE}")
     return values
+
+
+def _is_finite(vector: NDArray[np.float32]) -> bool:
+    """Return whether a vector can be computed with: its components may be finite and their sum not."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.abs(vector).sum(dtype=np.float32)))
 
 
 def _other_dimension(path: Path, done: int, lines: list[bytes], dimension: int) -> DataError:
@@ -143,9 +150,11 @@ def load_word2vec(path: Path, wanted: Mapping[str, int], rows: int, dimension: i
                 row = row_of.pop(buffer[at:space].lstrip(b"\n"), None)  # some writers end entries with a newline
                 if row is not None:
                     matrix[row] = np.frombuffer(buffer, "<f4", dimension, space + 1)
-                    if not np.isfinite(matrix[row]).all():
-                        raise DataError(f"{path}, entry {entry} of {count}: a component is not a finite number")
+                    if not _is_finite(matrix[row]):
+                        raise DataError(f"{path}, entry {entry} of {count}: {_TOO_LARGE}")
                 at = space + 1 + size
+            if (buffer[at:] + stream.read(_CHUNK)).strip(b"\n"):
+                raise DataError(f"{path}: there is more behind the {count} words that its first line announces")
     except _BROKEN as error:
         raise DataError(f"{path}, entry {entry}: cannot be read: {error}") from error
     return matrix
@@ -163,6 +172,8 @@ def _word2vec_header(path: Path, stream: IO[bytes], dimension: int) -> int:
         count, found = map(int, header.split())
     except ValueError:
         raise DataError(f"{path}, line 1: expected the number of words and the dimension, found {header!r}") from None
+    if count < 1:
+        raise DataError(f"{path}, line 1: it announces {count} words; the file is damaged, download it again")
     if found != dimension:
         raise DataError(
             f"{path}, line 1: its vectors have {found} dimensions, the Embedding has {dimension}; "

@@ -133,6 +133,8 @@ class Measurement:
         experiment = prepared(self._catalog, cell, request.profile, request.stand_ins)
         suite, _ = self._catalog.case(cell.case_name)
         self.known["details"] = {"case": definition(suite, experiment.case)}
+        if experiment.dataset.found is not None:
+            self.known["details"]["vectors_found"] = experiment.dataset.found
         self.known["data"] = experiment.data_used
         experiment, build = loaded(experiment, cell)
         if request.measure == "steps":

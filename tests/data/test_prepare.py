@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,14 +124,80 @@ def test_two_processes_may_prepare_the_same_data(data_folder: Path, monkeypatch:
     assert len(list((sources.cache_dir() / "prepared").iterdir())) == 1
 
 
-def test_damaged_prepared_data_is_named(data_folder: Path) -> None:
-    write_csv(data_folder)
-    prepare(CSV, None, {})
-    (array,) = (sources.cache_dir() / "prepared").glob("*/train.x.npy")
-    array.write_bytes(array.read_bytes()[:50])
+def invert(folder: Path) -> None:
+    file = folder / "train.y.npy"
+    np.save(file, 1 - np.load(file))
 
-    with pytest.raises(DataError, match=f"{array.parent} is damaged"):
-        prepare(CSV, None, {})
+
+def rewrite(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        meta = json.loads((folder / "meta.json").read_text())
+        (folder / "meta.json").write_text(json.dumps(change(meta)))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        invert,
+        lambda folder: (folder / "validation.y.npy").unlink(),
+        lambda folder: (folder / "train.x.npy").write_bytes((folder / "train.x.npy").read_bytes()[:50]),
+        lambda folder: (folder / "train.x.npy").write_bytes(b""),
+        lambda folder: np.save(folder / "train.y.npy", np.array([{}], object)),
+        lambda folder: np.save(folder / "test.y.npy", np.zeros(3)),
+        lambda folder: (folder / "meta.json").unlink(),
+        lambda folder: (folder / "meta.json").write_bytes(b"[" * 100_000),
+        rewrite(lambda meta: []),
+        rewrite(lambda meta: {}),
+        rewrite(lambda meta: meta | {"name": "another"}),
+        rewrite(lambda meta: meta | {"words": meta["words"][::-1]}),
+    ],
+)
+def test_prepared_data_that_is_not_what_was_stored_is_prepared_again(
+    data_folder: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_csv(data_folder)
+    first = prepare(CSV, None, {})
+    (folder,) = (sources.cache_dir() / "prepared").iterdir()
+    labels = np.array(first.train.y)
+    damage(folder)
+
+    again = prepare(CSV, None, {})
+
+    assert (again.name, again.sha256) == (first.name, first.sha256)
+    np.testing.assert_array_equal(again.train.y, labels)
+    assert again.validation is not None
+    assert str(folder) in caplog.text
+
+
+def test_vectors_of_none_of_the_words_are_refused_and_the_share_of_those_found_is_told(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_csv(data_folder)
+    known = write_glove(data_folder, monkeypatch, 50)
+    found = prepare(CSV, GLOVE_50, {}).found
+    metas = [json.loads(file.read_text()) for file in (sources.cache_dir() / "prepared").glob("*/meta.json")]
+    (words,) = [meta["words"][:7] for meta in metas if meta.get("words")]  # ids 1 to 7 of 8
+    assert found == sum(word in known for word in words) / 7
+    assert 0 < found < 1
+
+    (data_folder / "glove.6B.50d.txt").write_text("nothing " + " ".join(["1"] * 50) + "\n")
+    with pytest.raises(DataError, match="a vector for none of the"):
+        prepare(CSV, GLOVE_50, {})
+
+
+def test_what_a_killed_preparation_left_is_removed(data_folder: Path) -> None:
+    write_csv(data_folder)
+    cache = sources.cache_dir() / "prepared"
+    for name, age in (("unfinished-old", 7200), ("unfinished-new", 60)):
+        (cache / name).mkdir(parents=True)
+        (cache / name / "train.x.npy").touch()
+        os.utime(cache / name, (time.time() - age,) * 2)
+
+    prepare(CSV, None, {})
+
+    assert [folder.name for folder in cache.glob("unfinished-*")] == ["unfinished-new"]
 
 
 def test_too_few_texts_of_a_label_to_split_are_refused(data_folder: Path) -> None:

@@ -95,6 +95,13 @@ def test_a_bad_glove_line_is_refused_by_file_and_line(tmp_path: Path, line: byte
     assert f"{path}, {message}" in str(error.value)
 
 
+def test_finite_components_whose_sum_is_not_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "glove.6B.3d.txt"
+    path.write_bytes(b"the 1 2 3\nof 3e38 -3e38 1\n")
+    with pytest.raises(DataError, match="line 2: a component is not a finite number"):
+        vectors.load_glove(path, WANTED, rows=6, dimension=3)
+
+
 def test_an_empty_glove_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "glove.6B.3d.txt"
     path.touch()
@@ -155,7 +162,7 @@ def word2vec_bytes(entries: list[tuple[str, list[float]]], dimension: int, newli
 
 @given(
     entries=st.lists(
-        st.tuples(WORDS, st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=2))
+        st.tuples(WORDS, st.lists(st.floats(-(2.0**126), 2.0**126, width=32), min_size=2, max_size=2)), min_size=1
     ),
     newline=st.booleans(),
     zipped_too=st.booleans(),
@@ -189,6 +196,10 @@ def test_word2vec_vectors_come_back_as_written(
         (b"", "line 1: expected the number of words and the dimension"),
         (word2vec_bytes([("a", [1, 2, 3]), ("b", [1, 2, 3])], 3, False)[:-1], "the file ends in entry 2 of 2"),
         (word2vec_bytes([("the", [1, float("nan"), 3])], 3, True), "entry 1 of 1: a component is not a finite number"),
+        (word2vec_bytes([("the", [3e38, 3e38, 3])], 3, True), "entry 1 of 1: a component is not a finite number, or"),
+        (b"0 3\n", "line 1: it announces 0 words"),
+        (b"-1 3\n" + word2vec_bytes([("the", [1, 2, 3])], 3, True)[4:], "line 1: it announces -1 words"),
+        (word2vec_bytes([("a", [1, 2, 3])], 3, True) + b"the 0123", "there is more behind the 1 words"),
     ],
 )
 def test_a_bad_word2vec_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
