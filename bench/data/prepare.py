@@ -50,7 +50,7 @@ FORBIDDEN = "none"
 _BY_RULE = ""
 _UNFINISHED = "unfinished-"
 _ABANDONED = 3600.0
-"""Seconds after which an unfinished folder of the cache belongs to a process that was killed: preparing takes minutes."""
+"""Seconds after which an unfinished folder of the cache is that of a killed process: preparing takes minutes."""
 log = logging.getLogger("bench")
 _WORD2VEC = "GoogleNews-vectors-negative300"
 _WORD_INDEX = "imdb_word_index.json"
