@@ -18,7 +18,7 @@ from bench.backends.base import MaskSource, Network, TrainsSteps
 from bench.data.dataset import Examples, Rows
 from bench.measure import memory, steps
 from bench.measure.clock import Clock, no_garbage_collection
-from bench.records.metrics import step_seconds
+from bench.records.metrics import step_time
 from bench.training.experiment import Experiment
 
 INPUT_STEPS = 64
@@ -62,7 +62,7 @@ def step_windows(network: Network, experiment: Experiment, effort: steps.Effort)
         "first_step": cold.first_step,
         "compile": cold.compile,
         "windows": windows,
-        "step": median(step_seconds(windows)),
+        "step": step_time(windows),
     }
 
 
@@ -71,7 +71,7 @@ def glance(network: Network, experiment: Experiment) -> dict[str, Any]:
     train_steps, _ = _training(network, experiment)
     with no_garbage_collection():
         windows = steps.windows(train_steps, Clock(network.synchronize), steps.GLANCE, GLANCE_SECONDS)
-    return {"windows": windows, "step": median(step_seconds(windows))}
+    return {"windows": windows, "step": step_time(windows)}
 
 
 def _training(network: Network, experiment: Experiment) -> tuple[Callable[[int], None], list[Callable[[], None]]]:

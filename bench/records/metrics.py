@@ -97,7 +97,7 @@ def is_comparable(record: Record) -> bool:
 
 def has_timed_steps(record: Record) -> bool:
     """Return whether steps were timed for themselves: else a record's step is its share of an epoch."""
-    return record.timing is not None and record.timing.step is not None
+    return record.timing is not None and (record.timing.step is not None or bool(record.timing.windows))
 
 
 def _at(path: str) -> Callable[[Record], float | None]:
@@ -112,8 +112,12 @@ _epoch = _median("timing.epochs")
 
 
 def _step(record: Record) -> float | None:
-    epoch, step = _epoch(record), _at("timing.step")(record)
-    return step if step is not None or epoch is None else epoch / at(record, "timing.steps")
+    """Return what the windows say, else the share of an epoch; None where the windows were too noisy."""
+    if has_timed_steps(record):
+        windows = at(record, "timing.windows")
+        return None if windows and step_time(windows) is None else at(record, "timing.step")
+    epoch = _epoch(record)
+    return None if epoch is None else epoch / at(record, "timing.steps")
 
 
 def _score(name: str) -> Callable[[Record], float | None]:
@@ -160,3 +164,12 @@ def step_seconds(measured: Windows) -> list[float]:
     each = iter(measured)
     pairs = zip(each, each, strict=True)
     return [(two - one) / (steps_two - steps_one) for (steps_one, one), (steps_two, two) in pairs]
+
+
+def step_time(measured: Windows) -> float | None:
+    """Return the median over pairs of windows of the seconds of a step; None where that was too noisy to time.
+
+    That is where half of the pairs, or more, found no positive time: their median says nothing then.
+    """
+    slopes = step_seconds(measured)
+    return None if 2 * sum(slope <= 0 for slope in slopes) >= len(slopes) else median(slopes)

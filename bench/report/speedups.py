@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from bench.backends.registry import backends
 from bench.cases.describe import recurrence
 from bench.compare.statistics import Estimate, mean_interval, ratio_interval
-from bench.records.metrics import has_timed_steps, is_comparable, step_seconds, value
+from bench.records.metrics import has_timed_steps, is_comparable, value
 from bench.records.record import Record
 from bench.report.frames import MAIN, MATCHED, NATIVE, VariantRow, once
 from bench.report.results import KERNELS, Column, Link, Results, Variant, by_case
@@ -38,7 +38,7 @@ class StepTime(VariantRow):
     `column` names the backend, and whether it runs loops of ours or takes denormal numbers for zero.
     `layers` are the kinds of recurrent layer ("LSTM", ..., "no recurrent layer"). `met` says whether the claimed kernel
     ran (None: not proven). `noise` is the highest spread of a busy loop before the runs, which `runs` names. `noisy`
-    counts the processes besides that were too noisy to time (`step_of`).
+    counts the processes besides that were too noisy to time (`bench.records.metrics.step_time`).
     """
 
     layers: str
@@ -140,24 +140,15 @@ def _column(variant: Variant) -> Column:
 def _measured(
     results: Results, records: Sequence[Record]
 ) -> tuple[tuple[float, ...], int, bool | None, float | None, tuple[str, ...]]:
-    steps = tuple(step for record in records if (step := step_of(record)) is not None)
+    steps = tuple(step for record in records if (step := value(record, "step")) is not None)
     verdicts = {record.kernel_proof.met for record in records if record.kernel_proof}
     noise = [record.timing.noise for record in records if record.timing and record.timing.noise is not None]
     runs = dict.fromkeys(results.run_of[id(record)] for record in records)
     return steps, len(records) - len(steps), verdicts == {True} or None, max(noise, default=None), tuple(runs)
 
 
-def step_of(record: Record) -> float | None:
-    """Return the seconds of a step, None where a record has none, or where it was too noisy to time.
-
-    That is where half of the pairs of windows, or more, found no positive time: their median says nothing then.
-    """
-    slopes = step_seconds(record.timing.windows) if record.timing else []
-    return None if slopes and 2 * sum(slope <= 0 for slope in slopes) >= len(slopes) else value(record, "step")
-
-
 def median_step(steps: Sequence[float | None]) -> float | None:
-    """Return the median over processes of what `step_of` says; None where there is none, or any is too noisy."""
+    """Return the median over processes of a metric says; None where there is none, or any is too noisy."""
     known = [step for step in steps if step is not None]
     return median(known) if known and len(known) == len(steps) else None
 

@@ -76,6 +76,13 @@ def test_only_times_of_a_process_that_measured_nothing_else_are_compared() -> No
     assert not is_comparable(record())
 
 
+@pytest.mark.parametrize("seconds", [(0.3, 0.2, 0.5, 0.1), (0.3, 0.3), (0.3, 0.18), (0.3, 0.2, 0.1, 0.3)])
+def test_a_step_time_is_positive_or_there_is_none(seconds: tuple[float, ...]) -> None:
+    windows = [(1 + at % 2, each) for at, each in enumerate(seconds)]
+    timing = Timing(build=0, epochs=[3.0], steps=2, total=1, alone=True, windows=windows, step=-0.118)
+    assert value(record(measure="all", timing=timing), "step") is None
+
+
 def test_an_unknown_metric_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown metric 'acuracy'; nearest: accuracy"):
         value(record(), "acuracy")

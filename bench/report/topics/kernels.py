@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from bench.records.metrics import is_comparable
+from bench.records.metrics import is_comparable, value
 from bench.records.record import Record, SeenKernel
 from bench.report.frames import VariantRow, grouped, once
 from bench.report.markdown import document, markdown_table, plain, suite_heading
 from bench.report.numbers import NOTHING, as_seconds
 from bench.report.results import Results
-from bench.report.speedups import TIMING, SpeedUp, median_step, rank, step_of, step_times
+from bench.report.speedups import TIMING, SpeedUp, median_step, rank, step_times
 from bench.report.topic import Answer, Table, Topic
 from bench.spec import KernelSteps
 
@@ -110,7 +110,7 @@ def proofs(results: Results) -> tuple[Proof, ...]:
 
 
 def _proof(row: VariantRow, records: Sequence[Record], gain: SpeedUp | None) -> Proof:
-    steps = [step_of(record) for record in records if is_comparable(record) and record.status == "ok"]
+    steps = [value(record, "step") for record in records if is_comparable(record) and record.status == "ok"]
     traced = [record.kernel_proof for record in records if record.kernel_proof]
     shares = [proof.share for proof in traced if proof.share is not None]
     worst = min(traced, key=lambda proof: (proof.met is not False, proof.met is not None), default=None)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.cases.describe import recurrence
-from bench.records.metrics import is_comparable
+from bench.records.metrics import is_comparable, value
 from bench.report.frames import VariantRow, grouped, once
 from bench.report.results import Results, by_case
 from bench.report.sentences import count
-from bench.report.speedups import TIMING, step_of
+from bench.report.speedups import TIMING
 from bench.report.topic import Answer, Table, Topic
 from bench.report.topics.speed import lines
 
@@ -51,7 +51,7 @@ def frame(results: Results) -> tuple[RooflineRow, ...]:
             measured = [
                 (record.cost, record.cost.peak_flops, record.cost.bandwidth, step)
                 for record in members
-                if record.cost and record.cost.peak_flops and record.cost.bandwidth and (step := step_of(record))
+                if record.cost and record.cost.peak_flops and record.cost.bandwidth and (step := value(record, "step"))
             ]
             if not measured:
                 continue

@@ -26,7 +26,7 @@ from bench.report.notes import Notes
 from bench.report.numbers import NOTHING, as_integer, as_range, as_seconds
 from bench.report.results import NOT_RUN, Results, status_of
 from bench.report.sentences import machine
-from bench.report.speedups import NOISY, ORDER, SpeedUp, is_own_loop, median_step, rank, step_of
+from bench.report.speedups import NOISY, ORDER, SpeedUp, is_own_loop, median_step, rank
 from bench.report.topic import Topic
 from bench.report.topics import low_data, speed
 from bench.spec import Documented, Suite
@@ -138,7 +138,7 @@ def _timed(row: TimingRow, records: Sequence[Record], accuracy: Sequence[Record]
     timings = [record.timing for record in trained if record.timing]
     steady = [timing for timing in timings if timing.epochs]
     every = [seconds for timing in steady for seconds in timing.epochs]
-    steps = [step_of(record) for record in ok if value(record, "step") is not None]
+    steps = [value(record, "step") for record in ok if has_timed_steps(record) or value(record, "epoch") is not None]
     return replace(
         row,
         status=status_of(records),
@@ -171,7 +171,7 @@ def _passes(records: Sequence[Record]) -> Passes:
     slopes = [seconds for timing in timings for seconds in step_seconds(timing.windows)]
     latencies = np.concatenate([np.empty(0), *(np.asarray(timing.latency, dtype=float) for timing in timings)])
     told = [percent for percent in (50, 95, 99) if len(latencies) >= LEAST_FOR.get(percent, 1)]
-    steps = [(record, step_of(record) if has_timed_steps(record) else None) for record in records]
+    steps = [(record, value(record, "step") if has_timed_steps(record) else None) for record in records]
     costs = [(record.cost, step) for record, step in steps if record.cost]
     timed = [(cost, step) for cost, step in costs if step]
     low, high = np.quantile(slopes, [0.25, 0.75]) if slopes else (0.0, 0.0)
