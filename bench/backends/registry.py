@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import logging
 import sys
 import types
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ from bench.spec import GRU, LSTM, SGD, Device, Embedding, Kernel, SimpleRNN
 
 if TYPE_CHECKING:
     from bench.backends.base import Build  # loads NumPy, which names and facts need not
+
+log = logging.getLogger("bench")
 
 
 @dataclass(frozen=True)
@@ -233,17 +236,21 @@ def _installed(package: str) -> bool:
 def backends() -> dict[str, BackendInfo]:
     """Return all backends by name: ours, then those of installed distributions (entry points `twinbench.backends`).
 
-    One that cannot be loaded is there under the name of its entry point, and says why it is missing.
+    One that cannot be loaded is there under the name of its entry point, and says why it is missing. One that has the
+    name of ours is not used, and that is logged.
     """
     found = dict(BACKENDS)
     for entry in importlib.metadata.entry_points(group="twinbench.backends"):
         _keep_older_names()
         try:
             info: BackendInfo = entry.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"{entry.value} cannot be loaded ({type(error).__name__}: {error})"
             info = BackendInfo(entry.name, entry.module, (), "", broken=f"{what}; reinstall its distribution")
-        found[info.name] = info
+        if info.name in BACKENDS:
+            log.warning("%s is not used: the backend %s is built in; let it have another name", entry.value, info.name)
+        else:
+            found[info.name] = info
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,27 @@ def test_backends_are_told_apart_and_have_one_place_each() -> None:
     assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == len(looks)
     places = [info.reference for info in BACKENDS.values() if info.reference is not None]
     assert sorted(places) == list(range(len(places)))
+
+
+def test_entry_points_that_leave_or_take_a_name_of_ours_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "another_torch.py").write_text(
+        "from bench.backends.registry import BackendInfo\nINFO = BackendInfo('torch', 'nowhere', (), 'torch')\n"
+    )
+    (tmp_path / "leaving.py").write_text("raise SystemExit(9)\n")
+    (tmp_path / "wrong-1.dist-info").mkdir()
+    (tmp_path / "wrong-1.dist-info" / "METADATA").write_text("Name: wrong\nVersion: 1\n")
+    (tmp_path / "wrong-1.dist-info" / "entry_points.txt").write_text(
+        "[twinbench.backends]\nother = another_torch:INFO\nleaves = leaving:INFO\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.backends.cache_clear()
+    try:
+        found = registry.backends()
+    finally:
+        registry.backends.cache_clear()
+    assert found["torch"] is BACKENDS["torch"]
+    assert "other" not in found
+    assert "SystemExit: 9" in (found["leaves"].broken or "")
+    assert "another_torch:INFO" in caplog.text
