@@ -2,7 +2,8 @@
 
 `python -m bench.runner.worker DESCRIPTOR` reads a `Request` as a line of JSON from stdin, and writes lines of JSON to
 the descriptor: `{"event": "epoch", ...}` (the fields of `bench.training.loop.Progress`) while a cell trains, and
-`{"event": "record", "schema_version": 2, "record": {...}}` when it is done.
+`{"event": "record", "schema_version": 2, "record": {...}}` when it is done. The parent trusts none of them: any other line
+fails the cell that it should have been about.
 
 `python -m bench.runner.worker introduce` reads a `Question` and prints an `Introduction`. Nothing but this and the
 protocol number may be relied on before the protocol is known to be spoken by both.
@@ -10,11 +11,14 @@ protocol number may be relied on before the protocol is known to be spoken by bo
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from bench.cases.cell import Measure, Profile
+from bench.records.record import SCHEMA_VERSION, Record, read, upgrade
 from bench.runner.plan import CellPart
 from bench.spec import Device
 
@@ -25,6 +29,9 @@ Since 2 workers introduce themselves.
 """
 SINCE = {"brief": 3}
 """The protocol that brought a field of `Request`, of those that were not always there."""
+LINE_BYTES = 16_000_000
+"""The longest answer that is read: the record of about 50,000 epochs."""
+_SHOWN = 200
 
 
 class RequestedCell(BaseModel):
@@ -97,3 +104,52 @@ class Introduction(BaseModel):
     environment: dict[str, Any]
     cells: list[KnownCell]
     unmatched: dict[str, str]
+
+
+class EpochEnded(msgspec.Struct, tag_field="event", tag="epoch"):
+    """An answer while a cell trains: the fields of `bench.training.loop.Progress`."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+
+
+class _Recorded(msgspec.Struct, tag_field="event", tag="record"):
+    schema_version: int
+    record: dict[str, Any]
+
+
+class InvalidAnswer(ValueError):
+    """A line of a worker that is no answer; the message says why, and shows how it begins."""
+
+
+def read_answer(line: bytes | bytearray) -> EpochEnded | Record:
+    """Return what a worker says in a line; raise `InvalidAnswer` for anything else, whatever the bytes are.
+
+    A lone surrogate, which can be neither printed nor stored, becomes a question mark.
+    """
+    try:
+        if len(line) > LINE_BYTES:
+            raise ValueError(f"a line of more than {LINE_BYTES:,} bytes")
+        content = json.loads(line.decode(), parse_int=_whole)
+        if b"\\ud" in line.lower():
+            content = json.loads(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
+        answer = msgspec.convert(content, EpochEnded | _Recorded)
+        if isinstance(answer, EpochEnded):
+            return answer
+        if not 0 < answer.schema_version <= SCHEMA_VERSION:
+            raise ValueError(f"a record of schema version {answer.schema_version}")
+        return read(upgrade(answer.record, answer.schema_version))
+    except (ValueError, TypeError, RecursionError, msgspec.ValidationError) as error:
+        raise InvalidAnswer(f"{str(error)[:_SHOWN]}; it begins with {bytes(line[:_SHOWN])!r}") from error
+
+
+def _whole(digits: str) -> int:
+    number = int(digits)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{digits[:_SHOWN]} does not fit into 64 bits")
+    return number

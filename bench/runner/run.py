@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import structs
 
@@ -37,7 +37,7 @@ from bench.records.store import Run, Store, resuming
 from bench.runner import workers
 from bench.runner.capabilities import examine
 from bench.runner.options import RunOptions
-from bench.runner.plan import Obstacle, PlannedCell, plan
+from bench.runner.plan import CellPart, Obstacle, PlannedCell, plan
 from bench.runner.progress import Display
 from bench.spec import Device
 from bench.training.experiment import dataset_of
@@ -250,5 +250,6 @@ class Ended:
 def _counts(record: Record, planned: PlannedCell) -> bool:
     """Return whether a record makes the command end with exit code 3."""
     if record.status == "unavailable":
-        return planned.asked_for(record.details["obstacle"])
+        part = record.details.get("obstacle")
+        return planned.asked_for(part if part in get_args(CellPart) else "case")
     return record.status != "ok"

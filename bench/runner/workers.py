@@ -5,7 +5,6 @@ The parent sleeps while a cell measures: it wakes for the cell's messages and tw
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -17,14 +16,23 @@ from itertools import chain, groupby
 from typing import Any, Protocol
 
 import psutil
+from msgspec.structs import asdict as fields_of
 from msgspec.structs import replace
 
 from bench.cases.cell import Measure, Profile, Status
 from bench.machine.processes import Child, command
-from bench.records.record import Failure, Record, now, read, upgrade
+from bench.records.record import Failure, Record, now
 from bench.runner.estimates import shares_processes
 from bench.runner.plan import PlannedCell, TimeLeft
-from bench.runner.protocol import PROTOCOL, Request, RequestedCell
+from bench.runner.protocol import (
+    LINE_BYTES,
+    PROTOCOL,
+    EpochEnded,
+    InvalidAnswer,
+    Request,
+    RequestedCell,
+    read_answer,
+)
 
 WORKER = command("bench.runner.worker")
 _TICK = 0.5
@@ -141,8 +149,8 @@ class _Worker:
         self._settings = settings
         self._clock, self._started = time.monotonic(), now()
         self.ended = False
-        self._unread = b""
-        self._messages: deque[dict[str, Any]] = deque()
+        self._unread = bytearray()
+        self._lines: deque[bytearray] = deque()
         # What its backend wants in its environment the worker sets: another installation's may want something else.
         self._child = Child(command, settings.threads)
         self._memory = _Memory(self._child.process.pid)
@@ -163,16 +171,17 @@ class _Worker:
         clock, started = self._clock, self._started
         verdict: tuple[Status, str] | None = None
         while not verdict:
-            while self._messages:
-                message = self._messages.popleft()
-                if message.pop("event") == "epoch":
-                    observer.epoch(planned, message)
-                    continue
-                record = read(upgrade(message["record"], message["schema_version"]))
-                self._clock, self._started = time.monotonic(), now()
-                seconds, failure = self._clock - clock, self._with_log(record.failure)
-                return replace(record, seconds=seconds, failure=failure)
-            verdict = self._verdict(limits, clock, interrupted)
+            try:
+                for answer in self._answers(planned):
+                    if isinstance(answer, EpochEnded):
+                        observer.epoch(planned, fields_of(answer))
+                        continue
+                    self._clock, self._started = time.monotonic(), now()
+                    seconds, failure = self._clock - clock, self._with_log(answer.failure)
+                    return replace(answer, seconds=seconds, failure=failure)
+                verdict = self._verdict(limits, clock, interrupted)
+            except InvalidAnswer as error:
+                verdict = "failed", f"the process gave an invalid answer: {error}"
             if not verdict:
                 self._read(_TICK)
         self.ended = True
@@ -182,6 +191,17 @@ class _Worker:
         found = {"reason": reason, "failure": failure}
         seconds = time.monotonic() - clock
         return _record(planned, self._settings, status, started=started, seconds=seconds, **found)
+
+    def _answers(self, planned: PlannedCell) -> Iterator[EpochEnded | Record]:
+        """Yield what has been said of `planned`; raise `InvalidAnswer` for what is none, or a record of another cell."""
+        asked = (planned.cell, planned.repeat, self._settings.profile, self._settings.measure)
+        while self._lines:
+            answer = read_answer(self._lines.popleft())
+            if isinstance(answer, Record):
+                recorded = (answer.cell, answer.repeat, answer.profile, answer.measure)
+                if recorded != asked:
+                    raise InvalidAnswer(f"a record of {', '.join(map(str, recorded))}")
+            yield answer
 
     def _verdict(self, limits: Limits, clock: float, interrupted: threading.Event) -> tuple[Status, str] | None:
         """Return why there will be no record of a cell that began at `clock`; None while there may be."""
@@ -202,8 +222,14 @@ class _Worker:
         if self._child.ready(seconds):
             chunk = os.read(self._child.channel, 1 << 16)
             self.ended = not chunk
-            *lines, self._unread = (self._unread + chunk).split(b"\n")
-            self._messages.extend(json.loads(line) for line in lines)
+            *lines, rest = chunk.split(b"\n")
+            for line in lines:
+                self._lines.append(self._unread + line)
+                self._unread = bytearray()
+            self._unread += rest
+            if len(self._unread) > LINE_BYTES:
+                self._lines.append(self._unread)  # refused for its length
+                self._unread = bytearray()
 
     def _with_log(self, failure: Failure | None) -> Failure | None:
         log = self._child.last_output()

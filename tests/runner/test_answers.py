@@ -1,0 +1,133 @@
+"""What a worker answers is not trusted: whatever comes over its channel, its cell alone fails, and the run goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cases.cell import Cell
+from bench.records.record import SCHEMA_VERSION, Record, plain
+from bench.records.store import Store
+from bench.runner.plan import PlannedCell
+from bench.runner.workers import Limits, Settings, run
+
+WORKER = (
+    """
+import json, os, sys, time
+HOW, RECORD, CHANNEL = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+
+def say(data):
+    data = memoryview(data)
+    while data:
+        data = data[os.write(CHANNEL, data):]
+
+def answer(case, **changes):
+    content = RECORD | {"case": case} | changes
+    say(json.dumps({"event": "record", "schema_version": %d, "record": content}).encode() + b"\\n")
+
+def record_with(**changes):
+    answer("odd", **changes)
+
+for requested in json.loads(sys.stdin.readline())["cells"]:
+    case = requested["cell"].split("/")[1].split("@")[0]
+    if case == "odd":
+        exec(HOW)
+    else:
+        answer(case)
+"""
+    % SCHEMA_VERSION
+)
+
+EPOCH = {"epoch": 1, "epochs": 2, "loss": 0.5, "accuracy": 0.5, "val_loss": None, "val_accuracy": None, "seconds": 1.0}
+
+
+def said(content: Any) -> str:
+    """Return the code of a worker that says a line of JSON."""
+    return f"say({json.dumps(content).encode()!r} + bytes([10]))"
+
+
+ODD = {
+    "no JSON": r"say(b'hello\n')",
+    "an empty line": r"say(b'\n')",
+    "bytes of no text": r"say(b'\xff\xfe{}\n')",
+    "nothing but zeros": r"say(bytes(70_000) + b'\n')",
+    "a list": said([1]),
+    "null": said(None),
+    "no event": said({}),
+    "an unknown event": said({"event": "other"}),
+    "an event that cannot be a key": said({"event": []}),
+    "an epoch without its figures": said({"event": "epoch"}),
+    "an epoch in words": said({"event": "epoch", **EPOCH, "accuracy": "good"}),
+    "a record without its version": said({"event": "record", "record": {}}),
+    "a record of no version": said({"event": "record", "schema_version": "2", "record": {}}),
+    "a record with a field more": "RECORD.update(odd=1); answer('odd')",
+    "a record that is a list": said({"event": "record", "schema_version": 2, "record": [1]}),
+    "a part of a record that is a text": said({"event": "record", "schema_version": 1, "record": {"memory": 3}}),
+    "a record of another cell": "answer('fine')",
+    "a record of another seed": "record_with(seed=1)",
+    "a number beyond 64 bits": "record_with(parameters=dict(total=2**64, trainable=1, frozen=0, stored=1, layers=[]))",
+    "a number of 5,000 digits": r"say(b'{\"event\": ' + b'9' * 5000 + b'}\n')",
+    "100,000 levels": r"say(b'[' * 100_000 + b'\n')",
+    "a line without an end": "while True: say(b'x' * 65536)",
+    "half a record, then the end": 'say(b\'{"event": "record", \'); os._exit(0)',
+}
+
+
+class Silent:
+    """An observer that looks at every figure it is told."""
+
+    def started(self, planned: PlannedCell) -> None:
+        """Say nothing."""
+
+    def epoch(self, planned: PlannedCell, progress: dict[str, Any]) -> None:
+        """Format the figures, as a display does."""
+        assert f"{progress['accuracy']:.3f}"
+
+
+def planned(case: str, estimate: float = 1.0) -> PlannedCell:
+    return PlannedCell(Cell("fake", case, "torch", "none", "cpu", "documented", 0), 0, frozenset(), None, estimate)
+
+
+TEMPLATE = Record(
+    suite="fake", case="", backend="torch", kernel="none", device="cpu", numerics="documented", seed=0,
+    profile="quick", measure="accuracy", status="ok", started="2026-01-01T00:00:00+00:00", seconds=0.1,
+)  # fmt: skip
+
+
+def run_with(how: str, *cases: str, limits: Limits | None = None) -> list[Record]:
+    """Return the records of `cases`, run by a worker that does `how` where it should answer for the case `odd`."""
+    worker = (sys.executable, "-SE", "-c", WORKER, how, json.dumps(plain(TEMPLATE)))
+    settings = Settings("quick", "accuracy", threads=1)
+    cells = [planned(case) for case in cases]
+    found = run(cells, settings, limits or Limits(1e12, 60), Silent(), threading.Event(), worker)
+    return list(found)
+
+
+@pytest.mark.parametrize("how", ODD.values(), ids=ODD)
+def test_odd_bytes_fail_their_own_cell(how: str) -> None:
+    odd, fine = run_with(how, "odd", "fine")
+    assert (odd.case, odd.status) == ("odd", "failed")
+    assert odd.reason
+    assert len(odd.reason) < 1000
+    assert (fine.case, fine.status) == ("fine", "ok")
+
+
+def test_an_epoch_and_a_record_in_pieces_are_read() -> None:
+    pieces = f"import itertools; {said({'event': 'epoch', **EPOCH})}; odd_say, end = say, None\n"
+    pieces += "def say(data):\n    for byte in data: odd_say(bytes([byte]))\nanswer('odd')"
+    assert [record.status for record in run_with(pieces, "odd")] == ["ok"]
+
+
+def test_a_text_that_is_no_unicode_is_stored_and_read_again(tmp_path: Path) -> None:
+    (odd,) = run_with(r"record_with(status='failed', reason='caf\udce9', details={'\ud800': ['\udfff']})", "odd")
+    assert odd.status == "failed"
+    assert str(odd.reason).startswith("caf")
+    with Store(tmp_path / "s.sqlite", create=True) as store:
+        store.create_run("r", "quick", {}, [], {})
+        store.add("r", odd, {})
+        assert list(store.records("r")) == [odd]
