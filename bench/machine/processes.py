@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from multiprocessing.connection import wait
 from pathlib import Path
+from selectors import EVENT_READ, EVENT_WRITE, PollSelector
 from tempfile import TemporaryFile
 from types import MappingProxyType
 
@@ -23,6 +25,7 @@ GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 PACKAGE = Path(__file__).resolve().parents[1]
 """Where this package lies."""
+GUARDIAN = (sys.executable, "-IS", str(Path(__file__).with_name("guardian.py")))
 
 
 def command(module: str) -> tuple[str, ...]:
@@ -45,17 +48,23 @@ class Child:
     """A process in a session of its own, with a channel to it, its threads, its log and its end; a context manager.
 
     Its command ends with the descriptor of its end of a stream socket, `channel` is the descriptor of the other end.
-    What it prints goes to a file: while it measures, its output does not wake the parent.
+    What it prints goes to a file: while it measures, its output does not wake the parent. On Linux a guardian ends with
+    it all that it started; elsewhere a process that left its process group outlives it.
     """
 
     def __init__(
         self, words: Sequence[str], threads: int, environment: Mapping[str, str] = MappingProxyType({})
     ) -> None:
+        if shutil.which(words[0]) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), words[0])
+        self._guarded = sys.platform == "linux"
+        guardian = (*GUARDIAN, str(os.getpid())) if self._guarded else ()
+        self._unsent = memoryview(b"")
         self._log = TemporaryFile()  # noqa: SIM115 (closed with the child)
         ours, theirs = socket.socketpair()
         try:
             self.process = subprocess.Popen(
-                [*words, str(theirs.fileno())],
+                [*guardian, *words, str(theirs.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
@@ -83,12 +92,39 @@ class Child:
             os.close(self.channel)
             self._log.close()
 
+    def send(self, data: bytes) -> None:
+        """Write to its stdin: what does not fit in at once, `ready` writes whenever there is room."""
+        assert self.process.stdin
+        os.set_blocking(self.process.stdin.fileno(), False)
+        self._unsent = memoryview(data)
+
     def ready(self, seconds: float | None) -> bool:
-        """Wait so long, None without end, until the channel has something to read, or has been closed."""
-        return bool(wait([self.channel], seconds))
+        """Return whether the channel has something to read, or was closed; wait at most so long, None without end."""
+        stdin = self.process.stdin
+        assert stdin
+        with PollSelector() as selector:
+            selector.register(self.channel, EVENT_READ)
+            if self._unsent:
+                selector.register(stdin, EVENT_WRITE)
+            found = [key.fileobj for key, _ in selector.select(seconds)]
+        if stdin in found:
+            try:
+                self._unsent = self._unsent[os.write(stdin.fileno(), self._unsent) :]
+            except BrokenPipeError:
+                self._unsent = memoryview(b"")
+        return self.channel in found
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process itself has ended; others may still hold its channel."""
+        return self.process.poll() is not None
 
     def kill(self) -> None:
         """End the process and all that it started, unless it has ended."""
+        if self._guarded and not self.ended:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(END_SECONDS)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

@@ -2,8 +2,8 @@
 
 `python -m bench.runner.worker DESCRIPTOR` reads a `Request` as a line of JSON from stdin, and writes lines of JSON to
 the descriptor: `{"event": "epoch", ...}` (the fields of `bench.training.loop.Progress`) while a cell trains, and
-`{"event": "record", "schema_version": 2, "record": {...}}` when it is done. The parent trusts none of them: any other line
-fails the cell that it should have been about.
+`{"event": "record", "schema_version": 2, "record": {...}}` when it is done. The parent trusts none of them:
+any other line fails the cell that it should have been about.
 
 `python -m bench.runner.worker introduce` reads a `Question` and prints an `Introduction`. Nothing but this and the
 protocol number may be relied on before the protocol is known to be spoken by both.

@@ -153,12 +153,12 @@ class _Worker:
         self._lines: deque[bytearray] = deque()
         # What its backend wants in its environment the worker sets: another installation's may want something else.
         self._child = Child(command, settings.threads)
-        self._memory = _Memory(self._child.process.pid)
-        stdin = self._child.process.stdin
-        assert stdin
-        with suppress(BrokenPipeError):
-            stdin.write(request.encode() + b"\n")
-            stdin.flush()
+        try:
+            self._memory = _Memory(self._child.process.pid)
+            self._child.send(request.encode() + b"\n")
+        except BaseException:
+            self._child.__exit__()
+            raise
 
     def __enter__(self) -> _Worker:
         return self
@@ -193,7 +193,7 @@ class _Worker:
         return _record(planned, self._settings, status, started=started, seconds=seconds, **found)
 
     def _answers(self, planned: PlannedCell) -> Iterator[EpochEnded | Record]:
-        """Yield what has been said of `planned`; raise `InvalidAnswer` for what is none, or a record of another cell."""
+        """Yield what has been said of `planned`; raise `InvalidAnswer` for anything else, other cells included."""
         asked = (planned.cell, planned.repeat, self._settings.profile, self._settings.measure)
         while self._lines:
             answer = read_answer(self._lines.popleft())
@@ -219,7 +219,8 @@ class _Worker:
 
     def _read(self, seconds: float) -> None:
         """Take in what the worker says, or its end, within so many seconds."""
-        if self._child.ready(seconds):
+        dead = self._child.ended  # asked first: all that it said before is there by then
+        if self._child.ready(0 if dead else seconds):
             chunk = os.read(self._child.channel, 1 << 16)
             self.ended = not chunk
             *lines, rest = chunk.split(b"\n")
@@ -230,6 +231,8 @@ class _Worker:
             if len(self._unread) > LINE_BYTES:
                 self._lines.append(self._unread)  # refused for its length
                 self._unread = bytearray()
+        elif dead:
+            self.ended = True
 
     def _with_log(self, failure: Failure | None) -> Failure | None:
         log = self._child.last_output()
@@ -255,7 +258,7 @@ class _Memory:
             return self._used
         self._next_look = time.monotonic() + _TICK
         with suppress(psutil.Error):
-            if self._looks % _FAMILY_TICKS == 0:
+            if not self._family or self._looks % _FAMILY_TICKS == 0:
                 self._family = self._process.children(recursive=True)
             self._looks += 1
         self._used = 0

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bench.cases.cell import Cell
@@ -16,8 +17,7 @@ from bench.records.store import Store
 from bench.runner.plan import PlannedCell
 from bench.runner.workers import Limits, Settings, run
 
-WORKER = (
-    """
+WORKER = """
 import json, os, sys, time
 HOW, RECORD, CHANNEL = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
 
@@ -28,7 +28,7 @@ def say(data):
 
 def answer(case, **changes):
     content = RECORD | {"case": case} | changes
-    say(json.dumps({"event": "record", "schema_version": %d, "record": content}).encode() + b"\\n")
+    say(json.dumps({"event": "record", "schema_version": SCHEMA, "record": content}).encode() + b"\\n")
 
 def record_with(**changes):
     answer("odd", **changes)
@@ -39,9 +39,7 @@ for requested in json.loads(sys.stdin.readline())["cells"]:
         exec(HOW)
     else:
         answer(case)
-"""
-    % SCHEMA_VERSION
-)
+""".replace("SCHEMA", str(SCHEMA_VERSION))
 
 EPOCH = {"epoch": 1, "epochs": 2, "loss": 0.5, "accuracy": 0.5, "val_loss": None, "val_accuracy": None, "seconds": 1.0}
 
@@ -131,3 +129,31 @@ def test_a_text_that_is_no_unicode_is_stored_and_read_again(tmp_path: Path) -> N
         store.create_run("r", "quick", {}, [], {})
         store.add("r", odd, {})
         assert list(store.records("r")) == [odd]
+
+
+CHILD = """
+import subprocess
+code = "import os, sys, time; os.setpgid(0, 0) if ESCAPES else None; print(os.getpid(), flush=True); time.sleep(600)"
+code = code.replace("ESCAPES", str(ESCAPES))
+child = subprocess.Popen([sys.executable, "-SEc", code], stdout=subprocess.PIPE, pass_fds=[CHANNEL])
+with open(FILE, "w") as file: file.write(child.stdout.readline().decode())
+"""
+ENDS = {
+    "it ends": ("os._exit(3)", "the process ended with exit code 3 before it had a result"),
+    "it is killed": ("os.kill(os.getpid(), 9)", "the process was killed by signal 9 (SIGKILL)"),
+    "it hangs": ("time.sleep(600)", "no result within 1.5 s (--timeout)"),
+    "it closes its channel": ("os.close(CHANNEL); time.sleep(600)", "no result within 1.5 s (--timeout)"),
+    "it holds the interpreter": ("import re; re.match('(a*)*b', 'a' * 60)", "no result within 1.5 s (--timeout)"),
+    "it has a result": ("answer('odd')", None),
+}
+
+
+@pytest.mark.parametrize("escapes", [False, True], ids=["in its group", "in a group of its own"])
+@pytest.mark.parametrize(("how", "reason"), ENDS.values(), ids=ENDS)
+def test_a_worker_ends_with_all_that_it_started(how: str, reason: str | None, escapes: bool, tmp_path: Path) -> None:
+    file = tmp_path / "child"
+    starts = CHILD.replace("ESCAPES)", f"{escapes})").replace("FILE", repr(str(file)))
+    (odd,) = run_with(starts + how, "odd", limits=Limits(1e12, 1.5))
+    assert str(odd.reason).startswith(str(reason))
+    process = int(file.read_text())
+    assert not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE
