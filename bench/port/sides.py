@@ -23,8 +23,7 @@ class Side(Answering):
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
         if name == "keras":
             environment |= dict(BACKENDS[f"keras-{engine()}"].environment)
-        super().__init__("bench.port.worker", name, threads, environment, arguments=(name,))
-        self._seconds = seconds
+        super().__init__("bench.port.worker", name, threads, environment, (name,), seconds)
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method.startswith("_"):
@@ -35,11 +34,10 @@ class Side(Answering):
         title = {"keras": "Keras", "torch": "torch"}[self.name]
         doing = _DOING.get(method, method)
         try:
-            status, value = self.ask(method, (method, arguments), self._seconds)
+            status, value = self.ask(method, (method, arguments))
         except TimeoutError:
-            self.child.kill()
             raise UsageError(
-                f"{title}: {doing} took over {self._seconds:g} s; raise --timeout, or give a smaller batch"
+                f"{title}: {doing} took over {self.seconds:g} s; raise --timeout, or give a smaller batch"
             ) from None
         except ServerDied as error:
             last = str(error).strip().splitlines()[1:]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
@@ -18,9 +21,13 @@ from bench.machine.processes import Child, command
 from bench.spec import Device, Kernel
 from bench.training.conformance import Violation
 
+ANSWER_SECONDS = 1800.0
+"""The longest wait for an answer where no other limit is given: many times what the slowest compiler takes."""
+_TICK = 0.5
+
 
 class ServerDied(BenchError):
-    """The process of a backend ended while it was asked something; the message ends with its last output."""
+    """The process of a backend gave no answer to what it was asked; the message ends with its last output."""
 
     exit_code = 3
 
@@ -28,16 +35,31 @@ class ServerDied(BenchError):
 class Answering:
     """A process of ours that answers one request after another (`bench.runner.server.answer`); a context manager.
 
-    Calls from several threads wait for each other.
+    Calls from several threads wait for each other; none waits longer than `seconds` for its answer.
     """
 
     def __init__(
-        self, module: str, name: str, threads: int, environment: Mapping[str, str], arguments: Sequence[str] = ()
+        self,
+        module: str,
+        name: str,
+        threads: int,
+        environment: Mapping[str, str],
+        arguments: Sequence[str] = (),
+        seconds: float = ANSWER_SECONDS,
     ) -> None:
-        self.name = name
+        self.name, self.seconds = name, seconds
         self._lock = threading.Lock()
         self.child = Child((*command(module), *arguments), threads, environment)
-        self._connection: Connection[Any, Any] = Connection(os.dup(self.child.channel))
+        try:
+            self._connection: Connection[Any, Any] = Connection(os.dup(self.child.channel))
+            # The descriptors share one socket, and its limits: half a message is not waited for without end, either.
+            with socket.socket(fileno=os.dup(self.child.channel)) as ours:
+                limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6) or 1)
+                for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+                    ours.setsockopt(socket.SOL_SOCKET, option, limit)
+        except BaseException:
+            self.child.__exit__()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -46,23 +68,40 @@ class Answering:
         self._connection.close()
         self.child.__exit__()
 
-    def ask(self, what: str, request: Any, seconds: float | None = None) -> tuple[str, Any]:
+    def ask(self, what: str, request: Any) -> tuple[str, Any]:
         """Return status and value of an answer; `what` is asked for, in words.
 
-        Raises `ServerDied` when the process ended, `TimeoutError` when it has not answered in so many seconds.
+        Raises `TimeoutError` when it has not come in time, `ServerDied` when the process ended or answered something
+        else. The process is no more after either.
         """
         with self._lock:
             try:
                 self._connection.send(request)
-                if not self._connection.poll(seconds):
-                    raise TimeoutError(what)
+                self._wait()
                 status, value = self._connection.recv()
-            except TimeoutError:
-                raise
+            except (TimeoutError, BlockingIOError) as error:
+                self.child.kill()
+                raise TimeoutError(what) from error
             except (EOFError, OSError) as error:
                 end = f"{self.child.ending()}\n{self.child.last_output()}"
                 raise ServerDied(f"{self.name}, {what}: {end}") from error
+            except Exception as error:  # whatever odd bytes make of `pickle`
+                self.child.kill()
+                end = f"an invalid answer ({type(error).__name__}: {error})\n{self.child.last_output()}"
+                raise ServerDied(f"{self.name}, {what}: {end}") from error
         return status, value
+
+    def _wait(self) -> None:
+        """Return when there is an answer; raise `EOFError` when the process has ended without one."""
+        end = time.monotonic() + self.seconds
+        while True:
+            dead, left = self.child.ended, end - time.monotonic()
+            if self._connection.poll(0 if dead else max(0.0, min(_TICK, left))):
+                return
+            if dead:
+                raise EOFError
+            if left <= 0:
+                raise TimeoutError
 
 
 class Server(Answering):
@@ -75,10 +114,14 @@ class Server(Answering):
     def call(self, key: str, method: str, *arguments: Any) -> Any:
         """Return the result of a method of the network `key`.
 
-        Raises `Unavailable` and `Violation` where the process did, `ServerDied` when the process ended, `BenchError`
+        Raises `Unavailable` and `Violation` where the process did, `ServerDied` when it gave no answer, `BenchError`
         with the traceback for any other exception.
         """
-        status, value = self.ask(method, (key, method, arguments))
+        try:
+            status, value = self.ask(method, (key, method, arguments))
+        except TimeoutError as error:
+            last = self.child.last_output()
+            raise ServerDied(f"{self.name}, {method}: no answer within {self.seconds:g} s\n{last}") from error
         if status == "unavailable":
             raise Unavailable(value)
         if status == "violation":

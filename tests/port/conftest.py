@@ -48,7 +48,7 @@ def kept_sides() -> Iterator[Sides]:
             kept.pop(name).end()
         if name not in kept:
             kept[name] = KeptSide(name, threads, seconds)
-        kept[name]._seconds = seconds
+        kept[name].seconds = seconds
         return kept[name]
 
     yield side

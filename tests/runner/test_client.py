@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from bench.backends.registry import backend
 from bench.errors import BenchError, Unavailable
-from bench.runner.client import Server, ServerDied
+from bench.runner import client
+from bench.runner.client import Answering, Server, ServerDied
 from bench.spec import LSTM, Dropout, Embedding
 from bench.training.experiment import mask_source
 from tests.networks import WORDS, case, model_of, rows, weights_of
@@ -58,3 +62,58 @@ def test_what_goes_wrong_there_is_an_error_here() -> None:
         os.kill(server.child.process.pid, signal.SIGKILL)
         with pytest.raises(ServerDied, match=r"torch, get_weights: the process was killed by signal 9 \(SIGKILL\)"):
             network.get_weights()
+
+
+STUB = "import os, pickle, struct, subprocess, sys, time; CHANNEL = int(sys.argv[1]); "
+READS = "os.read(CHANNEL, 1); "
+HOLDER = "subprocess.Popen([sys.executable, '-SEc', 'import time; time.sleep(600)'], pass_fds=[CHANNEL]); "
+
+
+def sends(data: bytes) -> str:
+    """Return the code of a process that reads, says `data` and lives on."""
+    return f"{READS}os.write(CHANNEL, {data!r}); time.sleep(600)"
+
+
+def framed(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answering]:
+    """Return what makes a process that does `how` where it should answer."""
+
+    monkeypatch.setattr("bench.machine.processes.END_SECONDS", 0.5)
+
+    def make(how: str, seconds: float) -> Answering:
+        monkeypatch.setattr(client, "command", lambda module: (sys.executable, "-SE", "-c", STUB + how))
+        return Answering("stub", "stub", 1, {}, seconds=seconds)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    {
+        "no pickle": (sends(framed(b"hello")), "invalid answer"),
+        "no pair": (sends(framed(pickle.dumps(3))), "invalid answer"),
+        "a class that is not there": (sends(framed(b"cno_module\nno_class\n.")), "invalid answer"),
+        "an empty answer": (sends(framed(b"")), "lived on"),
+        "a length below zero": (sends(b"\xff\xff\xff\xff" + b"\xff" * 8), "invalid answer"),
+        "a length beyond memory": (sends(b"\xff\xff\xff\xff" + b"\x7f" + b"\xff" * 7), "invalid answer"),
+        "its end": ("os._exit(3)", "exit code 3"),
+        "its end while its channel is held": (HOLDER + "os._exit(3)", "exit code 3"),
+    }.values(),
+)
+def test_whatever_is_answered_ends_in_our_own_error(how: str, told: str, stub: Callable[..., Answering]) -> None:
+    with stub(how, 60) as asked:
+        with pytest.raises(ServerDied, match=told):
+            asked.ask("something", "a request")
+        assert asked.child.ended
+
+
+@pytest.mark.parametrize("how", [READS + "time.sleep(600)", "time.sleep(600)", sends(b"\0\0\1\0half")])
+def test_no_answer_is_waited_for_without_end(how: str, stub: Callable[..., Answering]) -> None:
+    with stub(how, 0.5) as asked:
+        with pytest.raises(TimeoutError):
+            asked.ask("something", bytes(10_000_000))
+        assert asked.child.ended
