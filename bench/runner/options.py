@@ -76,6 +76,7 @@ _KERNEL_HELP = "Kernel of recurrent layers (repeatable)."
 _NUMERICS_HELP = "Formulas and weights: documented, matched, native, native:DIFFERENCE,... or native:-DIFFERENCE,..."
 _MEASURE_HELP = "Scores; scores and brief times (glance); training steps; all times (timing); or all."
 _BY_MEASURE = "glance in profile quick, all in documented"
+_TIMEOUT_HELP, _BY_ESTIMATE = "Stop a cell after S seconds.", "20 times the estimate, at least 15 min"
 _MEMORY_HELP = "Stop a cell that holds more than GB gigabytes."
 _BUDGET_HELP = "Start no cell that would end after S seconds."
 _TF32_HELP = "Let products on a GPU round their factors to TF32 (recorded)."
@@ -99,7 +100,7 @@ class RunOptions:
     seeds: int = _option(1, "--seeds", "Train with seeds 0 to N-1.", COUNT, "N")
     repeats: int = _option(1, "--repeats", "Measure each cell N times.", COUNT, "N")
     measure: Measure = _option(None, "--measure", _MEASURE_HELP, _MEASURE, default=_BY_MEASURE)
-    timeout: float | None = _option(None, "--timeout", "Stop a cell after S seconds.", POSITIVE, "S", "no limit")
+    timeout: float | None = _option(None, "--timeout", _TIMEOUT_HELP, POSITIVE, "S", _BY_ESTIMATE)
     memory: float | None = _option(None, "--memory", _MEMORY_HELP, POSITIVE, "GB", "80 % of what is free")
     # Not kept: a continued run begins its seconds anew.
     budget: float | None = _option(None, "--budget", _BUDGET_HELP, POSITIVE, "S", "no limit", kept=False)

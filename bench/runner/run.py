@@ -115,6 +115,7 @@ def run_cells(
         settings = workers.Settings(options.profile, options.measure, threads, options.suites, options.replaced)
         memory = options.memory * 1e9 if options.memory else SAFE_SHARE_OF_MEMORY * available_memory()
         limits = workers.Limits(memory, options.timeout, options.budget)
+        log.info("time limit of a cell: %s", f"{limits.timeout:g} s" if limits.timeout else limits.how)
         records: list[Record] = []
         with interruptible() as interrupted, Display(cells) as display:
             for record in map(add, workers.run(cells, settings, limits, display, interrupted)):

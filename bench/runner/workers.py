@@ -37,6 +37,8 @@ from bench.runner.protocol import (
 WORKER = command("bench.runner.worker")
 _TICK = 0.5
 _FAMILY_TICKS = 10
+TIMES_ESTIMATE, LEAST_SECONDS = 20, 900.0
+"""What a cell may take where no timeout is given: far more than an estimate is ever wrong by."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,17 @@ class Limits:
     memory: float
     timeout: float | None = None
     budget: float | None = None
+
+    def seconds(self, planned: PlannedCell) -> float:
+        """Return what a cell may take."""
+        return self.timeout or max(LEAST_SECONDS, TIMES_ESTIMATE * planned.estimate)
+
+    @property
+    def how(self) -> str:
+        """Where the limit of seconds comes from, in words."""
+        if self.timeout:
+            return "--timeout"
+        return f"{TIMES_ESTIMATE} times the estimate, at least {LEAST_SECONDS / 60:g} min; --timeout sets another limit"
 
 
 class Observer(Protocol):
@@ -179,7 +192,7 @@ class _Worker:
                     self._clock, self._started = time.monotonic(), now()
                     seconds, failure = self._clock - clock, self._with_log(answer.failure)
                     return replace(answer, seconds=seconds, failure=failure)
-                verdict = self._verdict(limits, clock, interrupted)
+                verdict = self._verdict(planned, limits, clock, interrupted)
             except InvalidAnswer as error:
                 verdict = "failed", f"the process gave an invalid answer: {error}"
             if not verdict:
@@ -203,14 +216,17 @@ class _Worker:
                     raise InvalidAnswer(f"a record of {', '.join(map(str, recorded))}")
             yield answer
 
-    def _verdict(self, limits: Limits, clock: float, interrupted: threading.Event) -> tuple[Status, str] | None:
+    def _verdict(
+        self, planned: PlannedCell, limits: Limits, clock: float, interrupted: threading.Event
+    ) -> tuple[Status, str] | None:
         """Return why there will be no record of a cell that began at `clock`; None while there may be."""
         if self.ended:
             return "failed", self._child.ending()
         if interrupted.is_set():
             return "interrupted", "stopped by the user"
-        if limits.timeout is not None and time.monotonic() > clock + limits.timeout:
-            return "timeout", f"no result within {limits.timeout:g} s (--timeout)"
+        seconds = limits.seconds(planned)
+        if time.monotonic() > clock + seconds:
+            return "timeout", f"no result within {seconds:g} s ({limits.how})"
         used = self._memory.used()
         if used > limits.memory:
             allowed = f"more than the {limits.memory / 1e9:.1f} GB allowed (--memory)"

@@ -6,8 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.machine.processes import Child, command
@@ -69,3 +72,51 @@ def test_a_second_exit_closes_no_file_that_got_the_number_of_the_channel() -> No
         os.fstat(again)
     finally:
         os.close(again)
+
+
+PARENT = """
+import sys, time
+from bench.machine.processes import Child
+
+code = '''
+import re, subprocess, sys
+child = subprocess.Popen([sys.executable, "-SEc", "import time; time.sleep(600)"], start_new_session=True)
+print(child.pid, flush=True)
+re.match("(a*)*b", "a" * 60)  # holds the interpreter's lock
+'''
+with Child((sys.executable, "-SEc", code), threads=1) as child:
+    while not child.last_output():
+        time.sleep(0.02)
+    print(child.last_output(), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guardians are Linux's")
+def test_nothing_outlives_a_killed_parent_whoever_holds_the_interpreter() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as parent:
+        assert parent.stdout
+        grandchild = psutil.Process(int(parent.stdout.readline()))
+        started = [*psutil.Process(parent.pid).children(recursive=True), grandchild]
+        parent.kill()
+    assert len(started) >= 3
+    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in started):
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guardians are Linux's")
+def test_the_end_of_the_thread_that_started_it_is_no_reason_to_end() -> None:
+    children = []
+    code = "import os, sys; os.write(int(sys.argv[1]), b'begun'); sys.stdin.read(); print('to its end')"
+    starting = threading.Thread(target=lambda: children.append(Child((sys.executable, "-SEc", code), threads=1)))
+    starting.start()
+    starting.join()
+    with children[0] as child:
+        assert child.ready(None)
+        assert os.read(child.channel, 5) == b"begun"
+        assert child.process.stdin
+        child.process.stdin.close()
+        assert child.process.wait() == 0
+        assert child.last_output() == "to its end"

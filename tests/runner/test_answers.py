@@ -14,6 +14,7 @@ import pytest
 from bench.cases.cell import Cell
 from bench.records.record import SCHEMA_VERSION, Record, plain
 from bench.records.store import Store
+from bench.runner import workers
 from bench.runner.plan import PlannedCell
 from bench.runner.workers import Limits, Settings, run
 
@@ -87,7 +88,7 @@ class Silent:
         assert f"{progress['accuracy']:.3f}"
 
 
-def planned(case: str, estimate: float = 1.0) -> PlannedCell:
+def planned(case: str, estimate: float = 0.0) -> PlannedCell:
     return PlannedCell(Cell("fake", case, "torch", "none", "cpu", "documented", 0), 0, frozenset(), None, estimate)
 
 
@@ -157,3 +158,39 @@ def test_a_worker_ends_with_all_that_it_started(how: str, reason: str | None, es
     assert str(odd.reason).startswith(str(reason))
     process = int(file.read_text())
     assert not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_request_that_is_never_read_is_not_waited_for_without_end() -> None:
+    worker = (sys.executable, "-SEc", "import time; time.sleep(600)")
+    cells = [planned("odd")] * 3000
+    first = next(
+        run(cells, Settings("quick", "accuracy", threads=1), Limits(1e12, 0.5), Silent(), threading.Event(), worker)
+    )
+    assert first.status == "timeout"
+
+
+def test_a_long_request_is_read_whole() -> None:
+    names = [f"fine-{place}" for place in range(3000)]
+    assert [record.case for record in run_with("", *names) if record.status == "ok"] == names
+
+
+def test_what_fails_while_a_worker_is_made_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    monkeypatch.setattr(workers, "_Memory", lambda pid: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_with("", "odd")
+    assert {child.pid for child in psutil.Process().children()} == before
+
+
+@pytest.mark.parametrize(("estimate", "seconds"), [(0.0, 900), (44.0, 900), (60.0, 1200)])
+def test_a_cell_without_a_timeout_may_take_20_times_its_estimate(estimate: float, seconds: float) -> None:
+    limits = Limits(1e12)
+    assert limits.seconds(planned("odd", estimate)) == seconds
+    assert Limits(1e12, 7.0).seconds(planned("odd", estimate)) == 7
+
+
+def test_that_limit_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "LEAST_SECONDS", 0.5)
+    (odd,) = run_with("time.sleep(600)", "odd", limits=Limits(1e12))
+    assert odd.status == "timeout"
+    assert "--timeout" in str(odd.reason)
