@@ -114,8 +114,9 @@ def load(paths: Sequence[Path] = ()) -> Catalog:
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             files += _suite_files(_entry_path(entry))
-        except (UsageError, ImportError) as error:
-            errors.append(SuiteError(f"entry point {entry.name!r} = {entry.value!r} of group {ENTRY_POINTS}: {error}"))
+        except (Exception, SystemExit) as error:  # finding a module in a package runs the package
+            told = error if isinstance(error, UsageError | ImportError) else f"{type(error).__name__}: {error}"
+            errors.append(SuiteError(f"entry point {entry.name!r} = {entry.value!r} of group {ENTRY_POINTS}: {told}"))
     for path in paths:
         files += _suite_files(path)
 

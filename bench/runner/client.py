@@ -18,7 +18,7 @@ from bench.cases.model import Model
 from bench.data.dataset import Features, Labels, Rows
 from bench.errors import BenchError, Unavailable
 from bench.machine.processes import Child, command
-from bench.spec import Device, Kernel
+from bench.spec import Case, Device, Kernel
 from bench.training.conformance import Violation
 
 ANSWER_SECONDS = 1800.0
@@ -144,6 +144,33 @@ class Server(Answering):
         """Hold the backend to the conformance rules on these models; return a line for each kernel of each."""
         lines: list[str] = self.call("", "verify", self.info.name, models)
         return lines
+
+
+class Preparer:
+    """Prepares data in a process of its own, anew where a file ended it; a context manager."""
+
+    def __init__(self, seconds: float = ANSWER_SECONDS) -> None:
+        self.seconds = seconds
+        self._process: Answering | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process:
+            self._process.__exit__()
+        self._process = None
+
+    def sha256(self, case: Case, stand_ins: dict[str, str], memory: float) -> str | None:
+        """Return what identifies the data of a case, None where it cannot be had within so many bytes."""
+        self._process = self._process or Answering("bench.runner.server", "data", 1, {})
+        self._process.seconds = self.seconds
+        try:
+            status, value = self._process.ask("preparing data", ("", "prepare", (case, stand_ins, int(memory))))
+        except (ServerDied, TimeoutError):
+            self.__exit__()
+            return None
+        return str(value) if status == "ok" else None
 
 
 class _RemoteNetwork:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, get_args
@@ -36,11 +36,11 @@ from bench.records.record import Record
 from bench.records.store import Run, Store, resuming
 from bench.runner import workers
 from bench.runner.capabilities import examine
+from bench.runner.client import ANSWER_SECONDS, Preparer
 from bench.runner.options import RunOptions
 from bench.runner.plan import CellPart, Obstacle, PlannedCell, plan
 from bench.runner.progress import Display
 from bench.spec import Device
-from bench.training.experiment import dataset_of
 
 SAFE_SHARE_OF_MEMORY = 0.8
 log = logging.getLogger("bench")
@@ -58,27 +58,42 @@ def cells_left(path: Path, stored: Run | None, catalog: Catalog, options: RunOpt
         measured = partial(store.seconds, profile=options.profile, measure=options.measure) if store else None
         cells = plan(catalog, options, measured)
         finished = store.finished(stored.name) if store and stored else []
-    done = {(record.cell, record.repeat) for record in finished if _still_holds(record, catalog, options)}
+    with Preparer(options.timeout or ANSWER_SECONDS) as preparer:
+
+        @cache
+        def data_now(name: str) -> str | None:
+            _, case = catalog.case(name)
+            return preparer.sha256(apply(case, options.profile), options.replaced, most_memory(options))
+
+        done = {
+            (record.cell, record.repeat)
+            for record in finished
+            if _still_holds(record, catalog, options)
+            and record.data
+            and record.data.sha256 == data_now(record.cell.case_name)
+        }
     left = [planned for planned in cells if (planned.cell, planned.repeat) not in done]
     return left, len(cells) - len(left)
 
 
 def _still_holds(record: Record, catalog: Catalog, options: RunOptions) -> bool:
-    """Return whether a stored `ok` record is what would be measured now: at least as much, of the same case and data.
+    """Return whether a stored `ok` record is what would be measured now: at least as much, of the same case.
 
-    Records of earlier versions do not say what the case was.
+    Records of earlier versions do not say what the case was. Its data is looked at last, in another process.
     """
     if record.measure not in (options.measure, "all") and (record.measure, options.measure) != ("glance", "accuracy"):
         return False
     try:
         suite, case = catalog.case(record.cell.case_name)
-        case = apply(case, options.profile)
-        dataset = dataset_of(case, options.replaced)
+        now = definition(suite, apply(case, options.profile))
     except BenchError:
         return False
-    now = definition(suite, case)
-    on_same_data = record.data is not None and record.data.sha256 == dataset.sha256
-    return on_same_data and record.details.get("case", now) == now
+    return bool(record.details.get("case", now) == now)
+
+
+def most_memory(options: RunOptions) -> float:
+    """Return how many bytes a cell may hold."""
+    return options.memory * 1e9 if options.memory else SAFE_SHARE_OF_MEMORY * available_memory()
 
 
 # --- during ------------------------------------------------------------------------------------------------------
@@ -113,8 +128,7 @@ def run_cells(
                 log.warning("since run %r began, these changed: %s", stored.name, ", ".join(changed))
         add = survey({planned.cell.device for planned in cells if not planned.obstacle}, options.measure, threads)
         settings = workers.Settings(options.profile, options.measure, threads, options.suites, options.replaced)
-        memory = options.memory * 1e9 if options.memory else SAFE_SHARE_OF_MEMORY * available_memory()
-        limits = workers.Limits(memory, options.timeout, options.budget)
+        limits = workers.Limits(most_memory(options), options.timeout, options.budget)
         log.info("time limit of a cell: %s", f"{limits.timeout:g} s" if limits.timeout else limits.how)
         records: list[Record] = []
         with interruptible() as interrupted, Display(cells) as display:

@@ -3,13 +3,14 @@
 Started by `bench.runner.client` as `python -m bench.runner.server DESCRIPTOR`, with its environment already set. The
 descriptor is a socket to the parent, over which both send pickled objects (`multiprocessing.connection`): the ends
 are this program's own and nobody else can reach them. A request is (key, method, arguments); `build` makes the
-network of a key, everything else is a method of `bench.backends.base.Network`. An answer is (status, value). The end
-of the connection ends this process.
+network of a key, `prepare` needs none, everything else is a method of `bench.backends.base.Network`. An answer is
+(status, value). The end of the connection ends this process.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from bench.backends.registry import backend
 from bench.errors import Unavailable
 from bench.machine import gpu
 from bench.training.conformance import Violation, verify
+from bench.training.experiment import dataset_of
 
 
 def main() -> None:
@@ -54,11 +56,17 @@ def answer(answered: Callable[[Any], tuple[str, Any]]) -> NoReturn:
 def perform(networks: dict[str, Network], key: str, method: str, arguments: tuple[Any, ...]) -> Any:
     """Do one request: `build` takes the backend's name first, `train_epoch` drawn masks; `forget` drops networks.
 
-    `verify` takes what `bench.training.conformance.verify` does, and its lines are the answer.
+    `verify` takes what `bench.training.conformance.verify` does, and its lines are the answer. `prepare` takes what
+    `dataset_of` does, and the bytes it may allocate; its answer identifies the data.
     """
     if method == "forget":
         networks.clear()
         return None
+    if method == "prepare":
+        case, stand_ins, memory = arguments
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (memory if most == resource.RLIM_INFINITY else most, most))
+        return dataset_of(case, stand_ins).sha256
     if method == "verify":
         return list(verify(*arguments))
     if method == "build":

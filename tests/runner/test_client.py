@@ -7,6 +7,8 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +16,9 @@ import pytest
 from bench.backends.registry import backend
 from bench.errors import BenchError, Unavailable
 from bench.runner import client
-from bench.runner.client import Answering, Server, ServerDied
-from bench.spec import LSTM, Dropout, Embedding
-from bench.training.experiment import mask_source
+from bench.runner.client import Answering, Preparer, Server, ServerDied
+from bench.spec import LSTM, Dropout, Embedded, Embedding, Flatten, LabelledCsv
+from bench.training.experiment import dataset_of, mask_source
 from tests.networks import WORDS, case, model_of, rows, weights_of
 
 pytest.importorskip("torch")
@@ -117,3 +119,33 @@ def test_no_answer_is_waited_for_without_end(how: str, stub: Callable[..., Answe
         with pytest.raises(TimeoutError):
             asked.ask("something", bytes(10_000_000))
         assert asked.child.ended
+
+
+CSV = LabelledCsv("reviews.csv", num_words=30, maxlen=4, filters="", validation=0.25)
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "never opens": os.mkfifo,
+    "is a folder": Path.mkdir,
+    "is no text": lambda file: file.write_bytes(b"label,text\n1,\xff\xfe\0\n" * 9),
+    "is missing": lambda file: None,
+}
+
+
+def test_data_is_prepared_where_no_file_does_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BENCH_DATA_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    ours = replace(case(Embedding(WORDS, 2), Flatten()), data=CSV)
+    file = tmp_path / CSV.file
+    text = "label,text\n" + "\n".join(f"{i % 2},word{i} word{i % 5}" for i in range(32))
+    with Preparer() as preparer:
+        for what, make_broken in BROKEN.items():
+            make_broken(file)
+            preparer.seconds = 0.5 if what == "never opens" else 60
+            assert preparer.sha256(ours, {}, 1e9) is None, what
+            if file.is_dir():
+                file.rmdir()
+            file.unlink(missing_ok=True)
+        preparer.seconds = 60
+        file.write_text(text)
+        assert preparer.sha256(ours, {}, 1e9) == dataset_of(ours, {}).sha256
+        large = replace(ours, data=Embedded(num_words=30, maxlen=400, train=200_000, validation=8, test=8))
+        assert preparer.sha256(large, {}, 1e8) is None
