@@ -7,6 +7,7 @@ import keyword
 import logging
 import os
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -70,7 +71,7 @@ class _Messages(logging.Handler):
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command; print a `BenchError` as one message and exit with its code, a file's error with 2.
+    """Run the command; exit with the code of a `BenchError`, with 2 for a file's error, with 70 for any other.
 
     A verb finds the words that it was called with in its context's `obj`.
     """
@@ -88,11 +89,14 @@ def main(args: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        click.echo(f"bench: {error.filename}: {error.strerror}; name another place", err=True)
-        sys.exit(2)
     except click.Abort:
         sys.exit(130)
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            click.echo(f"bench: {error.filename}: {error.strerror}; name another place", err=True)
+            sys.exit(2)
+        traceback.print_exc()
+        remedy = "a fault of twinbench or of a plug-in: report it with the lines above, as an issue of its repository"
+        click.echo(f"bench: unexpected {type(error).__name__}, {remedy}", err=True)
+        sys.exit(os.EX_SOFTWARE)
     sys.exit(outcome if isinstance(outcome, int) else 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bench.cli import cli
+from bench.cli import VERBS, cli
 from tests.conftest import ROOT, call
 
 WITHOUT_JSON = {
@@ -77,3 +77,18 @@ def test_a_place_that_cannot_be_written_is_named_without_a_traceback(
     ):
         code = call("import", exported, "--store", str(store))
         assert (code, capsys.readouterr().err) == (2, message)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), OSError("no name"), RecursionError(), MemoryError(), ValueError("y")])
+def test_an_unexpected_error_is_no_regression_and_says_where_to_report_it(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "main", fails)
+    assert call(next(iter(VERBS))) == 70
+    *trace, sentence = capsys.readouterr().err.splitlines()
+    assert trace[0].startswith("Traceback")
+    assert sentence.startswith(f"bench: unexpected {type(error).__name__}")
+    assert "issue" in sentence

@@ -122,14 +122,20 @@ def test_installed_distributions_bring_suites(tmp_path: Path, monkeypatch: pytes
     write(
         info,
         "entry_points.txt",
-        "[twinbench.suites]\nfolder = their_suites\nfile = single_suite\ngone = no_such_module_anywhere\n",
+        "[twinbench.suites]\nfolder = their_suites\nfile = single_suite\ngone = no_such_module_anywhere\n"
+        "leaves = leaving.inside\nbreaks = breaking.inside\n",
     )
+    for name, text in (("leaving", "raise SystemExit(9)"), ("breaking", "1 / 0")):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, "__init__.py", text)
     monkeypatch.syspath_prepend(tmp_path)
     catalog = load()
     assert {"theirs", "single"} < set(catalog.suites)
-    (error,) = catalog.errors
-    assert "entry point 'gone'" in str(error)
-    assert "no_such_module_anywhere" in str(error)
+    told = {"gone": "no_such_module_anywhere", "leaves": "SystemExit: 9", "breaks": "ZeroDivisionError"}
+    assert len(catalog.errors) == len(told)
+    for error, (name, what) in zip(catalog.errors, told.items(), strict=True):
+        assert f"entry point {name!r}" in str(error)
+        assert what in str(error)
 
 
 def test_a_path_without_suites_is_wrong_usage(tmp_path: Path) -> None:
