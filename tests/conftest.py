@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
 from bench.cli import main
+from bench.machine.processes import Child
 from bench.records.record import Record
 from bench.records.store import Store
 
@@ -52,6 +54,12 @@ SUITE = Suite("fake", document="none", title="Cases that misbehave", era=KERAS_3
 def _columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let lines be as wide as in a pipe, whatever the terminal that tests are started in says."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def kill(child: Child) -> None:
+    """Kill a process of the package's own, which on Linux is its guardian's."""
+    process = psutil.Process(child.process.pid)
+    (process.children() or [process])[0].kill()
 
 
 def call(*arguments: str) -> int:

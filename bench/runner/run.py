@@ -265,6 +265,6 @@ class Ended:
 def _counts(record: Record, planned: PlannedCell) -> bool:
     """Return whether a record makes the command end with exit code 3."""
     if record.status == "unavailable":
-        part = record.details.get("obstacle")
+        part: Any = record.details.get("obstacle")
         return planned.asked_for(part if part in get_args(CellPart) else "case")
     return record.status != "ok"

@@ -40,6 +40,9 @@ from bench.spec import RandomRows
 from bench.training.experiment import Experiment, loaded, prepared
 from bench.training.loop import Progress, Trainer
 
+TEXT = 20_000
+"""So many characters are kept of what an exception says."""
+
 
 def main() -> None:
     """Read the request, run its cells, answer, and leave without waiting for the frameworks' own teardown."""
@@ -105,12 +108,13 @@ class Measurement:
             self._measure(on_epoch)
         except BaseException as error:
             status, reason = classify(error)
+            reason = reason[:TEXT]
             if status == "out-of-memory":
                 reason += f"; peak so far: {self._peak_so_far()}"
             if status == "unavailable":
                 known["details"] = known.get("details", {}) | {"obstacle": self._obstacle()}
             else:
-                known["failure"] = Failure(error=type(error).__name__, traceback=traceback.format_exc())
+                known["failure"] = Failure(error=type(error).__name__, traceback=traceback.format_exc()[-TEXT:])
         return Record(
             **asdict(self._cell),
             repeat=repeat,

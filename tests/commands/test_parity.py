@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import pytest
 from bench.commands import parity
 from bench.parity import lanes
 from bench.parity.proof import Difference, Proof, load
-from tests.conftest import ROOT, call
+from tests.conftest import ROOT, call, kill
 
 SUITE = """
 from bench.spec import *
@@ -132,7 +130,7 @@ def test_a_backend_that_breaks_leaves_the_other_cases_proven(
 
     def breaks(lane: lanes._Lane, subject: Any, *rest: Any, **more: Any) -> Iterator[Proof]:
         if subject.case.name == "rnn":
-            os.kill(lane.servers["torch"].child.process.pid, signal.SIGKILL)
+            kill(lane.servers["torch"].child)
         return plain(lane, subject, *rest, **more)
 
     monkeypatch.setattr(lanes._Lane, "proofs", breaks)

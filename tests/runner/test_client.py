@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +18,7 @@ from bench.runner import client
 from bench.runner.client import Answering, Preparer, Server, ServerDied
 from bench.spec import LSTM, Dropout, Embedded, Embedding, Flatten, LabelledCsv
 from bench.training.experiment import dataset_of, mask_source
+from tests.conftest import kill
 from tests.networks import WORDS, case, model_of, rows, weights_of
 
 pytest.importorskip("torch")
@@ -61,7 +61,7 @@ def test_what_goes_wrong_there_is_an_error_here() -> None:
         network = server.network(MODEL, "generic", "cpu")
         with pytest.raises(BenchError, match="torch: logits failed"):
             network.logits(np.full((1, 9), WORDS))
-        os.kill(server.child.process.pid, signal.SIGKILL)
+        kill(server.child)
         with pytest.raises(ServerDied, match=r"torch, get_weights: the process was killed by signal 9 \(SIGKILL\)"):
             network.get_weights()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 
 from bench.cases.catalog import Catalog
 from bench.cases.cell import Cell, Status
 from bench.errors import DataError, TrainingDiverged, Unavailable
-from bench.runner.protocol import Request
+from bench.records.record import json_text, plain
+from bench.runner.protocol import PROTOCOL, Request
 from bench.runner.worker import Measurement, classify, is_glanced_at
 from bench.spec import Dense, RandomRows, Training
 from tests.making import LAYERS, case, suite
@@ -98,3 +101,18 @@ def test_where_memory_runs_out_a_larger_peak_of_the_passes_is_kept(monkeypatch: 
     assert record.memory is not None
     assert (record.memory["device_peak_bytes"], record.memory["host_peak_bytes"]) == (5e9, 1e6)
     assert record.memory["process_peak_bytes"] > 1e7
+
+
+def test_of_a_long_text_a_record_keeps_a_part() -> None:
+    request = Request(
+        protocol=PROTOCOL, cells=[], profile="quick", measure="accuracy", suites=[], stand_ins={}, brief=False
+    )
+
+    class Long(Catalog):
+        def case(self, name: str) -> NoReturn:
+            raise ValueError("x" * 10_000_000)
+
+    cell = Cell("demo", "long", "torch", "none", "cpu", "documented", 0)
+    record = Measurement(Long({}, {}, ()), cell, request).record(0, lambda progress: None)
+    assert record.status == "failed"
+    assert len(json_text(plain(record))) < 100_000
