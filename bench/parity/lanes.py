@@ -148,7 +148,13 @@ class _Lane:
         self.stop()
 
     def start(self) -> None:
-        self.servers = {info.name: Server(info, max(1, cores() // LANES)) for info in self._infos}
+        self.servers = {}
+        try:
+            for info in self._infos:
+                self.servers[info.name] = Server(info, max(1, cores() // LANES))
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         for server in self.servers.values():

@@ -129,7 +129,8 @@ def run_cells(
         add = survey({planned.cell.device for planned in cells if not planned.obstacle}, options.measure, threads)
         settings = workers.Settings(options.profile, options.measure, threads, options.suites, options.replaced)
         limits = workers.Limits(most_memory(options), options.timeout, options.budget)
-        log.info("time limit of a cell: %s", f"{limits.timeout:g} s" if limits.timeout else limits.how)
+        if any(not planned.obstacle for planned in cells):
+            log.info("time limit of a cell: %s", f"{limits.timeout:g} s" if limits.timeout else limits.how)
         records: list[Record] = []
         with interruptible() as interrupted, Display(cells) as display:
             for record in map(add, workers.run(cells, settings, limits, display, interrupted)):

@@ -86,7 +86,10 @@ def test_the_summary_says_what_became_of_the_cells_and_where_to_go_next(fake_ben
     (command,) = [shlex.split(line.partition(": ")[2]) for line in summary if "bench report" in line]
     assert command[:5] == ["bench", "report", "my run", "--store", str(fake_bench.store)]
     assert Path(command[5].removeprefix("--suites=")).is_file(), "without them it would not know the case"
-    assert ended.stderr.startswith("[1/1] fake/fine@fake  50.00 %  ")
+    limit, line, *_ = ended.stderr.splitlines()
+    assert "20 times" in limit
+    assert "--timeout" in limit
+    assert line.startswith("[1/1] fake/fine@fake  50.00 %  ")
 
 
 def test_the_command_for_a_failed_cell_runs_exactly_that_cell(fake_bench: Bench) -> None:
