@@ -19,6 +19,7 @@ from bench.compare.sides import two_sides
 from bench.compare.stored import PARTS, Difference, compare
 from bench.compare.verdicts import Comparison, Policy, Verdict
 from bench.errors import unknown
+from bench.files import append_file
 from bench.report.topics import comparison as comparison_page
 from bench.report.topics.history import printable
 from bench.runner.options import POSITIVE
@@ -113,8 +114,7 @@ def tell(comparison: Comparison, out: Path | None, *, as_json: bool, strict: boo
             click.echo(f"wrote {path}", err=True)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(comparison_page.markdown(comparison))
+        append_file(Path(summary), comparison_page.markdown(comparison))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for annotation in comparison_page.error_commands(comparison):
             click.echo(annotation, err=True)

@@ -19,6 +19,7 @@ from bench.commands.run import dry_run, resumed, wanted_of
 from bench.commands.terminal import print_json
 from bench.explain.effects import REFERENCE, effects, missing_differences, numerics_of
 from bench.explain.versions import stages
+from bench.files import write_file
 from bench.records.store import Run, Store, resuming
 from bench.report.figures import figures
 from bench.report.sentences import count, joined
@@ -134,7 +135,7 @@ def _explained(
 def _write(explained: report.Explained, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"explain-{explained.case.replace('/', '-')}.md"
-    path.write_text(report.page(explained), encoding="utf-8")
+    write_file(path, report.page(explained))
     return path
 
 

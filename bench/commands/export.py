@@ -10,6 +10,7 @@ import click
 
 from bench.commands import options
 from bench.errors import UsageError, install
+from bench.files import write_file
 from bench.records import pytest_benchmark
 from bench.records.flat import cells
 from bench.records.record import SCHEMA_VERSION, Record, json_text, plain
@@ -50,7 +51,7 @@ def command(run: str | None, format_: str, out: Path | None, store_path: Path) -
         click.echo(content, nl=False)
         return
     out.parent.mkdir(exist_ok=True)  # no more than one: a path of folders that are missing is a typing error
-    out.write_bytes(content)
+    write_file(out, content)
     click.echo(f"wrote {len(entries)} records of run {exported.name} to {out}", err=True)
 
 

@@ -14,6 +14,7 @@ import jinja2
 from bench.backends.registry import backends
 from bench.cases.catalog import load
 from bench.errors import UsageError
+from bench.files import write_file
 
 
 @click.group()
@@ -72,5 +73,5 @@ def _write(files: dict[Path, str]) -> None:
             raise UsageError(f"{file} exists; remove it first, or choose another name")
     for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        write_file(file, text)
         click.echo(f"wrote {file}")

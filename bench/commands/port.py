@@ -10,6 +10,7 @@ import click
 from bench.commands import options
 from bench.commands.terminal import print_json
 from bench.errors import UsageError
+from bench.files import write_file
 from bench.machine.fingerprint import cores
 from bench.port.batch import drawn, read
 from bench.port.compare import compare
@@ -109,7 +110,7 @@ def command(
     if export:
         whole = rows.x[0].dtype.kind == "i"
         text = suite_text(found.layers, Path(keras.partition(":")[0]).stem, rows.x[0].shape, whole)
-        export.write_text(text, encoding="utf-8")
+        write_file(export, text)
         click.echo(f"wrote {export}; next: bench explain --suites {export}", err=True)
     for each in found.findings if found.verdict == "unmatched" else ():
         name = each.layer or each.torch

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import platformdirs
 
 from bench.errors import DataError, Unavailable, UsageError
+from bench.files import write_file
 
 DATA_DIR = "BENCH_DATA_DIR"
 ENDINGS = (".npz", ".parquet", ".csv", ".csv.gz")
@@ -327,9 +327,7 @@ def _write_atomically(path: Path, content: bytes) -> None:
     """Write a file of the cache so that other processes see all of it or nothing; raise `DataError` when that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-            stream.write(content)
-        os.replace(stream.name, path)
+        write_file(path, content)
     except OSError as error:
         raise unwritable(error) from error
 

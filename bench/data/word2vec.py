@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from bench import spec
 from bench.data import reviews, sources, vectors
 from bench.data.text import Tokenizer
 from bench.errors import DataError, Unavailable, install, unknown
+from bench.files import replacing
 
 NAME = "word2vec-imdb"
 _DIMENSION = spec.Word2Vec().dimension
@@ -54,11 +53,9 @@ def _train() -> None:
     folder = sources.cache_dir() / "files"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:  # an interrupted making leaves nothing
-            model = Word2Vec(sentences, **_SETTINGS)
-            part = Path(temporary, file.name)
+        model = Word2Vec(sentences, **_SETTINGS)
+        with replacing(folder / file.name) as part:
             model.wv.save_word2vec_format(str(part), binary=True)
-            os.replace(part, folder / file.name)
     except OSError as error:
         raise sources.unwritable(error) from error
 

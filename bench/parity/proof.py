@@ -11,6 +11,7 @@ import msgspec
 
 from bench.cases.cell import Profile
 from bench.errors import UsageError
+from bench.files import write_file
 from bench.records.record import DataUsed, Part, json_text, plain
 from bench.spec import Device, Kernel
 
@@ -94,7 +95,7 @@ def store(path: Path, proofs: Sequence[Proof], environment: dict[str, Any]) -> N
         "environment": environment,
         "records": [plain(proof) for proof in proofs],
     }
-    path.write_text(json_text(content, indent=1) + "\n", encoding="utf-8")
+    write_file(path, json_text(content, indent=1) + "\n")
 
 
 def read(path: Path) -> tuple[list[Proof], dict[str, Any]]:

@@ -26,6 +26,7 @@ from bench.backends.registry import backends
 from bench.cases import describe
 from bench.cases.describe import recurrence
 from bench.compare.statistics import mean_interval
+from bench.files import write_file
 from bench.records.metrics import METRICS, Format, Metric, is_comparable, value
 from bench.records.record import CASE, VARIANT, Record, plain
 from bench.report.answers import TOPICS, answers
@@ -73,7 +74,7 @@ def write(results: Results, folder: Path) -> list[Path]:
     """Write the page into `folder`, which is made, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    path.write_text(page(results), encoding="utf-8")
+    write_file(path, page(results))
     return [path]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.files import write_file
 from bench.report.answers import TOPICS, answers
 from bench.report.frames import MAIN, NATIVE
 from bench.report.markdown import as_link, code, document, markdown_table, plain, plain_but_code, plain_table, prose
@@ -31,7 +32,7 @@ def write(results: Results, folder: Path) -> list[Path]:
     written = []
     for name, text in pages(results, _plots_in(folder, results)).items():
         path = folder / name
-        path.write_text(text, encoding="utf-8")
+        write_file(path, text)
         written.append(path)
     return written
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.errors import UsageError
+from bench.files import write_file
 from bench.report import pages
 from bench.report import readme as readme_page
 from bench.report.answers import TOPICS, answers
@@ -50,7 +51,7 @@ class Reports:
         pictures = self._pictures()
         for path in self.stale:
             if path in self.pages:
-                path.write_text(self.pages[path], encoding="utf-8")
+                write_file(path, self.pages[path])
             elif path not in pictures:
                 path.unlink()
         for name, plot in {pictures[path] for path in self.stale if path in pictures}:

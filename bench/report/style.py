@@ -16,6 +16,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from bench.backends.registry import backends
+from bench.files import replacing
 
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = get_args(Theme)
@@ -121,7 +122,8 @@ def save(
     paths = []
     for ending in formats:
         path = folder / f"{name}-{theme}.{ending}"
-        figure.savefig(path, dpi=DPI, metadata=metadata(path.suffix, drawn))
+        with replacing(path) as part:
+            figure.savefig(part, format=ending, dpi=DPI, metadata=metadata(path.suffix, drawn))
         paths.append(path)
     return paths
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.compare.verdicts import Comparison, Outcome, Verdict
+from bench.files import write_file
 from bench.records.metrics import metric
 from bench.records.record import SCHEMA_VERSION
 from bench.report.markdown import document, markdown_table, plain, prose
@@ -44,7 +45,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
         folder / "bigger-is-better.json": dashboard(comparison, "higher"),
     }
     for path, text in contents.items():
-        path.write_text(text, encoding="utf-8")
+        write_file(path, text)
     return list(contents)
 
 

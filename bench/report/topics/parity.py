@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.files import write_file
 from bench.parity.proof import CHECKS, Proof
 from bench.report.markdown import markdown_table, plain, versions
 from bench.report.numbers import NOTHING
@@ -34,7 +35,7 @@ def write(proofs: Sequence[Proof], environment: dict[str, Any], path: Path) -> N
     unavailable = _unavailable(proofs)
     if unavailable:
         parts += ["## Not available here", unavailable]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_file(path, "\n\n".join(parts) + "\n")
 
 
 def sentence(proofs: Sequence[Proof]) -> str:

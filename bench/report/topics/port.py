@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.files import write_file
 from bench.port.causes import CAUSES, Finding
 from bench.port.result import EXACT, Comparison, Row
 from bench.records.record import json_text
@@ -185,5 +186,5 @@ def page(found: Comparison, keras: str, torch: str) -> str:
 
 def write(found: Comparison, keras: str, torch: str, folder: Path) -> None:
     """Write `port.md` and `port.json` into a folder."""
-    (folder / "port.md").write_text(page(found, keras, torch), encoding="utf-8")
-    (folder / "port.json").write_text(json_text(as_json(found, keras, torch), indent=1) + "\n", encoding="utf-8")
+    write_file(folder / "port.md", page(found, names))
+    write_file(folder / "port.json", json_text(as_json(found, names), indent=1) + "\n")
