@@ -24,6 +24,10 @@ class DataError(BenchError):
     """A data file is missing, altered or malformed; the message says which, where and how to mend it."""
 
 
+class StoreError(BenchError):
+    """A store is damaged, locked by another process, or cannot be read or written for another reason (exit code 2)."""
+
+
 class Unavailable(BenchError):
     """Something that a cell needs (framework, kernel, device, data file) is not available on this machine.
 

@@ -128,7 +128,8 @@ def test_an_error_inside_leaves_no_part(tmp_path: Path) -> None:
             part.write_text("half")
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, fail)
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert os.listdir(tmp_path) == []
 
 

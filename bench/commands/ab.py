@@ -94,7 +94,7 @@ def command(context: click.Context, /, **_: Any) -> int:
         plan = Plan.of(chosen, sides, store)
         if params["dry_run"]:
             return _dry_run(plan)
-        store = store or opened.enter_context(Store(path, create=True))
+        store = opened.enter_context(Store(path, create=True))
         if not runs:
             taken = (run.name.removesuffix(f"-{side}") for run in store.runs() for side in SIDES)
             runs = new_runs(store, params["name"] or free_name(taken), ["bench", *context.obj], chosen, sides)

@@ -12,8 +12,9 @@ from bench.commands import options
 from bench.errors import UsageError, install
 from bench.files import write_file
 from bench.records import pytest_benchmark
+from bench.records.exports import Exported, as_json
 from bench.records.flat import cells
-from bench.records.record import SCHEMA_VERSION, Record, json_text, plain
+from bench.records.record import Record
 from bench.records.store import Run, Store
 from bench.report.sources import chosen
 
@@ -59,7 +60,7 @@ def _content(format_: str, run: Run, entries: Sequence[tuple[Record, dict[str, A
     records = [record for record, _ in entries]
     match format_:
         case "json":
-            return as_json(run, entries).encode()
+            return as_json([Exported(run, entries)]).encode()
         case "pytest-benchmark":
             return pytest_benchmark.as_json(run, records).encode()
         case "csv":
@@ -69,33 +70,3 @@ def _content(format_: str, run: Run, entries: Sequence[tuple[Record, dict[str, A
                 return cells(records).to_parquet(index=False)
             except ImportError:
                 raise UsageError(f"Parquet needs pyarrow; {install('parquet')}") from None
-
-
-def as_json(run: Run, records: Sequence[tuple[Record, dict[str, Any]]]) -> str:
-    """Return a run as exported: `schema_version`, `runs`, `environments` and `records`, one record a line.
-
-    Each record names its run and, by key, the environment that it ran in; without these two it is a `Record` again.
-    """
-    environments = {run.name: run.environment}
-    lines = []
-    for record, environment in records:
-        key = next((key for key, known in environments.items() if known == environment), None)
-        if key is None:
-            key = f"{run.name} ({len(environments) + 1})"
-            environments[key] = environment
-        lines.append(json_text({"run": run.name, "environment": key, **plain(record)}))
-    head = {
-        "schema_version": SCHEMA_VERSION,
-        "runs": [
-            {
-                "name": run.name,
-                "profile": run.profile,
-                "started": run.started,
-                "command": run.command,
-                "options": run.options,
-                "environment": run.name,
-            }
-        ],
-        "environments": environments,
-    }
-    return json_text(head, indent=1).removesuffix("\n}") + ',\n "records": [\n' + ",\n".join(lines) + "\n ]\n}\n"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bench.commands import options
 from bench.commands.terminal import print_json
-from bench.records.exports import read
+from bench.errors import UsageError
+from bench.records.exports import stream
 from bench.records.store import Run, Store
 
 
@@ -18,29 +20,41 @@ from bench.records.store import Run, Store
 @options.store
 @options.as_json("the imported runs and their names here")
 def command(files: tuple[Path, ...], store_path: Path, as_json: bool) -> None:
-    """Add runs to the store from files that `bench export --format json` wrote.
+    """Add runs to the store from files that `bench export --format json` wrote, all of them or none.
 
     A run that is already there gains the records it lacks; of a cell that ended ok in both, the later record is kept.
-    A different run of the same name gets a number behind its name.
+    A different run of the same name gets a number behind its name. A file NAME.rescued.jsonl holds what a run could not
+    store.
     """
-    exports = [read(file) for file in files]
-    imported = []
-    with Store(store_path, create=True) as store:
-        for file, exported in zip(files, exports, strict=True):
-            for export in exported:
-                run, records = export.run, export.records
-                name = _taken_in(store, run)
-                ended = {(record.cell, record.repeat): record.started for record in store.finished(name)}
-                for record, environment in records:
-                    if ended.get((record.cell, record.repeat), "") <= record.started:
-                        store.add(name, record, environment)
-                imported.append({"file": str(file), "run": run.name, "name": name, "cells": len(records)})
-                if name != run.name:
-                    click.echo(f"run {run.name} of {file} is called {name} here", err=True)
-            number = sum(len(export.records) for export in exported)
-            click.echo(f"{number} records of {file} are in {store_path}", err=True)
+    with Store(store_path, create=True) as store, store.transaction():
+        imported = [came for file in files for came in _taken_from(file, store)]
+    for file in files:
+        number = sum(came["cells"] for came in imported if came["file"] == str(file))
+        click.echo(f"{number} records of {file} are in {store_path}", err=True)
     if as_json:
         print_json(records=imported)
+
+
+def _taken_from(file: Path, store: Store) -> list[dict[str, Any]]:
+    """Take in a file; return its runs with their names here and how many records came."""
+    came: dict[str, dict[str, Any]] = {}
+    ended: dict[str, dict[Any, str]] = {}
+    for piece in stream(file):
+        run = piece.run
+        if run.name not in came:
+            name = _taken_in(store, run)
+            came[run.name] = {"file": str(file), "run": run.name, "name": name, "cells": 0}
+            ended[run.name] = store.ended_ok(name)
+            if name != run.name:
+                click.echo(f"run {run.name} of {file} is called {name} here", err=True)
+        for record, environment in piece.records:
+            came[run.name]["cells"] += 1
+            if ended[run.name].get((record.cell, record.repeat), "") <= record.started:
+                try:
+                    store.add(came[run.name]["name"], record, environment)
+                except (ValueError, OverflowError, RecursionError) as error:
+                    raise UsageError(f"{file}, record {record.cell}: {error}; export the run again") from error
+    return list(came.values())
 
 
 def _taken_in(store: Store, run: Run) -> str:

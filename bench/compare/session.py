@@ -33,9 +33,10 @@ from bench.compare.statistics import SMALLEST_NOISE, fewest_pairs
 from bench.compare.verdicts import LOOKS, Comparison, Policy, Verdict
 from bench.errors import Incomparable, UsageError
 from bench.machine.fingerprint import cores, differences
+from bench.records.keeper import Keeper
 from bench.records.metrics import METRICS, value
 from bench.records.record import Record
-from bench.records.store import Run, Store
+from bench.records.store import Run, Store, resuming
 from bench.runner.plan import PlannedCell, TimeLeft
 from bench.runner.progress import duration, first_line
 from bench.runner.protocol import Question
@@ -291,7 +292,10 @@ class Session:
 
     def _keep(self, name: SideName, record: Record) -> None:
         record = structs.replace(record, details={**record.details, "side": name})
-        self._store.add(self._runs[name].name, record, self._sides[name].environment)
+        again = resuming(self.name, self._store.path, "ab")
+        keeper = Keeper(self._store, self._runs[name], self._interrupted, again)
+        keeper.add(record, self._sides[name].environment)
+        keeper.close()
 
     def _comparison(self, policy: Policy, judged: Sequence[Verdict]) -> Comparison:
         """Return the verdicts, those on cells that broke or are missing among them, and what must be said beside."""

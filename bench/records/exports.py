@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,13 @@ from typing import Any
 import msgspec
 
 from bench.errors import UsageError
-from bench.records.record import SCHEMA_VERSION, Record, from_json, upgrade
+from bench.records.record import SCHEMA_VERSION, Record, from_json, json_text, plain, upgrade
 from bench.records.record import read as read_record
 from bench.records.store import Run
+
+_RECORDS = b' "records": [\n'
+"""The line of an export before its records, each of which is a line: so they can be read one by one."""
+_LARGEST = 2**63
 
 
 @dataclass(frozen=True)
@@ -23,12 +29,80 @@ class Exported:
     records: Sequence[tuple[Record, dict[str, Any]]]
 
 
+def as_json(exports: Sequence[Exported]) -> str:
+    """Return runs as exported: `schema_version`, `runs`, `environments` and `records`, one record a line.
+
+    Each record names its run and, by key, the environment that it ran in; without these two it is a `Record` again.
+    """
+    environments = {export.run.name: export.run.environment for export in exports}
+    lines, runs = [], []
+    for export in exports:
+        run = export.run
+        runs.append(
+            {
+                "name": run.name,
+                "profile": run.profile,
+                "started": run.started,
+                "command": run.command,
+                "options": run.options,
+                "environment": run.name,
+            }
+        )
+        keys = {run.name: run.environment}
+        for record, environment in export.records:
+            key = next((key for key, known in keys.items() if known == environment), None)
+            if key is None:
+                key = f"{run.name} ({len(keys) + 1})"
+                keys[key] = environment
+            lines.append(json_text({"run": run.name, "environment": key, **plain(record)}))
+        environments |= keys
+    head = {"schema_version": SCHEMA_VERSION, "runs": runs, "environments": environments}
+    return json_text(head, indent=1).removesuffix("\n}") + ',\n "records": [\n' + ",\n".join(lines) + "\n ]\n}\n"
+
+
 def read(file: Path) -> list[Exported]:
     """Return the runs of an exported file; records of an earlier schema version are upgraded.
 
     Raises `UsageError` for a file that is missing, cut off, no export, or of a later schema version.
     """
-    return runs_in(read_json(file), file)
+    found: dict[str, tuple[Run, list[tuple[Record, dict[str, Any]]]]] = {}
+    for piece in stream(file):
+        found.setdefault(piece.run.name, (piece.run, []))[1].extend(piece.records)
+    return [Exported(run, records) for run, records in found.values()]
+
+
+def stream(file: Path) -> Iterator[Exported]:
+    """Yield an exported file piece by piece, so that its size costs no memory: first its runs, then each record.
+
+    Every line of a `.jsonl` file is an export. Raises as `read` does.
+    """
+    try:
+        with file.open("rb") as lines:
+            if file.suffix == ".jsonl":
+                for line in lines:
+                    yield from runs_in(_json(line, file), file)
+                return
+            head, row = [], b""
+            for line in lines:
+                head.append(line)
+                if line == _RECORDS:
+                    row = next(lines, b"")
+                    break
+            if not (row[:1] == b"{" and row.rstrip(b",\n")[-1:] == b"}"):  # another layout, or no record
+                yield from runs_in(_json(b"".join([*head, row, *lines]), file), file)
+                return
+            document = _json(b"".join(head) + b"]}", file)
+            version = check_version(document, file)
+            runs = _runs(document, file)
+            yield from (Exported(run, []) for run in runs.values())
+            while row.strip() not in (b"", b"]"):
+                content = _json(row.strip().removesuffix(b","), file)
+                yield _entry(content, version, runs, document["environments"], file)
+                row = next(lines, b"")
+            if b"".join(lines).strip() != b"}":
+                raise UsageError(f"{file} is cut off: its last lines are missing; export the run again")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def runs_in(export: Any, file: Path) -> list[Exported]:
@@ -36,30 +110,27 @@ def runs_in(export: Any, file: Path) -> list[Exported]:
     if not isinstance(export, dict) or "records" not in export:
         raise UsageError(f"{file} holds no exported run; write one with `bench export --format json`")
     version = check_version(export, file)
-    records: dict[str, list[tuple[Record, dict[str, Any]]]] = {}
-    try:
-        for row in export["records"]:
-            run, environment = row.pop("run"), export["environments"][row.pop("environment")]
-            records.setdefault(run, []).append((_record(file, upgrade(row, version)), environment))
-        return [
-            Exported(
-                Run(**{**run, "environment": export["environments"][run["environment"]]}), records.get(run["name"], [])
-            )
-            for run in export["runs"]
-        ]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{file} is no whole export ({type(error).__name__}: {error}); export the run again"
-        ) from error
+    runs = _runs(export, file)
+    records: dict[str, list[tuple[Record, dict[str, Any]]]] = {name: [] for name in runs}
+    rows = export["records"]
+    for row in rows if isinstance(rows, list) else [rows]:
+        entry = _entry(row, version, runs, export["environments"], file)
+        records[entry.run.name].extend(entry.records)
+    return [Exported(run, records[name]) for name, run in runs.items()]
 
 
 def read_json(file: Path) -> Any:
     """Return what a JSON file holds; raise `UsageError` with the place for one that is missing or cut off."""
     try:
-        return from_json(file.read_text(encoding="utf-8"))
+        return _json(file.read_bytes(), file)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+
+
+def _json(text: bytes, file: Path) -> Any:
+    try:
+        return from_json(text)
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{file} is no JSON or cut off: {error}; write it with `bench export RUN --format json`"
         ) from error
@@ -67,8 +138,8 @@ def read_json(file: Path) -> Any:
 
 def check_version(document: Mapping[str, Any], file: Path) -> int:
     """Return the schema version of what was read from `file`; raise `UsageError` for one that is not known."""
-    version: int = document.get("schema_version", 0)
-    if version not in range(1, SCHEMA_VERSION + 1):
+    version = document.get("schema_version", 0)
+    if not isinstance(version, int) or version not in range(1, SCHEMA_VERSION + 1):
         raise UsageError(
             f"{file} has schema version {version}, this twinbench reads 1 to {SCHEMA_VERSION}; "
             "use the version of twinbench that wrote it"
@@ -76,9 +147,58 @@ def check_version(document: Mapping[str, Any], file: Path) -> int:
     return version
 
 
-def _record(file: Path, row: dict[str, Any]) -> Record:
+def _runs(document: dict[str, Any], file: Path) -> dict[str, Run]:
+    """Return the runs of a document by their names."""
     try:
-        return read_record(row)
+        environments = document["environments"]
+        found = {}
+        for given in document["runs"]:
+            run = msgspec.convert({**given, "environment": environments[given["environment"]]}, Run)
+            if not run.name or not run.environment:
+                raise ValueError(f"run {run.name!r} has no {'environment' if run.name else 'name'}")
+            datetime.datetime.fromisoformat(run.started)
+            found[run.name] = run
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{file} is no whole export ({type(error).__name__}: {error}); export the run again"
+        ) from error
+    return found
+
+
+def _entry(row: Any, version: int, runs: Mapping[str, Run], environments: Any, file: Path) -> Exported:
+    """Return the run of a record with that record alone; raise `UsageError` for one that cannot be of a cell."""
+    name = f"record {row.get('suite')}/{row.get('case')}@{row.get('backend')}" if isinstance(row, dict) else "record"
+    try:
+        run, environment = runs[row.pop("run")], environments[row.pop("environment")]
+        record = read_record(upgrade(row, version))
+        if wrong := _impossible(record) or ("" if isinstance(environment, dict) and environment else "environment"):
+            raise UsageError(f"{file}, {name}: {wrong} is no value of a measurement; export the run again")
     except msgspec.ValidationError as error:
-        name = f"{row.get('suite')}/{row.get('case')}@{row.get('backend')}"
-        raise UsageError(f"{file}, record {name}: {error}") from error
+        raise UsageError(f"{file}, {name}: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{file} is no whole export ({name}, {type(error).__name__}: {error}); export the run again"
+        ) from error
+    return Exported(run, [(record, environment)])
+
+
+def _impossible(record: Record) -> str:
+    """Return the figure of a record that none can have, the empty string where there is none."""
+    metrics = record.metrics
+    weights = [each for each in (metrics.last, metrics.best) if each] if metrics else []
+    scores = [score for each in weights for score in (each.train, each.validation, each.test) if score]
+    counts = {"seed": record.seed, "repeat": record.repeat}
+    if record.parameters:
+        counts["parameters"] = record.parameters.total
+    shares = [("accuracy", score.accuracy) for score in scores]
+    for epoch in metrics.epochs if metrics else ():
+        shares += [("accuracy", epoch.accuracy), ("val_accuracy", 0.0 if (val := epoch.val_accuracy) is None else val)]
+    wrong = [f"{name} {count}" for name, count in counts.items() if not 0 <= count < _LARGEST]
+    wrong += [f"{name} {share:g}" for name, share in shares if not (0 <= share <= 1 or math.isnan(share))]
+    wrong += [f"rows {score.rows}" for score in scores if score.rows < 0]
+    wrong += [] if 0 <= record.seconds < math.inf else [f"seconds {record.seconds:g}"]
+    try:
+        datetime.datetime.fromisoformat(record.started)
+    except ValueError:
+        wrong.append(f"started {record.started!r}")
+    return ", ".join(wrong[:1])

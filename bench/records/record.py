@@ -243,11 +243,24 @@ def json_text(content: Any, indent: int | None = None) -> str:
 
 
 def from_json(text: str | bytes) -> Any:
-    """Return JSON values of a text, also where a number that is not finite stands bare in it, as in older stores."""
+    """Return JSON values of a text, also where a number that is not finite stands bare in it, as in older stores.
+
+    Half a character, which no text may hold, becomes a question mark. Raises `ValueError` and `RecursionError`.
+    """
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
-        return json.loads(text)
+        return encodable(json.loads(text))
+
+
+def encodable(content: Any) -> Any:
+    """Return JSON values with a question mark for every half of a character, which neither files nor SQLite take."""
+    text = json.dumps(content, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.loads(text.encode(errors="replace"))
+    return content
 
 
 def _named(content: Any) -> Any:

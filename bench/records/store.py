@@ -2,17 +2,20 @@
 
 Every finished cell is committed at once, so nothing that ended is lost whatever happens to the process. The file is
 in WAL mode and waits for locks: several processes may write to one store. A cell is one row with its scalars; curves
-lie in `sample`; together they give the `Record` back.
+lie in `sample`; together they give the `Record` back. What only reads opens the file read-only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shlex
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +23,10 @@ from typing import Any
 import msgspec
 
 from bench.cases.cell import Cell, Measure, Profile
-from bench.errors import UsageError, unknown
+from bench.errors import StoreError, UsageError, unknown
 from bench.records import DEFAULT_PATH as DEFAULT_PATH
 from bench.records.metrics import METRICS, is_comparable, value
-from bench.records.record import SCHEMA_VERSION, Record, from_json, json_text, now, plain, read, upgrade
+from bench.records.record import SCHEMA_VERSION, Record, encodable, from_json, json_text, now, plain, read, upgrade
 
 _SCHEMA = """
 CREATE TABLE environment (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL);
@@ -67,6 +70,36 @@ _CONTENT = (
 """What `_decoded` needs of a cell, and where from."""
 
 
+_TABLES = {"environment", "run", "cell", "sample"}
+PATIENCE = 60.0
+"""Seconds that a locked store is waited for."""
+_SAID_AFTER = 2.0
+log = logging.getLogger("bench")
+
+
+class _Connection(sqlite3.Connection):
+    """Waits for locks in Python, so that Ctrl-C and `given_up` end it: SQLite's own waiting lets no signal through."""
+
+    path: Path
+    patience = PATIENCE
+    given_up: threading.Event | None = None
+
+    def execute(self, statement: str, values: Any = (), /) -> sqlite3.Cursor:
+        began, said = time.monotonic(), False
+        while True:
+            try:
+                return super().execute(statement, values)
+            except sqlite3.OperationalError as error:
+                waited = time.monotonic() - began
+                given_up = self.given_up is not None and self.given_up.is_set()
+                if _code(error) != sqlite3.SQLITE_BUSY or waited >= self.patience or given_up:
+                    raise
+            if waited > _SAID_AFTER and not said:
+                log.info("another process holds %s; waiting up to %.0f s for it", self.path, self.patience)
+                said = True
+            time.sleep(0.05)
+
+
 @dataclass(frozen=True)
 class Run:
     """Cells executed in one environment: its name, its fingerprint, and what was asked for."""
@@ -92,44 +125,85 @@ def resuming(run: str, path: Path, verb: str = "run") -> str:
 class Store:
     """An open store; a context manager.
 
-    A store of an earlier schema version is brought up to this one. Raises `UsageError` when the file is missing (unless
-    `create`), no store, or of a later schema version.
+    It is read; with `create` it is written too, and made where it is missing. A store of an earlier schema version is
+    brought up to this one, by a reader in memory alone. Raises `UsageError` when the file is missing (unless
+    `create`), no store, or of a later schema version, and `StoreError` where it cannot be read or written, also at the
+    end of the context.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
-        if not create and not path.is_file():
+        size = path.stat().st_size if path.is_file() else None
+        if size is None and not create:
             raise UsageError(f"no store at {path}; `bench run` makes one, or name another with --store")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not size and self._has_log():  # SQLite would delete it
+            raise UsageError(
+                f"{path} is {'missing' if size is None else 'empty'}, but {path.name}-wal beside it holds results; put "
+                "the file back from a copy, or name another with --store"
+            )
+        if not size and not create:
+            raise UsageError(f"{path} is empty and no store; name another with --store")
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._tidy = not create and not Path(f"{path}-wal").exists()
         try:
-            self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
+            self._db = self._connected("rwc" if create else "ro")
             try:
-                self._open()
+                self._open(create)
             except BaseException:
-                self._db.close()
+                self.close()
                 raise
-        except sqlite3.DatabaseError as error:
-            raise UsageError(f"{path} cannot be used as a store: {error}; name another with --store") from error
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
-    def _open(self) -> None:
+    def _has_log(self) -> bool:
+        log = Path(f"{self.path}-wal")
+        return log.is_file() and log.stat().st_size > 0
+
+    def _connected(self, mode: str) -> _Connection:
+        name = self.path.absolute().as_uri()
+        db = sqlite3.connect(f"{name}?mode={mode}", 0.2, isolation_level=None, uri=True, factory=_Connection)
+        db.path = self.path
+        if mode == "ro":
+            try:
+                db.execute("SELECT 1 FROM sqlite_master")
+            except sqlite3.OperationalError as error:
+                # On read-only media, or a full disk, the files that readers agree by cannot be made. Nobody writes.
+                db.close()
+                if _code(error) == sqlite3.SQLITE_BUSY or self._has_log():
+                    raise
+                db = sqlite3.connect(f"{name}?immutable=1", isolation_level=None, uri=True, factory=_Connection)
+                db.path = self.path
+        return db
+
+    def _open(self, create: bool) -> None:
         # One statement, so that both come from one state of a file that another process may be making.
-        version, tables = self._db.execute(
-            "SELECT (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
+        version, names = self._db.execute(
+            "SELECT (SELECT user_version FROM pragma_user_version), "
+            "(SELECT group_concat(name) FROM sqlite_master WHERE type = 'table')"
         ).fetchone()
-        if version == 0 and tables:
-            raise UsageError(f"{self.path} is an SQLite file but no store; name another with --store")
-        if version > SCHEMA_VERSION:
+        tables = set((names or "").split(","))
+        if version > SCHEMA_VERSION and tables >= _TABLES:
             raise UsageError(
                 f"{self.path} has schema version {version}, this twinbench reads {SCHEMA_VERSION} and earlier ones; "
                 "use the version of twinbench that wrote it, or name another store with --store"
             )
-        # With pages of 4,096 bytes, SQLite's own choice, the curves of ten epochs overflow into a page of their own:
-        # twice the file, twice the time of reading it.
-        self._db.execute("PRAGMA page_size = 8192")
-        self._db.execute("PRAGMA journal_mode = WAL")
+        if (version or names or not create) and not (version > 0 and tables >= _TABLES):
+            raise UsageError(f"{self.path} is an SQLite file but no store; name another with --store")
+        if not create and (version < SCHEMA_VERSION or self._lacking()):
+            copy = sqlite3.connect(":memory:", isolation_level=None, factory=_Connection)
+            copy.path = self.path
+            self._db.backup(copy)
+            self.close()
+            self._db = copy
+        if create:
+            # With pages of 4,096 bytes, SQLite's own choice, the curves of ten epochs overflow into a page of their
+            # own: twice the file, twice the time of reading it.
+            self._db.execute("PRAGMA page_size = 8192")
+            self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA foreign_keys = ON")
         if version < SCHEMA_VERSION or self._lacking():
-            with self._transaction():
+            with self.transaction():
                 # Another process may have done it while this one waited for the lock.
                 version = self._db.execute("PRAGMA user_version").fetchone()[0]
                 if version == 0:
@@ -139,6 +213,24 @@ class Store:
                     self._upgrade(version)
                 self._add_figures()
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _failed(self, error: sqlite3.Error) -> StoreError | UsageError:
+        """Return what SQLite says as the error that a user is told."""
+        code = _code(error)
+        if code == sqlite3.SQLITE_NOTADB:
+            return UsageError(f"{self.path} cannot be used as a store: {error}; name another with --store")
+        if code == sqlite3.SQLITE_BUSY:
+            return StoreError(f"{self.path} is locked by another process; end that one, or wait for it, and try again")
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            remedy = "see that its disk has room and its folder can be written" + (
+                f", or copy it with {self.path.name}-wal to where both can" if self._has_log() else ""
+            )
+            return StoreError(f"{self.path} cannot be used: {error}; {remedy}")
+        store = in_store(self.path)
+        return StoreError(
+            f"{self.path} is damaged: {error}; `bench doctor{store or f' --store {self.path}'}` says where, "
+            f"`bench export --rescue{store} --out FILE` saves what can be read"
+        )
 
     def _lacking(self) -> list[str]:
         """Return the columns of figures that the store does not have yet."""
@@ -162,22 +254,36 @@ class Store:
 
     def _upgrade(self, version: int) -> None:
         for cell, text in self._db.execute("SELECT id, record FROM cell").fetchall():
-            content = json.loads(text)
+            content = _json(text)
             upgraded = upgrade(content, version)
             if upgraded != content:
                 self._db.execute("UPDATE cell SET record = ? WHERE id = ?", (json.dumps(upgraded), cell))
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+    def transaction(self) -> Iterator[None]:
+        """Keep all that is stored inside, or nothing of it; one inside another is part of that."""
+        if self._db.in_transaction:  # which only the one around this begins
+            yield
+            return
+        # Not before: Ctrl-C between the two would leave it open.
         with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
 
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self.close()
+        if isinstance(error, sqlite3.Error):
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Close the store; a reader leaves no file beside it that was not there."""
         self._db.close()
+        if self._tidy and Path(f"{self.path}-wal").exists() and not self._has_log():
+            with suppress(sqlite3.Error), closing(self._connected("rw")) as last:
+                last.execute("SELECT 1 FROM sqlite_master")  # SQLite deletes them where nobody else has them open
 
     def create_run(
         self,
@@ -190,7 +296,7 @@ class Store:
     ) -> Run:
         """Add a run and return it; raise `UsageError` when the name is taken. `started` is now, unless it is told."""
         run = Run(name, profile, started or now(), command, options, environment)
-        with self._transaction():
+        with self.transaction():
             if self._db.execute("SELECT 1 FROM run WHERE name = ?", (name,)).fetchone():
                 raise UsageError(
                     f"run {name!r} exists in {self.path}; continue it with --resume {name}, or choose another --name"
@@ -215,7 +321,7 @@ class Store:
             "JOIN environment ON environment.id = run.environment ORDER BY run.id"
         )
         return [
-            Run(name, profile, started, json.loads(command), json.loads(options), json.loads(fingerprint))
+            Run(name, profile, started, _json(command), _json(options), _json(fingerprint))
             for name, profile, started, command, options, fingerprint in rows
         ]
 
@@ -225,7 +331,7 @@ class Store:
         It takes the place of an earlier record of the same cell and repeat in the run, unless that one is `ok` and
         this one is not.
         """
-        content = plain(record)
+        content = encodable(plain(record))
         curves = {}
         for part, field in CURVES:
             if content[part] is not None and content[part][field]:
@@ -233,8 +339,8 @@ class Store:
         test = record.metrics.last.test if record.metrics and record.metrics.last else None
         columns = {
             **{name: content[name] for name in (*_KEY, "profile", "measure", "status", "reason", "started", "seconds")},
-            "data_sha256": record.data and record.data.sha256,
-            "stand_in": record.data and record.data.stand_in,
+            "data_sha256": record.data and content["data"]["sha256"],
+            "stand_in": record.data and content["data"]["stand_in"],
             "parameters": record.parameters and record.parameters.total,
             "epochs": record.metrics and len(record.metrics.epochs),
             "test_loss": test and test.loss,
@@ -242,7 +348,7 @@ class Store:
             **_figures(record),
             "record": json_text(content),
         }
-        with self._transaction():
+        with self.transaction():
             columns["run"] = self._run_id(run)
             columns["environment"] = self._environment(environment)
             same = " AND ".join(f'"{name}" = :{name}' for name in ("run", *_KEY))
@@ -276,7 +382,7 @@ class Store:
         decoded. Raises `UsageError` for an unknown run.
         """
         environments: dict[int, dict[str, Any]] = {
-            key: json.loads(text) for key, text in self._db.execute("SELECT id, fingerprint FROM environment")
+            key: _json(text) for key, text in self._db.execute("SELECT id, fingerprint FROM environment")
         }
         # Only the ids are put in order: sorting whole rows takes as long as reading them.
         where = "" if run is None else "WHERE cell.id IN (SELECT id FROM cell WHERE run = ?)"
@@ -314,7 +420,20 @@ class Store:
             "WHERE run = ? GROUP BY environment.id ORDER BY min(cell.id)",
             (self._run_id(run),),
         )
-        return [json.loads(fingerprint) for (fingerprint,) in rows]
+        return [_json(fingerprint) for (fingerprint,) in rows]
+
+    def wait_for(self, seconds: float, given_up: threading.Event | None = None) -> None:
+        """Wait so long for another process that holds the store, from now on, unless it is `given_up`."""
+        self._db.patience, self._db.given_up = seconds, given_up
+
+    def ended_ok(self, run: str) -> dict[tuple[Cell, int], str]:
+        """Return when each cell and repeat of a run that ended `ok` was started, without decoding its record."""
+        rows = self._db.execute(
+            'SELECT suite, "case", backend, kernel, device, numerics, seed, repeat, started FROM cell '
+            "WHERE run = ? AND status = 'ok'",
+            (self._run_id(run),),
+        )
+        return {(Cell(*parts), repeat): started for *parts, repeat, started in rows}
 
     def finished(self, run: str) -> list[Record]:
         """Return the records of a run that ended `ok`: what `--resume` need not run again."""
@@ -356,13 +475,29 @@ def _figures(record: Record) -> dict[str, float | None]:
     return {"comparable": is_comparable(record), **{name: value(record, name) for name in _FIGURES}}
 
 
+def _code(error: sqlite3.Error) -> int:
+    """Return the primary result code of SQLite; 0 for an error of another source."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _json(text: Any) -> Any:
+    """Return JSON values of a text that a store holds."""
+    try:
+        return from_json(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise sqlite3.DatabaseError(f"a text in it is no JSON ({error})") from error
+
+
 def _decoded(content: str, samples: Sequence[str | None], known: dict[bytes, Any]) -> Record:
     """Return a record of its JSON and that of its `CURVES`; what many records share is held once, in `known`."""
-    values = from_json(content)
-    for (part, field), sample in zip(CURVES, samples, strict=True):
-        if sample is not None:
-            values[part][field] = from_json(sample)
-    record = read(values)
+    try:
+        values = from_json(content)
+        for (part, field), sample in zip(CURVES, samples, strict=True):
+            if sample is not None:
+                values[part][field] = from_json(sample)
+        record = read(values)
+    except (ValueError, TypeError, LookupError, RecursionError) as error:  # msgspec's are ValueErrors
+        raise sqlite3.DatabaseError(f"a record in it is none ({error})") from error
     for name in _SHARED:
         part = getattr(record, name)
         msgspec.structs.force_setattr(record, name, known.setdefault(msgspec.msgpack.encode(part), part))

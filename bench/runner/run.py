@@ -32,6 +32,7 @@ from bench.machine import gpu
 from bench.machine.fingerprint import available_memory, cores, differences, fingerprint
 from bench.machine.noise import noise
 from bench.machine.peaks import measure_peaks
+from bench.records.keeper import Keeper
 from bench.records.record import Record
 from bench.records.store import Run, Store, resuming
 from bench.runner import workers
@@ -133,10 +134,12 @@ def run_cells(
             log.info("time limit of a cell: %s", f"{limits.timeout:g} s" if limits.timeout else limits.how)
         records: list[Record] = []
         with interruptible() as interrupted, Display(cells) as display:
+            keeper = Keeper(store, stored, interrupted)
             for record in map(add, workers.run(cells, settings, limits, display, interrupted)):
-                store.add(stored.name, record, environment)
+                keeper.add(record, environment)
                 records.append(record)
                 display.ended(record)
+        keeper.close()
     return Ended(stored.name, path, options, cells, records, interrupted.is_set(), already)
 
 

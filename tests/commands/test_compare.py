@@ -140,7 +140,7 @@ SUITE = Suite("theirs", document="none", title="Theirs", era=KERAS_3, cases=(
 
 
 def test_the_margin_that_a_case_of_a_suite_file_declares_counts(bench: Callable[..., Result], store: Path) -> None:
-    with Store(store) as opened:
+    with Store(store, create=True) as opened:
         for name, step in (("theirs", 0.1), ("theirs-slow", 0.12)):
             opened.create_run(name, "quick", ENVIRONMENT, ["bench", "run"], OPTIONS)
             for seed in range(5):
@@ -214,7 +214,7 @@ def test_a_comparison_with_an_export_tells_what_differs_between_the_environments
         "packages": {"torch": "2.13.0"},
         "git": {"commit": "1" * 40, "dirty": True},
     }
-    with Store(store) as opened:
+    with Store(store, create=True) as opened:
         opened.create_run("elsewhere", "quick", elsewhere, ["bench", "run"], OPTIONS)
         for seed in range(5):
             opened.add("elsewhere", record(seed), elsewhere)

@@ -70,7 +70,7 @@ def test_an_export_of_version_1_is_taken_in(tmp_path: Path) -> None:
 def test_importing_again_adds_what_is_missing_and_keeps_what_is_better(exported: Path, tmp_path: Path) -> None:
     here = tmp_path / "here.sqlite"
     call("import", str(exported), "--store", str(here))
-    with Store(here) as store:
+    with Store(here, create=True) as store:
         store.add("first", record(1), ENVIRONMENT)
         store.add("first", record(2), ENVIRONMENT)
     assert call("import", str(exported), "--store", str(here)) == 0
@@ -82,7 +82,7 @@ def test_an_older_export_does_not_undo_what_was_measured_since(exported: Path, t
     here = tmp_path / "here.sqlite"
     call("import", str(exported), "--store", str(here))
     later = structs.replace(record(0), started="2026-11-22T10:00:00+00:00", measure="all")
-    with Store(here) as store:
+    with Store(here, create=True) as store:
         store.add("first", later, ENVIRONMENT)
     assert call("import", str(exported), "--store", str(here)) == 0
     with Store(here) as store:

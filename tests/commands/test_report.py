@@ -93,7 +93,7 @@ def test_a_run_is_held_against_what_its_patterns_asked_for(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Report a run of one case, a run of another pattern beside it, and a run that was asked for everything."""
-    with Store(store) as opened:
+    with Store(store, create=True) as opened:
         for name, patterns in ("more", ["text-networks/embedding-*@torch"]), ("everything", []):
             opened.create_run(name, "documented", ENVIRONMENT, ["bench", "run"], {**OPTIONS, "patterns": patterns})
             opened.add(name, record(0), ENVIRONMENT)
@@ -120,7 +120,7 @@ def test_links_of_a_report_lead_somewhere(store: Path, tmp_path: Path, capsys: p
     """Report into a folder of a checkout's reports, and elsewhere, native epochs of keras-tensorflow among them."""
     timing = Timing(build=0.1, first_epoch=2.0, epochs=[1.0], steps=10, total=3.0, alone=True)
     native = record(0, backend="keras-tensorflow", numerics="native", measure="timing", timing=timing)
-    with Store(store) as opened:
+    with Store(store, create=True) as opened:
         opened.add("older", native, ENVIRONMENT)
     (tmp_path / "checkout" / "docs").mkdir(parents=True)
     (tmp_path / "checkout" / "docs" / "findings.md").touch()
@@ -159,7 +159,7 @@ def test_wrong_input_is_named_and_nothing_is_written(
 def test_the_index_gives_a_command_that_can_be_repeated_elsewhere(
     place: tuple[str, ...], store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Store(store) as opened:
+    with Store(store, create=True) as opened:
         opened.create_run("placed", "documented", ENVIRONMENT, ["bench", "run", *place, "imdb-rnn/lstm"], OPTIONS)
         opened.add("placed", record(0), ENVIRONMENT)
     assert run(capsys, "report", "placed", "--store", str(store), "--out", str(tmp_path / "out"))[0] == 0
@@ -172,7 +172,7 @@ def test_the_page_knows_the_settings_that_a_cell_is_run_again_with(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"threads": 2, "tf32": True, "suites": ["my suite.py"], "stand_ins": ["glove100=glove50"]}
-    with Store(store) as opened:
+    with Store(store, create=True) as opened:
         opened.create_run("set", "documented", ENVIRONMENT, ["bench", "run"], OPTIONS | settings)
         opened.add("set", record(0), ENVIRONMENT)
     assert run(capsys, "report", "set", "--store", str(store), "--out", str(tmp_path), "--format=html")[0] == 0

@@ -235,7 +235,7 @@ from dataclasses import replace
 from pathlib import Path
 from bench.records.store import Store
 from tests.records.test_store import ENVIRONMENT, make_record
-with Store(Path(sys.argv[1])) as store:
+with Store(Path(sys.argv[1]), create=True) as store:
     for seed in range(100):
         store.add("r", make_record(sys.argv[2], seed), ENVIRONMENT)
 """
@@ -276,12 +276,12 @@ def test_a_store_of_version_1_is_brought_up_to_date_once(store: Store) -> None:
     store._db.execute("UPDATE cell SET record = ?", (json.dumps(old),))
     store._db.execute("DELETE FROM sample WHERE name IN ('timing.windows', 'timing.latency')")
     store._db.execute("PRAGMA user_version = 1")
-    for _ in range(2):
-        with Store(store.path) as opened:
+    for create, version in ((False, 1), (True, 2), (False, 2), (True, 2)):  # a reader does it in memory alone
+        with Store(store.path, create=create) as opened:
             (record,) = opened.records()
         assert record.memory == {"process_peak_bytes": 3e9}
         assert record.timing == structs.replace(TIMING, windows=[], latency=[])
-    assert store._db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert store._db.execute("PRAGMA user_version").fetchone() == (version,)
 
 
 def test_a_missing_store_is_no_empty_store(tmp_path: Path) -> None:
@@ -340,8 +340,8 @@ def test_a_store_that_calls_comparable_times_headline_is_read_and_renamed(store:
     before = list(store.figures("r"))
     with sqlite3.connect(store.path) as database:
         database.execute('ALTER TABLE cell RENAME COLUMN "comparable" TO "headline"')
-    for _ in range(2):
-        with Store(store.path) as upgraded:
+    for create in (False, True, False):
+        with Store(store.path, create=create) as upgraded:
             assert list(upgraded.figures("r")) == before
     columns = {row[1] for row in store._db.execute("PRAGMA table_info(cell)")}
     assert ("comparable" in columns, "headline" in columns) == (True, False)

@@ -18,8 +18,8 @@ from msgspec import structs
 from scipy import stats
 
 from bench.cases.catalog import load
-from bench.commands.export import as_json
 from bench.errors import UsageError
+from bench.records.exports import Exported, as_json
 from bench.records.record import Record
 from bench.records.store import Run
 from bench.report import pages, site
@@ -48,7 +48,7 @@ def write(machine: Path, name: str, records: Sequence[Record], *patterns: str) -
     run = Run(name, profile, "2026-01-01T00:00:00+00:00", ["bench", "run", "--name", name], options, ENVIRONMENT)
     file = machine / "results" / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(as_json(run, [(record, ENVIRONMENT) for record in records]))
+    file.write_text(as_json([Exported(run, [(record, ENVIRONMENT) for record in records])]))
     return file
 
 
