@@ -141,6 +141,7 @@ OF_MODULES = {("os", "open"), ("os", "replace"), ("np", "save"), ("sqlite3", "co
 ALLOWED = {
     "files.py": {"os.open", "os.replace"},
     "records/store.py": {"sqlite3.connect"},
+    "records/rescue.py": {"sqlite3.connect"},
     "data/sources.py": {"open wb", "os.replace"},  # a download is gone on with, then verified, then moved
     "data/prepare.py": {"np.save", "write_text", "os.rename"},  # a folder, moved as a whole
     "data/word2vec.py": {"save_word2vec_format"},  # into a part of `replacing`

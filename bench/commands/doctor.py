@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,11 +18,12 @@ from bench.commands import options
 from bench.commands.data import described
 from bench.commands.terminal import aligned, folded, print_json
 from bench.data import sources
-from bench.errors import BenchError, install
+from bench.errors import BenchError, StoreError, install
 from bench.machine import gpu
 from bench.machine.fingerprint import available_memory, container_limits, cores, fingerprint
 from bench.machine.noise import noise
-from bench.records.store import DEFAULT_PATH
+from bench.records.store import DEFAULT_PATH, Store
+from bench.report.sentences import count
 from bench.runner.capabilities import Examined, conform, examine
 from bench.training.conformance import Violation
 
@@ -41,20 +43,47 @@ class Check:
 
 @click.command()
 @click.option("--backend", "name", metavar="NAME", help="Check one backend against the conformance rules instead.")
+@click.option(
+    "--store",
+    "store_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Check a store of results instead: whether SQLite and every record can be read.",
+)
 @options.as_json("what was found")
-def command(name: str | None, as_json: bool) -> int:
+def command(name: str | None, store_path: Path | None, as_json: bool) -> int:
     """Say what this machine can run: backends, kernels, devices, data, disk, limits, noise.
 
     --backend runs the short conformance suite: every rule that a backend must keep, on small models.
 
     Exits 3 when a check fails.
     """
+    if store_path:
+        return _store(store_path, as_json=as_json)
     if name:
         return _conformance(backend(name), as_json=as_json)
     found = _look(quiet=as_json)
     if as_json:
         print_json(**found)
     return 0 if all(check["ok"] for check in found["checks"]) else FAILED
+
+
+def _store(path: Path, *, as_json: bool) -> int:
+    try:
+        with Store(path) as store:
+            found = store.problems()
+            runs = [] if found else store.runs()
+    except StoreError as error:
+        found = [str(error.__cause__ or error)]
+    remedy = f"`bench export --rescue --store {shlex.quote(str(path))} --out FILE` saves what can be read"
+    checks = [Check("store", False, f"{path}: {problem}; {remedy}") for problem in found]
+    checks = checks or [Check("store", True, f"{path} is sound and holds {count(len(runs), 'run')}")]
+    if as_json:
+        print_json(checks=[asdict(check) for check in checks])
+    else:
+        for check in checks:
+            click.echo(folded(check.text, "ok: " if check.ok else "failed: "))
+    return FAILED if found else 0
 
 
 def _conformance(info: BackendInfo, *, as_json: bool) -> int:

@@ -15,6 +15,7 @@ from bench.records import pytest_benchmark
 from bench.records.exports import Exported, as_json
 from bench.records.flat import cells
 from bench.records.record import Record
+from bench.records.rescue import rescue
 from bench.records.store import Run, Store
 from bench.report.sources import chosen
 
@@ -35,25 +36,40 @@ from bench.report.sources import chosen
     show_default="standard output",
     help="Write into FILE. Its folder is made, but none above it.",
 )
+@click.option("--rescue", "rescued", is_flag=True, help="Of a damaged store: write what can be read, of all runs.")
 @options.store
-def command(run: str | None, format_: str, out: Path | None, store_path: Path) -> None:
+def command(run: str | None, format_: str, out: Path | None, rescued: bool, store_path: Path) -> int:
     """Write the records of RUN, by default of the latest run.
 
     \b
     json              everything; `bench import` and `bench compare` read it
     csv, parquet      one flat row per cell
     pytest-benchmark  the steps of timed cells, for tools that read its files
+
+    --rescue exits 3 when records cannot be read.
     """  # noqa: D301 (click's mark of a paragraph that is not to be folded)
+    if rescued:
+        if run or format_ != "json":
+            raise UsageError("--rescue writes all runs as JSON; give it no RUN and no --format")
+        exports, lost = rescue(store_path)
+        saved = sum(len(export.records) for export in exports)
+        _write(as_json(exports).encode(), out, f"{saved} records")
+        click.echo(f"{saved} records of {store_path} could be read, {lost} could not", err=True)
+        return 3 if lost else 0
     with Store(store_path) as store:
         exported = chosen(store, (run,) if run else ())[0]
         entries = [(record, environment) for _, environment, record in store.entries(exported.name)]
-    content = _content(format_, exported, entries)
+    _write(_content(format_, exported, entries), out, f"{len(entries)} records of run {exported.name}")
+    return 0
+
+
+def _write(content: bytes, out: Path | None, what: str) -> None:
     if out is None:
         click.echo(content, nl=False)
         return
     out.parent.mkdir(exist_ok=True)  # no more than one: a path of folders that are missing is a typing error
     write_file(out, content)
-    click.echo(f"wrote {len(entries)} records of run {exported.name} to {out}", err=True)
+    click.echo(f"wrote {what} to {out}", err=True)
 
 
 def _content(format_: str, run: Run, entries: Sequence[tuple[Record, dict[str, Any]]]) -> bytes:

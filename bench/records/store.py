@@ -59,7 +59,7 @@ _SHARED = ("suite", "case", "backend", "numerics", "parameters", "data", "detail
 _KEY = ("suite", "case", "backend", "kernel", "device", "numerics", "seed", "repeat")
 CURVES = (("metrics", "epochs"), ("timing", "epochs"), ("timing", "windows"), ("timing", "latency"))
 """The long lists of a record, (part, field): they are stored apart from it, where they are not empty."""
-_CONTENT = (
+CONTENT = (
     ", ".join(["record", *(f's{place}."values"' for place in range(len(CURVES)))])
     + " FROM cell "
     + " ".join(
@@ -67,7 +67,7 @@ _CONTENT = (
         for place, (part, field) in enumerate(CURVES)
     )
 )
-"""What `_decoded` needs of a cell, and where from."""
+"""What `decoded` needs of a cell, and where from."""
 
 
 _TABLES = {"environment", "run", "cell", "sample"}
@@ -248,13 +248,13 @@ class Store:
             self._db.execute(f'ALTER TABLE cell ADD COLUMN "{name}" {"INTEGER" if name == "comparable" else "REAL"}')
         if lacking:
             columns = ", ".join(f'"{name}" = :{name}' for name in ("comparable", *_FIGURES))
-            for cell, content, *samples in self._db.execute(f"SELECT cell.id, {_CONTENT}").fetchall():
-                figures = _figures(_decoded(content, samples, {}))
+            for cell, content, *samples in self._db.execute(f"SELECT cell.id, {CONTENT}").fetchall():
+                figures = _figures(decoded(content, samples, {}))
                 self._db.execute(f"UPDATE cell SET {columns} WHERE id = :id", {**figures, "id": cell})
 
     def _upgrade(self, version: int) -> None:
         for cell, text in self._db.execute("SELECT id, record FROM cell").fetchall():
-            content = _json(text)
+            content = json_values(text)
             upgraded = upgrade(content, version)
             if upgraded != content:
                 self._db.execute("UPDATE cell SET record = ? WHERE id = ?", (json.dumps(upgraded), cell))
@@ -321,7 +321,7 @@ class Store:
             "JOIN environment ON environment.id = run.environment ORDER BY run.id"
         )
         return [
-            Run(name, profile, started, _json(command), _json(options), _json(fingerprint))
+            Run(name, profile, started, json_values(command), json_values(options), json_values(fingerprint))
             for name, profile, started, command, options, fingerprint in rows
         ]
 
@@ -382,21 +382,21 @@ class Store:
         decoded. Raises `UsageError` for an unknown run.
         """
         environments: dict[int, dict[str, Any]] = {
-            key: _json(text) for key, text in self._db.execute("SELECT id, fingerprint FROM environment")
+            key: json_values(text) for key, text in self._db.execute("SELECT id, fingerprint FROM environment")
         }
         # Only the ids are put in order: sorting whole rows takes as long as reading them.
         where = "" if run is None else "WHERE cell.id IN (SELECT id FROM cell WHERE run = ?)"
         values = () if run is None else (self._run_id(run),)
         rows = self._db.execute(
             'SELECT run.name, cell.environment, suite, "case", backend, kernel, device, numerics, seed, '
-            f"{_CONTENT} JOIN run ON run.id = cell.run {where} ORDER BY cell.id",
+            f"{CONTENT} JOIN run ON run.id = cell.run {where} ORDER BY cell.id",
             values,
         )
         known: dict[bytes, Any] = {}
         for name, environment, *rest in rows:
             parts, (content, *samples) = rest[:7], rest[7:]
             if wanted is None or wanted(Cell(*parts)):
-                yield name, environments[environment], _decoded(content, samples, known)
+                yield name, environments[environment], decoded(content, samples, known)
 
     def figures(self, run: str) -> Iterator[tuple[Any, ...]]:
         """Yield a row for every cell and repeat of a run, without decoding its record: what comparisons are made of.
@@ -420,7 +420,7 @@ class Store:
             "WHERE run = ? GROUP BY environment.id ORDER BY min(cell.id)",
             (self._run_id(run),),
         )
-        return [_json(fingerprint) for (fingerprint,) in rows]
+        return [json_values(fingerprint) for (fingerprint,) in rows]
 
     def wait_for(self, seconds: float, given_up: threading.Event | None = None) -> None:
         """Wait so long for another process that holds the store, from now on, unless it is `given_up`."""
@@ -456,6 +456,18 @@ class Store:
         seconds: float | None = row[0]
         return seconds
 
+    def problems(self) -> list[str]:
+        """Return what is damaged in the store: what SQLite's quick_check finds, and the first record that is none."""
+        try:
+            found = [text for (text,) in self._db.execute("PRAGMA quick_check")]
+            if found == ["ok"]:
+                for _ in self.entries():
+                    pass
+                return []
+        except sqlite3.Error as error:
+            return [str(error)]
+        return found
+
     def _run_id(self, name: str) -> int:
         row = self._db.execute("SELECT id FROM run WHERE name = ?", (name,)).fetchone()
         if row is None:
@@ -480,7 +492,7 @@ def _code(error: sqlite3.Error) -> int:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
-def _json(text: Any) -> Any:
+def json_values(text: Any) -> Any:
     """Return JSON values of a text that a store holds."""
     try:
         return from_json(text)
@@ -488,7 +500,7 @@ def _json(text: Any) -> Any:
         raise sqlite3.DatabaseError(f"a text in it is no JSON ({error})") from error
 
 
-def _decoded(content: str, samples: Sequence[str | None], known: dict[bytes, Any]) -> Record:
+def decoded(content: str, samples: Sequence[str | None], known: dict[bytes, Any]) -> Record:
     """Return a record of its JSON and that of its `CURVES`; what many records share is held once, in `known`."""
     try:
         values = from_json(content)
