@@ -55,6 +55,8 @@ def append_file(path: Path, text: str) -> None:
         except OSError:
             if path.is_file():
                 os.ftruncate(descriptor, before)
+                if not before:
+                    path.unlink()
             raise
 
 

@@ -29,8 +29,7 @@ class Keeper:
         self._store, self._run, self._interrupted = store, run, interrupted
         self._again = again or resuming(run.name, store.path)
         self._waiting: list[tuple[Record, dict[str, Any]]] = []
-        self._place: Path | None = None
-        self._written = 0
+        self._kept: dict[Path, int] = {}  # bytes written into each file
         self._problem = ""
         store.wait_for(PATIENCE, interrupted)
 
@@ -48,10 +47,11 @@ class Keeper:
                 raise
         else:
             self._store.wait_for(PATIENCE, self._interrupted)
-            if self._place and self._place.stat().st_size == self._written:
-                self._place.unlink()
-                log.info("%s takes records again; it has those that were kept in %s", self._store.path, self._place)
-                self._place = None
+            for place, written in self._kept.items():
+                log.info("%s takes records again, and has those that were kept in %s", self._store.path, place)
+                if place.stat().st_size == written:  # no other run's are in it
+                    place.unlink()
+            self._kept.clear()
 
     def _try_all(self) -> None:
         """Store what waits; raise the last error. A store that is locked or full is not tried again and again."""
@@ -71,10 +71,10 @@ class Keeper:
         """Raise `StoreError` where records are not in the store, with the commands that put them there and go on."""
         if self._waiting:
             number, path = len(self._waiting), self._store.path
+            places = shlex.join(map(str, self._kept))
             raise StoreError(
-                f"{number} record{'s' * (number > 1)} could not be stored in {path}: {self._problem}; kept in "
-                f"{self._place}. When the store can be written: `bench import {shlex.quote(str(self._place))}"
-                f"{in_store(path)}`, then `{self._again}`"
+                f"{number} record{'s' * (number > 1)} not stored in {path}: {self._problem}; kept in {places}. "
+                f"When the store can be written: `bench import {places}{in_store(path)}`, then `{self._again}`"
             )
 
     def _keep(self, record: Record, environment: dict[str, Any], error: BaseException) -> None:
@@ -82,19 +82,17 @@ class Keeper:
         self._store.wait_for(0.0, self._interrupted)
         line = json_text(from_json(as_json([Exported(self._run, [(record, environment)])]))) + "\n"
         name = f"{self._store.path.name}.rescued.jsonl"
-        places = [self._place] if self._place else [self._store.path.with_name(name), Path(tempfile.gettempdir(), name)]
-        for place in places:
+        for place in (self._store.path.with_name(name), Path(tempfile.gettempdir(), name)):
             try:
                 append_file(place, line)
             except OSError as refused:
                 failed = refused
                 continue
-            if self._place is None:
+            if place not in self._kept:
                 log.warning("%s cannot be written (%s): records are kept in %s", self._store.path, error, place)
-            self._place = place
-            self._written += len(line)
+            self._kept[place] = self._kept.get(place, 0) + len(line)
             return
         raise StoreError(
-            f"{record.cell} could not be stored in {self._store.path} ({self._problem}), nor kept in {places[-1]} "
+            f"{record.cell} could not be stored in {self._store.path} ({self._problem}), nor kept beside it "
             f"({failed.strerror}); make room, then `{self._again}` runs it again"
         ) from error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
+from bench.records.exports import Exported, as_json, read, stream
 from bench.records.record import SCHEMA_VERSION, Record
-from bench.records.store import Store
+from bench.records.store import Run, Store
 from tests.conftest import call
 from tests.making import make_record
 
@@ -131,6 +133,87 @@ def test_a_file_that_is_no_export_is_refused(change, message, exported: Path, tm
     exported.write_text(change(exported.read_text()))
     assert call("import", str(exported), "--store", str(tmp_path / "here.sqlite")) == 2
     assert message in capsys.readouterr().err
+
+
+HOSTILE = {
+    "a run without a name": (('"name": "first"', '"name": null'), "name"),
+    "a run with an empty name": (('"name": "first"', '"name": ""'), "has no name"),
+    "an environment without a fact": (('"cpu": "A processor",\n   "threads": 2', ""), "environment"),
+    "a record's environment without a fact": (('"cpu": "A processor",\n   "threads": 1', ""), "environment"),
+    "half a character as a name": (('"imdb-rnn", "case"', '"\\ud800", "case"'), None),
+    "half a character in bytes": (('"imdb-rnn", "case"', '"\udc80", "case"'), "no JSON or cut off"),
+    "a null name": (('"suite": "imdb-rnn"', '"suite": null'), "suite"),
+    "accuracy 7": (('"accuracy": 0.75', '"accuracy": 7'), "accuracy 7 is no value"),
+    "accuracy -0.1": (('"accuracy": 0.75', '"accuracy": -0.1'), "accuracy -0.1 is no value"),
+    "seed -1": (('"seed": 0', '"seed": -1'), "seed -1 is no value"),
+    "seed 2^63": (('"seed": 0', f'"seed": {2**63}'), "seed 9223372036854775808 is no value"),
+    "seed 10^4000": (('"seed": 0', f'"seed": 1{"0" * 4000}'), ""),
+    "repeat 2^63": (('"repeat": 0', f'"repeat": {2**63}'), "repeat"),
+    "rows 2^70": (('"rows": 2000', f'"rows": {2**70}'), None),
+    "not a number as a seed": (('"seed": 0', '"seed": NaN'), "seed"),
+    "not a number as seconds": (('"seconds": 10.0, "details"', '"seconds": NaN, "details"'), "seconds nan is no value"),
+    "a start that is no time": (('+00:00", "seconds"', 'then", "seconds"'), "then"),
+    "deep details": (('"details": {}', '"details": ' + '{"a":' * 3000 + "1" + "}" * 3000), ""),
+    "a record that is a number": (('"records": [', '"records": [\n7,'), "no whole export"),
+    "records that are no list": (('"records": [', '"records": 7, "more": ['), "no whole export"),
+    "runs that are no list": (('"runs": [', '"runs": 7, "more": ['), "no whole export"),
+    "an unknown environment": (('"environment": "first", "suite"', '"environment": "no", "suite"'), "no whole export"),
+    "an unknown run": (('"run": "first", "environment"', '"run": "no", "environment"'), "no whole export"),
+    "a version that is a list": (('"schema_version": 2', '"schema_version": [2]'), "has schema version"),
+    "an end that is missing": (("\n ]\n}\n", "\n"), "cut off"),
+    "more behind the end": (("\n ]\n}\n", "\n ]\n}\n{}\n"), "cut off"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_exports_are_refused_in_a_sentence_and_leave_nothing(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, good, bad = tmp_path / "here.sqlite", tmp_path / "good.json", tmp_path / "bad.json"
+    run = Run("first", "documented", "2026-01-01T00:00:00+00:00", ["bench", "run"], OPTIONS, ENVIRONMENT)
+    one = make_record("imdb-rnn/lstm@torch,generic,cpu,documented#0", test=0.75)
+    text = as_json([Exported(run, [(structs.replace(one, seed=5), {**ENVIRONMENT, "threads": 1}), (one, ENVIRONMENT)])])
+    good.write_text(text.replace("first", "good"))
+    (old, new), message = HOSTILE[kind]
+    assert old in text, "nothing changed"
+    bad.write_bytes(text.replace(old, new, 1).encode(errors="surrogateescape"))
+    ended = call("import", str(good), str(bad), "--store", str(here))
+    told = capsys.readouterr().err
+    with Store(here, create=True) as store:
+        names = [run.name for run in store.runs()]
+    if message is None:
+        assert (ended, names) == (0, ["good", "first"])
+    else:
+        assert (ended, told.count("\n"), names) == (2, 1, []), told
+        assert message in told
+
+
+def test_an_import_that_fails_half_way_leaves_the_store_as_it_was(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = Store.add
+    stored: list[str] = []
+
+    def second_fails(store: Store, run: str, *rest: Any) -> None:
+        if stored:
+            raise OverflowError("too large")
+        stored.append(run)
+        add(store, run, *rest)
+
+    monkeypatch.setattr(Store, "add", second_fails)
+    assert call("import", str(exported), "--store", str(tmp_path / "here.sqlite")) == 2
+    with Store(tmp_path / "here.sqlite", create=True) as store:
+        assert (store.runs(), list(store.records())) == ([], [])
+
+
+def test_an_import_holds_one_record_at_a_time(exported: Path, tmp_path: Path) -> None:
+    """So its memory does not grow with the file: of 2,000 records there are never two."""
+    run = read(exported)[0].run
+    many = [(record(seed), ENVIRONMENT) for seed in range(2000)]
+    exported.write_text(as_json([Exported(run, many)]))
+    assert max(len(piece.records) for piece in stream(exported)) == 1
+    exported.write_text(json.dumps(json.loads(exported.read_text())))  # another layout is read too
+    assert sum(len(piece.records) for piece in stream(exported)) == 2000
 
 
 def test_a_missing_file_is_named(tmp_path: Path, capsys) -> None:

@@ -239,7 +239,7 @@ def test_records_that_a_full_disk_refuses_are_kept_beside_and_taken_in_later(
     full(store)
     for seed in range(60):
         keeper.add(make_record(seed=seed), ENVIRONMENT)
-    with pytest.raises(StoreError, match=r"could not be stored in .*full.*bench import .*--resume r"):
+    with pytest.raises(StoreError, match=r"not stored in .*full.*bench import .*--resume r"):
         keeper.close()
     kept = tmp_path / "s.sqlite.rescued.jsonl"
     stored = seeds(store.path)
