@@ -21,6 +21,7 @@ from bench.compare.session import Options, Plan, Session, check_unchanged, intro
 from bench.compare.verdicts import DEFAULT_PAIRS
 from bench.errors import UsageError
 from bench.machine.fingerprint import available_memory
+from bench.records.owner import owned
 from bench.records.store import Store, resuming
 from bench.runner.options import COUNT, POSITIVE
 from bench.runner.progress import duration
@@ -85,6 +86,8 @@ def command(context: click.Context, /, **_: Any) -> int:
     with ExitStack() as opened:
         store = opened.enter_context(Store(path)) if resumed or path.exists() else None
         runs = stored_runs(store, resumed) if store and resumed else None
+        if resumed and not params["dry_run"]:
+            opened.enter_context(owned(path, resumed))
         chosen = _options(context, runs["base"].options if runs else None)
         catalog = sound(chosen.suites)
         chosen = replace(chosen, patterns=chosen.patterns or representative(catalog))
@@ -97,7 +100,9 @@ def command(context: click.Context, /, **_: Any) -> int:
         store = opened.enter_context(Store(path, create=True))
         if not runs:
             taken = (run.name.removesuffix(f"-{side}") for run in store.runs() for side in SIDES)
-            runs = new_runs(store, params["name"] or free_name(taken), ["bench", *context.obj], chosen, sides)
+            name = params["name"] or free_name(taken)
+            opened.enter_context(owned(path, name))
+            runs = new_runs(store, name, ["bench", *context.obj], chosen, sides)
         limits = Limits(SAFE_SHARE_OF_MEMORY * available_memory(), chosen.timeout)
         with interruptible() as interrupted:
             session = Session(plan, store, runs, limits, interrupted)

@@ -13,6 +13,7 @@ from bench.cases.catalog import sound
 from bench.commands import options
 from bench.commands.terminal import print_json
 from bench.errors import UsageError
+from bench.records.owner import owned
 from bench.records.record import plain
 from bench.records.store import Run, Store
 from bench.report.sentences import count
@@ -64,13 +65,16 @@ def closing(ended: Ended, suites: Mapping[str, Suite]) -> list[str]:
 
 
 def resumed(params: dict[str, Any]) -> Run | None:
-    """Return the run that `--resume` names."""
+    """Return the run that `--resume` names, which is this process's until the command ends."""
     if params["resume"] is None:
         return None
     if params["name"]:
         raise UsageError("--name is for a new run, --resume for one that exists; give one of them")
     with Store(params["store_path"]) as store:
-        return store.run(params["resume"])
+        stored = store.run(params["resume"])
+    if not params["dry_run"]:  # before anything is planned: what another process does now is not to be done again
+        click.get_current_context().with_resource(owned(params["store_path"], stored.name))
+    return stored
 
 
 def wanted_of(context: click.Context, stored: Run | None, **fixed: Any) -> RunOptions:

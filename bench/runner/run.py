@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from bench.machine.fingerprint import available_memory, cores, differences, fing
 from bench.machine.noise import noise
 from bench.machine.peaks import measure_peaks
 from bench.records.keeper import Keeper
+from bench.records.owner import owned
 from bench.records.record import Record
 from bench.records.store import Run, Store, resuming
 from bench.runner import workers
@@ -112,16 +113,18 @@ def run_cells(
 ) -> Ended:
     """Run cells and store their records at `path`: in the run `stored`, else in a new one that keeps `command`.
 
-    `already` cells of the run were done before. Progress is shown on stderr. Raises `UsageError` for a `name` that is
+    `already` cells of the run were done before. A new run is this process's until it ends; `stored` the caller owns.
+    Progress is shown on stderr. Raises `UsageError` for a `name` that is
     taken, and when `CUDA_VISIBLE_DEVICES` names a GPU that does not exist.
     """
     threads = options.threads or cores()
-    with Store(path, create=True) as store, _tf32(options):
+    with Store(path, create=True) as store, _tf32(options), ExitStack() as held:
         environment = fingerprint(threads)
         cells = on_gpu(cells, threads)
         if stored is None:
             kept = replace(options, threads=threads).kept()
             name = name or free_name(run.name for run in store.runs())
+            held.enter_context(owned(path, name))
             stored = store.create_run(name, options.profile, environment, command, kept)
         else:
             changed = differences(stored.environment, environment)
