@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import keyword
 import logging
 import os
 import sys
-import traceback
+from contextlib import redirect_stderr, suppress
 from typing import Any
 
 import click
@@ -70,11 +71,36 @@ class _Messages(logging.Handler):
         click.echo(f"bench: {record.getMessage()}", err=True)
 
 
+class _Unfailing:
+    """Standard error: what cannot be written there (its disk is full, its reader gone) is dropped, and ends no run."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command; exit with the code of a `BenchError`, with 2 for a file's error, with 70 for any other.
 
     A verb finds the words that it was called with in its context's `obj`.
     """
+    stderr: Any = _Unfailing(sys.stderr)
+    with redirect_stderr(stderr):
+        _main(args)
+
+
+def _main(args: list[str] | None) -> None:
     log = logging.getLogger("bench")
     log.setLevel(logging.INFO)
     if not log.handlers:
@@ -88,6 +114,14 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        click.echo(f"bench: {error.filename or 'standard output'}: {error.strerror}; name another place", err=True)
+        if error.filename is None:
+            with suppress(OSError):  # else Python tries once more at its end, and fails with another code
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
     except click.Abort:
         sys.exit(130)

@@ -217,7 +217,7 @@ class Store:
     def _failed(self, error: sqlite3.Error) -> StoreError | UsageError:
         """Return what SQLite says as the error that a user is told."""
         code = _code(error)
-        if code == sqlite3.SQLITE_NOTADB:
+        if code == sqlite3.SQLITE_NOTADB or (code == sqlite3.SQLITE_CANTOPEN and not self._has_log()):
             return UsageError(f"{self.path} cannot be used as a store: {error}; name another with --store")
         if code == sqlite3.SQLITE_BUSY:
             return StoreError(f"{self.path} is locked by another process; end that one, or wait for it, and try again")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,3 +247,19 @@ def test_cells_that_share_a_fate_are_told_together(fake_bench: Bench) -> None:
     ended = fake_bench("fake/no-f*@fake", "fake/gpu@fake", "--seeds", "5", "--name", "r")
     assert "0 of 10 cells ok" in ended.stdout
     assert [ended.stdout.count(name) for name in ("fake/no-file", "fake/gpu")] == [1, 1], "each is named once"
+
+
+def test_a_run_goes_on_where_nothing_can_be_said(fake_bench: Bench) -> None:
+    command = fake_bench.command("fake/fine@fake", "fake/raises@fake", "--name", "r", "--json")
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            command, env=fake_bench.environment, cwd=fake_bench.folder, stdout=subprocess.PIPE, stderr=full, text=True
+        )
+    assert (ended.returncode, len(json.loads(ended.stdout)["records"])) == (3, 2)
+
+
+def test_a_full_disk_below_the_output_is_one_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([sys.executable, "-m", "bench", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.stderr == "bench: standard output: No space left on device; name another place\n"
+    assert ended.returncode == 2
