@@ -97,7 +97,7 @@ def stream(file: Path) -> Iterator[Exported]:
             yield from (Exported(run, []) for run in runs.values())
             while row.strip() not in (b"", b"]"):
                 content = _json(row.strip().removesuffix(b","), file)
-                yield _entry(content, version, runs, document["environments"], file)
+                yield _entry(content, version, runs, document.get("environments"), file)
                 row = next(lines, b"")
             if b"".join(lines).strip() != b"}":
                 raise UsageError(f"{file} is cut off: its last lines are missing; export the run again")
@@ -114,7 +114,7 @@ def runs_in(export: Any, file: Path) -> list[Exported]:
     records: dict[str, list[tuple[Record, dict[str, Any]]]] = {name: [] for name in runs}
     rows = export["records"]
     for row in rows if isinstance(rows, list) else [rows]:
-        entry = _entry(row, version, runs, export["environments"], file)
+        entry = _entry(row, version, runs, export.get("environments"), file)
         records[entry.run.name].extend(entry.records)
     return [Exported(run, records[name]) for name, run in runs.items()]
 
@@ -150,7 +150,7 @@ def check_version(document: Mapping[str, Any], file: Path) -> int:
 def _runs(document: dict[str, Any], file: Path) -> dict[str, Run]:
     """Return the runs of a document by their names."""
     try:
-        environments = document["environments"]
+        environments = document.get("environments", {})
         found = {}
         for given in document["runs"]:
             run = msgspec.convert({**given, "environment": environments[given["environment"]]}, Run)
@@ -177,7 +177,7 @@ def _entry(row: Any, version: int, runs: Mapping[str, Run], environments: Any, f
         raise UsageError(f"{file}, {name}: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"{file} is no whole export ({name}, {type(error).__name__}: {error}); export the run again"
+            f"{file} is no whole export ({type(error).__name__}: {error}) at {name}; export the run again"
         ) from error
     return Exported(run, [(record, environment)])
 
