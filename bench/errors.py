@@ -60,6 +60,12 @@ class NothingToCompare(BenchError):
     exit_code = 3
 
 
+class CodeChanged(BenchError):
+    """The code of this package changed while cells of one run or comparison were measured (exit code 3)."""
+
+    exit_code = 3
+
+
 class TrainingDiverged(BenchError):
     """The loss became NaN or infinite; the message names epoch and step (exit code 3)."""
 

@@ -69,7 +69,8 @@ def measure(
         effort = replace(settings, brief=is_brief(pair.planned.repeat, sides.values()))
         for name in pair.order:
             side = sides[name]
-            for record in run([pair.planned], effort, limits, observer, interrupted, side.worker, side.protocol):
+            known = side.worker, side.protocol, side.introduction.code
+            for record in run([pair.planned], effort, limits, observer, interrupted, *known):
                 if record.status != "ok":
                     broken.add(pair.planned.cell)
                 yield name, record

@@ -272,8 +272,9 @@ class Session:
             left[name] = [self._plan.trained(planned) for planned in wanted if (planned.cell, 0) not in finished]
         progress = _Progress([*left["base"], *left["candidate"]], "trainings")
         for name in SIDES:
-            worker, protocol = self._sides[name].worker, self._sides[name].protocol
-            for record in run(left[name], settings, self._limits, progress, self._interrupted, worker, protocol):
+            side = self._sides[name]
+            known = side.worker, side.protocol, side.introduction.code
+            for record in run(left[name], settings, self._limits, progress, self._interrupted, *known):
                 self._keep(name, record)
                 progress.ended(name, record)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import signal
@@ -11,10 +12,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from selectors import EVENT_READ, EVENT_WRITE, PollSelector
 from tempfile import TemporaryFile
 from types import MappingProxyType
+from typing import NamedTuple
 
 from bench.backends.registry import backends
 
@@ -25,6 +28,29 @@ GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 PACKAGE = Path(__file__).resolve().parents[1]
 """Where this package lies."""
+
+
+class Code(NamedTuple):
+    """The modules of an installation of this package: the folder that they lie in, and a hash of all of them."""
+
+    package: str
+    sha256: str
+
+
+def code() -> Code:
+    """Return where this package lies, and what its modules are now."""
+    files = ((file, file.stat()) for file in sorted(PACKAGE.rglob("*.py")))
+    return Code(str(PACKAGE), _hashed(tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in files)))
+
+
+@cache
+def _hashed(files: tuple[tuple[Path, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for file, *_ in files:
+        digest.update(f"{file.relative_to(PACKAGE)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
 GUARDIAN = (sys.executable, "-IS", str(Path(__file__).with_name("guardian.py")))
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from bench.cases.catalog import sound
 from bench.errors import UsageError
 from bench.machine.fingerprint import fingerprint
-from bench.machine.processes import PACKAGE
+from bench.machine.processes import PACKAGE, code
 from bench.records.record import SCHEMA_VERSION
 from bench.runner.options import RunOptions
 from bench.runner.plan import plan
@@ -32,6 +32,7 @@ def introduce(question: Question) -> Introduction:
         environment=fingerprint(question.threads),
         cells=[],
         unmatched={},
+        code=code(),
     )
     with suppress(PackageNotFoundError):
         introduction.version = version("twinbench")

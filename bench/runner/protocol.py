@@ -2,8 +2,9 @@
 
 `python -m bench.runner.worker DESCRIPTOR` reads a `Request` as a line of JSON from stdin, and writes lines of JSON to
 the descriptor: `{"event": "epoch", ...}` (the fields of `bench.training.loop.Progress`) while a cell trains, and
-`{"event": "record", "schema_version": 2, "record": {...}}` when it is done. The parent trusts none of them:
-any other line fails the cell that it should have been about.
+`{"event": "record", "schema_version": 2, "record": {...}, "code": [...]}` when it is done, with its
+`bench.machine.processes.Code`. The parent trusts none of them: any other line fails the cell that it should have been
+about.
 
 `python -m bench.runner.worker introduce` reads a `Question` and prints an `Introduction`. Nothing but this and the
 protocol number may be relied on before the protocol is known to be spoken by both.
@@ -12,12 +13,13 @@ protocol number may be relied on before the protocol is known to be spoken by bo
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from bench.cases.cell import Measure, Profile
+from bench.machine.processes import Code
 from bench.records.record import SCHEMA_VERSION, Record, read, upgrade
 from bench.runner.plan import CellPart
 from bench.spec import Device
@@ -93,7 +95,7 @@ class KnownCell(BaseModel):
 class Introduction(BaseModel):
     """Who answers: protocol, version, folders of Python and of the package, fingerprint, and the cells it would run.
 
-    `unmatched` holds the patterns that name nothing there, each with the reason.
+    `unmatched` holds the patterns that name nothing there, each with the reason. `code`: None of an older twinbench.
     """
 
     protocol: int
@@ -104,6 +106,7 @@ class Introduction(BaseModel):
     environment: dict[str, Any]
     cells: list[KnownCell]
     unmatched: dict[str, str]
+    code: Code | None = None
 
 
 class EpochEnded(msgspec.Struct, tag_field="event", tag="epoch"):
@@ -121,13 +124,21 @@ class EpochEnded(msgspec.Struct, tag_field="event", tag="epoch"):
 class _Recorded(msgspec.Struct, tag_field="event", tag="record"):
     schema_version: int
     record: dict[str, Any]
+    code: Code | None = None
+
+
+class Recorded(NamedTuple):
+    """The record of a cell, and the code that measured it; None where a worker does not tell yet."""
+
+    record: Record
+    code: Code | None
 
 
 class InvalidAnswer(ValueError):
     """A line of a worker that is no answer; the message says why, and shows how it begins."""
 
 
-def read_answer(line: bytes | bytearray) -> EpochEnded | Record:
+def read_answer(line: bytes | bytearray) -> EpochEnded | Recorded:
     """Return what a worker says in a line; raise `InvalidAnswer` for anything else, whatever the bytes are.
 
     A lone surrogate, which can be neither printed nor stored, becomes a question mark.
@@ -143,7 +154,7 @@ def read_answer(line: bytes | bytearray) -> EpochEnded | Record:
             return answer
         if not 0 < answer.schema_version <= SCHEMA_VERSION:
             raise ValueError(f"a record of schema version {answer.schema_version}")
-        return read(upgrade(answer.record, answer.schema_version))
+        return Recorded(read(upgrade(answer.record, answer.schema_version)), answer.code)
     except (ValueError, TypeError, RecursionError, msgspec.ValidationError) as error:
         raise InvalidAnswer(f"{str(error)[:_SHOWN]}; it begins with {bytes(line[:_SHOWN])!r}") from error
 

@@ -27,6 +27,7 @@ from bench.cases.cell import Cell, Status
 from bench.cases.describe import definition
 from bench.errors import BenchError, Unavailable
 from bench.machine import gpu
+from bench.machine.processes import code
 from bench.measure import kernels
 from bench.measure.cost import step_cost
 from bench.measure.memory import process_peak
@@ -69,7 +70,7 @@ def main() -> None:
         )
         content = plain(record)
         read(content)  # what a backend counted wrongly costs this process, not the one that waits for it
-        _answer(answers, {"event": "record", "schema_version": SCHEMA_VERSION, "record": content})
+        _answer(answers, {"event": "record", "schema_version": SCHEMA_VERSION, "record": content, "code": code()})
         del measurement
         gc.collect()
     sys.stdout.flush()

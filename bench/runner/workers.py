@@ -20,7 +20,9 @@ from msgspec.structs import asdict as fields_of
 from msgspec.structs import replace
 
 from bench.cases.cell import Measure, Profile, Status
-from bench.machine.processes import Child, command
+from bench.errors import CodeChanged
+from bench.machine import processes
+from bench.machine.processes import Child, Code, command
 from bench.records.record import Failure, Record, now
 from bench.runner.estimates import shares_processes
 from bench.runner.plan import PlannedCell, TimeLeft
@@ -91,13 +93,17 @@ def run(
     interrupted: threading.Event,
     worker: Sequence[str] | None = None,
     protocol: int = PROTOCOL,
+    code: Code | None = None,
 ) -> Iterator[Record]:
     """Run `cells` and yield the record of each as it ends.
 
     Cells with an obstacle end `unavailable` without a process. Once `interrupted` is set, the running cell ends
     `interrupted` and nothing more starts; so it is with the budget, but for the running cell. `worker` is the command
-    of another installation's `bench.runner.worker`, which speaks `protocol`.
+    of another installation's `bench.runner.worker`, which speaks `protocol` and has told its `code`.
+
+    Raises `CodeChanged`, instead of yielding a record that was measured by other code than the first.
     """
+    code = code if worker else processes.code()
     end = None if limits.budget is None else time.monotonic() + limits.budget
     time_left = TimeLeft(cells)
 
@@ -114,7 +120,7 @@ def run(
         while pending:
             if not may_start(pending[0]):
                 return
-            with _Worker(worker or WORKER, protocol, list(pending), settings) as process:
+            with _Worker(worker or WORKER, protocol, list(pending), settings, code) as process:
                 while pending and may_start(pending[0]):
                     observer.started(pending[0])
                     record = process.record(pending.popleft(), limits, observer, interrupted)
@@ -149,7 +155,9 @@ def _groups(cells: list[PlannedCell], settings: Settings) -> Iterator[list[Plann
 class _Worker:
     """One worker process, and the limits that its cells are held to."""
 
-    def __init__(self, command: Sequence[str], protocol: int, cells: list[PlannedCell], settings: Settings) -> None:
+    def __init__(
+        self, command: Sequence[str], protocol: int, cells: list[PlannedCell], settings: Settings, code: Code | None
+    ) -> None:
         request = Request(
             protocol=protocol,
             cells=[RequestedCell(cell=str(planned.cell), repeat=planned.repeat) for planned in cells],
@@ -159,7 +167,7 @@ class _Worker:
             stand_ins=settings.stand_ins,
             brief=settings.brief,
         ).worded()
-        self._settings = settings
+        self._settings, self._code = settings, code
         self._clock, self._started = time.monotonic(), now()
         self.ended = False
         self._unread = bytearray()
@@ -206,15 +214,23 @@ class _Worker:
         return _record(planned, self._settings, status, started=started, seconds=seconds, **found)
 
     def _answers(self, planned: PlannedCell) -> Iterator[EpochEnded | Record]:
-        """Yield what has been said of `planned`; raise `InvalidAnswer` for anything else, other cells included."""
+        """Yield what has been said of `planned`; raise `InvalidAnswer` for anything else, other cells included.
+
+        Raises `CodeChanged` for a record of other code.
+        """
         asked = (planned.cell, planned.repeat, self._settings.profile, self._settings.measure)
         while self._lines:
             answer = read_answer(self._lines.popleft())
-            if isinstance(answer, Record):
-                recorded = (answer.cell, answer.repeat, answer.profile, answer.measure)
-                if recorded != asked:
-                    raise InvalidAnswer(f"a record of {', '.join(map(str, recorded))}")
-            yield answer
+            if isinstance(answer, EpochEnded):
+                yield answer
+                continue
+            record, code = answer
+            recorded = (record.cell, record.repeat, record.profile, record.measure)
+            if recorded != asked:
+                raise InvalidAnswer(f"a record of {', '.join(map(str, recorded))}")
+            if self._code and code and code != self._code:
+                raise _changed(self._code, code, planned)
+            yield record
 
     def _verdict(
         self, planned: PlannedCell, limits: Limits, clock: float, interrupted: threading.Event
@@ -282,6 +298,15 @@ class _Memory:
             with suppress(psutil.Error):
                 self._used += process.memory_info().rss
         return self._used
+
+
+def _changed(before: Code, after: Code, planned: PlannedCell) -> CodeChanged:
+    if before.package == after.package:
+        what = f"the modules in {before.package} have changed since this began"
+    else:
+        what = f"{after.package} was run in place of {before.package}"
+    kept = "its result is not kept, those before it are; run the rest from a copy that nobody edits"
+    return CodeChanged(f"{planned.cell}: {what}; {kept}")
 
 
 def _record(planned: PlannedCell, settings: Settings, status: Status, **known: Any) -> Record:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.machine import processes
 from bench.machine.processes import Child, command
 from tests.conftest import ROOT
 
@@ -120,3 +121,20 @@ def test_the_end_of_the_thread_that_started_it_is_no_reason_to_end() -> None:
         child.process.stdin.close()
         assert child.process.wait() == 0
         assert child.last_output() == "to its end"
+
+
+def test_the_code_of_an_installation_is_what_its_modules_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PACKAGE", tmp_path)
+    (tmp_path / "inner").mkdir()
+    module = tmp_path / "inner" / "module.py"
+    module.write_text("a = 1")
+    (tmp_path / "read.me").write_text("any")
+    first = processes.code()
+    assert first.package == str(tmp_path)
+    (tmp_path / "read.me").write_text("other")
+    os.utime(module, (1, 1))
+    assert processes.code() == first
+    module.write_text("a = 2")
+    changed = processes.code()
+    module.rename(tmp_path / "module.py")
+    assert len({first, changed, processes.code()}) == 3

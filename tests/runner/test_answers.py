@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import psutil
 import pytest
 
 from bench.cases.cell import Cell
+from bench.errors import CodeChanged
+from bench.machine.processes import Code
 from bench.records.record import SCHEMA_VERSION, Record, plain
 from bench.records.store import Store
 from bench.runner import workers
@@ -30,6 +33,10 @@ def say(data):
 def answer(case, **changes):
     content = RECORD | {"case": case} | changes
     say(json.dumps({"event": "record", "schema_version": SCHEMA, "record": content}).encode() + b"\\n")
+
+def measured_by(package, sha256):
+    say(json.dumps({"event": "record", "schema_version": SCHEMA, "record": RECORD | {"case": "odd"},
+                    "code": [package, sha256]}).encode() + b"\\n")
 
 def record_with(**changes):
     answer("odd", **changes)
@@ -194,3 +201,16 @@ def test_that_limit_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     (odd,) = run_with("time.sleep(600)", "odd", limits=Limits(1e12))
     assert odd.status == "timeout"
     assert "--timeout" in str(odd.reason)
+
+
+@pytest.mark.parametrize("other", [Code("/here", "new"), Code("/elsewhere", "old")])
+def test_a_result_of_other_code_than_the_run_began_with_ends_it_and_is_not_kept(other: Code) -> None:
+    cells = [planned("before"), planned("odd"), planned("after")]
+    known = Code("/here", "old")
+    for how, kept in ((known, ["before", "odd", "after"]), (other, ["before"])):
+        worker = (sys.executable, "-SE", "-c", WORKER, f"measured_by{tuple(how)!r}", json.dumps(plain(TEMPLATE)))
+        settings, records = Settings("quick", "accuracy", threads=1), []
+        with nullcontext() if how == known else pytest.raises(CodeChanged, match="fake/odd@"):
+            for record in run(cells, settings, Limits(1e12, 60), Silent(), threading.Event(), worker, code=known):
+                records.append(record.case)
+        assert records == kept
