@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import NoReturn
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from bench.cases.catalog import Catalog
 from bench.cases.cell import Cell, Status
 from bench.errors import DataError, TrainingDiverged, Unavailable
-from bench.records.record import json_text, plain
-from bench.runner.protocol import PROTOCOL, Request
-from bench.runner.worker import Measurement, classify, is_glanced_at
+from bench.records.record import SCHEMA_VERSION, Record, json_text, plain
+from bench.runner.protocol import PROTOCOL, Request, read_answer
+from bench.runner.worker import Measurement, _answer, classify, is_glanced_at
 from bench.spec import Dense, RandomRows, Training
 from tests.making import LAYERS, case, suite
 
@@ -103,16 +104,31 @@ def test_where_memory_runs_out_a_larger_peak_of_the_passes_is_kept(monkeypatch: 
     assert record.memory["process_peak_bytes"] > 1e7
 
 
-def test_of_a_long_text_a_record_keeps_a_part() -> None:
+def raising(error: Exception) -> Record:
+    """Return the record of a cell that raises an error."""
     request = Request(
         protocol=PROTOCOL, cells=[], profile="quick", measure="accuracy", suites=[], stand_ins={}, brief=False
     )
 
-    class Long(Catalog):
+    class Raising(Catalog):
         def case(self, name: str) -> NoReturn:
-            raise ValueError("x" * 10_000_000)
+            raise error
 
-    cell = Cell("demo", "long", "torch", "none", "cpu", "documented", 0)
-    record = Measurement(Long({}, {}, ()), cell, request).record(0, lambda progress: None)
+    cell = Cell("demo", "raising", "torch", "none", "cpu", "documented", 0)
+    return Measurement(Raising({}, {}, ()), cell, request).record(0, lambda progress: None)
+
+
+def test_of_a_long_text_a_record_keeps_a_part() -> None:
+    record = raising(ValueError("x" * 10_000_000))
     assert record.status == "failed"
     assert len(json_text(plain(record))) < 100_000
+
+
+def test_an_exception_whose_text_is_no_unicode_reaches_the_parent() -> None:
+    answers, content = StringIO(), plain(raising(ValueError("caf\udce9")))
+    _answer(answers, {"event": "record", "schema_version": SCHEMA_VERSION, "record": content})
+    found = read_answer(answers.getvalue().encode())
+    assert isinstance(found, Record)
+    assert (found.status, found.reason) == ("failed", "ValueError: caf?")
+    assert found.failure
+    assert found.failure.traceback.encode()
