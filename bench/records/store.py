@@ -283,6 +283,7 @@ class Store:
         self._db.close()
         if self._tidy and Path(f"{self.path}-wal").exists() and not self._has_log():
             with suppress(sqlite3.Error), closing(self._connected("rw")) as last:
+                last.patience = 0.0
                 last.execute("SELECT 1 FROM sqlite_master")  # SQLite deletes them where nobody else has them open
 
     def create_run(

@@ -265,8 +265,12 @@ def test_what_was_kept_beside_is_stored_as_soon_as_there_is_room(begun: tuple[St
     assert not (tmp_path / "s.sqlite.rescued.jsonl").exists()
 
 
-def test_a_locked_store_is_waited_for_until_ctrl_c(begun: tuple[Store, Run], tmp_path: Path) -> None:
+def test_a_locked_store_is_waited_for_until_ctrl_c(
+    begun: tuple[Store, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     store, run = begun
+    monkeypatch.setattr("bench.records.store._SAID_AFTER", 0.0)
+    caplog.set_level("INFO", "bench")
     interrupted = threading.Event()
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -275,6 +279,7 @@ def test_a_locked_store_is_waited_for_until_ctrl_c(begun: tuple[Store, Run], tmp
         waiting.start()
         keeper.add(make_record(), ENVIRONMENT)  # returns long before the lock goes
         assert interrupted.is_set()
+        assert caplog.messages[0].startswith(f"another process holds {store.path}; waiting")
         assert (tmp_path / "s.sqlite.rescued.jsonl").exists()
         with pytest.raises(StoreError, match="locked"):
             keeper.close()
@@ -312,6 +317,15 @@ def test_where_nothing_can_be_kept_the_record_is_named(
 
     with pytest.raises(StoreError, match=r"imdb-rnn/lstm@torch.*No space.*bench run --resume r"):
         add()
+
+
+def test_any_name_of_a_file_is_that_of_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "a?mode=ro#b%20 ü&c"
+    with Store(path, create=True) as store:
+        store.create_run("r", "quick", ENVIRONMENT, [], OPTIONS)
+    with Store(path) as store:
+        assert [run.name for run in store.runs()] == ["r"]
+    assert os.listdir(tmp_path) == [path.name]
 
 
 def test_half_a_character_in_a_record_ends_nothing(begun: tuple[Store, Run]) -> None:
