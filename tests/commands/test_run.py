@@ -263,3 +263,22 @@ def test_a_full_disk_below_the_output_is_one_sentence() -> None:
         ended = subprocess.run([sys.executable, "-m", "bench", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert ended.stderr == "bench: standard output: No space left on device; name another place\n"
     assert ended.returncode == 2
+
+
+def test_results_that_a_full_disk_refuses_are_kept_imported_and_not_run_again(fake_bench: Bench) -> None:
+    command = fake_bench.command("fake/slow-*@fake", "fake/fine@fake", "--name", "r")
+    limited = f"ulimit -f 300; exec {shlex.join(command)}"  # 150 kB a file: the store, and the log beside it
+    ended = subprocess.run(
+        ["sh", "-c", limited], env=fake_bench.environment, cwd=fake_bench.folder, capture_output=True, text=True
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "Traceback" not in ended.stderr
+    kept = fake_bench.folder / "store.sqlite.rescued.jsonl"
+    assert f"`bench import {kept} --store {fake_bench.store}`, then `bench run --resume r" in ended.stderr
+    assert len(fake_bench.statuses("r")) < 4
+    assert call("import", str(kept), "--store", str(fake_bench.store)) == 0
+    assert set(fake_bench.statuses("r").values()) == {"ok"}
+    assert len(fake_bench.statuses("r")) == 4
+    before = len(fake_bench.trainings())
+    assert fake_bench("--resume", "r").returncode == 0
+    assert len(fake_bench.trainings()) == before
