@@ -11,7 +11,7 @@ from bench.cases.catalog import Catalog
 from bench.cases.cell import Cell, Status
 from bench.errors import DataError, TrainingDiverged, Unavailable
 from bench.records.record import SCHEMA_VERSION, Record, json_text, plain
-from bench.runner.protocol import PROTOCOL, Request, read_answer
+from bench.runner.protocol import PROTOCOL, Recorded, Request, read_answer
 from bench.runner.worker import Measurement, _answer, classify, is_glanced_at
 from bench.spec import Dense, RandomRows, Training
 from tests.making import LAYERS, case, suite
@@ -128,7 +128,7 @@ def test_an_exception_whose_text_is_no_unicode_reaches_the_parent() -> None:
     answers, content = StringIO(), plain(raising(ValueError("caf\udce9")))
     _answer(answers, {"event": "record", "schema_version": SCHEMA_VERSION, "record": content})
     found = read_answer(answers.getvalue().encode())
-    assert isinstance(found, Record)
-    assert (found.status, found.reason) == ("failed", "ValueError: caf?")
-    assert found.failure
-    assert found.failure.traceback.encode()
+    assert isinstance(found, Recorded)
+    assert (found.record.status, found.record.reason) == ("failed", "ValueError: caf?")
+    assert found.record.failure
+    assert found.record.failure.traceback.encode()
