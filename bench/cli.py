@@ -8,6 +8,7 @@ import keyword
 import logging
 import os
 import sys
+import traceback
 from contextlib import redirect_stderr, suppress
 from typing import Any
 
@@ -115,19 +116,14 @@ def _main(args: list[str] | None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except OSError as error:
-        if error.filename is None and error.errno != errno.ENOSPC:
-            raise
-        click.echo(f"bench: {error.filename or 'standard output'}: {error.strerror}; name another place", err=True)
-        if error.filename is None:
-            with suppress(OSError):  # else Python tries once more at its end, and fails with another code
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(2)
     except click.Abort:
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, OSError) and error.filename is not None:
-            click.echo(f"bench: {error.filename}: {error.strerror}; name another place", err=True)
+        if isinstance(error, OSError) and (error.filename is not None or error.errno == errno.ENOSPC):
+            click.echo(f"bench: {error.filename or 'standard output'}: {error.strerror}; name another place", err=True)
+            if error.filename is None:
+                with suppress(OSError):  # else Python tries once more at its end, and fails with another code
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(2)
         traceback.print_exc()
         remedy = "a fault of twinbench or of a plug-in: report it with the lines above, as an issue of its repository"

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import nox.registry
@@ -35,7 +35,6 @@ import bench.runner.workers
 from bench import spec
 from bench.cases.cell import Status
 from bench.cli import VERBS, cli, main
-from bench.errors import DataError
 from bench.records.record import EpochScore, Metrics, Record, Score, Timing, Weights
 from bench.runner.plan import PlannedCell
 from bench.runner.workers import Settings
@@ -136,11 +135,6 @@ def ended(cells: Sequence[PlannedCell], settings: Settings, *_: Any) -> Iterator
         )
 
 
-def no_data(*_: Any) -> NoReturn:
-    """Stand in for `bench.data.prepare`, which would ask the network."""
-    raise DataError("there is no data here")
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty folder that is the current one; whatever is kept, cached or looked for lies in it."""
@@ -149,7 +143,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(bench.runner.workers, "run", ended)
     monkeypatch.setattr(bench.runner.run, "survey", lambda *_: lambda record: record)
-    monkeypatch.setattr(bench.runner.run, "dataset_of", no_data)
+    monkeypatch.setattr(bench.runner.run.Preparer, "sha256", lambda *_: None)  # preparing would ask the network
     return tmp_path
 
 

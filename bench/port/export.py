@@ -114,10 +114,10 @@ def _data(layers: Sequence[Layer], declared: Sequence[Any], rows: tuple[int, ...
     units = [layer.units for layer in declared if isinstance(layer, spec.Dense)]
     classes = max([2, *units[-1:]])
     if whole and isinstance(declared[0], spec.Embedding):
-        return spec.Embedded(num_words=declared[0].input_dim, maxlen=rows[1], validation=500, **classes)
-    if whole:
+        return spec.Embedded(num_words=declared[0].input_dim, maxlen=rows[1], validation=500, classes=classes)
+    if whole or len(rows) > 3:
         raise UsageError(f"--export: {layers[0]}: rows of shape {rows[1:]} cannot be declared")
-    return spec.EmbeddedFeatures(shape=rows[1:], validation=500, **classes)
+    return spec.EmbeddedFeatures(shape=rows[1:], validation=500, classes=classes)
 
 
 def _text(value: Any) -> str:

@@ -209,6 +209,9 @@ def test_the_harness_shuffles_unless_the_framework_does() -> None:
         def logits(self, x: Any) -> Any:
             return np.zeros(len(x))
 
+        def get_weights(self) -> Any:
+            return []
+
         def synchronize(self) -> None: ...
 
     case = case_of(*POOL, epochs=2)

@@ -92,6 +92,9 @@ class FakeNetwork:
     def set_weights(self, weights: list[Any]) -> None:
         assert [weight.shape for weight in weights] == [spec.shape for spec in self.model.weights]
 
+    def get_weights(self) -> list[Any]:
+        return [np.zeros(spec.shape, np.float32) for spec in self.model.weights]
+
     def train_epoch(self, x: Any, y: Any, order: Any, masks: Any) -> EpochResult:
         self.epoch += 1
         bad_step = None

@@ -226,11 +226,13 @@ def test_a_cell_that_runs_another_kernel_than_it_claims_fails_and_keeps_what_was
     assert fake_bench.records("a")["loops"].kernel_proof is None
 
 
-def test_two_parents_share_a_run(fake_bench: Bench) -> None:
+def test_of_two_parents_of_a_run_one_is_refused(fake_bench: Bench) -> None:
     assert fake_bench("fake/fine@fake", "--name", "r").returncode == 0
     parents = [fake_bench.start("--resume", "r", f"fake/slow-{i}@fake") for i in range(2)]
-    assert [(parent.communicate(), parent.returncode)[1] for parent in parents] == [0, 0]
+    assert sorted((parent.communicate(), parent.returncode)[1] for parent in parents) == [0, 2]
+    assert fake_bench("--resume", "r", "fake/slow-0@fake", "fake/slow-1@fake").returncode == 0
     assert fake_bench.statuses("r") == {"fine": "ok", "slow-0": "ok", "slow-1": "ok"}
+    assert len(fake_bench.trainings()) == 3, "none twice"
 
 
 def test_resume_runs_again_what_rests_on_other_data(fake_bench: Bench) -> None:

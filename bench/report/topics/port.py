@@ -186,5 +186,5 @@ def page(found: Comparison, keras: str, torch: str) -> str:
 
 def write(found: Comparison, keras: str, torch: str, folder: Path) -> None:
     """Write `port.md` and `port.json` into a folder."""
-    write_file(folder / "port.md", page(found, names))
-    write_file(folder / "port.json", json_text(as_json(found, names), indent=1) + "\n")
+    write_file(folder / "port.md", page(found, keras, torch))
+    write_file(folder / "port.json", json_text(as_json(found, keras, torch), indent=1) + "\n")
