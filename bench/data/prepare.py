@@ -417,10 +417,11 @@ def _opened(folder: Path) -> Shaped | None:
     try:
         files = sorted(folder.iterdir())
         meta = json.loads((folder / "meta.json").read_bytes())
+        check = meta.pop("check")
         arrays = {file.stem: np.load(file, mmap_mode="r") for file in files if file.suffix == ".npy"}
         state = (folder, *((file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files))
         if state not in _verified:
-            if (meta["sha256"], meta.pop("check")) != (_content_hash(arrays), _check(meta)):
+            if (meta["sha256"], check) != (_content_hash(arrays), _check(meta)):
                 return None
             _verified.add(state)
     except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError):  # whatever damage looks like

@@ -17,6 +17,7 @@ from bench.report.sentences import count, machine
 from bench.report.sources import DEVIATIONS
 from bench.report.topic import Answer
 from bench.report.topics import gaps
+from bench.spec import EmbeddedFeatures
 
 INDEX = "README.md"
 TABLES = {f"{topic.name}.md": topic.table for topic in TOPICS if topic.table}
@@ -75,7 +76,9 @@ def index(results: Results, plots: Iterable[Plot] = ()) -> str:
 def about(results: Results) -> str:
     """Return on what data, for how long, where and by which formulas the results were measured."""
     if results.documented:
-        trained = f"{'Full trainings' if results.accuracy_records else 'Timed training steps'} on the documents' data"
+        generated = all(isinstance(case.data, EmbeddedFeatures) for _, case in results.cases())
+        data = "generated numbers of the documented shape" if generated else "the documents' data"
+        trained = f"{'Full trainings' if results.accuracy_records else 'Timed training steps'} on {data}"
     else:
         trained = "Short trainings on generated text: compare the columns, not with documented figures. Measured"
     numerics = {record.numerics for record in results.records}

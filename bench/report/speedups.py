@@ -148,7 +148,7 @@ def _measured(
 
 
 def median_step(steps: Sequence[float | None]) -> float | None:
-    """Return the median over processes of a metric says; None where there is none, or any is too noisy."""
+    """Return the median over processes; None where there is none, or any is too noisy."""
     known = [step for step in steps if step is not None]
     return median(known) if known and len(known) == len(steps) else None
 

@@ -23,6 +23,7 @@ from bench.machine.processes import Code
 from bench.records.record import SCHEMA_VERSION, Record, read, upgrade
 from bench.runner.plan import CellPart
 from bench.spec import Device
+from bench.training.loop import Progress
 
 PROTOCOL = 3
 """Rises with every change of `Request`, `Question`, `Introduction` or the answers.
@@ -109,18 +110,6 @@ class Introduction(BaseModel):
     code: Code | None = None
 
 
-class EpochEnded(msgspec.Struct, tag_field="event", tag="epoch"):
-    """An answer while a cell trains: the fields of `bench.training.loop.Progress`."""
-
-    epoch: int
-    epochs: int
-    loss: float
-    accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
-    seconds: float
-
-
 class _Recorded(msgspec.Struct, tag_field="event", tag="record"):
     schema_version: int
     record: dict[str, Any]
@@ -138,7 +127,7 @@ class InvalidAnswer(ValueError):
     """A line of a worker that is no answer; the message says why, and shows how it begins."""
 
 
-def read_answer(line: bytes | bytearray) -> EpochEnded | Recorded:
+def read_answer(line: bytes | bytearray) -> Progress | Recorded:
     """Return what a worker says in a line; raise `InvalidAnswer` for anything else, whatever the bytes are.
 
     A lone surrogate, which can be neither printed nor stored, becomes a question mark.
@@ -149,9 +138,9 @@ def read_answer(line: bytes | bytearray) -> EpochEnded | Recorded:
         content = json.loads(line.decode(), parse_int=_whole)
         if b"\\ud" in line.lower():
             content = json.loads(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
-        answer = msgspec.convert(content, EpochEnded | _Recorded)
-        if isinstance(answer, EpochEnded):
-            return answer
+        if isinstance(content, dict) and content.get("event") == "epoch":
+            return msgspec.convert(content, Progress)
+        answer = msgspec.convert(content, _Recorded)
         if not 0 < answer.schema_version <= SCHEMA_VERSION:
             raise ValueError(f"a record of schema version {answer.schema_version}")
         return Recorded(read(upgrade(answer.record, answer.schema_version)), answer.code)

@@ -16,7 +16,6 @@ from itertools import chain, groupby
 from typing import Any, Protocol
 
 import psutil
-from msgspec.structs import asdict as fields_of
 from msgspec.structs import replace
 
 from bench.cases.cell import Measure, Profile, Status
@@ -29,12 +28,12 @@ from bench.runner.plan import PlannedCell, TimeLeft
 from bench.runner.protocol import (
     LINE_BYTES,
     PROTOCOL,
-    EpochEnded,
     InvalidAnswer,
     Request,
     RequestedCell,
     read_answer,
 )
+from bench.training.loop import Progress
 
 WORKER = command("bench.runner.worker")
 _TICK = 0.5
@@ -194,8 +193,8 @@ class _Worker:
         while not verdict:
             try:
                 for answer in self._answers(planned):
-                    if isinstance(answer, EpochEnded):
-                        observer.epoch(planned, fields_of(answer))
+                    if isinstance(answer, Progress):
+                        observer.epoch(planned, asdict(answer))
                         continue
                     self._clock, self._started = time.monotonic(), now()
                     seconds, failure = self._clock - clock, self._with_log(answer.failure)
@@ -213,7 +212,7 @@ class _Worker:
         seconds = time.monotonic() - clock
         return _record(planned, self._settings, status, started=started, seconds=seconds, **found)
 
-    def _answers(self, planned: PlannedCell) -> Iterator[EpochEnded | Record]:
+    def _answers(self, planned: PlannedCell) -> Iterator[Progress | Record]:
         """Yield what has been said of `planned`; raise `InvalidAnswer` for anything else, other cells included.
 
         Raises `CodeChanged` for a record of other code.
@@ -221,7 +220,7 @@ class _Worker:
         asked = (planned.cell, planned.repeat, self._settings.profile, self._settings.measure)
         while self._lines:
             answer = read_answer(self._lines.popleft())
-            if isinstance(answer, EpochEnded):
+            if isinstance(answer, Progress):
                 yield answer
                 continue
             record, code = answer

@@ -171,10 +171,11 @@ def test_a_printed_ratio_stands_beside_the_measured_one(record: Maker, results: 
     printed = Documented(kernels=KernelSteps("torch", fused=80, generic=304))
     declared = suite(replace(case("a", net(LSTM(4))), documented=printed), case("b", net(LSTM(5))))
     records = [one for place in "ab" for one in both(record, place, [1.0, 1.0, 1.0], [2.0, 2.0, 2.0])]
-    answer = kernels.fused(results([declared], records))
+    answer = kernels.fused(results([replace(declared, hardware="a card of 2018")], records))
     assert answer
     assert answer.table
     assert answer.table.headers[-1] == "documented"
+    assert "a card of 2018" in answer.notes[-1]
     assert {row[0]: row[-1] for row in answer.table.rows} == {"demo/a": "3.80 (torch)", "demo/b": "–"}
 
 
