@@ -88,6 +88,8 @@ def command(
         raise UsageError("--torch-step without --keras-compile: only a saved model says itself how it is compiled")
     if batch and (shape or dtype):
         raise UsageError("--batch beside --shape or --dtype: the file has shapes of its own; give one of them")
+    if export and export.suffix != ".py":
+        raise UsageError(f"--export {export}: a suite is a Python file; name it *.py")
     chosen = dict(_mapped(each) for each in maps)
     threads = cores()
     with Side("keras", threads, timeout) as ours, Side("torch", threads, timeout) as theirs:

@@ -94,6 +94,11 @@ def test_an_equal_port_ends_with_0_and_its_model_is_exported(folder: Path, capfd
     assert case.layers[2].rate == 0.5
 
 
+def test_a_suite_is_exported_to_a_python_file_alone(folder: Path) -> None:
+    assert call("port", "k.py:model", "t.py:Net", "--export", "suite.pt") == 2
+    assert not (folder / "suite.pt").exists()
+
+
 def test_differences_are_named_in_order_with_their_lines(capfd: pytest.CaptureFixture[str]) -> None:
     assert call("port", "k.py:model", "t.py:FirstStep", "--json") == 1
     findings = json.loads(capfd.readouterr().out)["findings"]
