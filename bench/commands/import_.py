@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import structs
 
 from bench.commands import options
 from bench.commands.terminal import print_json
 from bench.errors import UsageError
 from bench.records.exports import stream
+from bench.records.sequence import place
 from bench.records.store import Run, Store
 
 
@@ -22,7 +25,8 @@ from bench.records.store import Run, Store
 def command(files: tuple[Path, ...], store_path: Path, as_json: bool) -> None:
     """Add runs to the store from files that `bench export --format json` wrote, all of them or none.
 
-    A run that is already there gains the records it lacks; of a cell that ended ok in both, the later record is kept.
+    A run that is already there gains the records it lacks; of a cell that ended ok in both, the later record is kept,
+    whatever the clock said.
     A different run of the same name gets a number behind its name. A file NAME.rescued.jsonl holds what a run could not
     store.
     """
@@ -38,30 +42,34 @@ def command(files: tuple[Path, ...], store_path: Path, as_json: bool) -> None:
 def _taken_from(file: Path, store: Store) -> list[dict[str, Any]]:
     """Take in a file; return its runs with their names here and how many records came."""
     came: dict[str, dict[str, Any]] = {}
-    ended: dict[str, dict[Any, str]] = {}
     for piece in stream(file):
         run = piece.run
         if run.name not in came:
             name = _taken_in(store, run)
             came[run.name] = {"file": str(file), "run": run.name, "name": name, "cells": 0}
-            ended[run.name] = store.ended_ok(name)
             if name != run.name:
                 click.echo(f"run {run.name} of {file} is called {name} here", err=True)
         for record, environment in piece.records:
             came[run.name]["cells"] += 1
-            if ended[run.name].get((record.cell, record.repeat), "") <= record.started:
-                try:
-                    store.add(came[run.name]["name"], record, environment)
-                except (ValueError, OverflowError, RecursionError) as error:
-                    raise UsageError(f"{file}, record {record.cell}: {error}; export the run again") from error
+            try:
+                store.add(came[run.name]["name"], structs.replace(record, sequence=place(record)), environment)
+            except (ValueError, OverflowError, RecursionError) as error:
+                raise UsageError(f"{file}, record {record.cell}: {error}; export the run again") from error
     return list(came.values())
 
 
 def _taken_in(store: Store, run: Run) -> str:
     """Return the name under which the store has `run`, which is put into it where it is new."""
-    known = {other.name: (other.started, other.environment) for other in store.runs()}
+    known = {other.name: other for other in store.runs()}
     names = chain([run.name], (f"{run.name}-{number}" for number in count(2)))
-    free_or_same = next(name for name in names if known.get(name, ()) in ((), (run.started, run.environment)))
+    free_or_same = next(name for name in names if name not in known or _is_same(known[name], run))
     if free_or_same not in known:
-        store.create_run(free_or_same, run.profile, run.environment, run.command, run.options, run.started)
+        store.add_run(replace(run, name=free_or_same))
     return free_or_same
+
+
+def _is_same(run: Run, other: Run) -> bool:
+    """Return whether two runs of one name are one run; those of earlier versions are told by start and environment."""
+    if run.uuid and other.uuid:
+        return run.uuid == other.uuid
+    return (run.started, run.environment) == (other.started, other.environment)

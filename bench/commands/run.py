@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from click.core import ParameterSource
 
 from bench.cases.catalog import sound
 from bench.commands import options
-from bench.commands.terminal import print_json
+from bench.commands.terminal import aligned, folded, print_json
 from bench.errors import UsageError
 from bench.records.owner import owned
 from bench.records.record import plain
@@ -19,27 +20,45 @@ from bench.records.store import Run, Store
 from bench.report.sentences import count
 from bench.report.sources import stored as stored_results
 from bench.report.summary import summary
+from bench.runner import again
 from bench.runner.options import DECLARATIONS, RunOptions
 from bench.runner.plan import PlannedCell
-from bench.runner.progress import duration
+from bench.runner.progress import duration, first_line
 from bench.runner.run import Ended, cells_left, run_cells
 from bench.spec import Suite
+
+MAY_CHANGE = {"threads", "timeout", "memory", "suites"}
+"""Options that a repeat need not take from the stored cell; they change no declaration and no formula."""
+MOST_SHOWN = 12
+"""Figures that differ, of which a terminal is shown the first."""
 
 
 @click.command()
 @options.of_run()
 @options.store
-@options.name
+@click.option(
+    "--name",
+    metavar="RUN",
+    show_default="the time",
+    help="Name of the new run; with --again, of the run to look in.",
+)
 @options.resume
 @options.dry_run
+@click.option("--again", metavar="CELL", help="Train a stored cell once more, and compare its figures bit by bit.")
 @options.as_json("the records")
 @click.pass_context
 def command(context: click.Context, /, **_: Any) -> int:
     """Run cells and store their results.
 
     A PATTERN is a shell glob over case or cell names: 'imdb-rnn/*', '*/lstm*@torch,*'. Without one, every case runs.
+
+    --again stores nothing. It takes the latest result of CELL, its data, formulas and threads, and compares losses,
+    accuracies and weights. Exits 0 when all are equal, 1 when they differ, 2 when CELL cannot be repeated as it was
+    (never stored as ok, declared otherwise now, other data), 3 when it fails now.
     """
     params = context.params
+    if params["again"] is not None:
+        return _again(context)
     stored = resumed(params)
     wanted = wanted_of(context, stored)
     path, as_json = params["store_path"], params["as_json"]
@@ -89,6 +108,61 @@ def wanted_of(context: click.Context, stored: Run | None, **fixed: Any) -> RunOp
     again = {name: value for name, value in values.items() if name in given and value != ()}
     kept = {name: stored.options[name] for name in values if name in stored.options}
     return RunOptions.of({**values, **kept, "profile": stored.profile, **again, **fixed})
+
+
+def _again(context: click.Context) -> int:
+    """Repeat a stored cell and say what came out; return the exit code."""
+    params = context.params
+    for name in DECLARATIONS.keys() - MAY_CHANGE | {"resume"}:
+        if context.get_parameter_source(name) is ParameterSource.DEFAULT or params[name] == ():
+            continue
+        flag = DECLARATIONS[name].flag if name in DECLARATIONS else "--resume"
+        raise UsageError(f"--again repeats a cell as it was stored; leave out {flag}")
+    stored = again.find(params["store_path"], params["again"], params["name"])
+    threads = params["threads"] or stored.environment.get("threads")
+    fixed = {"patterns": (params["again"],), "measure": "accuracy", "repeats": 1, "threads": threads}
+    wanted = wanted_of(context, stored.run, **fixed)
+    catalog = sound(wanted.suites)
+    again.check(stored, catalog, wanted)
+    cell = again.planned(catalog, wanted)
+    if params["dry_run"]:
+        return dry_run([cell], as_json=params["as_json"])
+    found = again.repeat(stored, cell, wanted)
+    if found is None:
+        click.echo("bench: interrupted; nothing was stored", err=True)
+        return 130
+    if params["as_json"]:
+        records = [plain(stored.record), plain(found.record)]
+        unequal = [asdict(each) for each in found.unequal]
+        print_json(records=records, figures=found.figures, unequal=unequal, changed=found.changed, indent=None)
+    for line in _comparison(stored, found):
+        click.echo(line, err=params["as_json"])
+    return 3 if found.record.status != "ok" else 1 if found.unequal else 0
+
+
+def _comparison(stored: again.Stored, found: again.Repeated) -> Iterator[str]:
+    """Yield what came out of a repeat, line by line."""
+    name = f"{stored.record.cell} of run {stored.run.name}"
+    if found.record.status != "ok":
+        yield folded(f"Not repeated: {name} is {found.record.status} now: {first_line(found.record.reason)}")
+    elif found.unequal:
+        yield folded(f"Unequal: {name}")
+        yield folded(f"{len(found.unequal)} of {count(len(found.figures), 'figure')} differ.")
+        rows = [(each.figure, *(_shown(figure) for figure in (each.stored, each.again))) for each in found.unequal]
+        yield from aligned([("", "stored", "again"), *rows[:MOST_SHOWN]])
+        if len(rows) > MOST_SHOWN:
+            yield f"{len(rows) - MOST_SHOWN:,} more; --json has them all"
+    else:
+        yield folded(f"Equal: {name}")
+        yield folded(f"{count(len(found.figures), 'figure')} compared, all equal to the last bit.")
+    if found.figures and again.WEIGHTS not in found.figures:
+        yield "The stored result has no hash of its weights: an earlier version measured it."
+    yield folded(f"Changed since then: {', '.join(found.changed) or 'nothing'}.")
+    yield "The repeat is not stored."
+
+
+def _shown(figure: float | str) -> str:
+    return figure[:12] if isinstance(figure, str) else repr(figure)
 
 
 def dry_run(cells: list[PlannedCell], *, as_json: bool) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench.machine.fingerprint import MACHINE, commit, differences
 from bench.records.metrics import Kind, Metric, is_comparable
 from bench.records.record import Record
+from bench.records.sequence import place
 
 SEGMENT = 3
 """A level holds for at least so many runs: one odd run is no change."""
@@ -104,11 +105,14 @@ def series(entries: Iterable[tuple[str, dict[str, Any], Record]], metric: Metric
                 ),
                 environments[moment],
             )
-            for moment, measured in runs.items()
+            for moment, measured in sorted(runs.items(), key=_first_place)
         ]
-        points.sort(key=lambda pair: pair[0].started)
         found.append(Series(*place, tuple(point for point, _ in points), _changes(points, metric.kind)))
     return found
+
+
+def _first_place(run: tuple[_Moment, list[tuple[Record, float]]]) -> int:
+    return min(place(record) for record, _ in run[1])
 
 
 def _changes(points: Sequence[tuple[Point, dict[str, Any]]], kind: Kind) -> tuple[Change, ...]:

@@ -20,7 +20,7 @@ from bench.runner.protocol import PROTOCOL, SINCE, Introduction, Question
 
 SideName = Literal["base", "candidate"]
 SIDES: tuple[SideName, SideName] = get_args(SideName)
-SPOKEN = (2, PROTOCOL)
+SPOKEN = (2, 3, PROTOCOL)
 """The protocols whose workers this parent can drive. One of protocol 1 does not say which cells it knows, nor what its
 environment is: there is nothing to compare it by.
 """
@@ -149,5 +149,5 @@ def _refusal(name: SideName, place: str, python: str, stderr: str) -> UsageError
 
 def _other_protocol(place: str, theirs: str, *, newer: bool) -> UsageError:
     remedy = _FROM_THERE if newer else f"bring that side to a twinbench that speaks {SPOKEN[0]} or later"
-    ours = " or ".join(map(str, SPOKEN))
+    ours = f"{SPOKEN[0]} to {PROTOCOL}"
     return UsageError(f"{place} speaks worker protocol {theirs}, this twinbench speaks {ours}; {remedy}")

@@ -46,6 +46,7 @@ def as_json(exports: Sequence[Exported]) -> str:
                 "command": run.command,
                 "options": run.options,
                 "environment": run.name,
+                "uuid": run.uuid,
             }
         )
         keys = {run.name: run.environment}
@@ -196,6 +197,8 @@ def _impossible(record: Record) -> str:
     wrong = [f"{name} {count}" for name, count in counts.items() if not 0 <= count < _LARGEST]
     wrong += [f"{name} {share:g}" for name, share in shares if not (0 <= share <= 1 or math.isnan(share))]
     wrong += [f"rows {score.rows}" for score in scores if score.rows < 0]
+    if not 0 <= (record.sequence or 0) < _LARGEST // 2:  # what is stored later has a larger one
+        wrong.append(f"sequence {record.sequence}")
     wrong += [] if 0 <= record.seconds < math.inf else [f"seconds {record.seconds:g}"]
     try:
         datetime.datetime.fromisoformat(record.started)

@@ -7,13 +7,17 @@ import shlex
 import sqlite3
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from bench.errors import StoreError
 from bench.files import append_file
 from bench.records.exports import Exported, as_json
 from bench.records.record import Record, from_json, json_text
+from bench.records.sequence import following
 from bench.records.store import PATIENCE, Run, Store, in_store, resuming
 
 log = logging.getLogger("bench")
@@ -30,7 +34,7 @@ class Keeper:
         self._again = again or resuming(run.name, store.path)
         self._waiting: list[tuple[Record, dict[str, Any]]] = []
         self._kept: dict[Path, int] = {}  # bytes written into each file
-        self._problem = ""
+        self._problem, self._last = "", 0
         store.wait_for(PATIENCE, interrupted)
 
     def add(self, record: Record, environment: dict[str, Any]) -> None:
@@ -80,6 +84,10 @@ class Keeper:
     def _keep(self, record: Record, environment: dict[str, Any], error: BaseException) -> None:
         self._problem = str(error) or type(error).__name__
         self._store.wait_for(0.0, self._interrupted)
+        with suppress(sqlite3.Error):
+            self._last = max(self._last, self._store.last_sequence())
+        self._last = following(self._last)
+        record = structs.replace(record, sequence=self._last)
         line = json_text(from_json(as_json([Exported(self._run, [(record, environment)])]))) + "\n"
         name = f"{self._store.path.name}.rescued.jsonl"
         for place in (self._store.path.with_name(name), Path(tempfile.gettempdir(), name)):

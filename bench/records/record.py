@@ -63,12 +63,16 @@ class EpochScore(Part, frozen=True, kw_only=True):
 
 
 class Weights(Part, frozen=True, kw_only=True):
-    """Scores of one set of weights. `epoch`: the one after which they were taken, from 1."""
+    """Scores of one set of weights. `epoch`: the one after which they were taken, from 1.
+
+    `sha256`: of all weights in order, as float32 in Keras's layout; None of earlier versions.
+    """
 
     epoch: int
     train: Score | None = None
     validation: Score | None = None
     test: Score | None = None
+    sha256: str | None = None
 
 
 class Metrics(Part, frozen=True, kw_only=True):
@@ -181,8 +185,8 @@ class Record(Part, frozen=True, kw_only=True):
     training, measured separately, and `process_peak_bytes` of the whole process where it ran this cell alone.
     `kernels_seen`: names of what a profiler saw. `kernel_proof`: whether the claimed kernel is the one that ran.
     `failure`: the traceback of what broke. `started`: UTC, ISO 8601. `seconds`: of the whole cell, process start
-    included where it had one of its own. `details`: what else a status needs,
-    and `case`, the declaration that was run.
+    included where it had one of its own. `sequence`: its place among all results, whatever the clock said; a store
+    gives it, None of earlier versions. `details`: what else a status needs, and `case`, the declaration that was run.
     """
 
     suite: str
@@ -208,6 +212,7 @@ class Record(Part, frozen=True, kw_only=True):
     failure: Failure | None = None
     started: str
     seconds: float
+    sequence: int | None = None
     details: dict[str, Any] = {}
 
     @property

@@ -98,11 +98,13 @@ def _ids(db: sqlite3.Connection) -> list[int]:
 def _runs(db: sqlite3.Connection) -> dict[int, Run]:
     found: dict[int, Run] = {}
     with suppress(sqlite3.DatabaseError):
-        for key, environment, name, profile, started, command, options in db.execute(
-            "SELECT id, environment, name, profile, started, command, options FROM run NOT INDEXED ORDER BY id"
+        columns = {row[1] for row in db.execute("PRAGMA table_info(run)")}
+        for key, environment, name, profile, started, command, options, uuid in db.execute(
+            "SELECT id, environment, name, profile, started, command, options, "
+            f"{'uuid' if 'uuid' in columns else 'NULL'} FROM run NOT INDEXED ORDER BY id"
         ):
             known = _environment(db, environment)
-            found[key] = Run(name, profile, started, json_values(command), json_values(options), known)
+            found[key] = Run(name, profile, started, json_values(command), json_values(options), known, uuid)
     return found
 
 

@@ -14,6 +14,7 @@ import shlex
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from bench.cases.cell import Cell, Measure, Profile
 from bench.errors import StoreError, UsageError, unknown
 from bench.records import DEFAULT_PATH as DEFAULT_PATH
 from bench.records.metrics import METRICS, is_comparable, value
 from bench.records.record import SCHEMA_VERSION, Record, encodable, from_json, json_text, now, plain, read, upgrade
+from bench.records.sequence import following, place
 
 _SCHEMA = """
 CREATE TABLE environment (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL);
@@ -51,8 +54,11 @@ CREATE TABLE sample (
 """
 
 _FIGURES = tuple(name for name in METRICS if name != "parameters")
-"""Columns of a cell that hold its quantities, beside `parameters`, which is older; `comparable` says whether its times
-may be compared. They are added, and filled, where a store lacks them.
+"""Columns of a cell that hold its quantities, beside `parameters`, which is older."""
+_ADDED = {"comparable": "INTEGER", "sequence": "INTEGER", **dict.fromkeys(_FIGURES, "REAL")}
+"""Columns of a cell that are added, and filled, where a store lacks them: `_figures` of its record.
+
+`comparable` says whether its times may be compared.
 """
 _SHARED = ("suite", "case", "backend", "numerics", "parameters", "data", "details")
 """What the cells of a variant have in common."""
@@ -102,7 +108,10 @@ class _Connection(sqlite3.Connection):
 
 @dataclass(frozen=True)
 class Run:
-    """Cells executed in one environment: its name, its fingerprint, and what was asked for."""
+    """Cells executed in one environment: its name, its fingerprint, and what was asked for.
+
+    `uuid`: tells it from runs of the same name in other stores; None of earlier versions.
+    """
 
     name: str
     profile: Profile
@@ -110,6 +119,7 @@ class Run:
     command: list[str]
     options: dict[str, Any]
     environment: dict[str, Any]
+    uuid: str | None = None
 
 
 def in_store(path: Path) -> str:
@@ -234,20 +244,24 @@ class Store:
 
     def _lacking(self) -> list[str]:
         """Return the columns of figures that the store does not have yet."""
-        return [name for name in ("comparable", *_FIGURES) if not self._has(name)]
+        return [name for name in _ADDED if not self._has(name)] + ["uuid"] * (not self._has("uuid", "run"))
 
-    def _has(self, column: str) -> bool:
-        return column in {row[1] for row in self._db.execute("PRAGMA table_info(cell)")}
+    def _has(self, column: str, table: str = "cell") -> bool:
+        return column in {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
 
     def _add_figures(self) -> None:
         lacking = self._lacking()
         if "comparable" in lacking and self._has("headline"):  # as earlier versions called it
             self._db.execute('ALTER TABLE cell RENAME COLUMN "headline" TO "comparable"')
             lacking.remove("comparable")
+        if "uuid" in lacking:
+            self._db.execute("ALTER TABLE run ADD COLUMN uuid TEXT")
+            lacking.remove("uuid")
         for name in lacking:
-            self._db.execute(f'ALTER TABLE cell ADD COLUMN "{name}" {"INTEGER" if name == "comparable" else "REAL"}')
+            self._db.execute(f'ALTER TABLE cell ADD COLUMN "{name}" {_ADDED[name]}')
         if lacking:
-            columns = ", ".join(f'"{name}" = :{name}' for name in ("comparable", *_FIGURES))
+            self._db.execute("CREATE INDEX IF NOT EXISTS cell_by_sequence ON cell (sequence)")
+            columns = ", ".join(f'"{name}" = :{name}' for name in _ADDED)
             for cell, content, *samples in self._db.execute(f"SELECT cell.id, {CONTENT}").fetchall():
                 figures = _figures(decoded(content, samples, {}))
                 self._db.execute(f"UPDATE cell SET {columns} WHERE id = :id", {**figures, "id": cell})
@@ -287,26 +301,27 @@ class Store:
                 last.execute("SELECT 1 FROM sqlite_master")  # SQLite deletes them where nobody else has them open
 
     def create_run(
-        self,
-        name: str,
-        profile: Profile,
-        environment: dict[str, Any],
-        command: list[str],
-        options: dict[str, Any],
-        started: str | None = None,
+        self, name: str, profile: Profile, environment: dict[str, Any], command: list[str], options: dict[str, Any]
     ) -> Run:
-        """Add a run and return it; raise `UsageError` when the name is taken. `started` is now, unless it is told."""
-        run = Run(name, profile, started or now(), command, options, environment)
-        with self.transaction():
-            if self._db.execute("SELECT 1 FROM run WHERE name = ?", (name,)).fetchone():
-                raise UsageError(
-                    f"run {name!r} exists in {self.path}; continue it with --resume {name}, or choose another --name"
-                )
-            self._db.execute(
-                "INSERT INTO run (name, profile, started, command, options, environment) VALUES (?, ?, ?, ?, ?, ?)",
-                (name, profile, run.started, json.dumps(command), json.dumps(options), self._environment(environment)),
-            )
+        """Add a run that begins now and return it; raise `UsageError` when the name is taken."""
+        run = Run(name, profile, now(), command, options, environment, str(uuid.uuid4()))
+        self.add_run(run)
         return run
+
+    def add_run(self, run: Run) -> None:
+        """Add a run, without records; raise `UsageError` when its name is taken."""
+        with self.transaction():
+            if self._db.execute("SELECT 1 FROM run WHERE name = ?", (run.name,)).fetchone():
+                raise UsageError(
+                    f"run {run.name!r} exists in {self.path}; continue it with --resume {run.name}, or choose another "
+                    "--name"
+                )
+            options, command, environment = json.dumps(run.options), json.dumps(run.command), run.environment
+            self._db.execute(
+                "INSERT INTO run (name, profile, started, command, options, environment, uuid) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (run.name, run.profile, run.started, command, options, self._environment(environment), run.uuid),
+            )
 
     def run(self, name: str) -> Run:
         """Return the run of that name; raise `UsageError` with the nearest names otherwise."""
@@ -318,19 +333,19 @@ class Store:
     def runs(self) -> list[Run]:
         """Return all runs, oldest first."""
         rows = self._db.execute(
-            "SELECT name, profile, started, command, options, fingerprint FROM run "
+            "SELECT name, profile, started, command, options, fingerprint, uuid FROM run "
             "JOIN environment ON environment.id = run.environment ORDER BY run.id"
         )
         return [
-            Run(name, profile, started, json_values(command), json_values(options), json_values(fingerprint))
-            for name, profile, started, command, options, fingerprint in rows
+            Run(name, profile, started, json_values(command), json_values(options), json_values(fingerprint), key)
+            for name, profile, started, command, options, fingerprint, key in rows
         ]
 
     def add(self, run: str, record: Record, environment: dict[str, Any]) -> None:
         """Store a record and commit it, with the environment it ran in.
 
-        It takes the place of an earlier record of the same cell and repeat in the run, unless that one is `ok` and
-        this one is not.
+        It takes the place of another record of the same cell and repeat in the run, unless that one is `ok` and this
+        one is not, or is the later one of two alike. A record without a sequence comes now.
         """
         content = encodable(plain(record))
         curves = {}
@@ -346,18 +361,20 @@ class Store:
             "epochs": record.metrics and len(record.metrics.epochs),
             "test_loss": test and test.loss,
             "test_accuracy": test and test.accuracy,
-            **_figures(record),
-            "record": json_text(content),
         }
         with self.transaction():
+            if record.sequence is None:
+                content["sequence"] = following(self.last_sequence())
+                record = structs.replace(record, sequence=content["sequence"])
+            columns |= {**_figures(record), "record": json_text(content)}
             columns["run"] = self._run_id(run)
             columns["environment"] = self._environment(environment)
             same = " AND ".join(f'"{name}" = :{name}' for name in ("run", *_KEY))
-            earlier = self._db.execute(f"SELECT id, status FROM cell WHERE {same}", columns).fetchone()
-            if earlier:
-                if earlier[1] == "ok" and record.status != "ok":
+            other = self._db.execute(f"SELECT id, status = 'ok', sequence FROM cell WHERE {same}", columns).fetchone()
+            if other:
+                if other[1:] > (record.status == "ok", record.sequence):
                     return
-                self._db.execute("DELETE FROM cell WHERE id = ?", (earlier[0],))
+                self._db.execute("DELETE FROM cell WHERE id = ?", (other[0],))
             names = ", ".join(f'"{name}"' for name in columns)
             inserted = self._db.execute(
                 f"INSERT INTO cell ({names}) VALUES ({', '.join(f':{name}' for name in columns)})", columns
@@ -427,14 +444,10 @@ class Store:
         """Wait so long for another process that holds the store, from now on, unless it is `given_up`."""
         self._db.patience, self._db.given_up = seconds, given_up
 
-    def ended_ok(self, run: str) -> dict[tuple[Cell, int], str]:
-        """Return when each cell and repeat of a run that ended `ok` was started, without decoding its record."""
-        rows = self._db.execute(
-            'SELECT suite, "case", backend, kernel, device, numerics, seed, repeat, started FROM cell '
-            "WHERE run = ? AND status = 'ok'",
-            (self._run_id(run),),
-        )
-        return {(Cell(*parts), repeat): started for *parts, repeat, started in rows}
+    def last_sequence(self) -> int:
+        """Return the sequence of the latest record, 0 where there is none."""
+        last: int = self._db.execute("SELECT max(sequence) FROM cell").fetchone()[0] or 0
+        return last
 
     def finished(self, run: str) -> list[Record]:
         """Return the records of a run that ended `ok`: what `--resume` need not run again."""
@@ -485,7 +498,9 @@ class Store:
 
 
 def _figures(record: Record) -> dict[str, float | None]:
-    return {"comparable": is_comparable(record), **{name: value(record, name) for name in _FIGURES}}
+    """Return what the columns `_ADDED` hold of a record."""
+    figures = {name: value(record, name) for name in _FIGURES}
+    return {"comparable": is_comparable(record), "sequence": place(record), **figures}
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -513,5 +528,5 @@ def decoded(content: str, samples: Sequence[str | None], known: dict[bytes, Any]
         raise sqlite3.DatabaseError(f"a record in it is none ({error})") from error
     for name in _SHARED:
         part = getattr(record, name)
-        msgspec.structs.force_setattr(record, name, known.setdefault(msgspec.msgpack.encode(part), part))
+        structs.force_setattr(record, name, known.setdefault(msgspec.msgpack.encode(part), part))
     return record

@@ -18,6 +18,7 @@ from bench.cases.profiles import apply
 from bench.errors import UsageError
 from bench.records import DEFAULT_PATH
 from bench.records.record import VARIANT, Record
+from bench.records.sequence import place
 from bench.spec import Case, Kernel, Suite
 
 NOT_RUN: Final = "not run"
@@ -96,9 +97,9 @@ class Results:
     (`suite/case`, backend, kernel); empty where it was not run. `reasons` says in a sentence why the figures of a case,
     `suite/case`, deviate, and where that is shown (`bench.report.sources.reasons`). `explained` are the pages of
     `bench explain` that lie in the report's folder; `documentation` whether that is a folder of a checkout's reports,
-    whose pages may link to those in `docs`. `made` is what `frames.once` keeps. A record of the same cell, repeat and
-    measure that started later replaces an earlier one. Raises `UsageError` for runs that cannot share a table, and for
-    none at all.
+    whose pages may link to those in `docs`. `made` is what `frames.once` keeps. A later record of the same cell,
+    repeat and measure replaces an earlier one (`bench.records.sequence.place`). Raises `UsageError` for runs that
+    cannot share a table, and for none at all.
     """
 
     sources: tuple[Source, ...]
@@ -334,7 +335,7 @@ _recorded = attrgetter("suite", "case", *VARIANT, "seed", "repeat", "measure")
 
 
 def _latest(records: Iterable[Record], key: Callable[[Record], Any]) -> list[Record]:
-    ordered = sorted(records, key=attrgetter("started"))
+    ordered = sorted(records, key=place)
     return list(dict(zip(map(key, ordered), ordered, strict=True)).values())
 
 

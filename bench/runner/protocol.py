@@ -25,10 +25,10 @@ from bench.runner.plan import CellPart
 from bench.spec import Device
 from bench.training.loop import Progress
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Rises with every change of `Request`, `Question`, `Introduction` or the answers.
 
-Since 2 workers introduce themselves.
+Since 2 workers introduce themselves; since 4 records hold a hash of the weights.
 """
 SINCE = {"brief": 3}
 """The protocol that brought a field of `Request`, of those that were not always there."""

@@ -118,7 +118,7 @@ def run_cells(
     taken, and when `CUDA_VISIBLE_DEVICES` names a GPU that does not exist.
     """
     threads = options.threads or cores()
-    with Store(path, create=True) as store, _tf32(options), ExitStack() as held:
+    with Store(path, create=True) as store, with_tf32(options), ExitStack() as held:
         environment = fingerprint(threads)
         cells = on_gpu(cells, threads)
         if stored is None:
@@ -147,7 +147,7 @@ def run_cells(
 
 
 @contextmanager
-def _tf32(options: RunOptions) -> Iterator[None]:
+def with_tf32(options: RunOptions) -> Iterator[None]:
     """Let the processes that are started inside use TF32 where the options say so."""
     before = os.environ.get(TF32)
     os.environ.update({TF32: "1"} if options.tf32 else {})

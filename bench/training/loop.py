@@ -7,6 +7,7 @@ takes the last rows before any shuffling, the training rows are reshuffled each 
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,15 +111,13 @@ class Trainer:
                     break
             if self._only_timing and self._timed_enough():
                 break
-        # A step's loss is that of the weights before it: only the weights show what the last step did.
-        if not all(np.isfinite(weights).all() for weights in self._network.get_weights()):
-            raise self._diverged("a weight")
-        last = None if self._only_timing else self._scores(len(self._epochs))
+        sha256 = self._sha256()
+        last = None if self._only_timing else self._scores(len(self._epochs), sha256)
         if not checkpoint:
             return Metrics(epochs=self._epochs, last=last)
         # Keras's ModelCheckpoint(save_best_only=True), kept in memory.
         self._network.set_weights(best)
-        return Metrics(epochs=self._epochs, last=last, best=self._scores(checkpoint.epoch))
+        return Metrics(epochs=self._epochs, last=last, best=self._scores(checkpoint.epoch, self._sha256()))
 
     def _epoch(self, number: int) -> EpochScore:
         """Train an epoch (from 1), time it, and score the validation set."""
@@ -155,14 +154,27 @@ class Trainer:
         steady = [epoch.seconds for epoch in self._epochs[1:]]
         return len(steady) >= TIMED_EPOCHS and sum(steady) >= TIMED_SECONDS
 
-    def _scores(self, epoch: int) -> Weights:
-        """Return the scores of the network as it is, after `epoch`."""
+    def _sha256(self) -> str:
+        """Return the sha256 of all weights; raise `TrainingDiverged` where one is not finite.
+
+        A step's loss is that of the weights before it: only the weights show what the last step did.
+        """
+        found = hashlib.sha256()
+        for weights in self._network.get_weights():
+            if not np.isfinite(weights).all():
+                raise self._diverged("a weight")
+            found.update(np.ascontiguousarray(weights, dtype="<f4").data)
+        return found.hexdigest()
+
+    def _scores(self, epoch: int, sha256: str) -> Weights:
+        """Return the scores of the network as it is, with the weights after `epoch`."""
         experiment, test = self._experiment, self._experiment.dataset.test
         return Weights(
             epoch=epoch,
             train=self._score(experiment.dataset.train, experiment.split.fitted),
             validation=self._validation(),
             test=None if test is None else self._score(test, np.arange(len(test), dtype=np.intp)),
+            sha256=sha256,
         )
 
     def _validation(self) -> Score | None:

@@ -95,12 +95,12 @@ def test_a_folder_that_is_no_checkout(tmp_path: Path) -> None:
         (
             # What the worker of protocol 1 makes of its first argument.
             "import sys; int(sys.argv[4])",
-            f"speaks worker protocol 1, this twinbench speaks 2 or {PROTOCOL}; bring that side to a twinbench that "
+            f"speaks worker protocol 1, this twinbench speaks 2 to {PROTOCOL}; bring that side to a twinbench that "
             "speaks 2 or later",
         ),
         (
             """print('{"protocol": 99, "version": "9.0", "news": true}')""",
-            f"speaks worker protocol 99 (twinbench 9.0), this twinbench speaks 2 or {PROTOCOL}; "
+            f"speaks worker protocol 99 (twinbench 9.0), this twinbench speaks 2 to {PROTOCOL}; "
             "run `bench ab` from that newer twinbench",
         ),
         ("print('Hello')", "answered something else than a twinbench worker: 'Hello"),

@@ -75,6 +75,7 @@ def make_record(case: str = "lstm", seed: int = 0, status: Status = "ok", second
         failure=None if ok else Failure(error="ValueError", traceback="a\nb"),
         started="2026-01-01T00:00:00+00:00",
         seconds=seconds,
+        sequence=1,
         details={"free": [1, {"form": None}]},
     )
 
