@@ -145,6 +145,11 @@ def denormals() -> Iterator[None]:
 
 @pytest.fixture
 def fake_bench(tmp_path: Path) -> Bench:
+    return make_bench(tmp_path)
+
+
+def make_bench(tmp_path: Path) -> Bench:
+    """Return the fake suite and its data in a folder, and the command that runs them."""
     (tmp_path / "suite.py").write_text(SUITE.format(here=str(HERE)))
     words = ["good", "bad", "film", "plot"]
     lines = [f"{i % 2},{words[i % 4]} {words[(i * 7 + 1) % 4]} word{i}" for i in range(32)]

@@ -119,9 +119,9 @@ def repeat(stored: Stored, cell: PlannedCell, options: RunOptions) -> Repeated |
     with with_tf32(options), interruptible() as interrupted:
         cells = on_gpu([cell], threads)
         with Display(cells) as display:
-            (record,) = workers.run(cells, settings, limits, display, interrupted)
-            display.ended(record)
-    if record.status == "interrupted":
+            for record in workers.run(cells, settings, limits, display, interrupted):
+                display.ended(record)
+    if interrupted.is_set():
         return None
     compared = tuple(name for name in figures(stored.record) if name in figures(record))
     changed = differences(stored.environment, environment)

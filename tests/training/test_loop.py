@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -275,6 +277,13 @@ def test_checkpoint_keeps_the_first_best_epoch_beside_the_last():
     _, metrics, _ = run(script, checkpoint="val_accuracy")
     assert (metrics.best.epoch, metrics.best.validation.accuracy) == (2, 0.9)
     assert (metrics.last.epoch, metrics.last.validation.accuracy) == (5, 0.8)
+
+
+def test_scores_name_the_weights_that_they_are_of():
+    network, metrics, _ = run([(0.6, 1), (0.9, 1), (0.7, 1)], checkpoint="val_accuracy", epochs=3)
+    assert [metrics.last.epoch, metrics.best.epoch] == [3, 2], "the weights of Scripted are the number of their epoch"
+    for weights in metrics.last, metrics.best:
+        assert weights.sha256 == hashlib.sha256(struct.pack("<f", weights.epoch)).hexdigest()
 
 
 def test_scores_of_train_cover_the_validation_rows_of_a_split():
