@@ -2,9 +2,9 @@
 
     python tests/benchmarks/determinism.py --store determinism.sqlite
 
-Every run is a process of its own, `bench run CASES --backend B --threads N`, of the quick profile. Compared are all
-losses, accuracies and the hash of the weights. It prints one row for every cell: whether the runs of 1 thread are
-equal, those of 2, and both. A run that the store holds is not run again, so a measurement that was stopped goes on.
+Each of the runs, three of 1 thread and three of 2, has a process of its own for every backend. Compared are all losses,
+accuracies and the hash of the weights, as `bench run --again` does. Prints a row for each cell: whether the runs of 1
+thread are equal, those of 2, and those of 1 and 2. It may be stopped: what the store holds is not run again.
 """
 
 from __future__ import annotations
@@ -26,58 +26,54 @@ from bench.records.record import Record  # noqa: E402
 from bench.records.store import Store  # noqa: E402
 from bench.runner.again import unequal  # noqa: E402
 
-CASES = ("text-networks/embedding-300", "text-networks/lstm-16", "movie-reviews/gru")
+SUITE = Path(__file__).with_name("determinism_suite.py")
 THREADS = (1, 2)
 RUNS = 3
 
 
-def measure(store: Path, names: list[str]) -> None:
-    """Run what the store lacks."""
-    done: set[str] = set()
+def measure(store: Path, threads: int, number: int) -> None:
+    """Run what the store lacks of one run."""
+    name, known = f"{threads}-{number}", []
     if store.exists():
         with Store(store) as opened:
-            done = {run.name for run in opened.runs() if len(opened.finished(run.name)) == len(CASES)}
-    for name in names:
-        for threads in THREADS:
-            for number in range(RUNS):
-                run = f"{name}-{threads}-{number}"
-                if run not in done:
-                    words = [*CASES, "--backend", name, "--threads", str(threads), "--measure", "accuracy"]
-                    command = [sys.executable, "-m", "bench", "run", *words, "--name", run, "--store", str(store)]
-                    print(run, file=sys.stderr, flush=True)
-                    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            known = [run.name for run in opened.runs()]
+    words = ["--resume", name] if name in known else ["determinism/*", "--measure", "accuracy", "--name", name]
+    if name not in known:
+        words += ["--threads", str(threads), "--suites", str(SUITE)]
+        words += [f"--backend={found}" for found, info in backends().items() if info.missing() is None]
+    subprocess.run([sys.executable, "-m", "bench", "run", *words, "--store", str(store)], check=True, cwd=ROOT)
 
 
 def told(records: list[Record]) -> str:
-    """Return `equal`, or the first figure that differs and by how much."""
+    """Return `equal`, or the first figure that differs from that of the first record."""
     for other in records[1:]:
-        if found := unequal(records[0], other):
-            first = found[0]
-            if isinstance(first.stored, str) or isinstance(first.again, str):
-                return "the weights differ"
-            relative = abs(first.again - first.stored) / max(abs(first.stored), 1e-300)
-            return f"differ from {first.figure} on, by {relative:.0e}"
-    return "equal"
+        for found in unequal(records[0], other):
+            if isinstance(found.stored, str) or isinstance(found.again, str):
+                return "weights differ"
+            return f"{found.figure} differs by {abs(found.again - found.stored):.0e}"
+    return "equal" if len(records) > 1 else "not measured"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--backend", nargs="*", help="by default every one that is installed")
-    options = parser.parse_args()
-    names = options.backend or [name for name, info in backends().items() if info.missing() is None]
-    measure(options.store, names)
+    store: Path = parser.parse_args().store.resolve()
+    for number in range(RUNS):
+        for threads in THREADS:
+            measure(store, threads, number)
     found: dict[Cell, dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    with Store(options.store) as store:
-        for run, environment, record in store.entries():
-            if run.rpartition("-")[0].rpartition("-")[0] in names:
-                found[record.cell][environment["threads"]].append(record)
-    rows = []
-    for cell, by_threads in sorted(found.items(), key=lambda item: (CASES.index(item[0].case_name), item[0].backend)):
-        one, two = (by_threads[threads] for threads in THREADS)
-        rows.append([cell.case_name, cell.backend, cell.kernel, told(one), told(two), told([one[0], two[0]])])
-    heads = ["case", "backend", "kernel", "1 thread", "2 threads", "1 against 2 threads"]
-    print(tabulate(rows, heads, tablefmt="pipe"))
+    with Store(store) as opened:
+        for _, environment, record in opened.entries():
+            found[record.cell][environment["threads"]].append(record)
+    rows = [
+        [cell.case, cell.backend, cell.kernel, *(told(by_threads[number]) for number in THREADS), _across(by_threads)]
+        for cell, by_threads in sorted(found.items())
+    ]
+    print(tabulate(rows, ["case", "backend", "kernel", "1 thread", "2 threads", "1 and 2 threads"], tablefmt="pipe"))
+
+
+def _across(by_threads: dict[int, list[Record]]) -> str:
+    return told([records[0] for records in (by_threads[number] for number in THREADS) if records])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`bench run --again CELL`: what comes out otherwise is found, what cannot be repeated is refused, nothing is stored."""
+"""`bench run --again CELL`: what differs is found, what cannot be repeated is refused, nothing is stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import pytest
 from msgspec import structs
 
 from bench.backends import registry
-from bench.cases.cell import Cell
 from bench.records.record import EpochScore, Metrics, Record, Score, Weights
 from bench.records.store import Store
 from bench.runner import again, workers
@@ -249,5 +248,3 @@ def test_a_result_of_before_is_compared_without_its_weights() -> None:
     assert one.metrics.last
     bare = structs.replace(one.metrics, last=structs.replace(one.metrics.last, sha256=None))
     assert list(again.unequal(trained(metrics=bare), one)) == []
-
-

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from msgspec import structs
 
 from bench.cli import main
 from bench.records.exports import read
@@ -207,7 +208,7 @@ def test_figures_that_are_no_numbers_come_back_from_an_export(odd: Path, tmp_pat
     if bare:
         file.write_text(re.sub(r'"(NaN|-?Infinity)"', r"\1", file.read_text()))
     ((run, *_),) = [read(file)]
-    back = [entry for entry, _ in run.records]
+    back = [structs.replace(entry, sequence=None) for entry, _ in run.records]  # which the store gave
     # repr: nan is not equal to itself
     assert repr(back) == repr([diverged(), record(repeat=1)])
 

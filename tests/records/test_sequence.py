@@ -16,7 +16,7 @@ from msgspec import structs
 from bench.compare.history import series
 from bench.records.exports import read
 from bench.records.keeper import Keeper
-from bench.records.metrics import metric
+from bench.records.metrics import metric, value
 from bench.records.record import Record
 from bench.records.sequence import following, place
 from bench.records.store import Store
@@ -63,7 +63,7 @@ def exported(store: Path, run: str, file: str) -> Path:
 def accuracies(store: Path) -> dict[str, list[float | None]]:
     with Store(store) as opened:
         found = {run.name: list(opened.records(run.name)) for run in opened.runs()}
-    return {run: [metric("accuracy").of(record) for record in records] for run, records in found.items()}
+    return {run: [value(record, "accuracy") for record in records] for run, records in found.items()}
 
 
 def test_a_sequence_rises_whatever_the_clock_does_and_is_the_time_where_that_rises(clock: Clock) -> None:

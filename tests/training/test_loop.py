@@ -280,7 +280,7 @@ def test_checkpoint_keeps_the_first_best_epoch_beside_the_last():
 
 
 def test_scores_name_the_weights_that_they_are_of():
-    network, metrics, _ = run([(0.6, 1), (0.9, 1), (0.7, 1)], checkpoint="val_accuracy", epochs=3)
+    _, metrics, _ = run([(0.6, 1), (0.9, 1), (0.7, 1)], checkpoint="val_accuracy", epochs=3)
     assert [metrics.last.epoch, metrics.best.epoch] == [3, 2], "the weights of Scripted are the number of their epoch"
     for weights in metrics.last, metrics.best:
         assert weights.sha256 == hashlib.sha256(struct.pack("<f", weights.epoch)).hexdigest()
