@@ -120,7 +120,7 @@ def test_help_shows_every_option_of_bench_run_by_its_name() -> None:
     signature = inspect.signature(bench.run)
     command = {option.name: option for option in cli.get_command(click.Context(cli), "run").params}
     only_here = {"store"}
-    only_there = {"store_path", "resume", "dry_run", "as_json"}
+    only_there = {"store_path", "resume", "dry_run", "again", "as_json"}
     assert set(signature.parameters) - only_here == set(command) - only_there
     assert signature.parameters["seeds"].default == 1
     lines = {line.split("`")[1]: line for line in str(bench.run.__doc__).splitlines() if line.startswith("- `")}

@@ -137,7 +137,7 @@ def test_a_text_that_is_no_unicode_is_stored_and_read_again(tmp_path: Path) -> N
     with Store(tmp_path / "s.sqlite", create=True) as store:
         store.create_run("r", "quick", {}, [], {})
         store.add("r", odd, {})
-        assert list(store.records("r")) == [odd]
+        assert [(found.reason, found.details) for found in store.records("r")] == [(odd.reason, odd.details)]
 
 
 CHILD = """
