@@ -37,11 +37,10 @@ def measure(store: Path, threads: int, number: int) -> None:
     if store.exists():
         with Store(store) as opened:
             known = [run.name for run in opened.runs()]
-    words = ["--resume", name] if name in known else ["determinism/*", "--measure", "accuracy", "--name", name]
-    if name not in known:
-        words += ["--threads", str(threads), "--suites", str(SUITE)]
-        words += [f"--backend={found}" for found, info in backends().items() if info.missing() is None]
-    subprocess.run([sys.executable, "-m", "bench", "run", *words, "--store", str(store)], check=True, cwd=ROOT)
+    words = ["determinism/*", "--measure", "accuracy", "--threads", str(threads), "--suites", str(SUITE)]
+    words += [f"--backend={found}" for found, info in backends().items() if info.missing() is None]
+    words += ["--resume" if name in known else "--name", name, "--store", str(store)]
+    subprocess.run([sys.executable, "-m", "bench", "run", *words], check=True, cwd=ROOT)
 
 
 def told(records: list[Record]) -> str:
