@@ -1,4 +1,4 @@
-"""The cells whose trainings `tests/benchmarks/determinism.py` repeats: one without a recurrent layer, an LSTM, a GRU."""
+"""What `tests/benchmarks/determinism.py` trains again: a cell without a recurrent layer, an LSTM and a GRU."""
 
 from bench.spec import GRU, KERAS_2_3, LSTM, Case, Dense, Embedded, Embedding, Flatten, Layer, Suite, Training
 
