@@ -1,0 +1,317 @@
+"""Which estimator of a step time errs least beside other programs: on windows of work whose true step time is known.
+
+    python tests/benchmarks/estimators.py [--rounds 6] [--seed 0]
+
+takes four minutes and prints two tables. A step is a fixed amount of NumPy work on one thread, a call has the work of
+`CALL` steps more, as Keras's `fit` has. Beside 0, 1, 2 and 4 processes that never wait, in turn, each round takes the
+windows of a process by `bench.measure.steps.windows`. True is the CPU time of a step in the rounds without planted
+load, by the median: work on one thread that waits for nothing takes as long on a quiet machine.
+
+- measured: the windows of the rounds.
+- simulated: the windows of 2,000 processes each, cut at random places from the steps of the rounds, which were timed
+  one by one: as many and as long as `FULL` and `BRIEF` efforts ask for, with and without the cost of a call.
+
+The criterion, written down before any table was seen. An error is estimate / true - 1; an estimate that is not
+positive is `none`, and counts in no error. A condition is a load, an effort and a cost of a call. The estimator whose
+RMSE, simulated, is the smallest in the geometric mean over all conditions replaces today's (the median over pairs of
+slopes) if
+
+1. that mean is at most 0.75 of today's;
+2. its largest |mean error| over all conditions is no larger than today's;
+3. in no condition its RMSE exceeds 1.1 times today's, or 0.1 points more where that is larger;
+4. in no condition it says `none` more often than today's;
+5. the measured rounds agree: its RMSE there, in the geometric mean over loads, is no larger than today's.
+
+Otherwise today's stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from bench.measure import steps
+from bench.measure.clock import Clock
+from bench.records.metrics import Windows, step_seconds, step_time
+
+LOADS = (0, 1, 2, 4)
+CALL = 10
+"""Steps whose work each call has beside its own."""
+PROCESSES = 2000
+Floats = NDArray[np.float64]
+Estimator = Callable[[Windows], float | None]
+
+
+# --- the estimators ----------------------------------------------------------------------------------------------
+
+
+def positive(estimate: Callable[[Windows], float]) -> Estimator:
+    """Return the estimator that says nothing where `estimate` is not positive."""
+
+    def estimator(windows: Windows) -> float | None:
+        found = float(estimate(windows))
+        return found if found > 0 else None
+
+    return estimator
+
+
+def between(summary: Callable[[list[float]], float]) -> Callable[[Windows], float]:
+    """Return the slope between a summary of the short windows and that of the long ones."""
+
+    def slope(windows: Windows) -> float:
+        short, long = sorted({number for number, _ in windows})
+        of = {width: summary([seconds for number, seconds in windows if number == width]) for width in (short, long)}
+        return (of[long] - of[short]) / (long - short)
+
+    return slope
+
+
+def theil_sen(windows: Windows) -> float:
+    """Return the median of the slopes between every short and every long window (Theil 1950, Sen 1968)."""
+    short = min(number for number, _ in windows)
+    one = np.array([seconds for number, seconds in windows if number == short])
+    two = np.array([seconds for number, seconds in windows if number != short])
+    return float(np.median(two[:, None] - one)) / short
+
+
+def least_squares(windows: Windows) -> float:
+    """Return the slope of the line through all windows."""
+    numbers, seconds = np.array(windows, dtype=float).T
+    return float(np.polyfit(numbers, seconds, 1)[0])
+
+
+def means(windows: Windows) -> list[float]:
+    """Return the seconds per step of each window, the cost of a call included."""
+    return [seconds / number for number, seconds in windows]
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "median over pairs of slopes (today's)": step_time,
+    "least squares over windows": positive(least_squares),
+    "Theil-Sen over windows": positive(theil_sen),
+    "slope between medians": positive(between(statistics.median)),
+    "slope between least windows": positive(between(min)),
+    "least slope of a pair": positive(lambda windows: min(step_seconds(windows))),
+    "median of window means": positive(lambda windows: statistics.median(means(windows))),
+    "least window mean": positive(lambda windows: min(means(windows))),
+}
+TODAY = next(iter(ESTIMATORS))
+
+
+# --- the work ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Work:
+    """Steps of a fixed amount of work on one thread; `wall` and `cpu` are the seconds of each, call by call."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._matrix = np.random.default_rng(0).normal(size=(96, 96)) / 10
+
+    def step(self) -> None:
+        """Do what takes about two milliseconds: products that stay in the cache, and what NumPy does beside them."""
+        state = self._matrix
+        for _ in range(32):
+            state = np.tanh(self._matrix @ state)
+
+    def train(self, number: int) -> None:
+        """Do so many steps and the cost of a call."""
+        for _ in range(number + CALL):
+            cpu, began = time.process_time(), time.perf_counter()
+            self.step()
+            self.wall.append(time.perf_counter() - began)
+            self.cpu.append(time.process_time() - cpu)
+
+
+@contextmanager
+def beside(number: int) -> Iterator[None]:
+    """Let so many processes that never wait run for the length of the block."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+@dataclass
+class Round:
+    """The windows of one process beside `load` others, the seconds of its steps, and how busy the machine was."""
+
+    load: int
+    windows: Windows
+    work: Work
+    others: float
+    """CPUs that neither this process nor the planted load kept busy, on average."""
+
+
+def measured(load: int) -> Round:
+    """Take the windows of a process beside so many others."""
+    work = Work()
+    with beside(load):
+        time.sleep(0.2)
+        began, before = time.perf_counter(), _others()
+        windows = steps.windows(work.train, Clock(lambda: None), steps.STEPS)
+        others = (_others() - before) / (time.perf_counter() - began)
+    return Round(load, windows, work, others)
+
+
+def _others() -> float:
+    """Return the CPU seconds so far of all that is neither this process nor one that it started."""
+    everything = psutil.cpu_times()
+    ours = [process.cpu_times() for process in (psutil.Process(), *psutil.Process().children())]
+    return sum((everything.user, everything.nice, everything.system)) - sum(each.user + each.system for each in ours)
+
+
+# --- what they say -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What an estimator said of many processes: `found` are estimate / true - 1, `none` the share without one."""
+
+    found: Floats
+    none: float
+
+    @property
+    def bias(self) -> float:
+        """Return the mean error; nan where there is none."""
+        return float(self.found.mean()) if len(self.found) else float("nan")
+
+    @property
+    def rmse(self) -> float:
+        """Return the root of the mean squared error."""
+        return float(np.sqrt((self.found**2).mean())) if len(self.found) else float("nan")
+
+    @property
+    def text(self) -> str:
+        """Return bias and RMSE in per cent, and the share of `none` where there is any."""
+        none = f", none {self.none:.0%}" if self.none else ""
+        return f"{self.bias:+.1%} ({self.rmse:.1%}{none})"
+
+
+def errors(estimator: Estimator, processes: Sequence[Windows], true: float) -> Errors:
+    """Return how an estimator errs on the windows of many processes."""
+    said = [estimator(windows) for windows in processes]
+    found = np.array([estimate / true - 1 for estimate in said if estimate is not None])
+    return Errors(found, said.count(None) / len(said))
+
+
+def simulated(
+    trace: Floats, effort: steps.Effort, call: int, random: np.random.Generator, number: int = PROCESSES
+) -> list[Windows]:
+    """Cut the windows of so many processes from the seconds of consecutive steps, from random places, round the end.
+
+    A window of w steps are w + `call` of them; the short one takes `steps.WINDOW_SECONDS`, by the median step.
+    """
+    width = max(1, round(steps.WINDOW_SECONDS / float(np.median(trace))))
+    total = np.concatenate([[0.0], np.cumsum(np.concatenate([trace, trace]))])
+    found = []
+    for place in random.integers(len(trace), size=number):
+        windows: Windows = []
+        taken, at = 0.0, int(place)
+        while len(windows) < 2 * effort.most and (len(windows) < 2 * effort.least or taken < effort.seconds):
+            order = (width, 2 * width) if len(windows) % 4 == 0 else (2 * width, width)
+            for steps_in in order:
+                end = at + steps_in + call
+                windows.append((steps_in, float(total[end] - total[at])))
+                taken += windows[-1][1]
+                at = end % len(trace)
+        found.append(windows)
+    return found
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, the first column to the left."""
+    lines = [headers, ["---", *["--:"] * (len(headers) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+Condition = tuple[int, str, int]
+"""A load, an effort, the steps of a call."""
+
+
+def geometric(rmse: Iterable[Errors]) -> float:
+    """Return the geometric mean of RMSE."""
+    return statistics.geometric_mean(each.rmse for each in rmse)
+
+
+def verdict(cut: dict[str, dict[Condition, Errors]], real: dict[str, dict[int, Errors]]) -> str:
+    """Return which estimator the criterion takes, and how the best one stands on each of its points."""
+    mean = {name: geometric(each.values()) for name, each in cut.items()}
+    worst = {name: max(abs(found.bias) for found in each.values()) for name, each in cut.items()}
+    best = min(mean, key=lambda name: mean[name])
+    pairs = [(cut[best][condition], today) for condition, today in cut[TODAY].items()]
+    points = {
+        f"mean RMSE {mean[best]:.1%} against {mean[TODAY]:.1%}": mean[best] <= 0.75 * mean[TODAY],
+        f"largest |mean error| {worst[best]:.1%} against {worst[TODAY]:.1%}": worst[best] <= worst[TODAY],
+        "RMSE in each condition": all(own.rmse <= max(1.1 * today.rmse, today.rmse + 0.001) for own, today in pairs),
+        "none in each condition": all(own.none <= today.none for own, today in pairs),
+        "measured rounds": geometric(real[best].values()) <= geometric(real[TODAY].values()),
+    }
+    said = "".join(f"\n- {point}: {'yes' if holds else 'no'}" for point, holds in points.items())
+    return f"Least RMSE: {best}.{said}\nTaken: {best if all(points.values()) else TODAY}."
+
+
+def main() -> None:
+    """Measure and simulate, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    began = time.perf_counter()
+    rounds = []
+    for number in range(arguments.rounds):
+        for load in LOADS[:: -1 if number % 2 else 1]:
+            rounds.append(measured(load))
+    by_load = {load: [each for each in rounds if each.load == load] for load in LOADS}
+    true = statistics.median(seconds for each in by_load[0] for seconds in each.work.cpu)
+    others = {load: statistics.mean(each.others for each in found) for load, found in by_load.items()}
+    real = {
+        name: {load: errors(estimator, [each.windows for each in by_load[load]], true) for load in LOADS}
+        for name, estimator in ESTIMATORS.items()
+    }
+    print(f"A step takes {1000 * true:.3f} ms, a call {CALL} steps more; {psutil.cpu_count()} CPUs.")
+    print("Other programs kept busy, CPUs:", ", ".join(f"{n:.1f} beside {load}" for load, n in others.items()), end="")
+    print(f"; load average at the end: {os.getloadavg()[1]:.1f} (5 min).\n")
+    heads = [f"beside {load}" for load in LOADS]
+    print(f"Measured, {arguments.rounds} processes each: mean error (RMSE, share without an estimate)\n")
+    print(table(["estimator", *heads], [[name, *(one.text for one in each.values())] for name, each in real.items()]))
+    cut: dict[str, dict[Condition, Errors]] = {name: {} for name in ESTIMATORS}
+    for load in LOADS:
+        trace = np.concatenate([each.work.wall for each in by_load[load]])
+        for effort, of in (("full", steps.FULL.steps), ("brief", steps.BRIEF.steps)):
+            for call in (0, CALL):
+                random = np.random.default_rng([arguments.seed, load, call, of.most])
+                processes = simulated(trace, of, call, random)
+                for name, estimator in ESTIMATORS.items():
+                    cut[name][load, effort, call] = errors(estimator, processes, true)
+    for effort in ("full", "brief"):
+        for call in (0, CALL):
+            print(f"\nSimulated, {PROCESSES:,} processes each, {effort} effort, {call} steps a call\n")
+            rows = [[name, *(each[load, effort, call].text for load in LOADS)] for name, each in cut.items()]
+            print(table(["estimator", *heads], rows))
+    print(f"\n{verdict(cut, real)} ({time.perf_counter() - began:.0f} s)")
+
+
+if __name__ == "__main__":
+    main()
