@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -127,6 +128,41 @@ class Bench:
         """Return every training that was begun, in order."""
         log = self.folder / "trainings"
         return [Training(*map(int, line.split())) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@pytest.fixture(autouse=True, scope="session")
+def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Let no timed run of these tests wait for another of this machine, not even for one of another pytest worker."""
+    os.environ["XDG_RUNTIME_DIR"] = str(folder := tmp_path_factory.mktemp("runtime"))
+    return folder
+
+
+HOLD = """
+import time
+from bench.records.owner import timing_alone
+with timing_alone():
+    print("alone", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def timing_elsewhere() -> Iterator[subprocess.Popen[str]]:
+    """Give another process that times, which is killed once somebody is said to wait for it."""
+    with subprocess.Popen([sys.executable, "-c", HOLD], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "alone\n"
+
+        def heard(record: logging.LogRecord) -> bool:
+            if f"waiting for process {process.pid} on" in record.getMessage():
+                process.kill()
+            return True
+
+        log = logging.getLogger("bench")
+        log.addFilter(heard)
+        yield process
+        log.removeFilter(heard)
+        process.kill()
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,7 @@ from bench.errors import Incomparable, UsageError
 from bench.machine.fingerprint import cores, differences
 from bench.records.keeper import Keeper
 from bench.records.metrics import METRICS, value
+from bench.records.owner import timing_alone
 from bench.records.record import Record
 from bench.records.store import Run, Store, resuming
 from bench.runner.plan import PlannedCell, TimeLeft
@@ -286,10 +287,13 @@ class Session:
             for pair in schedule(cells, range(1, repeats + 1), self.name)
             if (pair.planned.cell, pair.planned.repeat) not in finished
         ]
+        if not pairs:
+            return
         progress = _Progress([self._plan.timed(pair.planned) for pair in pairs for _ in SIDES], "processes")
-        for name, record in measure(pairs, self._sides, self._settings, self._limits, progress, self._interrupted):
-            self._keep(name, record)
-            progress.ended(name, record)
+        with timing_alone(self._interrupted):
+            for name, record in measure(pairs, self._sides, self._settings, self._limits, progress, self._interrupted):
+                self._keep(name, record)
+                progress.ended(name, record)
 
     def _keep(self, name: SideName, record: Record) -> None:
         record = structs.replace(record, details={**record.details, "side": name})

@@ -19,6 +19,7 @@ from bench.data.dataset import Examples, Rows
 from bench.measure import memory, steps
 from bench.measure.clock import Clock, no_garbage_collection
 from bench.records.metrics import step_time
+from bench.spec import Device
 from bench.training.experiment import Experiment
 
 INPUT_STEPS = 64
@@ -33,7 +34,7 @@ class Passes(NamedTuple):
     memory: dict[str, float]
 
 
-def timing_passes(network: Network, experiment: Experiment, efforts: steps.Efforts) -> Passes:
+def timing_passes(network: Network, experiment: Experiment, efforts: steps.Efforts, device: Device) -> Passes:
     """Time a network that has never been called, on the rows that its experiment trains on.
 
     Both shapes of batch are warmed: the full one and, where the rows do not come out even, the partial last one.
@@ -41,7 +42,7 @@ def timing_passes(network: Network, experiment: Experiment, efforts: steps.Effor
     part = experiment.dataset.train
     rows, masks, full = experiment.order(0), experiment.masks(0), experiment.batch_size
     clock = Clock(network.synchronize)
-    timing = step_windows(network, experiment, efforts.steps)
+    timing = step_windows(network, experiment, efforts.steps, device)
     with no_garbage_collection():
         timing["input"] = _input(part, rows, masks, full)
         timing["latency"] = _latency(network, part, clock, efforts.latency)
@@ -51,27 +52,28 @@ def timing_passes(network: Network, experiment: Experiment, efforts: steps.Effor
     return Passes(timing, peaks)
 
 
-def step_windows(network: Network, experiment: Experiment, effort: steps.Effort) -> dict[str, Any]:
+def step_windows(network: Network, experiment: Experiment, effort: steps.Effort, device: Device) -> dict[str, Any]:
     """Time the steps of a network that has never been called, and nothing else; return their fields of `Timing`."""
     clock = Clock(network.synchronize)
     train_steps, shapes = _training(network, experiment)
     with no_garbage_collection():
         cold = steps.cold(shapes, clock)
-        windows = steps.windows(train_steps, clock, effort)
-    return {
-        "first_step": cold.first_step,
-        "compile": cold.compile,
-        "windows": windows,
-        "step": step_time(windows),
-    }
+        timed = steps.windows(train_steps, clock, effort)
+    return {"first_step": cold.first_step, "compile": cold.compile} | _step(timed, device)
 
 
-def glance(network: Network, experiment: Experiment) -> dict[str, Any]:
+def glance(network: Network, experiment: Experiment, device: Device) -> dict[str, Any]:
     """Time a few steps of a trained network; return their fields of `Timing`."""
     train_steps, _ = _training(network, experiment)
     with no_garbage_collection():
-        windows = steps.windows(train_steps, Clock(network.synchronize), steps.GLANCE, GLANCE_SECONDS)
-    return {"windows": windows, "step": step_time(windows)}
+        timed = steps.windows(train_steps, Clock(network.synchronize), steps.GLANCE, GLANCE_SECONDS)
+    return _step(timed, device)
+
+
+def _step(timed: steps.Timed, device: Device) -> dict[str, Any]:
+    """Return the fields of `Timing` that windows make; beside a GPU a CPU mostly waits, so its time is left out."""
+    found = {"windows": timed.wall, "step": step_time(timed.wall)}
+    return found | ({"cpu_windows": timed.cpu, "cpu_step": step_time(timed.cpu)} if device == "cpu" else {})
 
 
 def _training(network: Network, experiment: Experiment) -> tuple[Callable[[int], None], list[Callable[[], None]]]:

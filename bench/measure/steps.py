@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import NamedTuple
 
 from bench.measure.clock import Clock
 from bench.records.metrics import Windows
@@ -71,9 +72,16 @@ def cold(shapes: Sequence[Callable[[], object]], clock: Clock, effort: Effort = 
     return Cold(firsts[0], max(0.0, sum(firsts) - sum(steady)))
 
 
+class Timed(NamedTuple):
+    """The same windows by the clock and by the CPU time of this process."""
+
+    wall: Windows
+    cpu: Windows
+
+
 def windows(
     train: Callable[[int], object], clock: Clock, effort: Effort = STEPS, wanted: float = WINDOW_SECONDS
-) -> Windows:
+) -> Timed:
     """Return pairs of windows of w and 2w steps; `train(n)` does n steps. w is found first, which also warms up.
 
     The longer window takes `wanted` seconds more than the shorter one, or a second in all.
@@ -88,14 +96,16 @@ def windows(
             break
         growth = wanted / (long - short) if long > short else 2.0
         width = min(MOST_STEPS, math.ceil(width * min(8.0, max(2.0, growth))))
-    found: Windows = []
+    found = Timed([], [])
     taken = 0.0
     for pair in range(effort.most):
         if pair >= effort.least and taken >= effort.seconds:
             break
         for steps in (width, 2 * width) if pair % 2 == 0 else (2 * width, width):
-            found.append((steps, clock.seconds(partial(train, steps))))
-            taken += found[-1][1]
+            wall, cpu = clock.both(partial(train, steps))
+            found.wall.append((steps, wall))
+            found.cpu.append((steps, cpu))
+            taken += wall
     return found
 
 

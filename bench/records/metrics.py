@@ -120,6 +120,11 @@ def _step(record: Record) -> float | None:
     return None if epoch is None else epoch / at(record, "timing.steps")
 
 
+def _cpu_step(record: Record) -> float | None:
+    """Return the CPU time of a step; None where its windows were too noisy, or there are none."""
+    return step_time(at(record, "timing.cpu_windows") or [])
+
+
 def _score(name: str) -> Callable[[Record], float | None]:
     """Return what takes a figure of the score of the last weights, on the test set, else on the validation set."""
     return lambda record: at(at(record, "metrics.last.test") or at(record, "metrics.last.validation"), name)
@@ -131,6 +136,7 @@ METRICS: dict[str, Metric] = {
     known.name: known
     for known in (
         Metric("step", "training step", "s", "lower", "time", _step, "seconds", floor=_FLOOR),
+        Metric("cpu_step", "CPU time of a step", "s", "lower", "time", _cpu_step, "seconds", floor=_FLOOR),
         Metric("epoch", "epoch", "s", "lower", "time", _epoch, "seconds", floor=_FLOOR),
         Metric(
             "latency", "latency of one row", "s", "lower", "time", _median("timing.latency"), "seconds", floor=_FLOOR

@@ -15,7 +15,7 @@ from bench.spec import Device, Kernel
 
 CASE = ["suite", "case"]
 VARIANT = ["backend", "kernel", "device", "numerics"]
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -97,9 +97,11 @@ class Timing(Part, frozen=True, kw_only=True):
     `epochs`: steady epochs (all but the first), training part only. `steps`: of an epoch. `total`: all of training and
     evaluation. `alone`: whether the process measured this cell and nothing else. `first_step`: the first training step
     on a full batch. `compile`: what comes once, first calls minus steady calls over both batch shapes. `windows`: raw
-    [steps, seconds] of training. `step`: one steady training step, from the windows. `input`: the input pipeline
-    alone, per step. `latency`: raw seconds of inferences of one row. `throughput`: rows per second of inference at the
-    case's batch size. `noise`: spread of a busy loop on this machine before the run, as a share of its median.
+    [steps, seconds] of training. `step`: one steady training step, from the windows. `cpu_windows`: of the same windows
+    [steps, CPU seconds] of all threads of the process, those that wait in a loop included; only on a CPU. `cpu_step`:
+    that of one step, from those. `input`: the input pipeline alone, per step. `latency`: raw seconds of inferences of
+    one row. `throughput`: rows per second of inference at the case's batch size. `noise`: spread of a busy loop on this
+    machine before the run, as a share of its median.
     """
 
     build: float
@@ -112,6 +114,8 @@ class Timing(Part, frozen=True, kw_only=True):
     compile: float | None = None
     windows: list[tuple[int, float]] = []
     step: float | None = None
+    cpu_windows: list[tuple[int, float]] = []
+    cpu_step: float | None = None
     input: float | None = None
     latency: list[float] = []
     throughput: float | None = None
@@ -288,7 +292,8 @@ def at(value: Any, path: str) -> Any:
 def upgrade(content: dict[str, Any], version: int) -> dict[str, Any]:
     """Return the JSON content of a record of an earlier schema version as this version has it.
 
-    Version 1 called the peak of a whole process `host_peak_bytes`, which is now that of training alone.
+    Version 1 called the peak of a whole process `host_peak_bytes`, which is now that of training alone. Version 2 had
+    no CPU time.
     """
     memory = content.get("memory")
     if version == 1 and memory and "host_peak_bytes" in memory:

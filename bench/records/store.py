@@ -63,7 +63,10 @@ _ADDED = {"comparable": "INTEGER", "sequence": "INTEGER", **dict.fromkeys(_FIGUR
 _SHARED = ("suite", "case", "backend", "numerics", "parameters", "data", "details")
 """What the cells of a variant have in common."""
 _KEY = ("suite", "case", "backend", "kernel", "device", "numerics", "seed", "repeat")
-CURVES = (("metrics", "epochs"), ("timing", "epochs"), ("timing", "windows"), ("timing", "latency"))
+CURVES = (
+    ("metrics", "epochs"),
+    *(("timing", name) for name in ("epochs", "windows", "cpu_windows", "latency")),
+)
 """The long lists of a record, (part, field): they are stored apart from it, where they are not empty."""
 CONTENT = (
     ", ".join(["record", *(f's{place}."values"' for place in range(len(CURVES)))])

@@ -33,7 +33,7 @@ from bench.machine.fingerprint import available_memory, cores, differences, fing
 from bench.machine.noise import noise
 from bench.machine.peaks import measure_peaks
 from bench.records.keeper import Keeper
-from bench.records.owner import owned
+from bench.records.owner import owned, timing_alone
 from bench.records.record import Record
 from bench.records.store import Run, Store, resuming
 from bench.runner import workers
@@ -114,11 +114,13 @@ def run_cells(
     """Run cells and store their records at `path`: in the run `stored`, else in a new one that keeps `command`.
 
     `already` cells of the run were done before. A new run is this process's until it ends; `stored` the caller owns.
-    Progress is shown on stderr. Raises `UsageError` for a `name` that is
-    taken, and when `CUDA_VISIBLE_DEVICES` names a GPU that does not exist.
+    A run that takes times waits for another that does. Progress is shown on stderr. Raises `UsageError` for a `name`
+    that is taken, and when `CUDA_VISIBLE_DEVICES` names a GPU that does not exist.
     """
     threads = options.threads or cores()
-    with Store(path, create=True) as store, with_tf32(options), ExitStack() as held:
+    times = options.measure != "accuracy" and any(not planned.obstacle for planned in cells)
+    alone = timing_alone() if times else nullcontext()
+    with alone, Store(path, create=True) as store, _tf32(options), ExitStack() as held:
         environment = fingerprint(threads)
         cells = on_gpu(cells, threads)
         if stored is None:

@@ -159,7 +159,9 @@ class Measurement:
 
     def _pass(self, experiment: Experiment, build: Callable[[], Network]) -> dict[str, Any]:
         """Make the timing passes; return their fields of `Timing`."""
-        passes = timing_passes(self._started(experiment, build), experiment, BRIEF if self._request.brief else FULL)
+        passes = timing_passes(
+            self._started(experiment, build), experiment, BRIEF if self._request.brief else FULL, self._cell.device
+        )
         self.known["cost"] = step_cost(experiment.model, experiment.batch_size)
         self.known["memory"] = passes.memory
         self._network = None
@@ -173,7 +175,7 @@ class Measurement:
         build_seconds = time.perf_counter() - clock
         self.known["parameters"] = network.parameters()
         self.known["cost"] = step_cost(experiment.model, experiment.batch_size)
-        measured = step_windows(network, experiment, BRIEF.steps)
+        measured = step_windows(network, experiment, BRIEF.steps, self._cell.device)
         total = time.perf_counter() - clock
         self.known["timing"] = Timing(
             build=build_seconds, steps=experiment.steps, total=total, alone=len(self._request.cells) == 1, **measured
@@ -197,7 +199,7 @@ class Measurement:
         first_epoch, *epochs = [epoch.seconds for epoch in metrics.epochs]
         total = time.perf_counter() - clock
         if request.measure == "glance" and is_glanced_at(self._catalog, self._cell):
-            passes = glance(network, experiment)
+            passes = glance(network, experiment, self._cell.device)
         self.known["timing"] = Timing(
             build=build_seconds,
             first_epoch=first_epoch,

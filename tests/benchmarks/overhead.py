@@ -210,7 +210,7 @@ def measure_epochs(name: str, backend_name: str, numerics: str, rounds: int, *, 
         train_rows(x, y, chosen, experiment.masks(0))
 
     with no_garbage_collection():
-        windows = steps.windows(train, Clock(network.synchronize))
+        windows = steps.windows(train, Clock(network.synchronize)).wall
     step = statistics.median(step_seconds(windows))
     call = statistics.median(seconds - count * step for count, seconds in windows)
     made = call + len(x) / model.batch_size * step

@@ -193,6 +193,15 @@ def test_a_comparison_goes_on_where_it_was_killed(comparison: Comparison) -> Non
     assert comparison("--resume", "d", sides=False).code == 2
 
 
+def test_a_comparison_waits_for_another_process_that_times(
+    comparison: Comparison, timing_elsewhere: subprocess.Popen[str]
+) -> None:
+    comparison.sides()
+    ended = comparison(CELL, "--measure", "timing", "--repeats", "1", "--json")
+    assert f"waiting for process {timing_elsewhere.pid} on" in ended.err
+    assert len(comparison.log()) == 2
+
+
 def test_a_side_that_has_changed_is_not_gone_on_with(comparison: Comparison) -> None:
     comparison.sides()
     assert comparison(CELL, "--measure", "accuracy", "--name", "c").code == 0

@@ -259,7 +259,7 @@ def test_the_files_of_pytest_benchmark_are_read(bench: Callable[..., Result], tm
     ("content", "told"),
     [
         ('{"schema_version": 2, "records": [', "bad.json is no JSON or cut off: Expecting value: line 1"),
-        ('{"schema_version": 99, "records": []}', "bad.json has schema version 99, this twinbench reads 1 to 2"),
+        ('{"schema_version": 99, "records": []}', "bad.json has schema version 99, this twinbench reads 1 to 3"),
         ('{"schema_version": 2, "records": [{"run": "x"}], "runs": []}', "bad.json is no whole export (KeyError"),
         ('{"benchmarks": [{"fullname": "t"}]}', "bad.json: benchmarks.0.stats: Field required"),
         ("[]", "bad.json holds no exported run"),

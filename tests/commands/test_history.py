@@ -61,7 +61,7 @@ def test_lines_fit(
 def test_json_holds_every_point_and_change(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert history("imdb-rnn/lstm", "--metric", "epoch", "--store", store, "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["schema_version"], document["metric"], document["unit"]) == (2, "epoch", "s")
+    assert (document["schema_version"], document["metric"], document["unit"]) == (3, "epoch", "s")
     (one,) = document["series"]
     assert [point["value"] for point in one["points"]] == [0.2] * 6 + [0.25] * 6
     assert one["changes"] == [{"at": 6, "before": 0.2, "after": 0.25, "what": ["code aaaaaaaaaa → bbbbbbbbbb"]}]

@@ -121,7 +121,7 @@ def test_two_machines_runs_of_one_name_stay_two_runs_however_often_they_are_impo
     ("change", "message"),
     [
         (lambda text: text[: len(text) // 2], "is no JSON or cut off"),
-        (lambda text: text.replace('"schema_version": 2', '"schema_version": 99'), "has schema version 99"),
+        (lambda text: text.replace('"schema_version": 3', '"schema_version": 99'), "has schema version 99"),
         (
             lambda text: text.replace('"torch"', "7"),
             "record imdb-rnn/lstm@7: Expected `str`, got `int` - at `$.backend`",
@@ -163,7 +163,7 @@ HOSTILE = {
     "runs that are no list": (('"runs": [', '"runs": 7, "more": ['), "no whole export"),
     "an unknown environment": (('"environment": "first", "suite"', '"environment": "no", "suite"'), "no whole export"),
     "an unknown run": (('"run": "first", "environment"', '"run": "no", "environment"'), "no whole export"),
-    "a version that is a list": (('"schema_version": 2', '"schema_version": [2]'), "has schema version"),
+    "a version that is a list": (('"schema_version": 3', '"schema_version": [2]'), "has schema version"),
     "an end that is missing": (("\n ]\n}\n", "\n"), "cut off"),
     "more behind the end": (("\n ]\n}\n", "\n ]\n}\n{}\n"), "cut off"),
 }  # fmt: skip

@@ -117,7 +117,7 @@ def test_records_of_a_later_schema_are_refused_before_anything_is_measured(tmp_p
     answer = side("base", sys.executable, ROOT, QUESTION).introduction.model_copy(update={"schema_version": 9})
     (tmp_path / "answer").write_text(answer.model_dump_json())
     message = refused(interpreter(tmp_path, f"print(open({str(tmp_path / 'answer')!r}).read())"))
-    assert "writes records of schema version 9, this twinbench reads 2 and earlier; run `bench ab` from" in message
+    assert "writes records of schema version 9, this twinbench reads 3 and earlier; run `bench ab` from" in message
 
 
 def test_a_request_leaves_out_what_an_older_worker_does_not_know_and_never_what_is_asked() -> None:

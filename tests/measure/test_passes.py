@@ -63,18 +63,21 @@ class SlowRows(np.ndarray):  # type: ignore[type-arg]
 
 def test_every_pass_finds_what_the_network_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Slow()
-    monkeypatch.setattr(passes, "Clock", partial(Clock, timer=lambda: network.now))
+    monkeypatch.setattr(passes, "Clock", partial(Clock, timer=lambda: network.now, cpu_timer=lambda: 3 * network.now))
     x, y = rows(120)
     gathered = x.view(SlowRows)
     gathered.network = network
     experiment = experiment_of(CASE, MODEL, Examples(gathered, y))
-    found = passes.timing_passes(network, experiment, steps.FULL)  # type: ignore[arg-type]
+    found = passes.timing_passes(network, experiment, steps.FULL, "cpu")  # type: ignore[arg-type]
     timing = found.timing
     assert timing["first_step"] == pytest.approx(FIRST + CALL + STEP)
     # 90 of the 120 rows are trained on, and 90 is no multiple of a batch: both shapes of batch are warmed.
     assert set(network.calls) == {(BATCH_SIZE,), (90 % BATCH_SIZE,)}
     assert timing["compile"] == pytest.approx(2 * FIRST)
     assert timing["step"] == pytest.approx(STEP)
+    assert timing["cpu_step"] == pytest.approx(3 * STEP)
+    beside_a_gpu = passes.step_windows(network, experiment, steps.BRIEF.steps, "cuda")  # type: ignore[arg-type]
+    assert timing.keys() - beside_a_gpu.keys() == {"cpu_windows", "cpu_step", "input", "latency", "throughput"}
     assert timing["latency"] == pytest.approx([SINGLE] * len(timing["latency"]))
     assert len(timing["latency"]) == steps.LATENCY.most
     assert timing["throughput"] == pytest.approx(BATCH_SIZE / BATCH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 from collections.abc import Callable
 
@@ -49,13 +50,43 @@ def test_what_the_device_still_does_counts_and_what_it_did_before_does_not() -> 
 @pytest.mark.parametrize("call", [0.0, 0.05])
 def test_a_step_is_the_slope_so_that_a_cost_per_call_does_not_count(step: float, call: float) -> None:
     world = World()
-    found = windows(world.training(step, call), world.clock())
+    found = windows(world.training(step, call), world.clock()).wall
     assert step_seconds(found) == pytest.approx([step] * (len(found) // 2))
+
+
+def test_the_cpu_time_of_a_step_leaves_out_what_other_programs_take_and_the_cost_of_a_call() -> None:
+    world, used = World(), [0.0]
+
+    def train(steps: int) -> None:
+        used[0] += 0.3 + 0.2 * steps
+        world.now += 0.3 + 0.1 * steps + 7 * (len(world.calls) % 3)  # two threads, and at times another program
+        world.calls.append(steps)
+
+    found = windows(train, Clock(world.synchronize, lambda: world.now, lambda: used[0]))
+    assert step_seconds(found.cpu) == pytest.approx([0.2] * (len(found.cpu) // 2))
+    assert min(step_seconds(found.wall)) < 0 < 1 < max(step_seconds(found.wall))
+    assert [steps for steps, _ in found.cpu] == [steps for steps, _ in found.wall]
+
+
+def test_cpu_time_is_that_of_all_threads_and_not_that_of_sleep() -> None:
+    def spin() -> None:
+        while time.thread_time() < 0.02:
+            pass
+
+    def wait_for_a_thread() -> None:
+        spinning = threading.Thread(target=spin)
+        spinning.start()
+        spinning.join()
+
+    clock = Clock(lambda: None)
+    assert clock.both(wait_for_a_thread)[1] >= 0.02
+    wall, cpu = clock.both(lambda: time.sleep(0.1))
+    assert cpu < 0.1 < wall + 0.001
 
 
 def test_a_drift_of_the_machine_falls_on_short_and_long_windows_alike() -> None:
     world = World()
-    found = windows(world.training(0.1, drift=0.02), world.clock())
+    found = windows(world.training(0.1, drift=0.02), world.clock()).wall
     width = found[0][0]
     slopes = step_seconds(found)
     assert slopes[0] != pytest.approx(0.1)
@@ -66,7 +97,7 @@ def test_a_drift_of_the_machine_falls_on_short_and_long_windows_alike() -> None:
 @pytest.mark.parametrize("step", [1e-7, 1e-4, 0.05, 2.0])
 def test_the_windows_of_quick_and_slow_steps_take_a_bounded_time(step: float) -> None:
     world = World()
-    found = windows(world.training(step), world.clock())
+    found = windows(world.training(step), world.clock()).wall
     assert len(found) // 2 >= STEPS.least
     assert world.now < 12.0 or found[0][0] == 1
     assert max(world.calls) < 10_000
@@ -80,7 +111,7 @@ def test_a_clock_that_jumps_back_does_not_make_windows_longer_and_longer() -> No
         train(steps)
         world.queued = 1.4 if steps == 1 else 1.3
 
-    assert windows(jumping, world.clock(), Effort(most=3, least=1, seconds=1.0))[0][0] == 1
+    assert windows(jumping, world.clock(), Effort(most=3, least=1, seconds=1.0)).wall[0][0] == 1
 
 
 def test_compile_is_what_first_calls_of_both_shapes_take_beyond_steady_ones() -> None:

@@ -37,7 +37,7 @@ PARAMETERS = Parameters(
 
 def test_every_quantity_has_its_figure() -> None:
     full = record(
-        timing=TIMING,
+        timing=structs.replace(TIMING, cpu_windows=[(1, 0.5), (2, 0.8)]),
         metrics=Metrics(epochs=[], last=LAST),
         parameters=PARAMETERS,
         memory={"host_peak_bytes": 2e9, "device_peak_bytes": 1e9},
@@ -46,6 +46,7 @@ def test_every_quantity_has_its_figure() -> None:
     expected = {
         "epoch": 2.0,
         "step": 0.5,
+        "cpu_step": pytest.approx(0.3),
         "accuracy": 0.75,
         "loss": 0.5,
         "parameters": 10,
@@ -79,8 +80,11 @@ def test_only_times_of_a_process_that_measured_nothing_else_are_compared() -> No
 @pytest.mark.parametrize("seconds", [(0.3, 0.2, 0.5, 0.1), (0.3, 0.3), (0.3, 0.18), (0.3, 0.2, 0.1, 0.3)])
 def test_a_step_time_is_positive_or_there_is_none(seconds: tuple[float, ...]) -> None:
     windows = [(1 + at % 2, each) for at, each in enumerate(seconds)]
-    timing = Timing(build=0, epochs=[3.0], steps=2, total=1, alone=True, windows=windows, step=-0.118)
+    timing = Timing(
+        build=0, epochs=[3.0], steps=2, total=1, alone=True, windows=windows, step=-0.118, cpu_windows=windows
+    )
     assert value(record(measure="all", timing=timing), "step") is None
+    assert value(record(measure="all", timing=timing), "cpu_step") is None
 
 
 def test_an_unknown_metric_is_answered_with_the_nearest() -> None:

@@ -45,6 +45,7 @@ TIMING = Timing(
     total=3.2,
     alone=True,
     windows=[(1, 0.1), (2, 1 / 7)],
+    cpu_windows=[(1, 0.3), (2, 4 / 7)],
     latency=[0.01, 1 / 9],
 )
 PROOF = KernelProof(claimed="fused", how="made up", seen=[], met=True)
@@ -193,6 +194,7 @@ def test_scalars_are_columns_for_plain_sql(store: Store) -> None:
     plain.close()
     assert samples["timing.epochs"] == f"[{1 / 3}, 0.3]"
     assert samples["timing.windows"] == f"[[1, 0.1], [2, {1 / 7}]]"
+    assert samples["timing.cpu_windows"] == f"[[1, 0.3], [2, {4 / 7}]]"
 
 
 def test_seconds_are_the_mean_over_what_ended_ok(store: Store) -> None:
@@ -262,7 +264,7 @@ def test_an_unknown_run_is_named_with_its_neighbours(store: Store) -> None:
 
 def test_a_store_of_another_version_is_refused_with_both_versions(store: Store) -> None:
     store._db.execute("PRAGMA user_version = 9")
-    with pytest.raises(UsageError, match="schema version 9, this twinbench reads 2 and earlier"):
+    with pytest.raises(UsageError, match="schema version 9, this twinbench reads 3 and earlier"):
         Store(store.path)
 
 
@@ -272,16 +274,27 @@ def test_a_store_of_version_1_is_brought_up_to_date_once(store: Store) -> None:
     del old["cost"], old["kernel_proof"]
     old["memory"] = {"host_peak_bytes": 3e9}
     del old["metrics"]["epochs"], old["timing"]["epochs"]
-    for name in ("first_step", "compile", "windows", "step", "input", "latency", "throughput", "noise"):
+    for name in (
+        "first_step",
+        "compile",
+        "windows",
+        "step",
+        "cpu_windows",
+        "cpu_step",
+        "input",
+        "latency",
+        "throughput",
+        "noise",
+    ):
         del old["timing"][name]
     store._db.execute("UPDATE cell SET record = ?", (json.dumps(old),))
-    store._db.execute("DELETE FROM sample WHERE name IN ('timing.windows', 'timing.latency')")
+    store._db.execute("DELETE FROM sample WHERE name IN ('timing.windows', 'timing.cpu_windows', 'timing.latency')")
     store._db.execute("PRAGMA user_version = 1")
-    for create, version in ((False, 1), (True, 2), (False, 2), (True, 2)):  # a reader does it in memory alone
+    for create, version in ((False, 1), (True, 3), (False, 3), (True, 3)):  # a reader does it in memory alone
         with Store(store.path, create=create) as opened:
             (record,) = opened.records()
         assert record.memory == {"process_peak_bytes": 3e9}
-        assert record.timing == structs.replace(TIMING, windows=[], latency=[])
+        assert record.timing == structs.replace(TIMING, windows=[], cpu_windows=[], latency=[])
         assert store._db.execute("PRAGMA user_version").fetchone() == (version,)
 
 

@@ -40,9 +40,9 @@ class Passes:
 
     A figure is the median over processes. `quartiles` are those of the `samples` step times, all processes together;
     `latency` the 50th, 95th and 99th percentile of all latencies, as far as `LEAST_FOR` allows; `throughput` rows/s of
-    inference; `input` its share of a step; `host_memory`, `device_memory` peaks; `noise` the highest spread of a busy
-    loop before a run; `flops` and `bytes` per step, counted; the rates those over the step's seconds; the shares of
-    what the machine gives at most.
+    inference; `input` its share of a step; `cpu_step` its CPU time; `host_memory`, `device_memory` peaks; `noise` the
+    highest spread of a busy loop before a run; `flops` and `bytes` per step, counted; the rates those over the step's
+    seconds; the shares of what the machine gives at most.
     """
 
     samples: int = 0
@@ -50,6 +50,7 @@ class Passes:
     first_step: float | None = None
     compile: float | None = None
     input: float | None = None
+    cpu_step: float | None = None
     latency: Mapping[int, float] = field(default_factory=dict)
     throughput: float | None = None
     host_memory: float | None = None
@@ -183,6 +184,7 @@ def _passes(records: Sequence[Record]) -> Passes:
         input=_median(
             record.timing.input / step for record, step in steps if record.timing and record.timing.input and step
         ),
+        cpu_step=_median(value(record, "cpu_step") for record in records),
         latency=dict(zip(told, np.percentile(latencies, told), strict=True)) if told else {},
         throughput=_median(timing.throughput for timing in timings),
         host_memory=_median((record.memory or {}).get("host_peak_bytes") for record in records),
@@ -244,6 +246,10 @@ _HOW_COST = (
     "a step are counted, not measured. `% of peak` is their rate over that of a large matrix product, `% of copy` over "
     "that of a large copy, both measured on this machine before the run."
 )
+_HOW_CPU = (
+    "`CPU ms/step` is the CPU time that all threads of the process spent in the same windows. Other programs are not "
+    "in it. Threads that wait in a loop are, so it is no measure of speed."
+)
 _BESIDE = (
     "From accuracy runs: other work may have run at the same time, or the process ran several cells. Such times are "
     "not compared."
@@ -259,6 +265,8 @@ def table(results: Results) -> str:
     parts += [_machine(results, data), _HOW_TIMING + how_gain, _HOW_START]
     if any(row.passes.samples for row in data):
         parts.append(_HOW_COST)
+    if any(row.passes.cpu_step for row in data):
+        parts.append(_HOW_CPU)
     parts += [*_how_numerics(data), *how_twins(results)]
     native = {row.variant.backend for row in data if row.variant and row.variant.numerics == NATIVE and row.epoch}
     findings = as_link(results.documentation_on("findings"))
@@ -394,6 +402,7 @@ def _cost_row(passes: Passes) -> dict[str, str]:
     return {
         "host MB": _millions(passes.host_memory),
         "device MB": _millions(passes.device_memory),
+        "CPU ms/step": _scaled(passes.cpu_step, 1000),
         "input": "" if passes.input is None else f"{as_seconds(100 * passes.input)} %",
         "MFLOP/step": _millions(passes.flops),
         "GFLOP/s": _scaled(passes.flops_rate, 1e-9),

@@ -37,6 +37,8 @@ def timed(record: Maker, cell: str, step: float = 0.1, latencies: int = 100, **m
         compile=1.5,
         windows=windows,
         step=step,
+        cpu_windows=[(count, 2 * seconds) for count, seconds in windows],
+        cpu_step=2 * step,
         input=0.002,
         latency=[0.001 * number for number in range(1, latencies + 1)],
         throughput=320.0,
@@ -81,6 +83,7 @@ def test_the_page_shows_steps_first_then_what_comes_once_then_the_limits(record:
     assert (once["compile"], once["first step"], once["first epoch"], once["cell"]) == ("1.50", "0.900", "9.00", "30.0")
     assert (once["latency ms"], once["95 %"], once["99 %"], once["rows/s"]) == ("50.5", "95.0", "99.0", "320")
     near = only(cost, case="a")
+    assert near["CPU ms/step"] == "200"
     assert (near["host MB"], near["input"], near["MFLOP/step"]) == ("2,000", "2.00 %", "6,000")
     assert (near["GFLOP/s"], near["% of peak"], near["GB/s"], near["% of copy"]) == ("60.0", "60.0", "20.0", "200")
     assert "device MB" not in near, "no column without a figure"
@@ -94,6 +97,7 @@ def test_records_without_passes_have_the_times_that_they_have(record: Maker, res
     assert "quartiles" not in main[0], "no column without a figure"
     assert start == [{"case": "a", "source": "torch", "first epoch": "9.00", "cell": "19.0"}]
     assert "% of peak" not in text
+    assert "CPU ms/step" not in text
 
 
 def test_the_noise_before_the_runs_is_judged(record: Maker, results: Gather) -> None:
