@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,9 @@ def timing_alone(given_up: threading.Event | None = None) -> Iterator[None]:
     given_up = given_up or threading.Event()
     descriptor = None
     try:
-        lock = Path(platformdirs.user_runtime_dir("twinbench", appauthor=False)) / "timing.lock"
+        with warnings.catch_warnings():  # of a fallback to the temporary folder
+            warnings.simplefilter("ignore")
+            lock = Path(platformdirs.user_runtime_dir("twinbench", appauthor=False)) / "timing.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _locked(lock)
         if descriptor is None:

@@ -88,12 +88,12 @@ def alarms(rule: Rule, base: Sequence[Samples], candidate: Sequence[Samples], pr
     return sum(called), len(called)
 
 
-def slow_copy(folder: Path) -> Path:
-    """Copy what is measured of this checkout into `folder`, a pause in its torch step."""
+def slow_copy(folder: Path, clock: str = "perf_counter") -> Path:
+    """Copy what is measured of this checkout into `folder`, a pause in its torch step, by that clock of `time`."""
     for name in ("bench", "suites"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     with (folder / "bench" / "backends" / "torch" / "network.py").open("a") as module:
-        module.write(PATCH)
+        module.write(PATCH.replace("perf_counter", clock))
     return folder
 
 
@@ -153,10 +153,10 @@ def real_samples(out: Path) -> str:
     )
 
 
-def verdicts_on_steps(folder: Path) -> list[dict[str, Any]]:
-    """Return our verdicts on the training step that a comparison left in `folder`."""
+def verdicts_on(quantity: str, folder: Path) -> list[dict[str, Any]]:
+    """Return our verdicts on a quantity that a comparison left in `folder`."""
     found = json.loads((folder / "compare.json").read_text())["verdicts"]
-    return [one for one in found if one["quantity"] == "step"]
+    return [one for one in found if one["quantity"] == quantity]
 
 
 def report(out: Path, store: Path, threads: int) -> str:
@@ -165,7 +165,7 @@ def report(out: Path, store: Path, threads: int) -> str:
     versions = ", ".join(
         f"{name} {version}" for name, version in machine["packages"].items() if name in ("torch", "numpy")
     )
-    verdicts = {name: verdicts_on_steps(out / name) for name in ("aa", "ab")}
+    verdicts = {name: verdicts_on("step", out / name) for name in ("aa", "ab")}
     slower = "\n".join(f"- `{one['cell']}`: {math.expm1(one['effect']):+.1%}" for one in verdicts["ab"])
     return f"""# The gate on real samples
 
