@@ -273,6 +273,13 @@ def geometric(rmse: Iterable[Errors]) -> float:
     return statistics.geometric_mean(each.rmse for each in rmse)
 
 
+def over(conditions: Sequence[Errors]) -> str:
+    """Return of several conditions the RMSE in the geometric mean, the largest mean error, and the most of `none`."""
+    largest = max((each.bias for each in conditions), key=abs)
+    none = max(each.none for each in conditions)
+    return f"{geometric(conditions):.1%} ({largest:+.1%}{f', none {none:.0%}' if none else ''})"
+
+
 def verdict(cut: dict[str, dict[Condition, Errors]], real: dict[str, dict[int, Errors]]) -> str:
     """Return which estimator the criterion takes, and how the best one stands on each of its points."""
     mean = {name: geometric(each.values()) for name, each in cut.items()}
@@ -323,11 +330,11 @@ def main() -> None:
                 processes = simulated(recorded, of, call, random)
                 for name, estimator in ESTIMATORS.items():
                     cut[name][load, effort, call] = errors(estimator, processes, true)
-    for effort in ("full", "brief"):
-        for call in (0, CALL):
-            print(f"\nSimulated, {PROCESSES:,} processes each, {effort} effort, {call} steps a call\n")
-            rows = [[name, *(each[load, effort, call].text for load in traces)] for name, each in cut.items()]
-            print(table(["estimator", *traces], rows))
+    print(f"\nSimulated, {PROCESSES:,} processes a condition: RMSE (largest mean error, share without an estimate)\n")
+    rows = [
+        [name, *(over([each[key] for key in each if key[0] == load]) for load in traces)] for name, each in cut.items()
+    ]
+    print(table(["estimator", *traces], rows))
     print(f"\n{verdict(cut, real)} ({time.perf_counter() - began:.0f} s)")
 
 

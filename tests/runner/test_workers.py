@@ -78,6 +78,7 @@ def test_a_timed_cell_is_measured_in_passes_of_their_own_and_trains_as_ever(fake
     assert [epoch.loss for epoch in record.metrics.epochs] == [1, 1 / 2, 1 / 3]
     timing = record.timing
     assert timing.windows
+    assert [steps for steps, _ in timing.cpu_windows] == [steps for steps, _ in timing.windows]
     assert timing.latency
     assert None not in (timing.first_step, timing.compile, timing.step, timing.input, timing.throughput)
     assert timing.noise == 0.01
