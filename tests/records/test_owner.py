@@ -107,7 +107,10 @@ def test_a_timed_run_waits_for_another_and_starts_nothing_and_ctrl_c_ends_that(
         waiting[0].send_signal(signal.SIGINT)
         waiting[0].communicate()
         assert waiting[0].returncode == 130
-        assert fake_bench("fake/fine@fake", "--name", "trained", **there).returncode == 0  # no times, no waiting
+        training = fake_bench.start("fake/fine@fake", "--name", "trained", **there)
+        assert training.stdout
+        assert not any("waiting for" in line for line in training.stdout), "no times, no waiting"
+        training.communicate()
         assert len(fake_bench.trainings()) == 1
         assert waiting[1].poll() is None
     waiting[1].communicate()
