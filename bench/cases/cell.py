@@ -22,7 +22,7 @@ _NAME = re.compile(
 )
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Cell:
     """What is run: `imdb-rnn/lstm@torch,fused,cpu,documented#3`."""
 

@@ -79,10 +79,10 @@ def command(
         print_json(**_as_json(explained))
     else:
         click.echo(report.page(explained), nl=False)
-    left = len(cells) - len(ended.records)
+    left = len(cells) - ended.begun
     if left:
         click.echo(f"{left} cells have not been started; continue with: {explained.command}", err=True)
-    click.echo(f"{len(ended.records)} cells run, {already} were done before; wrote {path}", err=True)
+    click.echo(f"{ended.begun} cells run, {already} were done before; wrote {path}", err=True)
     if ended.exit_code == 0 and not any(effect.numerics != REFERENCE for effect in explained.effects):
         log.warning("there is nothing to compare: no seed ended ok under two numerics")
         return NOTHING_TO_COMPARE

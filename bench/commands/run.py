@@ -15,7 +15,7 @@ from bench.commands import options
 from bench.commands.terminal import aligned, folded, print_json
 from bench.errors import UsageError
 from bench.records.owner import owned
-from bench.records.record import plain
+from bench.records.record import Record, plain
 from bench.records.store import Run, Store
 from bench.report.sentences import count
 from bench.report.sources import stored as stored_results
@@ -67,10 +67,12 @@ def command(context: click.Context, /, **_: Any) -> int:
     if params["dry_run"]:
         return dry_run(cells, as_json=as_json)
     words = ["bench", *context.obj]
-    ended = run_cells(cells, wanted, path, words, name=params["name"], stored=stored, already=already)
+    records: list[Record] = []
+    keep = records.append if as_json else None
+    ended = run_cells(cells, wanted, path, words, name=params["name"], stored=stored, already=already, on_record=keep)
+    del cells  # makes room for what the summary is made of
     if as_json:
-        content = [plain(record) for record in ended.records]
-        print_json(records=content, indent=None)
+        print_json(records=[plain(record) for record in records], indent=None)
     for line in closing(ended, catalog.suites):
         click.echo(line, err=as_json or ended.interrupted)
     return ended.exit_code
@@ -78,9 +80,9 @@ def command(context: click.Context, /, **_: Any) -> int:
 
 def closing(ended: Ended, suites: Mapping[str, Suite]) -> list[str]:
     """Return the summary of a run; where it holds no record yet, the command that continues it."""
-    if not (ended.records or ended.already):
-        return [f"{count(len(ended.cells), 'cell')} not started; go on with: {ended.again}"]
-    return summary(stored_results(ended.store, [ended.run], suites, Path("reports/local")))
+    if not (ended.begun or ended.already):
+        return [f"{count(ended.planned, 'cell')} not started; go on with: {ended.again}"]
+    return summary(stored_results(ended.store, [ended.run], suites, Path("reports/local"), brief=True))
 
 
 def resumed(params: dict[str, Any]) -> Run | None:

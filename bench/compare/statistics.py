@@ -8,8 +8,8 @@ from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
+import scipy  # loads scipy.special when it is used: 15 MB
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Sides = tuple[ArrayLike, ArrayLike]
@@ -215,7 +215,7 @@ def _biweight(differences: Floats) -> Floats:
     """
     sizes = np.abs(differences)
     distances = sizes - np.nanmedian(sizes, axis=1, keepdims=True)
-    cutoff = CUTOFF * np.nanmedian(np.abs(distances), axis=1, keepdims=True) / ndtri(0.75)
+    cutoff = CUTOFF * np.nanmedian(np.abs(distances), axis=1, keepdims=True) / scipy.special.ndtri(0.75)
     u = np.divide(distances, cutoff, out=np.zeros_like(differences), where=cutoff > 0)
     weighted: Floats = differences * np.where(np.abs(u) >= 1, 0, (1 - u**2) ** 2)
     return weighted
@@ -269,9 +269,9 @@ def pairs_to_detect(deviation: float, margin: float, cells: int, level: float) -
     from scipy.stats import nct  # loads all of scipy.stats, 60 MB that nothing else here needs
 
     effect, room = math.log1p(margin + EXCESS), math.log((1 + margin + EXCESS) / (1 + margin))
-    over_margin = (ndtri(0.95) * HODGES_LEHMANN_LOSS * deviation / room) ** 2
+    over_margin = (scipy.special.ndtri(0.95) * HODGES_LEHMANN_LOSS * deviation / room) ** 2
     n = np.arange(fewest_pairs(level), MOST_PAIRS + 1)
-    power = nct.sf(-stdtrit(n - 1, level / cells), n - 1, effect * np.sqrt(n) / max(deviation, 1e-9))
+    power = nct.sf(-scipy.special.stdtrit(n - 1, level / cells), n - 1, effect * np.sqrt(n) / max(deviation, 1e-9))
     enough = (power >= 0.95) & (n >= over_margin)
     return int(n[np.argmax(enough)]) if enough.any() else MOST_PAIRS
 
@@ -279,7 +279,7 @@ def pairs_to_detect(deviation: float, margin: float, cells: int, level: float) -
 def deviation_behind(shift: Shifts, n: int) -> float:
     """Return the standard deviation of the differences that gives `n` of them the interval of `shift`."""
     half_width = float(shift.high - shift.low) / 2
-    return half_width * math.sqrt(n) / (float(ndtri(0.5 + LEVEL / 2)) * HODGES_LEHMANN_LOSS)
+    return half_width * math.sqrt(n) / (float(scipy.special.ndtri(0.5 + LEVEL / 2)) * HODGES_LEHMANN_LOSS)
 
 
 EXCESS = 0.03
@@ -301,14 +301,14 @@ class Student:
 
     def half_width(self, level: float) -> Floats:
         """Return the half width of the two-sided interval; nan without a degree of freedom."""
-        half_width: Floats = stdtrit(self.freedom, 0.5 + level / 2) * self.error
+        half_width: Floats = scipy.special.stdtrit(self.freedom, 0.5 + level / 2) * self.error
         return half_width
 
     def p_values(self) -> tuple[Floats, Floats]:
         """Return the one-sided p-values that the difference is > 0, and < 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where((self.difference == 0) & (self.error == 0), 0.0, self.difference / self.error)
-        return np.asarray(stdtr(self.freedom, -t)), np.asarray(stdtr(self.freedom, t))
+        return np.asarray(scipy.special.stdtr(self.freedom, -t)), np.asarray(scipy.special.stdtr(self.freedom, t))
 
 
 def paired(n: ArrayLike, mean: ArrayLike, deviation: ArrayLike) -> Student:
@@ -342,4 +342,4 @@ def seeds_for_equivalence(deviation: float, margin: float) -> int:
     `deviation` is that of the paired differences, in the unit of `margin`; (2 z(.95))^2 = 10.8. Source: Chow, Shao &
     Wang (2008), Sample Size Calculations in Clinical Research, ch. 3.1 (two one-sided tests, equal means).
     """
-    return max(2, math.ceil((2 * float(ndtri(0.95)) * deviation / margin) ** 2))
+    return max(2, math.ceil((2 * float(scipy.special.ndtri(0.95)) * deviation / margin) ** 2))

@@ -3,19 +3,18 @@
 `python guardian.py PARENT COMMAND... DESCRIPTOR` runs the command, becomes the parent of all that its descendants leave
 behind, and ends as it ended. Before that, and as soon as the process PARENT has ended or sends SIGTERM, it kills
 everything: it waits in the kernel alone, so neither a SIGKILL of the parent nor C code that holds an interpreter keeps
-it from that. It imports nothing of this package, to start at once.
+it from that. Every cell waits for its start, so it imports nothing of this package, and of Python little that is not
+there anyway: `signal`, `contextlib` and `collections` would take almost as long as the interpreter.
 """
 
+# ruff: noqa: SIM105 (`contextlib.suppress` is what it does without)
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]
 import ctypes
 import os
 import resource
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
-from types import FrameType
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 """Of Linux's `linux/prctl.h`."""
@@ -26,7 +25,7 @@ def main() -> None:
     parent, command = int(sys.argv[1]), sys.argv[2:]
     stopped = False
 
-    def stop(number: int, _: FrameType | None) -> None:
+    def stop(number: int, _: object) -> None:
         nonlocal stopped
         # Linux tells of the end of the thread that started this process, whose process may live on.
         if number == signal.SIGTERM or os.getppid() != parent:
@@ -52,16 +51,20 @@ def main() -> None:
     ended, status = 0, 0
     while ended != process:
         ended, status = os.wait()
-    with suppress(ChildProcessError):  # none is left
+    try:
         while True:
             os.waitpid(-1, os.WNOHANG)
             kill_children()
             os.wait()
+    except ChildProcessError:  # none is left
+        pass
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with suppress(OSError):
+        try:
             signal.signal(-code, signal.SIG_DFL)
+        except OSError:
+            pass
         os.kill(os.getpid(), -code)
     os._exit(code)
 
@@ -69,17 +72,24 @@ def main() -> None:
 def kill_children() -> None:
     """Kill every process whose parent is this one; what they leave behind comes to this one."""
     for process in children():
-        with suppress(ProcessLookupError):
+        try:
             os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
 
-def children() -> Iterator[int]:
-    """Yield the processes whose parent is this one, by `proc_pid_stat(5)`."""
+def children() -> list[int]:
+    """Return the processes whose parent is this one, by `proc_pid_stat(5)`."""
     me = str(os.getpid()).encode()
+    found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
-            if stat.read().rpartition(b")")[2].split()[1] == me:
-                yield int(name)
+        try:
+            with open(f"/proc/{name}/stat", "rb") as stat:
+                if stat.read().rpartition(b")")[2].split()[1] == me:
+                    found.append(int(name))
+        except OSError:  # it has ended
+            pass
+    return found
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from statistics import median
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from bench.cases.cell import Cell, Measure, Profile, Status
 from bench.cases.parameters import Parameters
@@ -231,6 +233,28 @@ def read(content: Any) -> Record:
     Raises `msgspec.ValidationError`, which names the field, for values that make none.
     """
     return msgspec.convert(content, Record, strict=False)
+
+
+_NONE: list[Any] = []
+
+
+def essential(record: Record) -> Record:
+    """Return what the summary of a run is made of, in a third of the memory: of the epochs' seconds their median.
+
+    Without learning curves, latencies, memory, cost, kernels and details; tracebacks only where there is no reason.
+    """
+    changes: dict[str, Any] = dict.fromkeys(("memory", "cost", "kernels_seen", "kernel_proof"))
+    if record.metrics:
+        last = record.metrics.last
+        if last:
+            last = replace(last, train=None, validation=None if last.test else last.validation)
+        changes["metrics"] = Metrics(epochs=_NONE, last=last)
+    if record.timing:
+        epochs = [median(record.timing.epochs)] if record.timing.epochs else _NONE
+        changes["timing"] = replace(record.timing, epochs=epochs, latency=_NONE)
+    if record.reason:
+        changes["failure"] = None
+    return replace(record, details={}, **changes)
 
 
 def plain(value: msgspec.Struct) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import json
 import logging
 import shlex
 import sqlite3
+import sys
 import threading
 import time
 import uuid
@@ -22,14 +23,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import structs
+from msgspec.structs import force_setattr
 
 from bench.cases.cell import Cell, Measure, Profile
 from bench.errors import StoreError, UsageError, unknown
 from bench.records import DEFAULT_PATH as DEFAULT_PATH
 from bench.records.metrics import METRICS, is_comparable, value
-from bench.records.record import SCHEMA_VERSION, Record, encodable, from_json, json_text, now, plain, read, upgrade
-from bench.records.sequence import following, place
+from bench.records.record import (
+    SCHEMA_VERSION,
+    Record,
+    encodable,
+    essential,
+    from_json,
+    json_text,
+    now,
+    plain,
+    read,
+    upgrade,
+)
 
 _SCHEMA = """
 CREATE TABLE environment (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL);
@@ -62,6 +73,8 @@ _ADDED = {"comparable": "INTEGER", "sequence": "INTEGER", **dict.fromkeys(_FIGUR
 """
 _SHARED = ("suite", "case", "backend", "numerics", "parameters", "data", "details")
 """What the cells of a variant have in common."""
+_WORDS = ("kernel", "device", "profile", "measure", "status", "started")
+"""What has the same few values in many records."""
 _KEY = ("suite", "case", "backend", "kernel", "device", "numerics", "seed", "repeat")
 CURVES = (
     ("metrics", "epochs"),
@@ -123,6 +136,17 @@ class Run:
     options: dict[str, Any]
     environment: dict[str, Any]
     uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A cell that ended `ok`: what was measured, the sha256 of its data, its declaration; None of earlier versions."""
+
+    cell: Cell
+    repeat: int
+    measure: Measure
+    data: str | None
+    case: str | None
 
 
 def in_store(path: Path) -> str:
@@ -387,20 +411,21 @@ class Store:
                 [(inserted.lastrowid, name, json_text(values)) for name, values in curves.items()],
             )
 
-    def records(self, run: str | None = None) -> Iterator[Record]:
-        """Yield the records of a run, or of all runs, in the order they were stored.
+    def records(self, run: str | None = None, *, brief: bool = False) -> Iterator[Record]:
+        """Yield the records of a run, or of all runs, in the order they were stored; `brief` as `entries` has it.
 
         Raises `UsageError` for an unknown run.
         """
-        return (record for _, _, record in self.entries(run))
+        return (record for _, _, record in self.entries(run, brief=brief))
 
     def entries(
-        self, run: str | None = None, wanted: Callable[[Cell], bool] | None = None
+        self, run: str | None = None, wanted: Callable[[Cell], bool] | None = None, *, brief: bool = False
     ) -> Iterator[tuple[str, dict[str, Any], Record]]:
         """Yield (name of the run, fingerprint, record) of a run, or of all runs, in the order they were stored.
 
         The fingerprint is the record's own: a run may have been gone on with elsewhere. Only `wanted` cells are
-        decoded. Raises `UsageError` for an unknown run.
+        decoded. `brief` records hold what one is summed up by: status, reason, the last score, times of epochs and
+        steps. Raises `UsageError` for an unknown run.
         """
         environments: dict[int, dict[str, Any]] = {
             key: json_values(text) for key, text in self._db.execute("SELECT id, fingerprint FROM environment")
@@ -417,7 +442,7 @@ class Store:
         for name, environment, *rest in rows:
             parts, (content, *samples) = rest[:7], rest[7:]
             if wanted is None or wanted(Cell(*parts)):
-                yield name, environments[environment], decoded(content, samples, known)
+                yield name, environments[environment], decoded(content, samples, known, brief=brief)
 
     def figures(self, run: str) -> Iterator[tuple[Any, ...]]:
         """Yield a row for every cell and repeat of a run, without decoding its record: what comparisons are made of.
@@ -452,9 +477,19 @@ class Store:
         last: int = self._db.execute("SELECT max(sequence) FROM cell").fetchone()[0] or 0
         return last
 
-    def finished(self, run: str) -> list[Record]:
-        """Return the records of a run that ended `ok`: what `--resume` need not run again."""
-        return [record for record in self.records(run) if record.status == "ok"]
+    def finished(self, run: str) -> Iterator[Finished]:
+        """Yield what ended `ok` in a run, which `--resume` need not run again; no record is decoded as a whole."""
+        # One of before may hold a bare NaN, which SQLite takes for no JSON.
+        rows = self._db.execute(
+            'SELECT suite, "case", backend, kernel, device, numerics, seed, repeat, measure, data_sha256, '
+            "CASE WHEN json_valid(record) THEN json_extract(record, '$.details.case') END, "
+            "CASE WHEN NOT json_valid(record) THEN record END FROM cell WHERE run = ? AND status = 'ok'",
+            (self._run_id(run),),
+        )
+        for *parts, repeat, measure, data, case, odd in rows:
+            if odd is not None:
+                case = json_values(odd).get("details", {}).get("case")
+            yield Finished(Cell(*parts), repeat, measure, data, case)
 
     def seconds(self, cell: Cell, profile: Profile, measure: Measure, *, brief: bool = False) -> float | None:
         """Return the mean seconds that such a cell took, over all seeds and runs; None when none has been measured.
@@ -519,7 +554,7 @@ def json_values(text: Any) -> Any:
         raise sqlite3.DatabaseError(f"a text in it is no JSON ({error})") from error
 
 
-def decoded(content: str, samples: Sequence[str | None], known: dict[bytes, Any]) -> Record:
+def decoded(content: str, samples: Sequence[str | None], known: dict[bytes, Any], *, brief: bool = False) -> Record:
     """Return a record of its JSON and that of its `CURVES`; what many records share is held once, in `known`."""
     try:
         values = from_json(content)
@@ -527,9 +562,13 @@ def decoded(content: str, samples: Sequence[str | None], known: dict[bytes, Any]
             if sample is not None:
                 values[part][field] = from_json(sample)
         record = read(values)
+        if brief:
+            record = essential(record)
     except (ValueError, TypeError, LookupError, RecursionError) as error:  # msgspec's are ValueErrors
         raise sqlite3.DatabaseError(f"a record in it is none ({error})") from error
+    for name in _WORDS:
+        force_setattr(record, name, sys.intern(getattr(record, name)))
     for name in _SHARED:
         part = getattr(record, name)
-        structs.force_setattr(record, name, known.setdefault(msgspec.msgpack.encode(part), part))
+        force_setattr(record, name, known.setdefault(msgspec.msgpack.encode(part), part))
     return record

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.cases.catalog import matches
-from bench.compare.session import Options
 from bench.errors import UsageError
 from bench.parity import proof
 from bench.records import exports
@@ -34,15 +33,17 @@ def chosen(store: Store, names: Sequence[str]) -> list[Run]:
     return runs[-1:]
 
 
-def source(store: Store, run: Run) -> Source:
-    """Return a run of a store with its records, as reports take it."""
-    return from_run(run, store.records(run.name))
+def source(store: Store, run: Run, *, brief: bool = False) -> Source:
+    """Return a run of a store with its records, `brief` ones for a summary, as reports take it."""
+    return from_run(run, store.records(run.name, brief=brief))
 
 
-def stored(path: Path, names: Sequence[str], suites: Mapping[str, Suite], folder: Path) -> Results:
-    """Return what a report into `folder` on the named runs of a store, or on its latest one, is made of."""
+def stored(
+    path: Path, names: Sequence[str], suites: Mapping[str, Suite], folder: Path, *, brief: bool = False
+) -> Results:
+    """Return what a report into `folder`, or a `brief` summary, on runs of a store or its latest one is made of."""
     with Store(path) as store:
-        sources = [source(store, run) for run in chosen(store, names)]
+        sources = [source(store, run, brief=brief) for run in chosen(store, names)]
     return gather(sources, suites, folder, path)
 
 
@@ -61,12 +62,15 @@ def from_run(run: Run, records: Iterable[Record]) -> Source:
         run.options["repeats"],
         tuple(run.options["patterns"]),
         _settings(run),
-        _plan(Options.stored(run.options)) if "comparison" in run.options else None,
+        _plan(run) if "comparison" in run.options else None,
     )
 
 
-def _plan(options: Options) -> frozenset[Measurement]:
+def _plan(run: Run) -> frozenset[Measurement]:
     """Return what `bench ab` measures of each cell before it judges: trainings by seed, timed processes from 1 on."""
+    from bench.compare.session import Options  # loads pandas and scipy, 80 MB that the summary of a run does not need
+
+    options = Options.stored(run.options)
     trained = range(options.seeds if options.trains else 0)
     timed = range(1, options.repeats + 1 if options.times else 1)
     return frozenset({("accuracy", seed, 0) for seed in trained} | {("timing", 0, repeat) for repeat in timed})

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Literal, get_args
 
 from bench.backends.registry import DEFAULT_BACKENDS, BackendInfo, backend, backends, best_kernel, check_kernel, native
@@ -41,7 +42,7 @@ class Obstacle:
     part: CellPart
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedCell:
     """A cell to run: `named` are the parts that the user named, `estimate` is in seconds, process start included."""
 
@@ -74,20 +75,20 @@ def plan(
     named: dict[Cell, frozenset[CellPart]] = {}
     for found in asked.values():
         for cell, parts in found.items():
-            named[cell] = named.get(cell, frozenset()) | parts
+            named[cell] = named[cell] | parts if cell in named else parts
     order = {f"{suite.name}/{case.name}": place for place, (suite, case) in enumerate(catalog.select(["*"]))}
     cells = sorted(named, key=lambda cell: (cell.seed, order[cell.case_name]))
-    obstacles_and_seconds = {cell: _outlook(catalog, options, cell, measured) for cell in cells}
+    outlook = cache(lambda configuration: _outlook(catalog, options, configuration, measured))
     repeated = [(cell, repeat) for cell in cells for repeat in range(options.repeats)]
     # Sorting is stable: within a seed and a repeat the cells stay in the order of the cases.
     repeated.sort(key=lambda pair: (pair[0].seed, pair[1]))
-    return [PlannedCell(cell, repeat, named[cell], *obstacles_and_seconds[cell]) for cell, repeat in repeated]
+    return [PlannedCell(cell, repeat, named[cell], *outlook(replace(cell, seed=0))) for cell, repeat in repeated]
 
 
 def _outlook(
     catalog: Catalog, options: RunOptions, cell: Cell, measured: Callable[[Cell], float | None] | None
 ) -> tuple[Obstacle | None, float]:
-    """Return what keeps a cell from running, and how many seconds it will take."""
+    """Return what keeps a cell from running, whatever its seed, and how many seconds it will take."""
     suite, case = catalog.case(cell.case_name)
     case = apply(case, options.profile)
     model = resolve(suite, case, cell.numerics)
@@ -241,36 +242,37 @@ def _is_glob(text: str) -> bool:
 class TimeLeft:
     """Foretells what planned cells take: their estimates, times what those that ended took over theirs.
 
-    Where other seeds or repeats of a cell have ended, these alone are looked at.
+    Where other seeds or repeats of a cell have ended, these alone are looked at. All of them have one estimate, so what
+    is kept, and looked through, grows with the configurations and not with the cells.
     """
 
     def __init__(self, cells: Iterable[PlannedCell]) -> None:
-        self._left: dict[tuple[Cell, int], list[float]] = defaultdict(list)
+        # How many cells of a configuration are left, and their estimates added up.
+        self._left: dict[str, tuple[int, float]] = {}
         for planned in cells:
-            self._left[planned.cell, planned.repeat].append(planned.estimate)
-        # By cell, and of all cells under None.
-        self._estimated: dict[Cell | None, float] = defaultdict(float)
-        self._taken: dict[Cell | None, float] = defaultdict(float)
+            number, seconds = self._left.get(planned.cell.configuration, (0, 0.0))
+            self._left[planned.cell.configuration] = number + 1, seconds + planned.estimate
+        # By configuration, and of all cells under None.
+        self._estimated: dict[str | None, float] = defaultdict(float)
+        self._taken: dict[str | None, float] = defaultdict(float)
 
     def ended(self, record: Record) -> None:
         """Take in a cell that ended; one that was unavailable or interrupted tells nothing."""
-        estimate = self._left[record.cell, record.repeat].pop()
+        configuration = record.cell.configuration
+        number, seconds = self._left[configuration]
+        self._left[configuration] = number - 1, seconds - seconds / number
         if record.status not in ("unavailable", "interrupted"):
-            for key in (None, _any_seed(record.cell)):
-                self._estimated[key] += estimate
+            for key in (None, configuration):
+                self._estimated[key] += seconds / number
                 self._taken[key] += record.seconds
 
-    def expected(self, cell: Cell, estimate: float) -> float:
-        """Return the seconds that a cell will take whose estimate is `estimate`."""
-        for key in (_any_seed(cell), None):
+    def expected(self, configuration: str, estimate: float) -> float:
+        """Return the seconds that cells of a configuration will take whose estimate is `estimate`."""
+        for key in (configuration, None):
             if self._estimated.get(key):
                 return estimate * self._taken[key] / self._estimated[key]
         return estimate
 
     def seconds(self) -> float:
         """Return the seconds left, those of the running cell included."""
-        return sum(self.expected(cell, estimate) for (cell, _), left in self._left.items() for estimate in left)
-
-
-def _any_seed(cell: Cell) -> Cell:
-    return replace(cell, seed=0)
+        return sum(self.expected(configuration, seconds) for configuration, (_, seconds) in self._left.items())

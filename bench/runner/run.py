@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from msgspec import structs
 from bench.backends.base import TF32
 from bench.backends.registry import backend
 from bench.cases.catalog import Catalog
-from bench.cases.cell import Measure
+from bench.cases.cell import Cell, Measure, Status
 from bench.cases.describe import definition
 from bench.cases.profiles import apply
 from bench.errors import BenchError
@@ -35,7 +36,7 @@ from bench.machine.peaks import measure_peaks
 from bench.records.keeper import Keeper
 from bench.records.owner import owned, timing_alone
 from bench.records.record import Record
-from bench.records.store import Run, Store, resuming
+from bench.records.store import Finished, Run, Store, resuming
 from bench.runner import workers
 from bench.runner.capabilities import examine
 from bench.runner.client import ANSWER_SECONDS, Preparer
@@ -59,7 +60,7 @@ def cells_left(path: Path, stored: Run | None, catalog: Catalog, options: RunOpt
     with Store(path) if path.exists() else nullcontext() as store:
         measured = partial(store.seconds, profile=options.profile, measure=options.measure) if store else None
         cells = plan(catalog, options, measured)
-        finished = store.finished(stored.name) if store and stored else []
+        finished = _still_hold(store.finished(stored.name), catalog, options) if store and stored else {}
     with Preparer(options.timeout or ANSWER_SECONDS) as preparer:
 
         @cache
@@ -67,30 +68,37 @@ def cells_left(path: Path, stored: Run | None, catalog: Catalog, options: RunOpt
             _, case = catalog.case(name)
             return preparer.sha256(apply(case, options.profile), options.replaced, most_memory(options))
 
-        done = {
-            (record.cell, record.repeat)
-            for record in finished
-            if _still_holds(record, catalog, options)
-            and record.data
-            and record.data.sha256 == data_now(record.cell.case_name)
-        }
-    left = [planned for planned in cells if (planned.cell, planned.repeat) not in done]
+        left = [
+            planned
+            for planned in cells
+            if (data := finished.get((planned.cell, planned.repeat))) is None
+            or data != data_now(planned.cell.case_name)
+        ]
     return left, len(cells) - len(left)
 
 
-def _still_holds(record: Record, catalog: Catalog, options: RunOptions) -> bool:
-    """Return whether a stored `ok` record is what would be measured now: at least as much, of the same case.
+def _still_hold(
+    finished: Iterable[Finished], catalog: Catalog, options: RunOptions
+) -> dict[tuple[Cell, int], str | None]:
+    """Return the data of the cells whose result is what would be measured now: at least as much, of the same case.
 
     Records of earlier versions do not say what the case was. Its data is looked at last, in another process.
     """
-    if record.measure not in (options.measure, "all") and (record.measure, options.measure) != ("glance", "accuracy"):
-        return False
-    try:
-        suite, case = catalog.case(record.cell.case_name)
-        now = definition(suite, apply(case, options.profile))
-    except BenchError:
-        return False
-    return bool(record.details.get("case", now) == now)
+
+    @cache
+    def case_now(name: str) -> str | None:
+        try:
+            suite, case = catalog.case(name)
+            return definition(suite, apply(case, options.profile))
+        except BenchError:
+            return None
+
+    enough = {options.measure, "all", *(["glance"] if options.measure == "accuracy" else [])}
+    return {
+        (each.cell, each.repeat): each.data
+        for each in finished
+        if each.measure in enough and (now := case_now(each.cell.case_name)) and each.case in (now, None)
+    }
 
 
 def most_memory(options: RunOptions) -> float:
@@ -110,12 +118,13 @@ def run_cells(
     name: str | None = None,
     stored: Run | None = None,
     already: int = 0,
+    on_record: Callable[[Record], None] | None = None,
 ) -> Ended:
     """Run cells and store their records at `path`: in the run `stored`, else in a new one that keeps `command`.
 
     `already` cells of the run were done before. A new run is this process's until it ends; `stored` the caller owns.
-    A run that takes times waits for another that does. Progress is shown on stderr. Raises `UsageError` for a `name`
-    that is taken, and when `CUDA_VISIBLE_DEVICES` names a GPU that does not exist.
+    Progress is shown on stderr; `on_record` is given every record, none of which is kept here. Raises `UsageError` for
+    a `name` that is taken, and when `CUDA_VISIBLE_DEVICES` names a GPU that does not exist.
     """
     threads = options.threads or cores()
     times = options.measure != "accuracy" and any(not planned.obstacle for planned in cells)
@@ -137,15 +146,21 @@ def run_cells(
         limits = workers.Limits(most_memory(options), options.timeout, options.budget)
         if any(not planned.obstacle for planned in cells):
             log.info("time limit of a cell: %s", f"{limits.timeout:g} s" if limits.timeout else limits.how)
-        records: list[Record] = []
+        planned_as = cache(lambda: {planned.cell: planned for planned in cells})
+        statuses, fails = Counter[Status](), False
         with interruptible() as interrupted, Display(cells) as display:
             keeper = Keeper(store, stored, interrupted)
             for record in map(add, workers.run(cells, settings, limits, display, interrupted)):
                 keeper.add(record, environment)
-                records.append(record)
+                statuses[record.status] += 1
+                fails |= record.status != "ok" and (
+                    record.status != "unavailable" or _asked_for(record, planned_as()[record.cell])
+                )
                 display.ended(record)
+                if on_record:
+                    on_record(record)
         keeper.close()
-    return Ended(stored.name, path, options, cells, records, interrupted.is_set(), already)
+    return Ended(stored.name, path, options, len(cells), statuses, fails, interrupted.is_set(), already)
 
 
 @contextmanager
@@ -243,27 +258,33 @@ def interruptible() -> Iterator[threading.Event]:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of the cells of a run: `records` of those that were begun; `already` were done."""
+    """What became of the cells of a run: `statuses` of those that were begun, of `planned`; `already` were done.
+
+    `fails`: one of them makes the command end with exit code 3.
+    """
 
     run: str
     store: Path
     options: RunOptions
-    cells: list[PlannedCell]
-    records: list[Record]
+    planned: int
+    statuses: Counter[Status]
+    fails: bool
     interrupted: bool
     already: int
+
+    @property
+    def begun(self) -> int:
+        """How many cells were begun."""
+        return self.statuses.total()
 
     @property
     def exit_code(self) -> int:
         """The command's exit code."""
         if self.interrupted:
             return 130
-        planned = {(planned.cell, planned.repeat): planned for planned in self.cells}
-        counts = any(_counts(record, planned[record.cell, record.repeat]) for record in self.records)
         named = self.options.patterns or self.options.backends or self.options.suites
-        states = [record.status for record in self.records]
-        nothing = not self.already and bool(states) and states == ["unavailable"] * len(self.cells)
-        return 3 if counts or (named and nothing) else 0
+        nothing = not self.already and self.statuses["unavailable"] == self.planned > 0
+        return 3 if self.fails or (named and nothing) else 0
 
     @property
     def again(self) -> str:
@@ -271,9 +292,7 @@ class Ended:
         return resuming(self.run, self.store)
 
 
-def _counts(record: Record, planned: PlannedCell) -> bool:
-    """Return whether a record makes the command end with exit code 3."""
-    if record.status == "unavailable":
-        part: Any = record.details.get("obstacle")
-        return planned.asked_for(part if part in get_args(CellPart) else "case")
-    return record.status != "ok"
+def _asked_for(record: Record, planned: PlannedCell) -> bool:
+    """Return whether what was unavailable was asked for by name."""
+    part: Any = record.details.get("obstacle")
+    return planned.asked_for(part if part in get_args(CellPart) else "case")

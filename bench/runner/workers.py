@@ -107,7 +107,7 @@ def run(
     time_left = TimeLeft(cells)
 
     def may_start(planned: PlannedCell) -> bool:
-        seconds = time_left.expected(planned.cell, planned.estimate)
+        seconds = time_left.expected(planned.cell.configuration, planned.estimate)
         return not interrupted.is_set() and (end is None or time.monotonic() + seconds <= end)
 
     for planned in cells:
@@ -281,7 +281,8 @@ class _Memory:
         self._family: list[psutil.Process] = []
         self._looks = 0
         self._used = 0
-        self._next_look = 0.0
+        # What has just started is small, and looking through all processes takes longer than a short cell.
+        self._next_look = time.monotonic() + _TICK
 
     def used(self) -> int:
         """Return what was found at the last look, which is now where the last one was half a second ago."""

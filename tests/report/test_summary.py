@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace as replace_of
 from itertools import pairwise
 from math import exp, log
 from pathlib import Path
@@ -14,14 +15,23 @@ import pytest
 from msgspec.structs import replace
 from scipy import stats
 
-from bench.records.record import Record
+from bench.records.record import Record, essential
+from bench.report import summary as module
 from bench.report.results import Results
-from bench.report.summary import COLUMNS, LINES, summary
+from bench.report.summary import COLUMNS, LINES
 from bench.spec import LSTM, Dense, Embedded, Embedding, Flatten, RandomRows, Training
 from tests.making import case, make_record, make_results, name, suite
 
 KERAS, TORCH = "keras-tensorflow", "torch"
 FILE = Path("reports/local/README.md")
+
+
+def summary(results: Results, files: Sequence[Path] = ()) -> list[str]:
+    """Return the summary, after a look at whether the essential parts of the records give the same."""
+    lines = module.summary(results, files)
+    sources = [replace_of(source, records=tuple(map(essential, source.records))) for source in results.sources]
+    assert module.summary(replace_of(results, sources=tuple(sources)), files) == lines
+    return lines
 
 
 def timed(record: Record, *seconds: float, width: int = 8) -> Record:

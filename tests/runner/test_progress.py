@@ -72,7 +72,7 @@ def test_names_say_what_differs_among_the_cells() -> None:
         cells = [
             Cell("s", "c", backend, kernel, device, numerics, seed) for backend, kernel, device, numerics, seed in parts
         ]  # type: ignore[arg-type]
-        return [short_names(cells)[cell] for cell in cells]
+        return [short_names(cells)(cell) for cell in cells]
 
     torch = ("torch", "fused", "cpu", "native", 0)
     assert named(torch, ("keras", "generic", "cpu", "native", 0)) == ["s/c@torch", "s/c@keras"]
