@@ -261,6 +261,14 @@ def test_native_numerics_are_not_called_the_same_model() -> None:
     assert [line for line in lines if "1 of 1" in line]
 
 
+def test_without_a_test_set_validation_counts_and_without_a_reason_the_end_of_the_traceback() -> None:
+    validated = [make_record(name("a", backend), val=[0.5, 0.7], profile="quick") for backend in (KERAS, TORCH)]
+    broken = make_record(name("b"), status="failed", traceback="Traceback\nOSError: the disk is gone", profile="quick")
+    lines = summary(results_of([*validated, broken]))
+    assert row(lines, "a")[1:3] == ["70.0", "70.0"]
+    assert any("OSError: the disk is gone" in line for line in lines)
+
+
 def test_where_nothing_ended_ok_only_that_is_said() -> None:
     lines = summary(results_of([cell("a", TORCH, status="failed", reason="ValueError: no")]))
     assert "0 of 1" in lines[0]
