@@ -20,7 +20,7 @@ import subprocess
 import sys
 import typing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -119,7 +119,7 @@ def ended(cells: Sequence[PlannedCell], settings: Settings, *_: Any) -> Iterator
         score = Score(loss=0.5, accuracy=0.8, rows=1000)
         epochs = [EpochScore(loss=0.5, accuracy=0.8, seconds=1.0, steps=10)] * 2
         yield Record(
-            **vars(planned.cell),
+            **asdict(planned.cell),
             repeat=planned.repeat,
             profile=settings.profile,
             measure=settings.measure,
