@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
+
+LONGEST = 20_000
+"""Characters of a message, the last output of a process included."""
 
 
 class BenchError(Exception):
     """Any error whose message is meant for the user; its class decides the exit code."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        half = LONGEST // 2  # it may name what a file holds, however long that is; the remedy comes last
+        return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
 
 
 class UsageError(BenchError):
@@ -76,6 +85,8 @@ NEAREST = 5
 """Names that an error lists at most of many."""
 FEW = 15
 """So many names are listed whole where none is near."""
+MOST, LONG = 10_000, 200
+"""So many names, and characters of one, are looked at: a file may hold any."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
@@ -83,7 +94,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
 
     A name is near from a similarity of 0.6 on (difflib's own limit): below it a hint misleads.
     """
-    names = sorted(known)
+    names = sorted({known_name[:LONG] for known_name in islice(known, MOST)})
     near = difflib.get_close_matches(name, names, NEAREST)
     if not near and len(names) > FEW:
         near = difflib.get_close_matches(name, names, NEAREST, cutoff=0.0)

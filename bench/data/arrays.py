@@ -118,10 +118,11 @@ def _require_ids(data: Arrays, place: str, ids: NDArray[Any], row_of: Callable[[
             f"{place}: holds {ids.dtype}, and num_words declares ids; save integers, or declare shape for numbers"
         )
     assert data.num_words is not None
-    strange = np.flatnonzero((ids < 0) | (ids >= data.num_words))
-    if len(strange):
+    strange = (ids < 0) | (ids >= data.num_words)
+    if strange.any():
+        first = int(strange.argmax())  # the places of all would take eight times the memory
         raise DataError(
-            f"{place}, row {row_of(int(strange[0]))}: the id {ids[strange[0]]}; ids are 0 to {data.num_words - 1}, "
+            f"{place}, row {row_of(first)}: the id {ids[first]}; ids are 0 to {data.num_words - 1}, "
             "as num_words declares: raise it, or replace the id"
         )
 
@@ -140,11 +141,11 @@ def _floats(data: Arrays, place: str, x: NDArray[Any]) -> NDArray[np.float32]:
 
 def _require_finite(place: str, x: NDArray[Any], floats: NDArray[Any]) -> None:
     """Raise `DataError` for the first number that is not finite as a float32."""
-    strange = np.argwhere(~np.isfinite(floats))
-    if len(strange):
-        row, *within = (int(index) for index in strange[0])
+    strange = ~np.isfinite(floats)
+    if strange.any():
+        row, *within = map(int, np.unravel_index(strange.argmax(), strange.shape))
         where = f", at {tuple(within)}" if within else ""
-        value = x[tuple(strange[0])]
+        value = x[row, *within]
         what = f"{value} exceeds a float32" if np.isfinite(value) else str(value)
         raise DataError(f"{place}, row {row}{where}: {what}; fill it, or leave the row out")
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.npz import require_memory
+from bench.data.packed import BROKEN, require_memory, require_room
 from bench.errors import DataError, Unavailable, install, unknown
+
+_ROWS = 1024
+"""Rows that are read before their size is looked at."""
 
 
 def columns(path: Path, names: Sequence[str]) -> dict[str, Any]:
     """Return the named columns, pyarrow arrays without nulls, dictionaries resolved.
 
     Raises `Unavailable` without pyarrow; `DataError` for a file that is not Parquet, a name that it does not hold, a
-    null, and columns that exceed the free memory.
+    null, and columns that exceed the free memory or what such a file may unpack to.
     """
     try:
         import pyarrow as pa
@@ -25,24 +28,42 @@ def columns(path: Path, names: Sequence[str]) -> dict[str, Any]:
     except ImportError:
         raise Unavailable(f"{path.name} needs pyarrow; {install('parquet')}") from None
     try:
-        with pq.ParquetFile(path) as file:
-            held = file.schema_arrow.names
-            for name in names:
-                if name not in held:
-                    raise DataError(f"{path}: {unknown('column', name, held)}")
+        held = {field.name: field.type for field in pq.read_schema(path)}
+        for name in names:
+            if name not in held:
+                raise DataError(f"{path}: {unknown('column', name, held)}")
+        repeating = [name for name in names if pa.types.is_string(held[name])]
+        with pq.ParquetFile(path, read_dictionary=repeating) as file:
             groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
             require_memory(path, sum(group.total_byte_size for group in groups))
-            table = file.read(columns=list(names))
-    except (pa.ArrowException, OSError) as error:
+            batches = list(_batches(path, file, list(names)))
+            table = pa.Table.from_batches(batches) if batches else file.read(columns=list(names))
+        found = {}
+        for name in names:
+            column = table.column(name).combine_chunks()
+            if pa.types.is_dictionary(column.type):
+                column = column.dictionary_decode()
+            column.validate(full=True)  # texts are UTF-8, lists end within their items
+            _require_no_null(path, name, column)
+            found[name] = column
+    except (pa.ArrowException, *BROKEN) as error:
         raise DataError(f"{path} is not a Parquet file: {error}") from error
-    found = {}
-    for name in names:
-        column = table.column(name).combine_chunks()
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        _require_no_null(path, name, column)
-        found[name] = column
     return found
+
+
+def _batches(path: Path, file: Any, names: list[str]) -> Iterator[Any]:
+    """Yield the rows of a file until they hold more than it may unpack to; texts that repeat are held once."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size = 0
+    for batch in file.iter_batches(_ROWS, columns=names):
+        size += batch.nbytes
+        for column in batch.columns:
+            if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type):
+                size += pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+        require_room(path, size)
+        yield batch
 
 
 def _require_no_null(path: Path, name: str, column: Any) -> None:

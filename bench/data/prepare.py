@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from bench.data import arrays as own_arrays
 from bench.data import csvfile, embedded, embedded_features, imdb, reviews, sources, split, tables, vectors, word2vec
 from bench.data.dataset import Dataset, Examples, Labelled, Labels, MultiHot
+from bench.data.packed import BROKEN
 from bench.data.text import KERAS_FILTERS, Tokenizer, pad_sequences
 from bench.errors import DataError, Unavailable, UsageError, unknown
 from bench.spec import (
@@ -424,7 +425,7 @@ def _opened(folder: Path) -> Shaped | None:
             if (meta["sha256"], check) != (_content_hash(arrays), _check(meta)):
                 return None
             _verified.add(state)
-    except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError):  # whatever damage looks like
+    except (*BROKEN, AttributeError, MemoryError):  # whatever damage looks like
         return None
     return arrays, meta
 

@@ -319,7 +319,7 @@ def _noted(note: Path, stamp: dict[str, Any]) -> str | None:
     try:
         noted = json.loads(note.read_bytes())
         return str(noted["sha256"]) if noted.items() >= stamp.items() else None
-    except (OSError, ValueError, LookupError, AttributeError, TypeError):  # no note, or a damaged one
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):  # no note, or a damaged one
         return None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +14,11 @@ from bench.spec import TextCsv
 
 
 class _Table(NamedTuple):
-    """Texts and labels, and where each row stands."""
+    """Texts and labels, and what says where a row stands."""
 
     texts: list[str]
     labels: list[str]
-    places: Sequence[str]
+    place: Callable[[int], str]
 
 
 def load(data: TextCsv, files: Mapping[str, Path]) -> tuple[dict[str, Texts], list[str]]:
@@ -47,9 +48,9 @@ def load(data: TextCsv, files: Mapping[str, Path]) -> tuple[dict[str, Texts], li
 
 def _numbered(names: Sequence[str], table: _Table) -> list[int]:
     numbers = {name: number for number, name in enumerate(names)}
-    for label, place in zip(table.labels, table.places, strict=True):
+    for row, label in enumerate(table.labels):
         if label not in numbers:
-            raise DataError(f"{place}: the label {label!r}; labels are {', '.join(names)}")
+            raise DataError(f"{table.place(row)}: the label {label!r}; labels are {', '.join(names)}")
     return [numbers[label] for label in table.labels]
 
 
@@ -67,19 +68,24 @@ def _table(data: TextCsv, path: Path) -> _Table:
         held = parquet.columns(path, [data.text, data.label])
         texts = parquet.texts(path, data.text, held[data.text])
         labels = _spelt(path, data.label, held[data.label])
-        places = [f"{path}, row {row}" for row in range(len(texts))]
+
+        def place(row: int) -> str:
+            return f"{path}, row {row}"
     else:
         (texts, labels), lines = csvfile.columns(path, [data.text, data.label])
-        labels = [label.strip() for label in labels]
-        places = [f"{path}, line {line}" for line in lines]
-    for text, label, place in zip(texts, labels, places, strict=True):
+        labels = [sys.intern(label.strip()) for label in labels]
+
+        def place(row: int) -> str:
+            return f"{path}, line {lines[row]}"
+
+    for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
         if not text.strip():
-            raise DataError(f"{place}: the text is empty; leave the row out")
+            raise DataError(f"{place(row)}: the text is empty; leave the row out")
         if not label.strip():
-            raise DataError(f"{place}: the label is empty; leave the row out")
+            raise DataError(f"{place(row)}: the label is empty; leave the row out")
     if not texts:
         raise DataError(f"{path}: no rows")
-    return _Table(texts, labels, places)
+    return _Table(texts, labels, place)
 
 
 def _spelt(path: Path, name: str, column: Any) -> list[str]:

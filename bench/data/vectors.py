@@ -9,18 +9,19 @@ import struct
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import numpy as np
-from isal import igzip, isal_zlib
+from isal import isal_zlib
 from numpy.typing import NDArray
 
+from bench.data.packed import BROKEN, TEXT_RATIO, Gunzipped, require_room
 from bench.errors import DataError
 
 _CHUNK = 1 << 17  # stays in a core's cache between inflating, counting and splitting: a fifth faster than 4 MiB
-_ISAL_ERROR = cast(type[Exception], isal_zlib.error)  # isal's stub takes the class for an instance
+_LONGEST = 1 << 16
+"""Bytes of a line or a word, of which the longest line of GloVe, 300 numbers, has 4 kB."""
 _TOO_LARGE = "a component is not a finite number, or the components add up to none"
-_BROKEN = (OSError, EOFError, _ISAL_ERROR, zipfile.BadZipFile)
 
 
 def load_glove(path: Path, wanted: Mapping[str, int], rows: int, dimension: int) -> NDArray[np.float32]:
@@ -29,7 +30,7 @@ def load_glove(path: Path, wanted: Mapping[str, int], rows: int, dimension: int)
     `path` is the text, a zip of it, or the official `glove.6B.zip`. Of a word that occurs twice the last vector counts,
     as in the documents' loops. Raises `DataError` with file and line for a malformed line or another dimension.
     """
-    row_of = {word.encode(): row for word, row in wanted.items()}
+    row_of = {word.encode(errors="replace"): row for word, row in wanted.items()}
     matrix = np.zeros((rows, dimension), np.float32)
     done = 0
     try:
@@ -41,7 +42,7 @@ def load_glove(path: Path, wanted: Mapping[str, int], rows: int, dimension: int)
                 if row is not None:
                     matrix[row] = _numbers(path, number, line, dimension)
             done += len(lines)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(f"{path}, after line {done}: cannot be read: {error}") from error
     if not done:
         raise DataError(f"{path}: there are no vectors in it")
@@ -85,6 +86,8 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[list[bytes], int]]:
     for chunk in chunks:
         text = rest + chunk
         *lines, rest = text.split(b"\n")
+        if len(rest) > _LONGEST:
+            raise ValueError(f"a line of more than {_LONGEST:,} bytes")
         yield lines, int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(" "))) - rest.count(b" ")
     if rest:
         yield [rest], rest.count(b" ")
@@ -118,6 +121,7 @@ def _inflated(stream: IO[bytes], path: Path, member: str) -> Iterator[bytes]:
             chunk = inflater.decompress(compressed, _CHUNK)
             compressed = inflater.unconsumed_tail
             size, crc = size + len(chunk), isal_zlib.crc32(chunk, crc)
+            require_room(path, size, TEXT_RATIO)
             if chunk:
                 yield chunk
     if (size, crc) != (info.file_size, info.CRC):
@@ -131,7 +135,7 @@ def load_word2vec(path: Path, wanted: Mapping[str, int], rows: int, dimension: i
     and little-endian float32 numbers. Of a word that occurs twice the first vector counts, as in gensim's
     `load_word2vec_format`. Raises `DataError` with file and entry for another dimension or a file that ends early.
     """
-    row_of = {word.encode(): row for word, row in wanted.items()}
+    row_of = {word.encode(errors="replace"): row for word, row in wanted.items()}
     matrix = np.zeros((rows, dimension), np.float32)
     size = 4 * dimension
     entry = 0
@@ -143,6 +147,8 @@ def load_word2vec(path: Path, wanted: Mapping[str, int], rows: int, dimension: i
                 space = buffer.find(b" ", at)
                 while space < 0 or space + 1 + size > len(buffer):
                     chunk = stream.read(_CHUNK)
+                    if space < 0 and len(buffer) - at > _LONGEST:
+                        raise ValueError(f"a word of more than {_LONGEST:,} bytes")
                     if not chunk:
                         raise EOFError(f"the file ends in entry {entry} of {count}")
                     buffer, at = buffer[at:] + chunk, 0
@@ -155,18 +161,16 @@ def load_word2vec(path: Path, wanted: Mapping[str, int], rows: int, dimension: i
                 at = space + 1 + size
             if (buffer[at:] + stream.read(_CHUNK)).strip(b"\n"):
                 raise DataError(f"{path}: there is more behind the {count} words that its first line announces")
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(f"{path}, entry {entry}: cannot be read: {error}") from error
     return matrix
 
 
-def _open_word2vec(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast(IO[bytes], igzip.open(path))  # type: ignore[no-untyped-call]
-    return path.open("rb")
+def _open_word2vec(path: Path) -> IO[bytes] | Gunzipped:
+    return Gunzipped(path) if path.suffix == ".gz" else path.open("rb")
 
 
-def _word2vec_header(path: Path, stream: IO[bytes], dimension: int) -> int:
+def _word2vec_header(path: Path, stream: IO[bytes] | Gunzipped, dimension: int) -> int:
     header = stream.readline(100)
     try:
         count, found = map(int, header.split())

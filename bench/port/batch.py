@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.data import npz
 from bench.errors import UsageError
 from bench.port.trace import Array
 
@@ -30,17 +30,9 @@ class Batch:
 def read(path: Path, needs: Sequence[Input], takes: Sequence[str]) -> Batch:
     """Return the batch of an `.npz`: `x` (or inputs by their names, or x0, x1), `y`, and arguments of `forward`.
 
-    Raises `UsageError` for object arrays, missing arrays and shapes that do not fit.
+    Raises `DataError` for object arrays and what is no archive, `UsageError` for missing arrays and other shapes.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except ValueError as error:
-        raise UsageError(f"{path} holds arrays of Python objects, which are never loaded; save numbers") from error
-    except (OSError, zipfile.BadZipFile, AttributeError, EOFError) as error:
-        raise UsageError(
-            f"{path} cannot be read as .npz: {error}; write it by numpy.savez(path, x=..., y=...)"
-        ) from error
+    arrays = npz.load(path)
     wrong = [name for name, value in arrays.items() if value.dtype.kind not in "biuf"]
     if wrong:
         raise UsageError(f"{path}: {wrong[0]} is of type {arrays[wrong[0]].dtype}; save numbers")

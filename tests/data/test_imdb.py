@@ -5,7 +5,6 @@ import io
 import json
 import pickle
 import zipfile
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +94,8 @@ def test_stored_arrays_have_the_published_content_hash() -> None:
     digest = hashlib.sha256()
     for half in ("train", "test"):
         reviews = arrays[f"x_{half}"]
-        digest.update(np.fromiter(chain.from_iterable(reviews), "<i4").tobytes())
-        digest.update(np.concatenate(([0], np.cumsum([len(review) for review in reviews]))).astype("<i8").tobytes())
+        digest.update(reviews.ids.astype("<i4").tobytes())
+        digest.update(reviews.offsets.astype("<i8").tobytes())
         digest.update(arrays[f"y_{half}"].astype("<i8").tobytes())
 
     assert digest.hexdigest() == CONTENT_SHA256
@@ -128,7 +127,7 @@ def test_a_pickle_that_calls_something_is_refused_and_not_run(tmp_path: Path) ->
     target = tmp_path / "exploded"
     path = write_archive(tmp_path / "imdb.npz", x_train=pickled([Bomb(target)]))
 
-    with pytest.raises(DataError, match=r"imdb\.npz.*Path.*not admitted"):
+    with pytest.raises(DataError, match=r"imdb\.npz.*pickle"):
         imdb.load(path, 50)
 
     assert not target.exists()
@@ -153,7 +152,7 @@ def test_a_cut_archive_is_refused(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "imdb.npz")
     path.write_bytes(path.read_bytes()[:-100])
 
-    with pytest.raises(DataError, match=r"imdb\.npz is not an IMDB archive"):
+    with pytest.raises(DataError, match=r"imdb\.npz is not an archive"):
         imdb.load(path, 50)
 
 
