@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import NothingToCompare, UsageError
 from bench.records import exports
@@ -91,10 +91,13 @@ def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _from_file(path: Path) -> Measured:
-    document = exports.read_json(path)
-    if isinstance(document, dict) and "benchmarks" in document:
-        return _from_pytest_benchmark(path, document)
-    found = exports.runs_in(document, path)
+    if exports.is_export(path):
+        found = exports.read(path)
+    else:
+        document = exports.read_json(path)
+        if isinstance(document, dict) and "benchmarks" in document:
+            return _from_pytest_benchmark(path, document)
+        found = exports.runs_in(document, path)
     if len(found) != 1:
         names = ", ".join(export.run.name for export in found) or "none"
         raise UsageError(
@@ -114,11 +117,16 @@ class _Benchmark(BaseModel):
     extra_info: dict[str, Any] = {}
 
 
+class _Machine(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    cpu: dict[str, Any] = {}
+
+
 class _PytestBenchmark(BaseModel):
     """A part of pytest-benchmark's JSON; what is not listed is not read."""
 
     benchmarks: list[_Benchmark]
-    machine_info: dict[str, Any] = {}
+    machine_info: _Machine = _Machine()
     commit_info: dict[str, Any] = {}
 
 
@@ -135,10 +143,10 @@ def _from_pytest_benchmark(path: Path, document: Mapping[str, Any]) -> Measured:
         for benchmark in results.benchmarks
         for number, seconds in enumerate(benchmark.stats.data or [benchmark.stats.median])
     ]
-    machine, commit = results.machine_info, results.commit_info
+    machine, commit = results.machine_info.model_dump(), results.commit_info
     known = {
-        "cpu": (machine.get("cpu") or {}).get("brand_raw"),
-        "cores": (machine.get("cpu") or {}).get("count"),
+        "cpu": machine["cpu"].get("brand_raw"),
+        "cores": machine["cpu"].get("count"),
         "os": machine.get("release"),
         "python": machine.get("python_version"),
         **{name: machine.get(name) for name in ("threads", "gpus", "packages")},  # of ours only

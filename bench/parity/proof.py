@@ -108,7 +108,7 @@ def read(path: Path) -> tuple[list[Proof], dict[str, Any]]:
                 f"this twinbench reads {SCHEMA_VERSION}; prove again"
             )
         return msgspec.convert(content["records"], list[Proof], strict=False), content["environment"]
-    except (OSError, ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} holds no stored proofs: {error}; `bench parity` writes them") from error
 
 

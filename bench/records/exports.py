@@ -7,18 +7,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from bench.errors import UsageError
-from bench.records.record import SCHEMA_VERSION, Record, from_json, json_text, plain, upgrade
+from bench.records.record import RECORD_BYTES, SCHEMA_VERSION, Record, from_json, json_text, plain, upgrade
 from bench.records.record import read as read_record
 from bench.records.store import Run
 
 _RECORDS = b' "records": [\n'
 """The line of an export before its records, each of which is a line: so they can be read one by one."""
 _LARGEST = 2**63
+WHOLE_BYTES = 64_000_000
+"""The most that is read at once, where a file is not laid out a record a line: values take 20 times its bytes."""
 
 
 @dataclass(frozen=True)
@@ -79,18 +81,22 @@ def stream(file: Path) -> Iterator[Exported]:
     """
     try:
         with file.open("rb") as lines:
+            rows = _lines(lines, file)
             if file.suffix == ".jsonl":
-                for line in lines:
+                for line in rows:
                     yield from runs_in(_json(line, file), file)
                 return
             head, row = [], b""
-            for line in lines:
+            while line := lines.readline(WHOLE_BYTES):
                 head.append(line)
                 if line == _RECORDS:
-                    row = next(lines, b"")
+                    row = next(rows, b"")
                     break
+                _require_few(lines.tell(), file)
             if not (row[:1] == b"{" and row.rstrip(b",\n")[-1:] == b"}"):  # another layout, or no record
-                yield from runs_in(_json(b"".join([*head, row, *lines]), file), file)
+                rest = lines.read(WHOLE_BYTES)
+                _require_few(lines.tell(), file)
+                yield from runs_in(_json(b"".join([*head, row, rest]), file), file)
                 return
             document = _json(b"".join(head) + b"]}", file)
             version = check_version(document, file)
@@ -99,9 +105,33 @@ def stream(file: Path) -> Iterator[Exported]:
             while row.strip() not in (b"", b"]"):
                 content = _json(row.strip().removesuffix(b","), file)
                 yield _entry(content, version, runs, document.get("environments"), file)
-                row = next(lines, b"")
-            if b"".join(lines).strip() != b"}":
+                row = next(rows, b"")
+            if lines.read(WHOLE_BYTES).strip() != b"}":
                 raise UsageError(f"{file} is cut off: its last lines are missing; export the run again")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _lines(stream: IO[bytes], file: Path) -> Iterator[bytes]:
+    while line := stream.readline(RECORD_BYTES + 1):
+        if len(line) > RECORD_BYTES:
+            raise UsageError(f"{file} has a line of more than {RECORD_BYTES:,} bytes; export the run again")
+        yield line
+
+
+def _require_few(size: int, file: Path) -> None:
+    if size >= WHOLE_BYTES:
+        raise UsageError(
+            f"{file} has {WHOLE_BYTES:,} bytes that are not a record a line; write it with "
+            "`bench export RUN --format json`"
+        )
+
+
+def is_export(file: Path) -> bool:
+    """Return whether a file begins as an export does; raise `UsageError` where it cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(64).replace(b" ", b"").replace(b"\n", b"").startswith(b'{"schema_version"')
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
 
@@ -121,9 +151,12 @@ def runs_in(export: Any, file: Path) -> list[Exported]:
 
 
 def read_json(file: Path) -> Any:
-    """Return what a JSON file holds; raise `UsageError` with the place for one that is missing or cut off."""
+    """Return what a JSON file holds; raise `UsageError` with the place for one that is missing, cut off or too long."""
     try:
-        return _json(file.read_bytes(), file)
+        with file.open("rb") as stream:
+            text = stream.read(WHOLE_BYTES)
+        _require_few(len(text), file)
+        return _json(text, file)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
 
@@ -148,6 +181,17 @@ def check_version(document: Mapping[str, Any], file: Path) -> int:
     return version
 
 
+class _Options(msgspec.Struct):
+    """What reports read of the options of a run: what was asked for, and since later versions how."""
+
+    patterns: list[str]
+    seeds: int
+    repeats: int
+    threads: int | None = None
+    suites: list[str] = []
+    stand_ins: list[str] = []
+
+
 def _runs(document: dict[str, Any], file: Path) -> dict[str, Run]:
     """Return the runs of a document by their names."""
     try:
@@ -157,6 +201,7 @@ def _runs(document: dict[str, Any], file: Path) -> dict[str, Run]:
             run = msgspec.convert({**given, "environment": environments[given["environment"]]}, Run)
             if not run.name or not run.environment:
                 raise ValueError(f"run {run.name!r} has no {'environment' if run.name else 'name'}")
+            msgspec.convert(run.options, _Options)
             datetime.datetime.fromisoformat(run.started)
             found[run.name] = run
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -188,17 +233,20 @@ def _impossible(record: Record) -> str:
     metrics = record.metrics
     weights = [each for each in (metrics.last, metrics.best) if each] if metrics else []
     scores = [score for each in weights for score in (each.train, each.validation, each.test) if score]
-    counts = {"seed": record.seed, "repeat": record.repeat}
+    counts = [("seed", record.seed), ("repeat", record.repeat), *(("epoch", each.epoch) for each in weights)]
+    counts += [
+        ("rows", rows)
+        for rows in [*(score.rows for score in scores), *(record.data.rows if record.data else {}).values()]
+    ]
+    counts += [("steps", epoch.steps) for epoch in (metrics.epochs if metrics else ())]
     if record.parameters:
-        counts["parameters"] = record.parameters.total
+        counts += [("parameters", record.parameters.total)]
+        counts += [("parameters", layer.total) for layer in record.parameters.layers]
     shares = [("accuracy", score.accuracy) for score in scores]
     for epoch in metrics.epochs if metrics else ():
         shares += [("accuracy", epoch.accuracy), ("val_accuracy", 0.0 if (val := epoch.val_accuracy) is None else val)]
-    wrong = [f"{name} {count}" for name, count in counts.items() if not 0 <= count < _LARGEST]
+    wrong = [f"{name} {count}" for name, count in counts if not 0 <= count < _LARGEST]
     wrong += [f"{name} {share:g}" for name, share in shares if not (0 <= share <= 1 or math.isnan(share))]
-    wrong += [f"rows {score.rows}" for score in scores if score.rows < 0]
-    if not 0 <= (record.sequence or 0) < _LARGEST // 2:  # what is stored later has a larger one
-        wrong.append(f"sequence {record.sequence}")
     wrong += [] if 0 <= record.seconds < math.inf else [f"seconds {record.seconds:g}"]
     try:
         datetime.datetime.fromisoformat(record.started)

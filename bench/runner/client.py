@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import struct
 import threading
@@ -23,6 +24,8 @@ from bench.training.conformance import Violation
 
 ANSWER_SECONDS = 1800.0
 """The longest wait for an answer where no other limit is given: many times what the slowest compiler takes."""
+ANSWER_BYTES = 1 << 31
+"""The longest answer: the weights of the largest documented model and their slots, as float64, are a third of it."""
 _TICK = 0.5
 
 
@@ -78,7 +81,7 @@ class Answering:
             try:
                 self._connection.send(request)
                 self._wait()
-                status, value = self._connection.recv()
+                status, value = self._received()
             except (TimeoutError, BlockingIOError) as error:
                 self.child.kill()
                 raise TimeoutError(what) from error
@@ -90,6 +93,14 @@ class Answering:
                 end = f"an invalid answer ({type(error).__name__}: {error})\n{self.child.last_output()}"
                 raise ServerDied(f"{self.name}, {what}: {end}") from error
         return status, value
+
+    def _received(self) -> Any:
+        try:
+            return pickle.loads(self._connection.recv_bytes(ANSWER_BYTES))
+        except OSError as error:
+            if str(error) == "bad message length":
+                raise ValueError(f"it announces more than {ANSWER_BYTES:,} bytes") from error
+            raise
 
     def _wait(self) -> None:
         """Return when there is an answer; raise `EOFError` when the process has ended without one."""

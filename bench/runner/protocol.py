@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.cases.cell import Measure, Profile
 from bench.machine.processes import Code
-from bench.records.record import SCHEMA_VERSION, Record, read, upgrade
+from bench.records.record import RECORD_BYTES, SCHEMA_VERSION, Record, read, upgrade
 from bench.runner.plan import CellPart
 from bench.spec import Device
 from bench.training.loop import Progress
@@ -32,8 +32,8 @@ Since 2 workers introduce themselves; since 4 records hold a hash of the weights
 """
 SINCE = {"brief": 3}
 """The protocol that brought a field of `Request`, of those that were not always there."""
-LINE_BYTES = 16_000_000
-"""The longest answer that is read: the record of about 50,000 epochs."""
+LINE_BYTES = RECORD_BYTES
+"""The longest answer that is read."""
 _SHOWN = 200
 
 

@@ -102,6 +102,10 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answering]:
         "an empty answer": (sends(framed(b"")), "lived on"),
         "a length below zero": (sends(b"\xff\xff\xff\xff" + b"\xff" * 8), "invalid answer"),
         "a length beyond memory": (sends(b"\xff\xff\xff\xff" + b"\x7f" + b"\xff" * 7), "invalid answer"),
+        "a length of 3 GB": (
+            sends(b"\xff\xff\xff\xff" + (3 << 30).to_bytes(8, "big")),
+            "more than 2,147,483,648 bytes",
+        ),
         "its end": ("os._exit(3)", "exit code 3"),
         "its end while its channel is held": (HOLDER + "os._exit(3)", "exit code 3"),
     }.values(),
