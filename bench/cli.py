@@ -9,12 +9,13 @@ import logging
 import os
 import sys
 import traceback
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from typing import Any
 
 import click
 
 from bench.errors import BenchError, unknown
+from bench.shown import Shown, printable
 
 VERBS = {
     "list": "List cases: layers, parameter counts, documented figures.",
@@ -69,26 +70,7 @@ class _Messages(logging.Handler):
     """Prints what the library has to say as the command's own messages."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"bench: {record.getMessage()}", err=True)
-
-
-class _Unfailing:
-    """Standard error: what cannot be written there (its disk is full, its reader gone) is dropped, and ends no run."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        click.echo(f"bench: {printable(record.getMessage())}", err=True)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -96,8 +78,9 @@ def main(args: list[str] | None = None) -> None:
 
     A verb finds the words that it was called with in its context's `obj`.
     """
-    stderr: Any = _Unfailing(sys.stderr)
-    with redirect_stderr(stderr):
+    stdout: Any = Shown(sys.stdout, live=False)
+    stderr: Any = Shown(sys.stderr, live=True)
+    with redirect_stdout(stdout), redirect_stderr(stderr):
         _main(args)
 
 
@@ -111,7 +94,7 @@ def _main(args: list[str] | None) -> None:
         colours = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
         outcome: Any = cli.main(words, "bench", standalone_mode=False, obj=words, color=colours)
     except BenchError as error:
-        click.echo(f"bench: {error}", err=True)
+        click.echo(f"bench: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

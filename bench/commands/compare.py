@@ -21,8 +21,8 @@ from bench.compare.verdicts import Comparison, Policy, Verdict
 from bench.errors import unknown
 from bench.files import append_file
 from bench.report.topics import comparison as comparison_page
-from bench.report.topics.history import printable
 from bench.runner.options import POSITIVE
+from bench.shown import printable
 
 MOST_SHOWN = 40
 """Verdicts that a terminal is shown; the files have all."""

@@ -158,7 +158,7 @@ def index(machines: Mapping[str, Results]) -> str:
 
 
 def _commands(name: str, results: Results) -> list[str]:
-    runs = " ".join(shlex.quote(source.name) for source in results.sources)
+    runs = " ".join(shlex.quote(" ".join(source.name.split())) for source in results.sources)  # one line of code
     return [
         f"    bench import reports/{name}/{RESULTS}/*.json",
         f"    for run in {runs}; do",

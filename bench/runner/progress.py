@@ -14,6 +14,7 @@ from bench.cases.cell import Cell
 from bench.records.metrics import METRICS, value
 from bench.records.record import Record
 from bench.runner.plan import PlannedCell, TimeLeft
+from bench.shown import printable
 
 LINE_SECONDS = 30.0
 REFRESH_SECONDS = 1.0
@@ -136,8 +137,8 @@ def shortened(text: str, columns: int) -> str:
 
 
 def first_line(text: str | None) -> str:
-    """Return the first line of a text, the empty string for none."""
-    return text.splitlines()[0] if text else ""
+    """Return the first line of a text as a terminal may be shown it, the empty string for none."""
+    return printable(text.splitlines()[0]) if text else ""
 
 
 def duration(seconds: float) -> str:

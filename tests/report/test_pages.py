@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import pages
+from bench.report import pages, site
 from bench.report.pages import PAGES
 from bench.report.results import Results
 from bench.report.topic import Answer, Table
@@ -15,7 +15,7 @@ from bench.report.topics import accuracy as accuracy_topic
 from bench.report.topics import parameters, timing
 from tests.making import Gather, Maker
 from tests.report.demo import SUITE, name
-from tests.report.reading import notes, only, parsed
+from tests.report.reading import PARSER, notes, only, parsed
 
 
 def test_the_index_answers_first_and_says_last_what_is_missing(full: Results, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,3 +129,17 @@ def test_native_numerics_are_no_twins_on_purpose(record: Maker, results: Gather)
 def test_without_proofs_no_table_speaks_of_twins(record: Maker, results: Gather) -> None:
     plain = results([SUITE], [record(name("flat", "torch", 0), test=0.7, measure="all", epoch_seconds=[5, 2, 4])])
     assert "twins" not in accuracy_topic.table(plain) + timing.table(plain)
+
+
+@pytest.mark.parametrize(
+    "name", ["<img src=x>", "`<img src=x>`", "a`b`<img src=x>", "<i>\n\n<img src=x>", "[a](http://x)"]
+)
+def test_the_name_of_a_run_is_text_wherever_it_stands(name: str, full: Results) -> None:
+    environment = {**full.sources[0].environment, "cpu": name, "git": {"commit": name, "dirty": True}}
+    runs = (replace(run, name=name, command=name, settings=name, environment=environment) for run in full.sources)
+    hostile = replace(full, sources=tuple(runs))
+    texts = {**pages.pages(hostile), "reports": site.index({"machine": hostile})}
+    texts |= {block: text for block, text in site.contents({"m": hostile}, "").items() if "/plots/" not in block}
+    for text in texts.values():
+        found = [token.type for part in PARSER.parse(text) for token in (part, *(part.children or ()))]
+        assert not {"html_block", "html_inline"} & set(found), text

@@ -14,6 +14,7 @@ from bench.errors import UsageError
 from bench.records.metrics import Metric
 from bench.report.style import THEMES, WIDTH, Format, Theme, colour, ink, marker, save, style
 from bench.report.topics import history
+from bench.shown import printable
 
 MOST_DRAWN = 40
 """Panels of one drawing."""
@@ -57,13 +58,11 @@ def _figure(found: Sequence[Series], quantity: Metric, theme: Theme) -> Figure:
                 fontsize=7.5,
                 color=ink(theme),
             )
-        axes.set_title(
-            f"{history.printable(series.cell)} ({series.profile}) on {history.printable(series.machine)}", fontsize=8
-        )
+        axes.set_title(f"{printable(series.cell)} ({series.profile}) on {printable(series.machine)}", fontsize=8)
         axes.set_ylabel(f"{quantity.title}{f', {quantity.unit}' if quantity.unit else ''}", fontsize=8)
         axes.set_xticks(
             range(len(values)),
-            [history.printable(f"{point.run}\n{point.commit}") for point in series.points],
+            [printable(f"{point.run}\n{point.commit}") for point in series.points],
             fontsize=6.5,
             rotation=90 if len(values) > 8 else 0,
         )

@@ -19,7 +19,7 @@ from bench.files import write_file
 from bench.records.metrics import metric
 from bench.records.record import SCHEMA_VERSION
 from bench.report.markdown import document, markdown_table, plain, prose
-from bench.report.topics import history
+from bench.shown import printable
 
 CAP = 900_000
 """Bytes of `compare.md`: a job summary of GitHub holds a mebibyte."""
@@ -64,7 +64,7 @@ def line(verdict: Verdict) -> str:
     if verdict.quantity:
         parts.append(f"{_title(verdict)}: {' → '.join(side or '–' for side in _sides(verdict))}")
     parts += [part for part in (_change(verdict), _counted(verdict), verdict.reason) if part]
-    return history.printable("  ".join(parts))
+    return printable("  ".join(parts))
 
 
 def markdown(comparison: Comparison) -> str:

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from bench.compare.history import SEGMENT, Change, Series
 from bench.records.metrics import Metric
+from bench.shown import printable
 
 
 def text(found: Sequence[Series], metric: Metric) -> str:
@@ -52,8 +53,3 @@ def as_json(found: Sequence[Series], metric: Metric) -> dict[str, Any]:
 def percent(change: Change) -> str:
     """Return by how much the level changed, after minus before, in brackets."""
     return f" ({change.after / change.before - 1:+.1%})" if change.before else ""
-
-
-def printable(text: str) -> str:
-    """Return `text` without control characters: names in stores and imported files may steer no terminal."""
-    return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in text)
