@@ -67,6 +67,12 @@ def parity(session: nox.Session) -> None:
 
 
 @nox.session(python=False, tags=["check"])
+def fuzz(session: nox.Session) -> None:
+    """Change good files at random for three minutes and read them; `-- --seconds N`, `-- --hostile` read others."""
+    session.run(environment(session), "-m", "tests.fuzz.run", *session.posargs)
+
+
+@nox.session(python=False, tags=["check"])
 def docs(session: nox.Session) -> None:
     """Build the documentation site, build/site, and write docs/reference/; a broken link is an error."""
     python = environment(session)

@@ -49,6 +49,7 @@ ELSEWHERE = {
     r"pipx run nox -s bench": ("an installation of minutes, every case", BY_HAND),
     r"source \.nox/frameworks/bin/activate": ("needs that installation", BY_HAND),
     r"nox -s tests": ("this test suite", ".ci/run"),
+    r"nox -s fuzz( -- .*)?": ("minutes; its short form is a test", "tests/fuzz/test_fuzz.py"),
     r"git show [0-9a-f]+:\S+ > \S+": ("needs the history, which a shallow clone lacks", BY_HAND),
     r"nox -s bench-gpu( -- .*)?": ("needs a GPU", "tests/test_noxfile.py"),
     r"python -m bench run --device cuda .*": ("needs a GPU", BY_HAND),
