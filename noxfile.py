@@ -66,6 +66,12 @@ def parity(session: nox.Session) -> None:
     leave(bench_command(session, "parity", *arguments))
 
 
+@nox.session(python=False)
+def soak(session: nox.Session) -> None:
+    """Let faults fall on 2,000 cells of a stub; count what they cost: ten minutes (docs/reliability.md)."""
+    session.run(environment(session), "-m", "tests.faults", *session.posargs)
+
+
 @nox.session(python=False, tags=["check"])
 def fuzz(session: nox.Session) -> None:
     """Change good files at random for three minutes and read them; `-- --seconds N`, `-- --hostile` read others."""

@@ -14,8 +14,7 @@ from typing import Any
 
 import click
 
-from bench.errors import BenchError, unknown
-from bench.shown import Shown, printable
+from bench.errors import BenchError, printable, unknown
 
 VERBS = {
     "list": "List cases: layers, parameter counts, documented figures.",
@@ -73,6 +72,25 @@ class _Messages(logging.Handler):
         click.echo(f"bench: {printable(record.getMessage())}", err=True)
 
 
+class _Unfailing:
+    """Standard error: what cannot be written there (its disk is full, its reader gone) is dropped, and ends no run."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command; exit with the code of a `BenchError`, with 2 for a file's error, with 70 for any other.
 
@@ -82,6 +100,10 @@ def main(args: list[str] | None = None) -> None:
     stderr: Any = Shown(sys.stderr, live=True)
     with redirect_stdout(stdout), redirect_stderr(stderr):
         _main(args)
+
+
+_NAMELESS = {errno.ENOSPC: "standard output", errno.ENOENT: "the current folder"}
+"""What an error is about that names no file."""
 
 
 def _main(args: list[str] | None) -> None:
@@ -102,9 +124,10 @@ def _main(args: list[str] | None) -> None:
     except click.Abort:
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, OSError) and (error.filename is not None or error.errno == errno.ENOSPC):
-            click.echo(f"bench: {error.filename or 'standard output'}: {error.strerror}; name another place", err=True)
-            if error.filename is None:
+        if isinstance(error, OSError) and (error.filename is not None or error.errno in _NAMELESS):
+            place = printable(str(error.filename or _NAMELESS.get(error.errno)))
+            click.echo(f"bench: {place}: {error.strerror}; name another place", err=True)
+            if error.filename is None and error.errno == errno.ENOSPC:
                 with suppress(OSError):  # else Python tries once more at its end, and fails with another code
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError
 
 from bench.errors import BenchError, UsageError
+from bench.machine.processes import said
 from bench.records.record import SCHEMA_VERSION
 from bench.runner import workers
 from bench.runner.protocol import PROTOCOL, SINCE, Introduction, Question
@@ -103,24 +103,18 @@ def _command(name: SideName, python: str | None, path: str | Path | None) -> tup
 def _introduction(name: SideName, python: str, worker: Sequence[str], question: Question) -> Introduction:
     place = f"the {name} interpreter {python}"
     try:
-        answer = subprocess.run(
-            [*worker, "introduce"],
-            input=question.model_dump_json() + "\n",
-            capture_output=True,
-            text=True,
-            timeout=ANSWER_SECONDS,
-        )
+        code, output, errors = said([*worker, "introduce"], ANSWER_SECONDS, given=question.model_dump_json() + "\n")
+    except TimeoutError as error:
+        raise UsageError(f"{place} gave no answer within {ANSWER_SECONDS:g} s; try {python} -c pass") from error
     except OSError as error:
         raise UsageError(f"{place} does not run: {error.strerror}; name another with --{name}") from error
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(f"{place} gave no answer within {ANSWER_SECONDS:g} s; try {python} -c pass") from error
-    if answer.returncode:
-        raise _refusal(name, place, python, answer.stderr)
+    if code:
+        raise _refusal(name, place, python, errors)
     try:
-        found = json.loads(answer.stdout)
+        found = json.loads(output)
         protocol = found["protocol"]
     except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{place} answered something else than a twinbench worker: {answer.stdout[:200]!r}") from error
+        raise UsageError(f"{place} answered something else than a twinbench worker: {output[:200]!r}") from error
     if protocol not in SPOKEN:
         raise _other_protocol(place, f"{protocol} (twinbench {found.get('version')})", newer=protocol > max(SPOKEN))
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import psutil
 from bench.backends.base import tf32
 from bench.backends.registry import backends
 from bench.machine.gpu import look, visible
-from bench.machine.processes import PACKAGE
+from bench.machine.processes import PACKAGE, said
 
 
 def fingerprint(threads: int) -> dict[str, Any]:
@@ -99,16 +98,17 @@ def git(folder: Path) -> dict[str, Any] | None:
     """Return commit and dirty flag of the checkout with root `folder`; None when it is none, or git is missing."""
 
     def answer(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=30
-        ).stdout.strip()
+        code, output, errors = said(["git", "-C", str(folder), *arguments], 30)
+        if code:
+            raise OSError(errors)
+        return output.strip()
 
     try:
         # An installed package may lie inside somebody else's checkout, whose commit says nothing about this code.
         if Path(answer("rev-parse", "--show-toplevel")).resolve() != folder.resolve():
             return None
         return {"commit": answer("rev-parse", "HEAD"), "dirty": bool(answer("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
+    except OSError:
         return None
 
 

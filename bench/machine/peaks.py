@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +20,7 @@ import numpy as np
 from bench.backends.base import tf32
 from bench.errors import Unavailable
 from bench.machine.fingerprint import cores
-from bench.machine.processes import command, thread_environment
+from bench.machine.processes import command, said, thread_environment
 from bench.spec import Device
 
 CPU_SIZE = 2048
@@ -45,11 +43,10 @@ def measure_peaks(device: Device, threads: int) -> Peaks | None:
     None where no installed framework can use the device, or where the process fails.
     """
     words = [*command("bench.machine.peaks"), device, str(threads)]
-    environment = {**os.environ, **thread_environment(threads)}
     try:
-        answer = subprocess.run(words, env=environment, capture_output=True, timeout=120, check=True).stdout
-        return Peaks(*json.loads(answer.splitlines()[-1]))
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        code, output, _ = said(words, 120, thread_environment(threads))
+        return None if code else Peaks(*json.loads(output.splitlines()[-1]))
+    except (OSError, TypeError, ValueError, IndexError):
         return None
 
 

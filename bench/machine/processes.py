@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -17,7 +18,7 @@ from pathlib import Path
 from selectors import EVENT_READ, EVENT_WRITE, PollSelector
 from tempfile import TemporaryFile
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from bench.backends.registry import backends
 
@@ -70,6 +71,55 @@ def thread_environment(threads: int) -> dict[str, str]:
     return dict.fromkeys([*shared, *(name for info in backends().values() for name in info.threads)], str(threads))
 
 
+class Said(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    exit_code: int
+    output: str
+    errors: str
+
+
+def said(
+    words: Sequence[str], seconds: float, environment: Mapping[str, str] = MappingProxyType({}), given: str = ""
+) -> Said:
+    """Run a command that ends by itself, with `given` on its stdin, and return what it said.
+
+    Raises `OSError` where it cannot be run, `TimeoutError` where it takes longer; its process group is ended then.
+    """
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        env={**os.environ, **environment},
+    ) as process:
+        try:
+            output, errors = process.communicate(given, seconds)
+        except BaseException as error:  # Ctrl-C, too, which does not reach another session
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise TimeoutError(f"{words[0]} takes longer than {seconds:g} s") from error
+            raise
+    return Said(process.returncode, output, errors)
+
+
+def _nameless() -> IO[bytes]:
+    """Return a file without a name; raise `OSError` with the place where none can be made."""
+    try:
+        return TemporaryFile()  # closed with the child
+    except OSError:
+        tempfile.tempdir = None  # the folder that Python found at first was deleted, or cannot be written any more
+    try:
+        return TemporaryFile()
+    except OSError as error:
+        place = error.filename or "the folder of temporary files (TMPDIR)"
+        raise OSError(error.errno, os.strerror(error.errno or errno.ENOENT), place) from error
+
+
 class Child:
     """A process in a session of its own, with a channel to it, its threads, its log and its end; a context manager.
 
@@ -86,7 +136,7 @@ class Child:
         self._guarded = sys.platform == "linux"
         guardian = (*GUARDIAN, str(os.getpid())) if self._guarded else ()
         self._unsent = memoryview(b"")
-        self._log = TemporaryFile()  # noqa: SIM115 (closed with the child)
+        self._log = _nameless()
         ours, theirs = socket.socketpair()
         try:
             self.process = subprocess.Popen(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.cases.cell import Measure, Status
+from bench.errors import printable
 from bench.records import store
 from bench.records.record import VARIANT, Record
 from bench.report.frames import CaseRow, Row, once
@@ -135,7 +136,7 @@ def one_line(record: Record) -> str:
     text = record.reason
     if not text and record.failure:
         text = (record.failure.traceback.strip().splitlines() or [""])[-1]
-    return re.sub(r"\s+", " ", text or "no reason recorded").strip()
+    return printable(re.sub(r"\s+", " ", text or "no reason recorded").strip())
 
 
 def lacking(results: Results) -> list[Problem]:

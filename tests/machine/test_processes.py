@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from bench.machine import processes
-from bench.machine.processes import Child, command
+from bench.machine.processes import Child, command, said
 from tests.conftest import ROOT
 
 
@@ -138,3 +140,70 @@ def test_the_code_of_an_installation_is_what_its_modules_hold(tmp_path: Path, mo
     changed = processes.code()
     module.rename(tmp_path / "module.py")
     assert len({first, changed, processes.code()}) == 3
+
+
+def test_what_a_command_says_is_returned_with_its_code() -> None:
+    code = "import os, sys; print(sys.stdin.read() + os.environ['A']); sys.exit(bytes([99, 233]).decode('latin-1'))"
+    found = said([sys.executable, "-X", "utf8", "-c", code], 60, {"A": "b"}, "given ")
+    assert found == (1, "given b\n", "c\u00e9\n")
+    with pytest.raises(OSError, match="no-such"):
+        said(["/no-such/program"], 60)
+
+
+def test_a_command_that_hangs_is_ended_with_those_that_hold_its_output(tmp_path: Path) -> None:
+    file = tmp_path / "child"
+    child = f"import os, time; open({str(file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-SEc', {child!r}])"
+    seconds = 1.0
+    while not file.exists() or not file.read_text():
+        with pytest.raises(TimeoutError):
+            said([sys.executable, "-SEc", code], seconds)
+        seconds *= 2
+    process = int(file.read_text())
+    while psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.02)
+
+
+# --- nothing else starts processes -------------------------------------------------------------------------------
+
+MODULES = {"subprocess", "multiprocessing", "pty", "asyncio.subprocess", "concurrent.futures.process"}
+CALLS = ("fork", "exec", "spawn", "posix_spawn", "system", "popen", "startfile")
+
+
+def starts(tree: ast.AST) -> Iterator[str]:
+    """Yield everything by which a process could be started."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module in {*MODULES, "asyncio", "concurrent.futures", "os"}:
+            yield from (
+                f"{node.module}.{name.name}"
+                for name in node.names
+                if node.module in MODULES or name.name.startswith((*CALLS, "subprocess", "create_sub", "ProcessPool"))
+            )
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "os" and node.attr.startswith(CALLS):
+                yield f"os.{node.attr}"
+            elif node.attr.startswith(("create_subprocess", "ProcessPool")):
+                yield node.attr
+
+
+def test_nothing_else_in_the_package_starts_processes() -> None:
+    found = {
+        path.relative_to(ROOT / "bench").as_posix()
+        for path in (ROOT / "bench").rglob("*.py")
+        if [*starts(ast.parse(path.read_text(encoding="utf-8")))]
+    }
+    assert found == {"machine/processes.py", "machine/guardian.py"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import subprocess as s", "from subprocess import run", "os.system(x)", "os.execvp(a, b)", "os.posix_spawn(a)",
+     "from os import fork", "from concurrent.futures import ProcessPoolExecutor", "import multiprocessing",
+     "futures.ProcessPoolExecutor()", "asyncio.create_subprocess_exec(a)"],
+)  # fmt: skip
+def test_the_search_finds_what_starts_processes(line: str) -> None:
+    assert [*starts(ast.parse(line))]
+    others = "import os; os.environ; os.walk; from multiprocessing.connection import Connection; run(x); a.fork()"
+    assert not [*starts(ast.parse(others))]

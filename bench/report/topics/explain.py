@@ -28,6 +28,7 @@ from bench.report.topics import versions as by_version
 from bench.report.topics.curves import Curve
 from bench.report.topics.numerics import NumericsRow, against
 from bench.report.topics.versions import VersionRow
+from bench.runner.progress import first_line
 from bench.spec import Arrays, Case, TextCsv
 
 
@@ -488,8 +489,7 @@ def _threads(threads: Collection[int]) -> str:
 
 
 def _problem(record: Record) -> str:
-    reason = (record.reason or "").splitlines()
-    return f"- {plain(record.cell)}: {plain(record.status)}: {plain(reason[0] if reason else '')}"
+    return f"- {plain(record.cell)}: {plain(record.status)}: {plain(first_line(record.reason))}"
 
 
 TOPIC = Topic("differences", frame=frame, question="What does each framework default cost in accuracy?", answer=answer)
