@@ -72,6 +72,12 @@ def soak(session: nox.Session) -> None:
     session.run(environment(session), "-m", "tests.faults", *session.posargs)
 
 
+@nox.session(python=False)
+def disk(session: nox.Session) -> None:
+    """Let every verb meet full and read-only disks and damaged stores; skipped where nothing can be mounted."""
+    session.run(environment(session), "-m", "pytest", "tests/faults/test_disk.py", *session.posargs)
+
+
 @nox.session(python=False, tags=["check"])
 def fuzz(session: nox.Session) -> None:
     """Change good files at random for three minutes and read them; `-- --seconds N`, `-- --hostile` read others."""

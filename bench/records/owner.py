@@ -10,7 +10,7 @@ import platform
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
@@ -34,6 +34,9 @@ def owned(path: Path, run: str) -> Iterator[None]:
     if descriptor is None:
         raise UsageError(f"run {run!r} of {path} is run by {_owner(lock)}; wait until that ends, or end it")
     try:
+        with suppress(OSError):  # on a full disk the lock holds without its owner's name
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
         yield
     finally:
         _release(lock, descriptor)
