@@ -1,7 +1,7 @@
 """`python -m tests.faults.disk FOLDER STORES`: every verb meets every damage on small disks, mounted at FOLDER.
 
-It needs a mount namespace of its own (`unshare -rm`) and prints [damage, verb, exit code, messages, records lost], ...
-STORES holds a store that was closed, and one that a killed process left with all its records in the WAL.
+It needs a mount namespace of its own (`unshare -rm`), and prints (damage, verb, exit code, messages, records lost) as
+JSON. STORES holds a store that was closed, and one that a killed process left with all its records in the WAL.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -284,16 +285,15 @@ class Soak:
     def flat(self) -> dict[str, float]:
         """Return how descriptors and memory of the longest process developed from its first third to its last."""
         cells = self.samples[-1][0]
-        during = [
-            each for each in self.samples if 0 < each[0] < cells
-        ]  # neither what is imported first, nor the summary
+        # Neither what is imported first, nor the summary at the end.
+        during = [each for each in self.samples if 0 < each[0] < cells] or self.samples
         third = max(1, len(during) // 3)
-        first, last = during[:third], during[-third:]
+        first, last = ([median(each) for each in zip(*part, strict=True)] for part in (during[:third], during[-third:]))
         return {
             "cells": cells,
-            "descriptors": max(each[1] for each in last) - max(each[1] for each in first),
-            "megabytes": max(each[2] for each in last) / 1e6,
-            "grown": (max(each[2] for each in last) - max(each[2] for each in first)) / 1e6,
+            "descriptors": last[1] - first[1],
+            "megabytes": max(each[2] for each in during) / 1e6,
+            "grown": (last[2] - first[2]) / 1e6,
         }
 
     def table(self) -> str:

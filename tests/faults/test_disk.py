@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, stores that are damaged: every verb says so in a sentence, and no record is lost."""
+"""Full or read-only disks and damaged stores: every verb says so in a sentence, and nothing stored is lost."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from tests.faults.stub.stub import FAULTS
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # most of it waits
 @pytest.mark.skipif(sys.platform != "linux", reason="guardians are Linux's, and processes are told by /proc")
 def test_nothing_is_lost_run_twice_or_wrong(tmp_path: Path) -> None:
     soak = Soak(tmp_path, cells=100, faults=len(FAULTS) + 5, outside=len(OUTSIDE) - 1, seed=0, timeout=5)

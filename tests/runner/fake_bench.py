@@ -20,9 +20,9 @@ from bench.backends import registry
 from bench.backends.base import EpochResult, Executed, Trace
 from bench.backends.registry import BackendInfo
 from bench.cases.model import INITIAL, Model
-from bench.cases.parameters import LayerParameters, Parameters
 from bench.errors import Unavailable
 from bench.runner import workers
+from tests.faults.stub.stub import Stub
 
 FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS = range(2, 13)
 
@@ -70,30 +70,15 @@ def misbehave(how: int) -> int | None:
     return None
 
 
-class FakeNetwork:
-    """Fulfils what training needs of the protocol with a loss that falls by epochs; the logits are zero, natively 1."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.width = model.weights[0].shape[1]
-        self.epoch = 0
-        self.logit = 0.0
+class FakeNetwork(Stub):
+    """A stub with a loss that falls by epochs; the logits are zero, natively 1."""
 
     def initialize(self, seed: int) -> None:
         assert self.model.differences <= INITIAL.keys()
         self.logit = 1.0
 
-    def parameters(self) -> Parameters:
-        sizes = [(layer.name, sum(weight.size for weight in layer.weights)) for layer in self.model.layers]
-        total = sum(size for _, size in sizes)
-        layers = [LayerParameters(name=name, total=size, trainable=size, stored=size) for name, size in sizes]
-        return Parameters(total=total, trainable=total, frozen=0, stored=total, layers=layers)
-
     def set_weights(self, weights: list[Any]) -> None:
         assert [weight.shape for weight in weights] == [spec.shape for spec in self.model.weights]
-
-    def get_weights(self) -> list[Any]:
-        return [np.zeros(spec.shape, np.float32) for spec in self.model.weights]
 
     def train_epoch(self, x: Any, y: Any, order: Any, masks: Any) -> EpochResult:
         self.epoch += 1
@@ -104,12 +89,6 @@ class FakeNetwork:
         elif self.epoch == 2 and "FAKE_MENDED" not in os.environ:
             bad_step = misbehave(self.width)
         return EpochResult(loss=1 / self.epoch, accuracy=0.5, first_bad_step=bad_step)
-
-    def logits(self, x: Any) -> Any:
-        return np.full(len(x), self.logit, dtype=np.float32)
-
-    def synchronize(self) -> None:
-        pass
 
     def device_peak_bytes(self) -> int | None:
         return 3_000_000_000 if self.width == STARVES else None
@@ -131,7 +110,7 @@ def build(model: Model, kernel: str, device: str) -> FakeNetwork:
     with open(os.environ["FAKE_LOG"], "a") as log:
         words, width = model.weights[0].shape
         log.write(f"{os.getpid()} {width} {words}\n")
-    return FakeNetwork(model)
+    return FakeNetwork("fake", model, kernel, device)
 
 
 if __name__ == "__main__":
