@@ -125,7 +125,7 @@ def _main(args: list[str] | None) -> None:
         sys.exit(130)
     except Exception as error:
         if isinstance(error, OSError) and (error.filename is not None or error.errno in _NAMELESS):
-            place = printable(str(error.filename or _NAMELESS.get(error.errno)))
+            place = printable(str(error.filename or _NAMELESS.get(error.errno or 0)))
             click.echo(f"bench: {place}: {error.strerror}; name another place", err=True)
             if error.filename is None and error.errno == errno.ENOSPC:
                 with suppress(OSError):  # else Python tries once more at its end, and fails with another code
