@@ -39,7 +39,7 @@ from bench.records.record import Record
 from bench.records.store import Finished, Run, Store, resuming
 from bench.runner import workers
 from bench.runner.capabilities import examine
-from bench.runner.client import ANSWER_SECONDS, Preparer
+from bench.runner.client import Preparer
 from bench.runner.options import RunOptions
 from bench.runner.plan import CellPart, Obstacle, PlannedCell, plan
 from bench.runner.progress import Display
@@ -60,8 +60,8 @@ def cells_left(path: Path, stored: Run | None, catalog: Catalog, options: RunOpt
     with Store(path) if path.exists() else nullcontext() as store:
         measured = partial(store.seconds, profile=options.profile, measure=options.measure) if store else None
         cells = plan(catalog, options, measured)
-        finished = _still_hold(store.finished(stored.name), catalog, options) if store and stored else {}
-    with Preparer(options.timeout or ANSWER_SECONDS) as preparer:
+        finished = store.finished(stored.name) if store and stored else []
+    with Preparer() as preparer:  # not within --timeout: what a busy machine prepares late would be run again
 
         @cache
         def data_now(name: str) -> str | None:

@@ -48,7 +48,7 @@ MEMORY = 0.6
 END_SECONDS = 20.0
 """So long what a killed process leaves behind may take to end."""
 TICK = 0.02
-UNTOUCHED = "no fault"
+UNTOUCHED, GONE = "no fault", "deletes its folder"
 
 
 @dataclass
@@ -203,9 +203,10 @@ class Soak:
         for event in fired:
             self.tallies[event].tried += 1
         for kind in [ending] if ending else [*fired, *(self.plan[each] for each in misbehaved)]:
-            self.tallies[kind].exits.add(code)
+            if code != 2 or kind in (ending, GONE):
+                self.tallies[kind].exits.add(code)
         wanted = {-signal.SIGKILL, 130, 0, 3} if ending else {0, 3}
-        if any(self.plan[each] == "deletes its folder" for each in misbehaved):
+        if any(self.plan[each] == GONE for each in misbehaved):
             wanted.add(2)  # where its summary looks for the documentation
         if code not in wanted or "Traceback" in told:
             self.problems.append(f"process {self.rounds} ended with {code}: {told[-600:]}")

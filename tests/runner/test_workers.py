@@ -246,6 +246,13 @@ def test_resume_runs_again_what_rests_on_other_data(fake_bench: Bench) -> None:
     assert len(fake_bench.trainings()) == 2
 
 
+def test_data_that_is_prepared_later_than_a_cell_may_take_is_no_reason_to_run_again(fake_bench: Bench) -> None:
+    assert fake_bench("fake/fine@fake", "--name", "r").returncode == 0
+    again = fake_bench("--resume", "r", "--timeout", "0.001")
+    assert (again.returncode, "1 of 1 cell ok" in again.stdout) == (0, True), again.stderr
+    assert len(fake_bench.trainings()) == 1
+
+
 def test_resume_runs_again_a_case_that_was_changed_since(fake_bench: Bench) -> None:
     assert fake_bench("fake/fine@fake", "--name", "r").returncode == 0
     suite = fake_bench.folder / "suite.py"
