@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from bench.errors import BenchError, printable, unknown
+from bench.errors import BenchError, unknown
+from bench.shown import Shown, printable
 
 VERBS = {
     "list": "List cases: layers, parameter counts, documented figures.",
@@ -70,25 +71,6 @@ class _Messages(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         click.echo(f"bench: {printable(record.getMessage())}", err=True)
-
-
-class _Unfailing:
-    """Standard error: what cannot be written there (its disk is full, its reader gone) is dropped, and ends no run."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -81,11 +81,6 @@ class TrainingDiverged(BenchError):
     exit_code = 3
 
 
-def printable(text: str) -> str:
-    """Return a text without what steers a terminal: names and reasons may come from any file or process."""
-    return "".join(mark if mark.isprintable() or mark in "\n\t" else "?" for mark in text)
-
-
 NEAREST = 5
 """Names that an error lists at most of many."""
 FEW = 15

@@ -15,8 +15,8 @@ _STEERING_LIVE = re.compile(r"(\x1b\[(?:[\d;]*m|2K|1A|\?25[lh])|\r)|" + _OTHERS)
 
 
 def printable(text: str) -> str:
-    """Return a text with a question mark for every character that is none but a line end."""
-    return "".join(character if character.isprintable() or character == "\n" else _MARK for character in text)
+    """Return a text with a question mark for every character that is none but a line end and a tab."""
+    return "".join(character if character.isprintable() or character in "\n\t" else _MARK for character in text)
 
 
 class Shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ import pytest
 
 from bench.cli import VERBS, cli
 from bench.errors import UsageError
+from bench.records.exports import Exported, as_json
+from bench.records.store import Run
+from bench.shown import Shown
 from tests.conftest import ROOT, call
 
 WITHOUT_JSON = {
@@ -96,6 +100,36 @@ def test_an_unexpected_error_is_no_regression_and_says_where_to_report_it(
     assert trace[0].startswith("Traceback")
     assert sentence.startswith(f"bench: unexpected {type(error).__name__}")
     assert "issue" in sentence
+
+
+STEERING = "\x1b]0;title\x07\x1b[2J\x1b[1A\x9b\u202e"
+"""What names a window, clears a screen, goes up a line, and turns the direction of writing."""
+
+
+def test_no_text_from_a_file_steers_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(
+        f"a{STEERING}", "quick", "2026-01-01T00:00:00+00:00", [], {"patterns": [], "seeds": 1, "repeats": 1}, {"cpu": 1}
+    )
+    file, store = tmp_path / "run.json", str(tmp_path / "s.sqlite")
+    file.write_text(as_json([Exported(run, [])]))
+    assert call("import", str(file), "--store", store) == 0
+    file.write_text(as_json([Exported(replace(run, environment={"cpu": 2}), [])]))
+    assert call("import", str(file), "--store", store) == 0
+    assert call("export", f"b{STEERING}", "--store", store) == 2
+    told = capsys.readouterr()
+    assert "is called a" in told.err
+    assert "unknown run 'b" in told.err
+    assert {mark for mark in told.out + told.err if not mark.isprintable()} == {"\n"}
+
+
+def test_colours_pass_and_a_live_line_on_stderr_alone() -> None:
+    text = "\x1b[1mbold\x1b[0m\tend\r\n"
+    live = "\r\x1b[2K\x1b[1A\x1b[?25l"
+    for is_live in (True, False):
+        stream = io.StringIO(newline="")
+        Shown(stream, live=is_live).write(text + live)
+        assert stream.getvalue().startswith(text)
+        assert (stream.getvalue() == text + live) is is_live
 
 
 def test_a_current_folder_that_is_gone_is_named(

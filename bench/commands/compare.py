@@ -18,7 +18,7 @@ from bench.compare.pairs import margins
 from bench.compare.sides import two_sides
 from bench.compare.stored import PARTS, Difference, compare
 from bench.compare.verdicts import Comparison, Policy, Verdict
-from bench.errors import printable, unknown
+from bench.errors import unknown
 from bench.files import append_file
 from bench.report.topics import comparison as comparison_page
 from bench.runner.options import POSITIVE

@@ -261,7 +261,7 @@ class Session:
         return list(self._store.records(self._runs[name].name))
 
     def _finished(self, name: SideName) -> set[tuple[Cell, int]]:
-        return set(self._store.ended_ok(self._runs[name].name))
+        return {(found.cell, found.repeat) for found in self._store.finished(self._runs[name].name)}
 
     def _train(self, cells: Sequence[PlannedCell], seeds: int) -> None:
         """Train `cells` with seeds 0 to `seeds` - 1 on both sides, one after the other: no time is taken."""

@@ -247,6 +247,8 @@ def _impossible(record: Record) -> str:
         shares += [("accuracy", epoch.accuracy), ("val_accuracy", 0.0 if (val := epoch.val_accuracy) is None else val)]
     wrong = [f"{name} {count}" for name, count in counts if not 0 <= count < _LARGEST]
     wrong += [f"{name} {share:g}" for name, share in shares if not (0 <= share <= 1 or math.isnan(share))]
+    if not 0 <= (record.sequence or 0) < _LARGEST // 2:  # what is stored later has a larger one
+        wrong.append(f"sequence {record.sequence}")
     wrong += [] if 0 <= record.seconds < math.inf else [f"seconds {record.seconds:g}"]
     try:
         datetime.datetime.fromisoformat(record.started)

@@ -34,9 +34,6 @@ def owned(path: Path, run: str) -> Iterator[None]:
     if descriptor is None:
         raise UsageError(f"run {run!r} of {path} is run by {_owner(lock)}; wait until that ends, or end it")
     try:
-        with suppress(OSError):  # on a full disk the lock holds without its owner's name
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
         yield
     finally:
         _release(lock, descriptor)
@@ -76,8 +73,9 @@ def _locked(lock: Path) -> int | None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if lock.exists() and os.path.samestat(os.fstat(descriptor), lock.stat()):
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+                with suppress(OSError):  # on a full disk the lock holds without its owner's name
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)

@@ -17,7 +17,7 @@ from bench.spec import Device, Kernel
 
 CASE = ["suite", "case"]
 VARIANT = ["backend", "kernel", "device", "numerics"]
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 RECORD_BYTES = 16_000_000
 """The longest record that is read from elsewhere: that of about 50,000 epochs."""
 

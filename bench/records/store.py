@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from bench.cases.cell import Cell, Measure, Profile
 from bench.errors import StoreError, UsageError, unknown
@@ -41,6 +41,7 @@ from bench.records.record import (
     read,
     upgrade,
 )
+from bench.records.sequence import following, place
 
 _SCHEMA = """
 CREATE TABLE environment (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL);
@@ -392,7 +393,7 @@ class Store:
         with self.transaction():
             if record.sequence is None:
                 content["sequence"] = following(self.last_sequence())
-                record = structs.replace(record, sequence=content["sequence"])
+                record = replace(record, sequence=content["sequence"])
             columns |= {**_figures(record), "record": json_text(content)}
             columns["run"] = self._run_id(run)
             columns["environment"] = self._environment(environment)

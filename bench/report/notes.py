@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.cases.cell import Measure, Status
-from bench.errors import printable
 from bench.records import store
 from bench.records.record import VARIANT, Record
 from bench.report.frames import CaseRow, Row, once
 from bench.report.markdown import code, prose
 from bench.report.results import Results, Variant
 from bench.report.sentences import count
+from bench.shown import printable
 from bench.spec import Case
 
 

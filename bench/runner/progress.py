@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bench.cases.cell import Cell
-from bench.errors import printable
 from bench.records.metrics import METRICS, value
 from bench.records.record import Record
 from bench.runner.plan import PlannedCell, TimeLeft
@@ -138,7 +137,7 @@ def shortened(text: str, columns: int) -> str:
 
 
 def first_line(text: str | None) -> str:
-    """Return the first line of a text for a terminal, the empty string for none."""
+    """Return the first line of a text as a terminal may be shown it, the empty string for none."""
     return printable(text.splitlines()[0]) if text else ""
 
 

@@ -60,7 +60,7 @@ def cells_left(path: Path, stored: Run | None, catalog: Catalog, options: RunOpt
     with Store(path) if path.exists() else nullcontext() as store:
         measured = partial(store.seconds, profile=options.profile, measure=options.measure) if store else None
         cells = plan(catalog, options, measured)
-        finished = store.finished(stored.name) if store and stored else []
+        finished = _still_hold(store.finished(stored.name), catalog, options) if store and stored else {}
     with Preparer() as preparer:  # not within --timeout: what a busy machine prepares late would be run again
 
         @cache
@@ -123,13 +123,14 @@ def run_cells(
     """Run cells and store their records at `path`: in the run `stored`, else in a new one that keeps `command`.
 
     `already` cells of the run were done before. A new run is this process's until it ends; `stored` the caller owns.
-    Progress is shown on stderr; `on_record` is given every record, none of which is kept here. Raises `UsageError` for
-    a `name` that is taken, and when `CUDA_VISIBLE_DEVICES` names a GPU that does not exist.
+    A run that takes times waits for another that does. Progress is shown on stderr; `on_record` is given every record,
+    none of which is kept here. Raises `UsageError` for a `name` that is taken, and when `CUDA_VISIBLE_DEVICES` names a
+    GPU that does not exist.
     """
     threads = options.threads or cores()
     times = options.measure != "accuracy" and any(not planned.obstacle for planned in cells)
     alone = timing_alone() if times else nullcontext()
-    with alone, Store(path, create=True) as store, _tf32(options), ExitStack() as held:
+    with alone, Store(path, create=True) as store, with_tf32(options), ExitStack() as held:
         environment = fingerprint(threads)
         cells = on_gpu(cells, threads)
         if stored is None:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.compare.verdicts import Comparison, Outcome, Verdict
-from bench.errors import printable
 from bench.files import write_file
 from bench.records.metrics import metric
 from bench.records.record import SCHEMA_VERSION
 from bench.report.markdown import document, markdown_table, plain, prose
+from bench.shown import printable
 
 CAP = 900_000
 """Bytes of `compare.md`: a job summary of GitHub holds a mebibyte."""

@@ -9,7 +9,6 @@ from typing import Any
 from tabulate import tabulate
 
 from bench.compare.history import SEGMENT, Change, Series
-from bench.errors import printable as printable
 from bench.records.metrics import Metric
 from bench.shown import printable
 
