@@ -28,7 +28,7 @@ def _flat(record: Record) -> dict[str, Any]:
 def _columns() -> dict[str, str]:
     """Return where in a record each column comes from: those of its parts are their single values."""
     known = (*CASE, *VARIANT, "seed", "repeat", "profile", "measure", "status", "reason", "started", "seconds")
-    columns = {name: name for name in known} | _below("parameters", Parameters)
+    columns = {name: name for name in (*known, "neighbours")} | _below("parameters", Parameters)
     columns["epochs_run"] = "metrics.epochs"
     for which in ("last", "best"):
         columns[f"{which}_epoch"] = f"metrics.{which}.epoch"

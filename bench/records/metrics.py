@@ -86,13 +86,19 @@ def metric(name: str) -> Metric:
 
 
 def value(record: Record, name: str) -> float | None:
-    """Return a metric of a record that ended ok; None where it did not, or where the figure was not measured."""
-    return metric(name).of(record) if record.status == "ok" else None
+    """Return a metric of a record that ended ok; None where it did not, or where the figure was not measured.
+
+    A time that was taken beside other cells is none.
+    """
+    known = metric(name)
+    none = record.status != "ok" or (known.kind == "time" and record.neighbours)
+    return None if none else known.of(record)
 
 
 def is_comparable(record: Record) -> bool:
-    """Return whether the times of a record may be compared: timing was measured, alone in its process."""
-    return record.measure in ("steps", "timing", "all") and record.timing is not None and record.timing.alone
+    """Return whether the times of a record may be compared: timing was measured, with no other cell in or beside it."""
+    timed = record.measure in ("steps", "timing", "all") and record.timing is not None and record.timing.alone
+    return timed and not record.neighbours
 
 
 def has_timed_steps(record: Record) -> bool:

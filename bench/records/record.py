@@ -193,8 +193,8 @@ class Record(Part, frozen=True, kw_only=True):
     training, measured separately, and `process_peak_bytes` of the whole process where it ran this cell alone.
     `kernels_seen`: names of what a profiler saw. `kernel_proof`: whether the claimed kernel is the one that ran.
     `failure`: the traceback of what broke. `started`: UTC, ISO 8601. `seconds`: of the whole cell, process start
-    included where it had one of its own. `sequence`: its place among all results, whatever the clock said; a store
-    gives it, None of earlier versions. `details`: what else a status needs, and `case`, the declaration that was run.
+    included where it had one of its own. `neighbours`: how many other cells of its run worked beside it, at most; None
+    where none did. `details`: what else a status needs, and `case`, the declaration that was run.
     """
 
     suite: str
@@ -220,7 +220,7 @@ class Record(Part, frozen=True, kw_only=True):
     failure: Failure | None = None
     started: str
     seconds: float
-    sequence: int | None = None
+    neighbours: int | None = None
     details: dict[str, Any] = {}
 
     @property
@@ -263,6 +263,8 @@ def plain(value: msgspec.Struct) -> dict[str, Any]:
     """Return a record, or a part of one, as JSON values; a number that is not finite stays one."""
     # A backend may count in NumPy's numbers.
     content: dict[str, Any] = msgspec.to_builtins(value, enc_hook=lambda number: number.item())
+    if content.get("neighbours", 0) is None:
+        del content["neighbours"]  # versions that do not know it read every other record
     return content
 
 

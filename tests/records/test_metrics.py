@@ -74,7 +74,18 @@ def test_only_times_of_a_process_that_measured_nothing_else_are_compared() -> No
     assert is_comparable(record(timing=TIMING))
     assert not is_comparable(record(timing=TIMING, measure="accuracy"))
     assert not is_comparable(record(timing=structs.replace(TIMING, alone=False)))
+    assert not is_comparable(record(timing=TIMING, neighbours=1))
     assert not is_comparable(record())
+
+
+def test_a_time_that_was_taken_beside_other_cells_is_no_figure() -> None:
+    last = Weights(epoch=1, test=Score(loss=0.6, accuracy=0.7, rows=10))
+    parts = {"timing": TIMING, "parameters": PARAMETERS, "metrics": Metrics(epochs=[], last=last)}
+    alone, beside = ({name: value(record(**parts, neighbours=n), name) for name in METRICS} for n in (None, 1))
+    times = {name for name, figure in alone.items() if figure is not None and METRICS[name].kind == "time"}
+    assert {"step", "epoch"} <= times
+    assert {name for name in METRICS if alone[name] != beside[name]} == times
+    assert {beside[name] for name in times} == {None}
 
 
 @pytest.mark.parametrize("seconds", [(0.3, 0.2, 0.5, 0.1), (0.3, 0.3), (0.3, 0.18), (0.3, 0.2, 0.1, 0.3)])

@@ -158,7 +158,8 @@ def _timed(row: TimingRow, records: Sequence[Record], accuracy: Sequence[Record]
 
 
 def _trained(records: Iterable[Record]) -> list[Record]:
-    return [record for record in records if at(record, "timing.first_epoch") is not None]
+    """Return the records whose epochs were timed with no other cell beside them."""
+    return [record for record in records if at(record, "timing.first_epoch") is not None and not record.neighbours]
 
 
 DIFFERENT = 0.05

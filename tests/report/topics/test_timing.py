@@ -160,6 +160,16 @@ def test_times_are_medians_of_processes(record: Maker, results: Gather) -> None:
     assert (row.n, row.epochs, row.step) == (3, 9, pytest.approx(3 / 50))
 
 
+def test_epochs_beside_other_cells_are_not_shown(record: Maker, results: Gather) -> None:
+    def seconds(**changes: Any) -> tuple[float | None, float | None, float | None, float | None]:
+        records = [record(name("a"), measure="accuracy", epoch_seconds=[9, 2, 3], **changes)]
+        (row,) = timing.frame(results([suite(case("a"))], records))
+        return row.epoch, row.step, row.first_epoch, row.total
+
+    assert None not in seconds()
+    assert set(seconds(neighbours=1)) == {None}
+
+
 def test_steps_alone_are_shown_with_their_speed_and_without_columns_of_epochs(record: Maker, results: Gather) -> None:
     records = stepped(record, name("a", "keras-tensorflow"), [0.4, 0.4, 0.41])
     records += stepped(record, name("a"), [0.1, 0.1, 0.101])
