@@ -1,10 +1,10 @@
 """A process between a parent and one that it starts: nothing that was started there outlives either of them (Linux).
 
-`python guardian.py PARENT COMMAND... DESCRIPTOR` runs the command, becomes the parent of all that its descendants leave
-behind, and ends as it ended. Before that, and as soon as the process PARENT has ended or sends SIGTERM, it kills
-everything: it waits in the kernel alone, so neither a SIGKILL of the parent nor C code that holds an interpreter keeps
-it from that. Every cell waits for its start, so it imports nothing of this package, and of Python little that is not
-there anyway: `signal`, `contextlib` and `collections` would take almost as long as the interpreter.
+`python guardian.py PARENT CORES COMMAND... DESCRIPTOR` runs the command on these cores (`0,1`; an empty text: on any),
+becomes the parent of all that its descendants leave behind, and ends as it ended. Before that, and as soon as the
+process PARENT has ended or sends SIGTERM, it kills everything: it waits in the kernel alone, so neither a SIGKILL of
+the parent nor C code that holds an interpreter keeps it from that. It imports nothing of this package, to start at
+once.
 """
 
 # ruff: noqa: SIM105 (`contextlib.suppress` is what it does without)
@@ -22,7 +22,9 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 def main() -> None:
     """Run the command and end as it did."""
-    parent, command = int(sys.argv[1]), sys.argv[2:]
+    parent, cores, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    if cores:
+        os.sched_setaffinity(0, map(int, cores.split(",")))
     stopped = False
 
     def stop(number: int, _: object) -> None:

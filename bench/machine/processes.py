@@ -10,8 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -125,16 +124,21 @@ class Child:
 
     Its command ends with the descriptor of its end of a stream socket, `channel` is the descriptor of the other end.
     What it prints goes to a file: while it measures, its output does not wake the parent. On Linux a guardian ends with
-    it all that it started; elsewhere a process that left its process group outlives it.
+    it all that it started, and keeps all of it on `cores`, unless these are none; elsewhere a process that left its
+    process group outlives it.
     """
 
     def __init__(
-        self, words: Sequence[str], threads: int, environment: Mapping[str, str] = MappingProxyType({})
+        self,
+        words: Sequence[str],
+        threads: int,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        cores: Collection[int] = (),
     ) -> None:
         if shutil.which(words[0]) is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), words[0])
         self._guarded = sys.platform == "linux"
-        guardian = (*GUARDIAN, str(os.getpid())) if self._guarded else ()
+        guardian = (*GUARDIAN, str(os.getpid()), ",".join(map(str, sorted(cores)))) if self._guarded else ()
         self._unsent = memoryview(b"")
         self._log = _nameless()
         ours, theirs = socket.socketpair()
@@ -176,13 +180,8 @@ class Child:
 
     def ready(self, seconds: float | None) -> bool:
         """Return whether the channel has something to read, or was closed; wait at most so long, None without end."""
-        stdin = self.process.stdin
+        found, stdin = wait([self], seconds), self.process.stdin
         assert stdin
-        with PollSelector() as selector:
-            selector.register(self.channel, EVENT_READ)
-            if self._unsent:
-                selector.register(stdin, EVENT_WRITE)
-            found = [key.fileobj for key, _ in selector.select(seconds)]
         if stdin in found:
             try:
                 self._unsent = self._unsent[os.write(stdin.fileno(), self._unsent) :]
@@ -224,3 +223,16 @@ class Child:
         # The position in the file is the child's, too, which may be printing: it stays where it is.
         printed = os.pread(descriptor, LOG_BYTES, max(0, os.fstat(descriptor).st_size - LOG_BYTES))
         return printed.decode(errors="replace").strip()
+
+
+def wait(children: Iterable[Child], seconds: float | None) -> list[object]:
+    """Wait until a channel of these has something to read, was closed, or there is room for what was not sent yet.
+
+    Waits at most so long, None without end. Returns the channels and the stdins that this is about.
+    """
+    with PollSelector() as selector:
+        for child in children:
+            selector.register(child.channel, EVENT_READ)
+            if child._unsent and child.process.stdin:
+                selector.register(child.process.stdin, EVENT_WRITE)
+        return [key.fileobj for key, _ in selector.select(seconds)]

@@ -77,6 +77,26 @@ def test_a_second_exit_closes_no_file_that_got_the_number_of_the_channel() -> No
         os.close(again)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are pinned on Linux alone")
+def test_a_child_and_what_it_starts_stay_on_its_cores() -> None:
+    says = "import os; print(sorted(os.sched_getaffinity(0)), flush=True)"
+    code = f"import subprocess, sys; {says}; subprocess.run([sys.executable, '-SEc', {says!r}])"
+    one = max(os.sched_getaffinity(0))
+    for cores, seen in (((one,), [one]), ((), sorted(os.sched_getaffinity(0)))):
+        with Child((sys.executable, "-SEc", code), threads=1, cores=cores) as child:
+            child.process.wait()
+            assert child.last_output().splitlines() == [str(seen)] * 2
+
+
+def test_of_several_children_the_one_that_speaks_is_heard() -> None:
+    speaks = "import os, sys; os.write(int(sys.argv[1]), b'here'); sys.stdin.read()"
+    codes = (speaks.replace("os.write", "str"), speaks)
+    with Child((sys.executable, "-SEc", codes[0]), 1) as silent, Child((sys.executable, "-SEc", codes[1]), 1) as other:
+        silent.send(b"")
+        assert processes.wait([silent, other], None) == [other.channel]
+        assert processes.wait([silent], 0) == []
+
+
 PARENT = """
 import sys, time
 from bench.machine.processes import Child
