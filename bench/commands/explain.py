@@ -25,6 +25,7 @@ from bench.report.figures import figures
 from bench.report.sentences import count, joined
 from bench.report.topics import explain as report
 from bench.report.topics.versions import rows_of
+from bench.runner import jobs
 from bench.runner.options import RunOptions
 from bench.runner.plan import PlannedCell, default_backends
 from bench.runner.progress import duration
@@ -36,7 +37,9 @@ NOTHING_TO_COMPARE = 3
 
 @click.command()
 @click.argument("case", metavar="CASE")
-@options.of_run("profile", "backends", "seeds", "threads", "suites", seeds={"default": 10, "show_default": True})
+@options.of_run(
+    "profile", "backends", "seeds", "threads", "jobs", "suites", seeds={"default": 10, "show_default": True}
+)
 @options.store
 @options.name
 @options.resume
@@ -52,9 +55,9 @@ def command(
 
     Trains CASE (suite/case) under matched, documented and native numerics and with each difference alone, always from
     the same seeds, and compares all with matched: points of accuracy, loss, seconds of an epoch, each with its 95 % CI.
-    Learning curves show when the points are lost. `--versions` trains CASE under the document's Keras, what followed
-    up to today's, and PyTorch, and compares each with the one before. `--resume` continues a run and writes its page
-    again: with `--versions` it adds them to a run of single defaults.
+    Learning curves show when the points are lost. Cells side by side (`--jobs`) give no seconds. `--versions` trains
+    CASE under the document's Keras, what followed up to today's, and PyTorch, and compares each with the one before.
+    `--resume` continues a run and writes its page again: with `--versions` it adds them to a run of single defaults.
     """
     params = context.params
     stored = resumed(params)
@@ -68,7 +71,7 @@ def command(
     wanted = replace(wanted, patterns=tuple(f"{case}@{name},*,*,{numerics}" for name, numerics in compared))
     cells, already = cells_left(store_path, stored, catalog, wanted)
     if params["dry_run"]:
-        return dry_run(cells, as_json=as_json)
+        return dry_run(cells, wanted, as_json=as_json)
     click.echo("\n".join(_intention(case, wanted, models, cells, already)), err=True)
     words = ["bench", *context.obj]
     ended = run_cells(cells, wanted, store_path, words, name=params["name"], stored=stored, already=already)
@@ -105,7 +108,7 @@ def _intention(
         " (generated text; --profile documented trains on the document's data)" if wanted.profile == "quick" else ""
     )
     done = f", {already} done before" if already else ""
-    about = duration(sum(planned.estimate for planned in cells))
+    about = duration(jobs.estimate(cells, wanted))
     yield f"{count(len(cells), 'cell')}{done}, about {about}" + (f": {', '.join(numerics)}" if numerics else "")
 
 

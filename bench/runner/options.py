@@ -19,25 +19,29 @@ from bench.spec import Device, Kernel
 
 
 class Number(click.ParamType[Any]):
-    """A positive number, on the command line; `what` is how its error calls it."""
+    """A positive number, or one of `words`, on the command line; `what` is how its error calls it."""
 
     name = "number"
 
-    def __init__(self, kind: type[int] | type[float], what: str) -> None:
-        self.kind, self.what = kind, what
+    def __init__(self, kind: type[int] | type[float], what: str, words: tuple[str, ...] = ()) -> None:
+        self.kind, self.what, self.words = kind, what, words
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number; fail where `value` is none."""
+        """Return the number or the word; fail where `value` is none."""
+        if value in self.words:
+            return value
         try:
             number = self.kind(value)
         except ValueError:
             number = 0
         if not number > 0:
-            self.fail(f"expected a number {self.what}, got {value!r}", param, ctx)
+            self.fail(f"expected {' or '.join([f'a number {self.what}', *self.words])}, got {value!r}", param, ctx)
         return number
 
 
 COUNT, POSITIVE = Number(int, "(whole, 1 or more)"), Number(float, "above 0")
+AUTO = "auto"
+JOBS = Number(int, COUNT.what, (AUTO,))
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ _BY_MEASURE = "glance in profile quick, all in documented"
 _TIMEOUT_HELP, _BY_ESTIMATE = "Stop a cell after S seconds.", "20 times the estimate, at least 15 min"
 _MEMORY_HELP = "Stop a cell that holds more than GB gigabytes."
 _BUDGET_HELP = "Start no cell that would end after S seconds."
+_JOBS_HELP = "Train N cells side by side, each on cores of its own; auto measures how many. Nothing is timed."
 _TF32_HELP = "Let products on a GPU round their factors to TF32 (recorded)."
 _STAND_IN_HELP = "Use the data OTHER where a case needs NAME (repeatable)."
 
@@ -104,7 +109,8 @@ class RunOptions:
     memory: float | None = _option(None, "--memory", _MEMORY_HELP, POSITIVE, "GB", "80 % of what is free")
     # Not kept: a continued run begins its seconds anew.
     budget: float | None = _option(None, "--budget", _BUDGET_HELP, POSITIVE, "S", "no limit", kept=False)
-    threads: int | None = _option(None, "--threads", "Threads of each framework.", COUNT, "N", "every core")
+    threads: int | None = _option(None, "--threads", "Threads of each framework.", COUNT, "N", "every core of the job")
+    jobs: int | str = _option(1, "--jobs", _JOBS_HELP, JOBS, "N|auto")
     tf32: bool = _option(False, "--tf32", _TF32_HELP, click.BOOL)
     suites: tuple[str, ...] = _option((), "--suites", "More suite files or folders (repeatable).", metavar="PATH")
     stand_ins: tuple[str, ...] = _option((), "--stand-in", _STAND_IN_HELP, metavar="NAME=OTHER")
@@ -123,6 +129,11 @@ class RunOptions:
                 object.__setattr__(self, name, declared.checked(value))
         if self.measure is None:
             object.__setattr__(self, "measure", "glance" if self.profile == "quick" else "all")
+        if self.jobs != 1 and self.measure != "accuracy":
+            raise UsageError(
+                f"--jobs {self.jobs} with --measure {self.measure}: what is timed runs alone; give --measure accuracy, "
+                "or leave out --jobs"
+            )
         for name in self.backends:
             backend(name)
         for text in self.stand_ins:

@@ -27,12 +27,15 @@ class Display:
 
     Nothing is drawn between the cells' own messages, so that it takes no time from what is being measured. Colours
     are left out where `NO_COLOR` is set. Cells that are unavailable are only counted: what they lack comes last.
+    `jobs` is how many cells work side by side.
     """
 
-    def __init__(self, cells: list[PlannedCell]) -> None:
-        self._time_left = TimeLeft(cells)
-        self._done, self._cells, self._name = 0, len(cells), short_names(planned.cell for planned in cells)
-        self._drawn = self._began = time.monotonic()
+    def __init__(self, cells: list[PlannedCell], jobs: int = 1) -> None:
+        self._time_left, self._jobs = TimeLeft(cells), jobs
+        # The running cells, what is shown of each, and since when it runs.
+        self._running: dict[tuple[Cell, int], tuple[str, float]] = {}
+        self._done, self._cells, self._names = 0, len(cells), short_names(planned.cell for planned in cells)
+        self._drawn = time.monotonic()
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
         self._progress = Progress(*columns, console=self._console, auto_refresh=False, transient=True)
@@ -48,28 +51,29 @@ class Display:
             self._progress.stop()
 
     def started(self, planned: PlannedCell) -> None:
-        """Show the running cell."""
-        self._began = time.monotonic()
-        self._draw(self._name(planned.cell))
+        """Show the running cells."""
+        self._running[planned.cell, planned.repeat] = self._names[planned.cell], time.monotonic()
+        self._draw()
 
     def epoch(self, planned: PlannedCell, progress: dict[str, Any]) -> None:
         """Show an epoch, at most one a second on a terminal and one in half a minute elsewhere."""
-        live = self._console.is_terminal
+        live, place = self._console.is_terminal, (planned.cell, planned.repeat)
         if time.monotonic() - self._drawn < (REFRESH_SECONDS if live else LINE_SECONDS):
             return
         accuracy = f"accuracy {progress['accuracy']:.3f}"
         if progress["val_accuracy"] is not None:
             accuracy += f", validation {progress['val_accuracy']:.3f}"
-        text = f"{self._name(planned.cell)}  epoch {progress['epoch']}/{progress['epochs']}  {accuracy}"
+        text = f"{self._names[planned.cell]}  epoch {progress['epoch']}/{progress['epochs']}  {accuracy}"
+        self._running[place] = text, self._running[place][1]
         if live:
-            self._draw(text)
+            self._draw()
         else:
             self._line(f"{' ' * len(self._count())} {text}", f"  {self._left()}")
 
     def ended(self, record: Record) -> None:
         """Count a cell and print its line."""
         self._time_left.ended(record)
-        self._began = time.monotonic()
+        self._running.pop((record.cell, record.repeat), None)
         self._done += 1
         self._progress.update(self._task, advance=1)
         text, figures = f"{self._count()} {self._name(record.cell)}", ""
@@ -90,12 +94,16 @@ class Display:
         seconds = self._time_left.seconds()
         if self._done == self._cells or not seconds:
             return "none left"
-        return f"{duration(max(seconds - (time.monotonic() - self._began), 1))} left"
+        spent = sum(time.monotonic() - began for _, began in self._running.values())
+        return f"{duration(max((seconds - spent) / min(self._jobs, self._cells - self._done), 1))} left"
 
-    def _draw(self, text: str) -> None:
+    def _draw(self) -> None:
         if self._console.is_terminal:
             self._drawn = time.monotonic()
-            self._progress.update(self._task, description=f"{text}  ({self._left()})")
+            room = max(self._console.width - 60, 40) // len(self._running)
+            texts = [text for text, _ in self._running.values()]
+            shown = texts[0] if len(texts) == 1 else " | ".join(shortened(text, room) for text in texts)
+            self._progress.update(self._task, description=f"{shown}  ({self._left()})")
             self._progress.refresh()
 
     def _line(self, text: str, end: str) -> None:

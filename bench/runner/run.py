@@ -30,14 +30,15 @@ from bench.cases.describe import definition
 from bench.cases.profiles import apply
 from bench.errors import BenchError
 from bench.machine import gpu
-from bench.machine.fingerprint import available_memory, cores, differences, fingerprint
+from bench.machine.fingerprint import available_memory, differences, fingerprint
 from bench.machine.noise import noise
 from bench.machine.peaks import measure_peaks
+from bench.machine.slots import slots
 from bench.records.keeper import Keeper
 from bench.records.owner import owned, timing_alone
 from bench.records.record import Record
-from bench.records.store import Finished, Run, Store, resuming
-from bench.runner import workers
+from bench.records.store import Run, Store, resuming
+from bench.runner import jobs, workers
 from bench.runner.capabilities import examine
 from bench.runner.client import Preparer
 from bench.runner.options import RunOptions
@@ -60,8 +61,9 @@ def cells_left(path: Path, stored: Run | None, catalog: Catalog, options: RunOpt
     with Store(path) if path.exists() else nullcontext() as store:
         measured = partial(store.seconds, profile=options.profile, measure=options.measure) if store else None
         cells = plan(catalog, options, measured)
-        finished = _still_hold(store.finished(stored.name), catalog, options) if store and stored else {}
-    with Preparer() as preparer:  # not within --timeout: what a busy machine prepares late would be run again
+        jobs.check(options, cells)
+        finished = store.finished(stored.name) if store and stored else []
+    with Preparer(options.timeout or ANSWER_SECONDS) as preparer:
 
         @cache
         def data_now(name: str) -> str | None:
@@ -101,9 +103,14 @@ def _still_hold(
     }
 
 
-def most_memory(options: RunOptions) -> float:
-    """Return how many bytes a cell may hold."""
-    return options.memory * 1e9 if options.memory else SAFE_SHARE_OF_MEMORY * available_memory()
+def most_memory(options: RunOptions, count: int = 1) -> float:
+    """Return how many bytes each of `count` cells side by side may hold: what `--memory` says, or an equal share."""
+    return options.memory * 1e9 if options.memory else SAFE_SHARE_OF_MEMORY * available_memory() / count
+
+
+def limits_of(options: RunOptions, count: int) -> workers.Limits:
+    """Return what each of `count` cells side by side may take."""
+    return workers.Limits(most_memory(options, count), options.timeout, options.budget)
 
 
 # --- during ------------------------------------------------------------------------------------------------------
@@ -127,10 +134,10 @@ def run_cells(
     none of which is kept here. Raises `UsageError` for a `name` that is taken, and when `CUDA_VISIBLE_DEVICES` names a
     GPU that does not exist.
     """
-    threads = options.threads or cores()
-    times = options.measure != "accuracy" and any(not planned.obstacle for planned in cells)
-    alone = timing_alone() if times else nullcontext()
-    with alone, Store(path, create=True) as store, with_tf32(options), ExitStack() as held:
+    with interruptible() as interrupted:
+        chosen = jobs.chosen(cells, options, partial(limits_of, options), interrupted)
+    threads, limits = chosen.threads, limits_of(options, chosen.count)
+    with Store(path, create=True) as store, _tf32(options), ExitStack() as held:
         environment = fingerprint(threads)
         cells = on_gpu(cells, threads)
         if stored is None:
@@ -143,13 +150,15 @@ def run_cells(
             if changed:
                 log.warning("since run %r began, these changed: %s", stored.name, ", ".join(changed))
         add = survey({planned.cell.device for planned in cells if not planned.obstacle}, options.measure, threads)
-        settings = workers.Settings(options.profile, options.measure, threads, options.suites, options.replaced)
-        limits = workers.Limits(most_memory(options), options.timeout, options.budget)
+        settings = workers.Settings(
+            options.profile, options.measure, threads, options.suites, options.replaced, slots=slots(chosen.count)
+        )
+        if chosen.count > 1:
+            tell(chosen, options)
         if any(not planned.obstacle for planned in cells):
             log.info("time limit of a cell: %s", f"{limits.timeout:g} s" if limits.timeout else limits.how)
-        planned_as = cache(lambda: {planned.cell: planned for planned in cells})
-        statuses, fails = Counter[Status](), False
-        with interruptible() as interrupted, Display(cells) as display:
+        records: list[Record] = []
+        with interruptible() as interrupted, Display(cells, chosen.count) as display:
             keeper = Keeper(store, stored, interrupted)
             for record in map(add, workers.run(cells, settings, limits, display, interrupted)):
                 keeper.add(record, environment)
@@ -162,6 +171,16 @@ def run_cells(
                     on_record(record)
         keeper.close()
     return Ended(stored.name, path, options, len(cells), statuses, fails, interrupted.is_set(), already)
+
+
+def tell(chosen: jobs.Jobs, options: RunOptions) -> None:
+    """Say how many cells work side by side, unless a probe has said it, and whether their memory may not suffice."""
+    if options.jobs == chosen.count:
+        log.info(chosen.words)
+    needed, free = chosen.count * most_memory(options, chosen.count) / 1e9, available_memory() / 1e9
+    if needed > free:
+        lets = f"--memory lets {chosen.count} cells hold {needed:.1f} GB together"
+        log.warning("%s, and %.1f GB are free: give less, or fewer --jobs", lets, free)
 
 
 @contextmanager

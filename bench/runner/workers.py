@@ -1,6 +1,7 @@
 """Runs cells on this machine, one process each; no cell can take the run down and none is lost.
 
-The parent sleeps while a cell measures: it wakes for the cell's messages and twice a second to look at time and memory.
+The parent sleeps while cells measure: it wakes for their messages and twice a second to look at time and memory. It is
+one thread, however many cells work side by side, so signals and exceptions end all of them as they end one.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain, groupby
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 import psutil
 from msgspec.structs import replace
 
-from bench.cases.cell import Measure, Profile, Status
+from bench.cases.cell import Cell, Measure, Profile, Status
 from bench.errors import CodeChanged
 from bench.machine import processes
 from bench.machine.processes import Child, Code, command
@@ -44,7 +45,10 @@ TIMES_ESTIMATE, LEAST_SECONDS = 20, 900.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What all cells of a run share; `threads` is the thread count of every framework, `brief` as in a `Request`."""
+    """What all cells of a run share; `threads` is the thread count of every framework, `brief` as in a `Request`.
+
+    `slots` has the cores of each process that works beside others (`bench.machine.slots`).
+    """
 
     profile: Profile
     measure: Measure
@@ -52,6 +56,7 @@ class Settings:
     suites: tuple[str, ...] = ()
     stand_ins: dict[str, str] = field(default_factory=dict)
     brief: bool = False
+    slots: tuple[frozenset[int], ...] = (frozenset(),)
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,10 @@ def run(
     protocol: int = PROTOCOL,
     code: Code | None = None,
 ) -> Iterator[Record]:
-    """Run `cells` and yield the record of each as it ends.
+    """Run `cells` in the slots of `settings`, and yield the record of each as it ends.
 
-    Cells with an obstacle end `unavailable` without a process. Once `interrupted` is set, the running cell ends
-    `interrupted` and nothing more starts; so it is with the budget, but for the running cell. `worker` is the command
+    Cells with an obstacle end `unavailable` without a process. Once `interrupted` is set, the running cells end
+    `interrupted` and nothing more starts; so it is with the budget, but for the running cells. `worker` is the command
     of another installation's `bench.runner.worker`, which speaks `protocol` and has told its `code`.
 
     Raises `CodeChanged`, instead of yielding a record that was measured by other code than the first.
@@ -105,36 +110,65 @@ def run(
     code = code if worker else processes.code()
     end = None if limits.budget is None else time.monotonic() + limits.budget
     time_left = TimeLeft(cells)
+    over = False
+    # The running cells of all slots; of each the most others that it ever worked beside.
+    beside: dict[tuple[Cell, int], int] = {}
 
     def may_start(planned: PlannedCell) -> bool:
-        seconds = time_left.expected(planned.cell.configuration, planned.estimate)
-        return not interrupted.is_set() and (end is None or time.monotonic() + seconds <= end)
+        nonlocal over
+        seconds = time_left.expected(planned.cell, planned.estimate)
+        over = over or interrupted.is_set() or (end is not None and time.monotonic() + seconds > end)
+        return not over
 
     for planned in cells:
         if planned.obstacle:
             found = {"reason": planned.obstacle.reason, "details": {"obstacle": planned.obstacle.part}}
             yield _record(planned, settings, "unavailable", started=now(), seconds=0.0, **found)
-    for group in _groups([planned for planned in cells if not planned.obstacle], settings):
-        pending = deque(group)
-        while pending:
-            if not may_start(pending[0]):
-                return
-            with _Worker(worker or WORKER, protocol, list(pending), settings, code) as process:
-                while pending and may_start(pending[0]):
-                    observer.started(pending[0])
-                    record = process.record(pending.popleft(), limits, observer, interrupted)
-                    time_left.ended(record)
-                    yield record
-                    # A process whose allocator gave up may still hold what it had.
-                    if process.ended or record.status == "out-of-memory":
+    groups = _groups([planned for planned in cells if not planned.obstacle], settings)
+
+    def work(cores: frozenset[int]) -> Generator[Record | Child, None, None]:
+        """Run group after group on these cores: yield each record, and the process wherever it must be waited for."""
+        for group in groups:
+            pending = deque(group)
+            while pending:
+                if not may_start(pending[0]):
+                    return
+                with _Worker(worker or WORKER, protocol, list(pending), settings, code, cores) as process:
+                    while pending and may_start(pending[0]):
+                        planned = pending.popleft()
+                        observer.started(planned)
+                        beside[planned.cell, planned.repeat] = 0
+                        for running in beside:
+                            beside[running] = max(beside[running], len(beside) - 1)
+                        record = yield from process.record(planned, limits, observer, interrupted)
+                        neighbours = beside.pop((planned.cell, planned.repeat))
+                        time_left.ended(record)
+                        yield replace(record, neighbours=neighbours) if neighbours else record
+                        # A process whose allocator gave up may still hold what it had.
+                        if process.ended or record.status == "out-of-memory":
+                            break
+
+    with ExitStack() as stack:
+        working = [stack.enter_context(closing(work(cores))) for cores in settings.slots]
+        while working:
+            waited_for = {}
+            for slot in working:
+                for ended_or_waiting in slot:
+                    if isinstance(ended_or_waiting, Child):
+                        waited_for[slot] = ended_or_waiting
                         break
+                    yield ended_or_waiting
+            working = list(waited_for)
+            if working:
+                processes.wait(waited_for.values(), _TICK)
 
 
 def _groups(cells: list[PlannedCell], settings: Settings) -> Iterator[list[PlannedCell]]:
     """Return the cells of each process: one, or several of one backend where processes may be shared.
 
     Where these are timed, the backends take turns, suite by suite and in the order A B B A, so that a drift of the
-    machine falls on all of them alike; who had the last turn goes on in the same process.
+    machine falls on all of them alike; who had the last turn goes on in the same process. Else every slot gets a share
+    of each backend's cells.
     """
     if not shares_processes(settings.profile, settings.measure):
         yield from ([planned] for planned in cells)
@@ -148,14 +182,31 @@ def _groups(cells: list[PlannedCell], settings: Settings) -> Iterator[list[Plann
 
     turns = [sorted(members, key=by, reverse=place % 2 == 1) for place, (_, members) in enumerate(groupby(cells, turn))]
     for _, group in groupby(chain.from_iterable(turns), by):
-        yield list(group)
+        yield from _shares(list(group), len(settings.slots))
+
+
+def _shares(cells: list[PlannedCell], count: int) -> Iterator[list[PlannedCell]]:
+    """Yield cells in at most `count` shares that are estimated to take about as long, each in the order of all."""
+    shares: list[list[PlannedCell]] = [[] for _ in range(count)]
+    seconds = [0.0] * count
+    for planned in cells:
+        least = min(range(count), key=lambda number: (seconds[number], len(shares[number])))
+        shares[least].append(planned)
+        seconds[least] += planned.estimate
+    yield from filter(None, shares)
 
 
 class _Worker:
     """One worker process, and the limits that its cells are held to."""
 
     def __init__(
-        self, command: Sequence[str], protocol: int, cells: list[PlannedCell], settings: Settings, code: Code | None
+        self,
+        command: Sequence[str],
+        protocol: int,
+        cells: list[PlannedCell],
+        settings: Settings,
+        code: Code | None,
+        cores: frozenset[int],
     ) -> None:
         request = Request(
             protocol=protocol,
@@ -172,7 +223,7 @@ class _Worker:
         self._unread = bytearray()
         self._lines: deque[bytearray] = deque()
         # What its backend wants in its environment the worker sets: another installation's may want something else.
-        self._child = Child(command, settings.threads)
+        self._child = Child(command, settings.threads, cores=cores)
         try:
             self._memory = _Memory(self._child.process.pid)
             self._child.send(request.encode() + b"\n")
@@ -186,12 +237,18 @@ class _Worker:
     def __exit__(self, *_: object) -> None:
         self._child.__exit__()
 
-    def record(self, planned: PlannedCell, limits: Limits, observer: Observer, interrupted: threading.Event) -> Record:
-        """Wait for the record of `planned`; whatever keeps it from coming becomes the status of the record."""
+    def record(
+        self, planned: PlannedCell, limits: Limits, observer: Observer, interrupted: threading.Event
+    ) -> Generator[Child, None, Record]:
+        """Return the record of `planned`, yielding the process wherever there is nothing to do but to wait for it.
+
+        Whatever keeps the record from coming becomes its status.
+        """
         clock, started = self._clock, self._started
         verdict: tuple[Status, str] | None = None
         while not verdict:
             try:
+                self._read()
                 for answer in self._answers(planned):
                     if isinstance(answer, Progress):
                         observer.epoch(planned, asdict(answer))
@@ -203,7 +260,7 @@ class _Worker:
             except InvalidAnswer as error:
                 verdict = "failed", f"the process gave an invalid answer: {error}"
             if not verdict:
-                self._read(_TICK)
+                yield self._child
         self.ended = True
         self._child.kill()
         status, reason = verdict
@@ -248,10 +305,10 @@ class _Worker:
             return "out-of-memory", f"used {used / 1e9:.1f} GB, {allowed}"
         return None
 
-    def _read(self, seconds: float) -> None:
-        """Take in what the worker says, or its end, within so many seconds."""
+    def _read(self) -> None:
+        """Take in what the worker has said, or its end."""
         dead = self._child.ended  # asked first: all that it said before is there by then
-        if self._child.ready(0 if dead else seconds):
+        if self._child.ready(0):
             chunk = os.read(self._child.channel, 1 << 16)
             self.ended = not chunk
             *lines, rest = chunk.split(b"\n")

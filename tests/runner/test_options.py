@@ -22,11 +22,12 @@ EVERY: dict[str, Any] = {
     "numerics": "native:init,order",
     "seeds": 3,
     "repeats": 2,
-    "measure": "timing",
+    "measure": "accuracy",
     "timeout": 0.1,
     "memory": 3.5,
     "budget": 60.0,
     "threads": 4,
+    "jobs": 3,
     "tf32": True,
     "suites": ("a b.py", "c"),
     "stand_ins": ("glove=other",),
@@ -45,7 +46,8 @@ def test_every_option_is_tried_here() -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_words_of_options_are_read_as_those_options(name: str) -> None:
-    options = RunOptions(**{name: EVERY[name]})
+    needed = {"measure": "accuracy"} if name == "jobs" else {}
+    options = RunOptions(**{**needed, name: EVERY[name]})
     assert getattr(options, name) == EVERY[name]
     assert parsed(options.words()) == options != RunOptions()
 
@@ -78,6 +80,7 @@ def test_another_profile_is_another_run() -> None:
         ({"seeds": 0}, "'--seeds': expected a number (whole, 1 or more), got '0'"),
         ({"seeds": 1.5}, "'--seeds': expected a number (whole, 1 or more), got '1.5'"),
         ({"seeds": "five"}, "'--seeds': expected a number (whole, 1 or more), got 'five'"),
+        ({"jobs": "several"}, "'--jobs': expected a number (whole, 1 or more) or auto, got 'several'"),
         ({"memory": float("nan")}, "'--memory': expected a number above 0, got 'nan'"),
         ({"timeout": 0}, "'--timeout': expected a number above 0, got '0'"),
         ({"backends": "troch"}, "unknown backend 'troch'; nearest: torch"),

@@ -81,6 +81,36 @@ def test_names_say_what_differs_among_the_cells() -> None:
     assert named(torch, ("torch", "fused", "cpu", "matched", 0)) == ["s/c@torch,native", "s/c@torch,matched"]
 
 
+def test_side_by_side_cells_share_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("bench.runner.progress.time.monotonic", lambda: clock[0])
+    cells = [planned(case, 0, 100.0) for case in "abcde"]
+    shown = Display(cells, 2)
+    shown.started(cells[0])
+    shown.started(cells[1])
+    clock[0] = 100.0
+    shown.ended(ended(cells[0], 100.0))
+    shown.started(cells[2])
+    clock[0] = 130.0
+    shown.ended(ended(cells[1], 130.0))
+    lines = [line.rpartition("  ")[2] for line in capsys.readouterr().err.splitlines()]
+    # First 4 cells of 100 s are left, of which one has run for 100; then 3 of 115 s, of which one has run for 30.
+    assert lines == [f"{duration((400 - 100) / 2)} left", f"{duration((345 - 30) / 2)} left"]
+
+
+def test_all_that_run_side_by_side_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    shown = Display([planned(case, 0, 1.0) for case in "ab"], 2)
+    for case in "ab":
+        shown.started(planned(case, 0, 1.0))
+    text = shown._progress.tasks[0].description
+    assert "demo/a@torch" in text
+    assert "demo/b@torch" in text
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0.4, "0 s"), (12.4, "12 s"), (200, "3 min 20 s"), (3599.6, "1 h 0 min"), (7500, "2 h 5 min")],
