@@ -2,6 +2,7 @@
 
     python tests/benchmarks/overhead.py epoch --case text-networks/lstm-16
     python tests/benchmarks/overhead.py cell --backend keras-tensorflow --case text-networks/lstm-16 --rounds 3
+    python tests/benchmarks/overhead.py jobs --seeds 2 --rounds 1
 
 `epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows, under a stop-watch
 of its own, and with those of a second copy of the plain loop: how far two copies of the same code differ is how well
@@ -12,9 +13,12 @@ the harness's clock finds (`bench.measure.steps`) makes up such an epoch. Numeri
 what users train. Under others, and with `--no-waits`, Keras's plain loop is fed, as ours is, without the thread that
 tunes the input pipeline and makes epochs wait for it (docs/findings.md).
 `cell` alternates whole processes: `bench run CELL` against a stand-alone script that loads the same arrays from IMDB
-itself, trains and evaluates. Without `--backend` both backends take their turn, each in processes of its own. All need
-the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit` with Keras's own
-optimizer, or a torch module with torch's own recurrent layer and torch's own optimizer.
+itself, trains and evaluates. Without `--backend` both backends take their turn, each in processes of its own.
+`jobs` alternates runs of the same documented cells: one after another and with `--jobs auto`, both with one thread a
+framework, whose scores must be equal to the last bit; and one after another on every core, as without either option.
+With `--scripts` the stand-alone script runs for each of the cells, too: of cases on all rows of IMDB.
+All need the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit` with
+Keras's own optimizer, or a torch module with torch's own recurrent layer and torch's own optimizer.
 """
 
 from __future__ import annotations
@@ -27,11 +31,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -45,6 +50,8 @@ from bench.compare.statistics import hodges_lehmann  # noqa: E402
 from bench.measure import steps  # noqa: E402
 from bench.measure.clock import Clock, no_garbage_collection  # noqa: E402
 from bench.records.metrics import step_seconds  # noqa: E402
+from bench.records.record import Record  # noqa: E402
+from bench.records.store import Store  # noqa: E402
 from bench.spec import Case, Dense, Embedding, Flatten, SimpleRNN  # noqa: E402
 from bench.training.experiment import loaded, prepared  # noqa: E402
 
@@ -303,10 +310,71 @@ def measure_cells(name: str, backend_name: str, rounds: int, epochs: int) -> Non
         print(f"{cell}, {epochs} epochs: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
 
 
+JOBS = (
+    "text-networks/simple-rnn-16",
+    "text-networks/lstm-16",
+    "word-embeddings/embedding-flatten-dense",
+    "word-embeddings/embedding-recurrent",
+)
+"""Cells of two documents: recurrent ones, which gain little from a second thread, and one that is not."""
+SERIAL, AUTO, EVERY_CORE = "one after another, 1 thread", "--jobs auto, 1 thread", "one after another, every core"
+SIDES = {SERIAL: ["--threads=1"], AUTO: ["--threads=1", "--jobs=auto"], EVERY_CORE: []}
+
+
+def measure_jobs(patterns: Sequence[str], seeds: int, rounds: int, *, scripts: bool) -> None:
+    """Print seconds of alternating runs of the same cells, their ratios, and whether the scores of two are equal.
+
+    With `scripts` also those of the stand-alone script, once for each cell, one after another on every core.
+    """
+    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds):
+            scores = {}
+            for side in list(SIDES)[:: -1 if number % 2 else 1]:
+                store = Path(folder) / f"{number}-{len(scores)}.sqlite"
+                options = ["--profile=documented", "--measure=accuracy", f"--seeds={seeds}", f"--store={store}"]
+                command = [sys.executable, "-m", "bench", "run", *patterns, *options, "--name=r", *SIDES[side]]
+                start = time.perf_counter()
+                said = subprocess.run(command, env=environment, capture_output=True, text=True)
+                seconds[side].append(time.perf_counter() - start)
+                if said.returncode:
+                    sys.exit(f"{' '.join(command)}\n{said.stderr}")
+                for line in (line for line in said.stderr.splitlines() if line.startswith("bench: --jobs")):
+                    print(line)
+                with Store(store) as stored:
+                    scores[side] = {record.cell: figures_of(record) for record in stored.records("r")}
+                print(f"{side}: {seconds[side][-1]:.1f} s for {len(scores[side])} cells", flush=True)
+            same = sum(scores[SERIAL][cell] == scores[AUTO][cell] for cell in scores[SERIAL])
+            print(
+                f"equal at equal threads, every loss and accuracy of every epoch: {same} of {len(scores[SERIAL])} cells"
+            )
+    if scripts:
+        start = time.perf_counter()
+        for cell, metrics in scores[SERIAL].items():
+            words = [__file__, "standalone", "--backend", cell.backend, "--case", cell.case_name]
+            command = [sys.executable, *words, "--epochs", str(len(metrics.epochs))]
+            subprocess.run(command, env=environment, check=True, capture_output=True)
+        seconds["scripts one after another"] = [time.perf_counter() - start] * rounds
+    for side, taken in seconds.items():
+        ratios = [auto / other for auto, other in zip(seconds[AUTO], taken, strict=True)]
+        print(f"{side}: median {statistics.median(taken):.1f} s; --jobs auto / this: {statistics.median(ratios):.2f}")
+
+
+def figures_of(record: Record) -> object:
+    """Return every score of a record, without its seconds; None where it has none."""
+    found = record.metrics
+    epochs = [structs.replace(epoch, seconds=0.0) for epoch in found.epochs] if found else []
+    return found and structs.replace(found, epochs=epochs)
+
+
 def main() -> None:
     """Measure one backend and case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("epoch", "epochs", "cell", "standalone"))
+    parser.add_argument("what", choices=("epoch", "epochs", "cell", "standalone", "jobs"))
+    parser.add_argument("patterns", nargs="*", default=JOBS, help="the cells of `jobs`")
+    parser.add_argument("--seeds", type=int, default=2, help="of `jobs`")
+    parser.add_argument("--scripts", action="store_true", help="of `jobs`: see above")
     parser.add_argument("--backend", help="default: torch and keras-tensorflow, one after the other")
     parser.add_argument("--numerics", default="native", help="of `epoch`")
     parser.add_argument("--no-waits", action="store_true", help="of `epoch`: see above")
@@ -315,7 +383,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=8, help="of `epoch`")
     parser.add_argument("--epochs", type=int, default=24, help="of a cell: enough for 30 s of training")
     arguments = parser.parse_args()
-    if arguments.backend is None:
+    if arguments.what == "jobs":
+        measure_jobs(arguments.patterns, arguments.seeds, arguments.rounds, scripts=arguments.scripts)
+    elif arguments.backend is None:
         for name in ("torch", "keras-tensorflow"):
             subprocess.run([sys.executable, *sys.argv, "--backend", name], check=True)
     elif arguments.what == "epoch":
