@@ -20,6 +20,7 @@ from bench.shown import Shown, printable
 VERBS = {
     "list": "List cases: layers, parameter counts, documented figures.",
     "run": "Run cells and store their results.",
+    "worker": "Take cells of runs on a Dask cluster.",
     "report": "Write tables from stored results.",
     "parity": "Prove that backends train the same model.",
     "port": "Compare your Keras model with its PyTorch port, and name what differs.",

@@ -113,12 +113,12 @@ def load(paths: Sequence[Path] = ()) -> Catalog:
     errors: list[SuiteError] = []
     for entry in entry_points(group=ENTRY_POINTS):
         try:
-            files += _suite_files(_entry_path(entry))
+            files += suite_files(_entry_path(entry))
         except (Exception, SystemExit) as error:  # finding a module in a package runs the package
             told = error if isinstance(error, UsageError | ImportError) else f"{type(error).__name__}: {error}"
             errors.append(SuiteError(f"entry point {entry.name!r} = {entry.value!r} of group {ENTRY_POINTS}: {told}"))
     for path in paths:
-        files += _suite_files(path)
+        files += suite_files(path)
 
     suites: dict[str, Suite] = {}
     origins: dict[str, Path] = {}
@@ -139,7 +139,7 @@ def load(paths: Sequence[Path] = ()) -> Catalog:
 def _bundled_files() -> list[Path]:
     package = Path(__file__).resolve().parents[1]
     in_wheel, in_checkout = package / "suites", package.parent / "suites"
-    return _suite_files(in_wheel if in_wheel.is_dir() else in_checkout)
+    return suite_files(in_wheel if in_wheel.is_dir() else in_checkout)
 
 
 def _entry_path(entry: EntryPoint) -> Path:
@@ -157,7 +157,8 @@ def sound(paths: Iterable[str | Path] = ()) -> Catalog:
     return catalog
 
 
-def _suite_files(path: Path) -> list[Path]:
+def suite_files(path: Path) -> list[Path]:
+    """Return the suite file, or those of a folder; raise `UsageError` where there is none."""
     if path.is_dir():
         files = sorted(file for file in path.glob("*.py") if not file.name.startswith("_"))
         if not files:

@@ -66,9 +66,14 @@ def commit(environment: dict[str, Any]) -> str:
 
 def cores() -> int:
     """Return how many cores this process may use."""
+    return len(own_cores())
+
+
+def own_cores() -> list[int]:
+    """Return the numbers of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def packages() -> dict[str, str]:

@@ -492,6 +492,15 @@ class Store:
                 case = json_values(odd).get("details", {}).get("case")
             yield Finished(Cell(*parts), repeat, measure, data, case)
 
+    def data_hashes(self, run: str) -> dict[str, str]:
+        """Return the sha256 of the data that each case, `suite/case`, of a run was measured on first."""
+        rows = self._db.execute(
+            """SELECT suite || '/' || "case", data_sha256 FROM cell WHERE run = ? AND status = 'ok' """
+            "AND data_sha256 IS NOT NULL ORDER BY id DESC",
+            (self._run_id(run),),
+        )
+        return dict(rows.fetchall())
+
     def seconds(self, cell: Cell, profile: Profile, measure: Measure, *, brief: bool = False) -> float | None:
         """Return the mean seconds that such a cell took, over all seeds and runs; None when none has been measured.
 

@@ -85,6 +85,7 @@ _MEMORY_HELP = "Stop a cell that holds more than GB gigabytes."
 _BUDGET_HELP = "Start no cell that would end after S seconds."
 _JOBS_HELP = "Train N cells side by side, each on cores of its own; auto measures how many. Nothing is timed."
 _TF32_HELP = "Let products on a GPU round their factors to TF32 (recorded)."
+_CLUSTER_HELP, _SCHEDULER_HELP = "Start N workers here and run on them.", "Run on the workers of a Dask scheduler."
 _STAND_IN_HELP = "Use the data OTHER where a case needs NAME (repeatable)."
 
 
@@ -114,6 +115,9 @@ class RunOptions:
     tf32: bool = _option(False, "--tf32", _TF32_HELP, click.BOOL)
     suites: tuple[str, ...] = _option((), "--suites", "More suite files or folders (repeatable).", metavar="PATH")
     stand_ins: tuple[str, ...] = _option((), "--stand-in", _STAND_IN_HELP, metavar="NAME=OTHER")
+    # Not kept: where a run is gone on with, it may have another address.
+    scheduler: str | None = _option(None, "--scheduler", _SCHEDULER_HELP, metavar="ADDRESS", default="none", kept=False)
+    cluster: str | None = _option(None, "--cluster", _CLUSTER_HELP, metavar="local:N", default="none", kept=False)
 
     def __post_init__(self) -> None:
         for name, declared in DECLARATIONS.items():
@@ -140,6 +144,16 @@ class RunOptions:
             wanted, _, other = text.partition("=")
             if not (wanted and other):
                 raise UsageError(f"--stand-in {text!r}: expected NAME=OTHER")
+        kind, _, number = (self.cluster or "local:1").partition(":")
+        if kind != "local" or not number.isdecimal() or int(number) < 1:
+            raise UsageError(f"--cluster {self.cluster!r}: expected local:N with a number of workers, as in local:2")
+        if self.scheduler and self.cluster:
+            raise UsageError("--cluster starts workers here, --scheduler names a cluster that runs; give one of them")
+
+    @property
+    def workers(self) -> int:
+        """How many workers `cluster` is to have, 0 without one."""
+        return int(self.cluster.partition(":")[2]) if self.cluster else 0
 
     @property
     def replaced(self) -> dict[str, str]:

@@ -78,15 +78,15 @@ def plan(
             named[cell] = named[cell] | parts if cell in named else parts
     order = {f"{suite.name}/{case.name}": place for place, (suite, case) in enumerate(catalog.select(["*"]))}
     cells = sorted(named, key=lambda cell: (cell.seed, order[cell.case_name]))
-    outlook = cache(lambda configuration: _outlook(catalog, options, configuration, measured))
+    obstacles_and_seconds = {cell: outlook(catalog, options, cell, measured) for cell in cells}
     repeated = [(cell, repeat) for cell in cells for repeat in range(options.repeats)]
     # Sorting is stable: within a seed and a repeat the cells stay in the order of the cases.
     repeated.sort(key=lambda pair: (pair[0].seed, pair[1]))
     return [PlannedCell(cell, repeat, named[cell], *outlook(replace(cell, seed=0))) for cell, repeat in repeated]
 
 
-def _outlook(
-    catalog: Catalog, options: RunOptions, cell: Cell, measured: Callable[[Cell], float | None] | None
+def outlook(
+    catalog: Catalog, options: RunOptions, cell: Cell, measured: Callable[[Cell], float | None] | None = None
 ) -> tuple[Obstacle | None, float]:
     """Return what keeps a cell from running, whatever its seed, and how many seconds it will take."""
     suite, case = catalog.case(cell.case_name)
@@ -148,7 +148,8 @@ def _backends(options: RunOptions, wanted: str) -> tuple[list[BackendInfo], bool
         return found, False
     if options.backends:
         return [backend(name) for name in options.backends], True
-    return default_backends(), False
+    # The frameworks of a cluster are those of its workers: here none need be installed.
+    return list(map(backend, DEFAULT_BACKENDS)) if options.scheduler else default_backends(), False
 
 
 def default_backends() -> list[BackendInfo]:

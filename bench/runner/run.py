@@ -6,6 +6,7 @@ The logger `bench` is told what its user should know of the machine and of the b
 from __future__ import annotations
 
 import datetime
+import importlib
 import itertools
 import logging
 import os
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from msgspec import structs
 
@@ -28,12 +29,12 @@ from bench.cases.catalog import Catalog
 from bench.cases.cell import Cell, Measure, Status
 from bench.cases.describe import definition
 from bench.cases.profiles import apply
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError, install
 from bench.machine import gpu
 from bench.machine.fingerprint import available_memory, differences, fingerprint
 from bench.machine.noise import noise
 from bench.machine.peaks import measure_peaks
-from bench.machine.slots import slots
+from bench.machine.processes import command
 from bench.records.keeper import Keeper
 from bench.records.owner import owned, timing_alone
 from bench.records.record import Record
@@ -46,7 +47,12 @@ from bench.runner.plan import CellPart, Obstacle, PlannedCell, plan
 from bench.runner.progress import Display
 from bench.spec import Device
 
+if TYPE_CHECKING:
+    from bench.runner import cluster
+
 SAFE_SHARE_OF_MEMORY = 0.8
+NODE = command("bench.runner.node")
+"""What a cluster on this machine is made of."""
 log = logging.getLogger("bench")
 
 
@@ -70,12 +76,15 @@ def cells_left(path: Path, stored: Run | None, catalog: Catalog, options: RunOpt
             _, case = catalog.case(name)
             return preparer.sha256(apply(case, options.profile), options.replaced, most_memory(options))
 
-        left = [
-            planned
-            for planned in cells
-            if (data := finished.get((planned.cell, planned.repeat))) is None
-            or data != data_now(planned.cell.case_name)
-        ]
+        done = {
+            (record.cell, record.repeat)
+            for record in finished
+            if _still_holds(record, catalog, options)
+            and record.data
+            # Other machines look at theirs, and refuse what differs.
+            and (options.scheduler or record.data.sha256 == data_now(record.cell.case_name))
+        }
+    left = [planned for planned in cells if (planned.cell, planned.repeat) not in done]
     return left, len(cells) - len(left)
 
 
@@ -134,14 +143,15 @@ def run_cells(
     none of which is kept here. Raises `UsageError` for a `name` that is taken, and when `CUDA_VISIBLE_DEVICES` names a
     GPU that does not exist.
     """
-    with interruptible() as interrupted:
-        chosen = jobs.chosen(cells, options, partial(limits_of, options), interrupted)
-    threads, limits = chosen.threads, limits_of(options, chosen.count)
-    with Store(path, create=True) as store, _tf32(options), ExitStack() as held:
-        environment = fingerprint(threads)
-        cells = on_gpu(cells, threads)
+    threads = options.threads or cores()
+    with ExitStack() as held:
+        pool = held.enter_context(_pool(options, cells))
+        store = held.enter_context(Store(path, create=True))
+        held.enter_context(tf32(options))
+        environment = pool.environment(stored.environment if stored else None) if pool else fingerprint(threads)
+        cells = pool.planned(cells) if pool else on_gpu(cells, threads)
         if stored is None:
-            kept = replace(options, threads=threads).kept()
+            kept = (options if pool else replace(options, threads=threads)).kept()
             name = name or free_name(run.name for run in store.runs())
             held.enter_context(owned(path, name))
             stored = store.create_run(name, options.profile, environment, command, kept)
@@ -149,23 +159,25 @@ def run_cells(
             changed = differences(stored.environment, environment)
             if changed:
                 log.warning("since run %r began, these changed: %s", stored.name, ", ".join(changed))
-        add = survey({planned.cell.device for planned in cells if not planned.obstacle}, options.measure, threads)
-        settings = workers.Settings(
-            options.profile, options.measure, threads, options.suites, options.replaced, slots=slots(chosen.count)
-        )
-        if chosen.count > 1:
-            tell(chosen, options)
+        if not pool:
+            devices = {planned.cell.device for planned in cells if not planned.obstacle}
+            add = survey(devices, options.measure, threads)
+        settings = workers.Settings(options.profile, options.measure, threads, options.suites, options.replaced)
+        limits = workers.Limits(most_memory(options), options.timeout, options.budget)
         if any(not planned.obstacle for planned in cells):
             log.info("time limit of a cell: %s", f"{limits.timeout:g} s" if limits.timeout else limits.how)
         records: list[Record] = []
         with interruptible() as interrupted, Display(cells, chosen.count) as display:
             keeper = Keeper(store, stored, interrupted)
-            for record in map(add, workers.run(cells, settings, limits, display, interrupted)):
-                keeper.add(record, environment)
-                statuses[record.status] += 1
-                fails |= record.status != "ok" and (
-                    record.status != "unavailable" or _asked_for(record, planned_as()[record.cell])
-                )
+            if pool:
+                hashes = store.data_hashes(stored.name) if options.scheduler else {}
+                ran = pool.run(cells, options.budget, display, interrupted, hashes)
+            else:
+                here = map(add, workers.run(cells, settings, limits, display, interrupted))
+                ran = ((record, environment) for record in here)
+            for record, measured_in in ran:
+                keeper.add(record, measured_in)
+                records.append(record)
                 display.ended(record)
                 if on_record:
                     on_record(record)
@@ -184,7 +196,25 @@ def tell(chosen: jobs.Jobs, options: RunOptions) -> None:
 
 
 @contextmanager
-def with_tf32(options: RunOptions) -> Iterator[None]:
+def _pool(options: RunOptions, cells: list[PlannedCell]) -> Iterator[cluster.Pool | None]:
+    """Give the workers of a cluster where `options` ask for one; raise `UsageError` where Dask is not installed."""
+    if not (options.scheduler or options.cluster):
+        yield None
+        return
+    with clustered().pool(options, cells) as pool:
+        yield pool
+
+
+def clustered() -> Any:
+    """Return `bench.runner.cluster`; raise `UsageError` where Dask is not installed."""
+    try:
+        return importlib.import_module("bench.runner.cluster")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"a cluster needs dask.distributed ({error}); {install('dask')}") from error
+
+
+@contextmanager
+def tf32(options: RunOptions) -> Iterator[None]:
     """Let the processes that are started inside use TF32 where the options say so."""
     before = os.environ.get(TF32)
     os.environ.update({TF32: "1"} if options.tf32 else {})

@@ -123,39 +123,20 @@ def run(
     for planned in cells:
         if planned.obstacle:
             found = {"reason": planned.obstacle.reason, "details": {"obstacle": planned.obstacle.part}}
-            yield _record(planned, settings, "unavailable", started=now(), seconds=0.0, **found)
-    groups = _groups([planned for planned in cells if not planned.obstacle], settings)
-
-    def work(cores: frozenset[int]) -> Generator[Record | Child, None, None]:
-        """Run group after group on these cores: yield each record, and the process wherever it must be waited for."""
-        for group in groups:
-            pending = deque(group)
-            while pending:
-                if not may_start(pending[0]):
-                    return
-                with _Worker(worker or WORKER, protocol, list(pending), settings, code, cores) as process:
-                    while pending and may_start(pending[0]):
-                        planned = pending.popleft()
-                        observer.started(planned)
-                        beside[planned.cell, planned.repeat] = 0
-                        for running in beside:
-                            beside[running] = max(beside[running], len(beside) - 1)
-                        record = yield from process.record(planned, limits, observer, interrupted)
-                        neighbours = beside.pop((planned.cell, planned.repeat))
-                        time_left.ended(record)
-                        yield replace(record, neighbours=neighbours) if neighbours else record
-                        # A process whose allocator gave up may still hold what it had.
-                        if process.ended or record.status == "out-of-memory":
-                            break
-
-    with ExitStack() as stack:
-        working = [stack.enter_context(closing(work(cores))) for cores in settings.slots]
-        while working:
-            waited_for = {}
-            for slot in working:
-                for ended_or_waiting in slot:
-                    if isinstance(ended_or_waiting, Child):
-                        waited_for[slot] = ended_or_waiting
+            yield unmeasured(planned, settings, "unavailable", started=now(), seconds=0.0, **found)
+    for group in _groups([planned for planned in cells if not planned.obstacle], settings):
+        pending = deque(group)
+        while pending:
+            if not may_start(pending[0]):
+                return
+            with _Worker(worker or WORKER, protocol, list(pending), settings, code) as process:
+                while pending and may_start(pending[0]):
+                    observer.started(pending[0])
+                    record = process.record(pending.popleft(), limits, observer, interrupted)
+                    time_left.ended(record)
+                    yield record
+                    # A process whose allocator gave up may still hold what it had.
+                    if process.ended or record.status == "out-of-memory":
                         break
                     yield ended_or_waiting
             working = list(waited_for)
@@ -267,7 +248,7 @@ class _Worker:
         failure = None if status == "interrupted" else self._with_log(Failure(error=status, traceback=""))
         found = {"reason": reason, "failure": failure}
         seconds = time.monotonic() - clock
-        return _record(planned, self._settings, status, started=started, seconds=seconds, **found)
+        return unmeasured(planned, self._settings, status, started=started, seconds=seconds, **found)
 
     def _answers(self, planned: PlannedCell) -> Iterator[Progress | Record]:
         """Yield what has been said of `planned`; raise `InvalidAnswer` for anything else, other cells included.
@@ -366,7 +347,8 @@ def _changed(before: Code, after: Code, planned: PlannedCell) -> CodeChanged:
     return CodeChanged(f"{planned.cell}: {what}; {kept}")
 
 
-def _record(planned: PlannedCell, settings: Settings, status: Status, **known: Any) -> Record:
+def unmeasured(planned: PlannedCell, settings: Settings, status: Status, **known: Any) -> Record:
+    """Return the record of a cell that gave none."""
     return Record(
         **asdict(planned.cell),
         repeat=planned.repeat,

@@ -1,12 +1,14 @@
 """The command and the worker with a backend of their own: cells that do as their case says, without a framework.
 
-`python fake_bench.py run ...` is `bench run ...`; `python fake_bench.py worker DESCRIPTOR` is its worker. How a case
-behaves is coded in the width of its Embedding. With FAKE_MENDED set every case behaves well; FAKE_LOG names a file
-that gets a line for every training begun.
+`python fake_bench.py run ...` is `bench run ...`; `python fake_bench.py cell DESCRIPTOR` is its worker,
+`python fake_bench.py node ...` what a local cluster is made of. How a case behaves is coded in the width of its
+Embedding. With FAKE_MENDED set every case behaves well; FAKE_LOG names a file that gets a line for every training
+begun.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -21,8 +23,10 @@ from bench.backends.base import EpochResult, Executed, Trace
 from bench.backends.registry import BackendInfo
 from bench.cases.model import INITIAL, Model
 from bench.errors import Unavailable
-from bench.runner import workers
-from tests.faults.stub.stub import Stub
+from bench.machine.noise import Noise
+from bench.machine.peaks import Peaks
+from bench.runner import run, workers
+from bench.runner.capabilities import Examined
 
 FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS = range(2, 13)
 
@@ -41,7 +45,11 @@ def install() -> None:
     """Add the fake backends and make this file the worker."""
     registry.BACKENDS.update({"fake": FAKE, "absent": ABSENT})
     registry.backends.cache_clear()
-    workers.WORKER = (sys.executable, str(Path(__file__).resolve()), "worker")
+    workers.WORKER = (sys.executable, str(Path(__file__).resolve()), "cell")
+    run.noise = lambda threads: Noise(0.01, 100, ())
+    run.examine = lambda info, threads, devices: Examined(info.name, {"cuda": "the fake backend sees no GPU"}, {})
+    run.measure_peaks = lambda device, threads: Peaks(2e9, 1e9)
+    run.NODE = (sys.executable, str(Path(__file__).resolve()), "node")
 
 
 def misbehave(how: int) -> int | None:
@@ -115,19 +123,11 @@ def build(model: Model, kernel: str, device: str) -> FakeNetwork:
 
 if __name__ == "__main__":
     install()
-    if sys.argv[1] == "worker":
-        from bench.runner import worker
-
+    if sys.argv[1] in ("cell", "node"):
+        module = importlib.import_module({"cell": "bench.runner.worker", "node": "bench.runner.node"}[sys.argv[1]])
         del sys.argv[1]
-        worker.main()
+        module.main()
     else:
         from bench.cli import main
-        from bench.machine.noise import Noise
-        from bench.machine.peaks import Peaks
-        from bench.runner import run
-        from bench.runner.capabilities import Examined
 
-        run.noise = lambda threads: Noise(0.01, 100, ())
-        run.examine = lambda info, threads, devices: Examined(info.name, {"cuda": "the fake backend sees no GPU"}, {})
-        run.measure_peaks = lambda device, threads: Peaks(2e9, 1e9)
         main(sys.argv[1:])
