@@ -179,22 +179,21 @@ def denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-@pytest.fixture
-def fake_bench(tmp_path: Path) -> Bench:
-    return make_bench(tmp_path)
-
-
-def make_bench(tmp_path: Path) -> Bench:
-    """Return the fake suite and its data in a folder, and the command that runs them."""
-    (tmp_path / "suite.py").write_text(SUITE.format(here=str(HERE)))
+def made_in(folder: Path, environment: dict[str, str]) -> Bench:
+    """Return the command on the fake suite, which is written into a folder with its data."""
+    (folder / "suite.py").write_text(SUITE.format(here=str(HERE)))
     words = ["good", "bad", "film", "plot"]
     lines = [f"{i % 2},{words[i % 4]} {words[(i * 7 + 1) % 4]} word{i}" for i in range(32)]
-    (tmp_path / "reviews.csv").write_text("label,text\n" + "\n".join(lines) + "\n")
-    environment = {
-        **os.environ,
+    (folder / "reviews.csv").write_text("label,text\n" + "\n".join(lines) + "\n")
+    ours = {
         "PYTHONPATH": str(ROOT),
-        "BENCH_DATA_DIR": str(tmp_path),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "FAKE_LOG": str(tmp_path / "trainings"),
+        "BENCH_DATA_DIR": str(folder),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "FAKE_LOG": str(folder / "trainings"),
     }
-    return Bench(tmp_path, environment)
+    return Bench(folder, {**environment, **ours})
+
+
+@pytest.fixture
+def fake_bench(tmp_path: Path) -> Bench:
+    return made_in(tmp_path, dict(os.environ))

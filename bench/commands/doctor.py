@@ -25,6 +25,7 @@ from bench.machine.noise import noise
 from bench.records.store import DEFAULT_PATH, Store
 from bench.report.sentences import count
 from bench.runner.capabilities import Examined, conform, examine
+from bench.runner.run import clustered
 from bench.training.conformance import Violation
 
 FAILED = 3
@@ -50,14 +51,18 @@ class Check:
     metavar="FILE",
     help="Check a store of results instead: whether SQLite and every record can be read.",
 )
+@click.option("--scheduler", metavar="ADDRESS", help="Check the workers of a Dask scheduler instead.")
 @options.as_json("what was found")
-def command(name: str | None, store_path: Path | None, as_json: bool) -> int:
+def command(name: str | None, store_path: Path | None, scheduler: str | None, as_json: bool) -> int:
     """Say what this machine can run: backends, kernels, devices, data, disk, limits, noise.
 
-    --backend runs the short conformance suite: every rule that a backend must keep, on small models.
+    --backend runs the short conformance suite: every rule that a backend must keep, on small models. --scheduler says
+    what each worker of a cluster can run, and why not the rest.
 
     Exits 3 when a check fails.
     """
+    if scheduler:
+        return _workers(scheduler, as_json=as_json)
     if store_path:
         return _store(store_path, as_json=as_json)
     if name:
@@ -103,6 +108,34 @@ def _conformance(info: BackendInfo, *, as_json: bool) -> int:
             folded(f"{info.name} keeps the rules. `bench parity --backend {info.name}` proves what it computes.")
         )
     return FAILED if problem else 0
+
+
+def _workers(address: str, *, as_json: bool) -> int:
+    """Say what the workers of a cluster can run; one that takes no cells, or can train nowhere, is a failed check."""
+    found: list[dict[str, Any]] = []
+    checks: list[Check] = []
+    for worker in clustered().looked_at(address):
+        able = [each.backend for each in worker.examined if None in each.devices.values()]
+        text = f"can train: {', '.join(able)}" if able else worker.reason or "can train nothing"
+        checks.append(Check(worker.address, bool(able), text))
+        found.append(asdict(worker))
+        if as_json:
+            continue
+        click.echo(folded(" ".join(["worker", worker.address, *([f"on {worker.host}"] if worker.host else [])])))
+        if worker.environment:
+            machine = worker.environment
+            gpus = ", ".join(card["name"] for card in machine["gpus"]) or "no GPU"
+            labels = " and ".join(worker.labels)
+            click.echo(folded(f"label {labels}; {machine['cpu']}, {count(machine['cores'], 'core')}; {gpus}", "  "))
+        for each in worker.examined:
+            for line in _backend(backend(each.backend), each, worker.environment["packages"]):
+                click.echo(line)
+    if as_json:
+        print_json(workers=found, checks=[asdict(check) for check in checks])
+    else:
+        for check in checks:
+            click.echo(folded(f"{check.name}: {check.text}", "ok: " if check.ok else "failed: "))
+    return 0 if all(check.ok for check in checks) else FAILED
 
 
 # --- looking -----------------------------------------------------------------------------------------------------

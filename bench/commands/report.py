@@ -19,6 +19,7 @@ from bench.errors import UsageError, unknown
 from bench.report.answers import answers
 from bench.report.pages import write
 from bench.report.results import Results
+from bench.report.sentences import count
 from bench.report.sources import stored
 from bench.report.summary import summary
 
@@ -74,7 +75,8 @@ def command(
 ) -> int:
     """Write the tables of RUN and a README.md that begins with the answers, then print a summary.
 
-    Without a RUN the latest one is reported. Several runs of one profile and environment are merged: a later record of
+    Without a RUN the latest one is reported. Cells of a run that were measured on other machines, or with other
+    packages, are reported apart, below DIR. Several runs of one profile and environment are merged: a later record of
     the same cell takes the place of an earlier one. Where `bench parity` has left its proofs in the same folder, the
     tables say which twins are proven; where somebody has written deviations.md there, the answers cite its reasons.
     """
@@ -100,8 +102,13 @@ def _report_runs(
     for error in catalog.errors:
         log.error(str(error))
     with _uncollected():
-        results = stored(store_path, runs, catalog.suites, out)
+        results, *elsewhere = stored(store_path, runs, catalog.suites, out)
     files = {name: WRITERS[name](results, out) for name in WRITERS if name in wanted}
+    for number, other in enumerate(elsewhere, 2):
+        folder = out / f"machine-{number}"
+        for name in files:
+            files[name] += WRITERS[name](other, folder)
+        log.info("%s of another environment: %s", count(len(other.records), "cell"), folder)
     if as_json:
         print_json(
             answers=[{"question": question, **asdict(answer)} for question, answer in answers(results).items()],

@@ -80,9 +80,12 @@ def command(context: click.Context, /, **_: Any) -> int:
 
 def closing(ended: Ended, suites: Mapping[str, Suite]) -> list[str]:
     """Return the summary of a run; where it holds no record yet, the command that continues it."""
-    if not (ended.begun or ended.already):
-        return [f"{count(ended.planned, 'cell')} not started; go on with: {ended.again}"]
-    return summary(stored_results(ended.store, [ended.run], suites, Path("reports/local"), brief=True))
+    if not (ended.records or ended.already):
+        return [f"{count(len(ended.cells), 'cell')} not started; go on with: {ended.again}"]
+    results, *elsewhere = stored_results(ended.store, [ended.run], suites, Path("reports/local"))
+    apart = sum(len(other.records) for other in elsewhere)
+    note = f"{count(apart, 'cell')} of other machines or packages not in this table: bench report {ended.run}"
+    return [*summary(results), *([note] if apart else [])]
 
 
 def resumed(params: dict[str, Any]) -> Run | None:

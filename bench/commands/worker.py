@@ -20,7 +20,7 @@ class _Cores(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the numbers; fail for what is none."""
-        found = set()
+        found: set[int] = set()
         for part in str(value).split(","):
             first, _, last = part.partition("-")
             if not (first.isdecimal() and (last or first).isdecimal()):

@@ -120,10 +120,10 @@ class Results:
                     "profiles, whose figures "
                     "never share a table; report them apart"
                 )
-            differing = _differing(first, other)
-            if differing:
+            parts = differing(first, other)
+            if parts:
                 raise UsageError(
-                    f"runs {first.name!r} and {other.name!r} ran in different environments ({', '.join(differing)}); "
+                    f"runs {first.name!r} and {other.name!r} ran in different environments ({', '.join(parts)}); "
                     "report them apart"
                 )
         if not self.records:
@@ -307,7 +307,7 @@ MEASURED: dict[Measure, tuple[Literal["accuracy", "timing"], ...]] = {
 }  # fmt: skip
 
 
-def _differing(first: Source, other: Source) -> list[str]:
+def differing(first: Source, other: Source) -> list[str]:
     """Return the parts of two fingerprints that keep the runs out of one table.
 
     Another commit is no other environment; the index lists the commits. Nor are other threads, another kernel of the

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench.cases.catalog import matches
 from bench.errors import UsageError
@@ -14,7 +15,7 @@ from bench.parity import proof
 from bench.records import exports
 from bench.records.record import Record
 from bench.records.store import DEFAULT_PATH, Run, Store
-from bench.report.results import Link, Measurement, Results, Source
+from bench.report.results import Link, Measurement, Results, Source, differing
 from bench.spec import Suite
 
 PROOFS = "parity.json"
@@ -33,18 +34,36 @@ def chosen(store: Store, names: Sequence[str]) -> list[Run]:
     return runs[-1:]
 
 
-def source(store: Store, run: Run, *, brief: bool = False) -> Source:
-    """Return a run of a store with its records, `brief` ones for a summary, as reports take it."""
-    return from_run(run, store.records(run.name, brief=brief))
+def apart(run: Run, measured: Iterable[tuple[Record, Mapping[str, Any]]]) -> list[Source]:
+    """Return a run's records by the environment that each was measured in, as reports take them; most come first.
+
+    No figure of one environment stands in a column of another's; environments that may share a table stay together.
+    """
+    by_environment: dict[int, tuple[Mapping[str, Any], list[Record]]] = {}
+    for record, environment in measured:
+        by_environment.setdefault(id(environment), (environment, []))[1].append(record)
+    parts: list[Source] = []
+    for environment, records in by_environment.values():
+        found = from_run(replace(run, environment=dict(environment)), records)
+        place = next((place for place, part in enumerate(parts) if not differing(part, found)), None)
+        if place is None:
+            parts.append(found)
+        else:
+            parts[place] = replace(parts[place], records=(*parts[place].records, *records))
+    return sorted(parts, key=lambda part: -len(part.records)) or [from_run(run, ())]
 
 
-def stored(
-    path: Path, names: Sequence[str], suites: Mapping[str, Suite], folder: Path, *, brief: bool = False
-) -> Results:
-    """Return what a report into `folder`, or a `brief` summary, on runs of a store or its latest one is made of."""
+def stored(path: Path, names: Sequence[str], suites: Mapping[str, Suite], folder: Path) -> list[Results]:
+    """Return what reports into `folder` on the named runs of a store, or on its latest one, are made of.
+
+    A single run makes one for each environment that its cells were measured in, where most were first; of several runs
+    each counts with that one.
+    """
     with Store(path) as store:
-        sources = [source(store, run, brief=brief) for run in chosen(store, names)]
-    return gather(sources, suites, folder, path)
+        chosen_runs = [(run, store.entries(run.name)) for run in chosen(store, names)]
+        runs = [apart(run, ((record, where) for _, where, record in entries)) for run, entries in chosen_runs]
+    reports = [[part] for part in runs[0]] if len(runs) == 1 else [[parts[0] for parts in runs]]
+    return [gather(sources, suites, folder, path) for sources in reports]
 
 
 def from_run(run: Run, records: Iterable[Record]) -> Source:
@@ -142,6 +161,8 @@ def committed(folder: Path, suites: Mapping[str, Suite]) -> Results:
             name = exported.run.name
             if name in sources:
                 raise UsageError(f"{file}: run {name!r} is in another file of this folder, too; keep one of them")
+            if len(apart(exported.run, exported.records)) > 1:
+                raise UsageError(f"{file}: run {name!r} was measured in several environments, which share no table")
             sources[name] = from_run(exported.run, (record for record, _ in exported.records))
     if not sources:
         raise UsageError(f"{folder / RESULTS} holds no exported run; write one with `bench export --format json`")

@@ -36,6 +36,7 @@ from bench.machine.fingerprint import differences, own_cores
 from bench.machine.processes import Child, code
 from bench.records.record import SCHEMA_VERSION, Record, now, read, upgrade
 from bench.runner import node, run
+from bench.runner.capabilities import Examined
 from bench.runner.node import Answer, Asked, Greeting, Task, installed, other_data, suite_hashes
 from bench.runner.options import RunOptions
 from bench.runner.placement import LABELS, Errand, Node, Placement, errands
@@ -137,6 +138,42 @@ def _line(child: Child) -> str:
     return found.decode().strip()
 
 
+@dataclass(frozen=True)
+class Looked:
+    """A worker as `bench doctor --scheduler` shows it; `reason` says why it takes no cells, None where it does."""
+
+    address: str
+    host: str | None
+    labels: list[str]
+    environment: dict[str, Any]
+    reason: str | None
+    examined: list[Examined]
+
+
+def looked_at(address: str) -> list[Looked]:
+    """Return what the workers of a cluster can run; raise `UsageError` where no scheduler answers, or it has none."""
+    with connected(address) as client:
+        asker = Pool(client, address, RunOptions(), ())
+        asker.greeted()
+        found = [Looked(worker, None, [], {}, reason, []) for worker, reason in asker.refused.items()]
+        for each in asker.nodes.values():
+            devices = sorted(each.devices)
+            answers = client.run(node.examined, devices, workers=[each.address], on_error="return")
+            answer = answers[each.address]
+            examined = msgspec.msgpack.decode(answer, type=list[Examined]) if isinstance(answer, bytes) else []
+            reason = None if isinstance(answer, bytes) else f"{type(answer).__name__}: {answer}"
+            labels = [LABELS[device] for device in devices]
+            found.append(Looked(each.address, each.host, labels, each.environment, reason, examined))
+        asker.__exit__()
+    if not found:
+        raise UsageError(f"the scheduler at {address} has no worker; {_start(address)}")
+    return found
+
+
+def _start(address: str) -> str:
+    return f"start one on each machine: bench worker {address}"
+
+
 # --- its workers -------------------------------------------------------------------------------------------------
 
 
@@ -210,17 +247,26 @@ class Pool:
         client.subscribe_topic("all", self._heard)
 
     def __enter__(self) -> Pool:
-        """Greet the workers that are there; raise `UsageError` where none is, or none takes cells."""
+        """Greet the workers; raise `UsageError` where none is, or none takes cells."""
         if self.options.workers:
             try:
                 self._client.wait_for_workers(self.options.workers, timeout=node.DEATH_SECONDS)
             except TimeoutError as error:
                 raise UsageError(f"--cluster: its workers have not started within {node.DEATH_SECONDS} s") from error
+        self.greeted()
+        if not self.nodes:
+            reasons = "; ".join(["", *self.refused.values()])
+            where = f"the scheduler at {self.address}"
+            raise UsageError(f"{where} has no worker that takes cells{reasons}; {_start(self.address)}")
+        return self
+
+    def greeted(self) -> None:
+        """Greet the workers that are there; return when all have answered."""
         there = list(self._client.nthreads())
         for address in there:
             self.greet(address)
         while any(address not in self.nodes and address not in self.refused for address in there):
-            event = self._events.get(timeout=GREET_SECONDS)
+            event = self._events.get()  # every greeting ends, by its own time limit at the latest
             if isinstance(event, _Greeted):
                 self.welcome(event)
             elif isinstance(event, _Joined) and event.address not in there:
@@ -229,13 +275,6 @@ class Pool:
             elif isinstance(event, _Left) and event.address in there:
                 there.remove(event.address)
                 self.nodes.pop(event.address, None)
-        if not self.nodes:
-            start = f"start one on each machine: bench worker {self.address}"
-            reasons = "; ".join(self.refused.values())
-            raise UsageError(
-                f"the scheduler at {self.address} has no worker{f' to use: {reasons}' if reasons else ''}; {start}"
-            )
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._client.status == "running":
@@ -457,7 +496,7 @@ class _Running:
                 yield from self._ended(event)
             elif isinstance(event, _Left):
                 yield from self._left(event.address)
-            elif isinstance(event, _Joined) and event.address not in self._place.nodes:
+            elif isinstance(event, _Joined) and event.address not in {*self._pool.nodes, *self._pool.refused}:
                 self._pool.greet(event.address)
             elif isinstance(event, _Greeted) and (joined := self._pool.welcome(event)):
                 log.info("worker %s joined", joined)

@@ -23,6 +23,7 @@ from bench.backends.base import EpochResult, Executed, Trace
 from bench.backends.registry import BackendInfo
 from bench.cases.model import INITIAL, Model
 from bench.errors import Unavailable
+from bench.machine import processes
 from bench.machine.noise import Noise
 from bench.machine.peaks import Peaks
 from bench.runner import run, workers
@@ -49,6 +50,8 @@ def install() -> None:
     run.noise = lambda threads: Noise(0.01, 100, ())
     run.examine = lambda info, threads, devices: Examined(info.name, {"cuda": "the fake backend sees no GPU"}, {})
     run.measure_peaks = lambda device, threads: Peaks(2e9, 1e9)
+    if "FAKE_CODE" in os.environ:  # a worker of another version
+        processes.code = lambda: processes.Code("elsewhere", os.environ["FAKE_CODE"])
     run.NODE = (sys.executable, str(Path(__file__).resolve()), "node")
 
 

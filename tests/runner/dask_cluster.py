@@ -1,0 +1,144 @@
+"""A Dask scheduler and workers on loopback, as processes, with the fake backend: for the tests, and a count by hand.
+
+`python -m tests.runner.dask_cluster KILLS WORKERS SEED` kills that many workers in mid-cell and prints what became of
+the cells.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from bench.records.store import Store
+from tests.conftest import HERE, Bench, made_in
+
+FAKE = str(HERE / "fake_bench.py")
+PATIENCE = 240.0
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition; fail where it does not come about."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+class Cluster:
+    """A scheduler, and the workers that are started; a context manager that leaves none of them."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._log = (bench.folder / "cluster.log").open("ab")
+        file = bench.folder / "scheduler.json"
+        file.unlink(missing_ok=True)
+        words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+        self.scheduler = self._start(sys.executable, "-m", "distributed.cli.dask_scheduler", *words)
+        until(lambda: file.exists() and bool(file.read_text()), "the scheduler starts")
+        self.address: str = json.loads(file.read_text())["address"]
+
+    def _start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+        where = {**self.bench.environment, **environment}
+        return subprocess.Popen(words, cwd=self.bench.folder, env=where, stdout=self._log, stderr=self._log)
+
+    def worker(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a worker by `bench worker`."""
+        self.workers.append(self._start(sys.executable, FAKE, "worker", self.address, *options, **environment))
+        return self.workers[-1]
+
+    def ready(self, number: int) -> None:
+        """Wait until so many workers have registered."""
+        log = self.bench.folder / "cluster.log"
+        until(lambda: len(re.findall(r"Register worker", log.read_text())) >= number, "the workers register")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+        self._log.close()
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What became of cells whose workers were killed: `again` were begun more than once, `orphans` are processes."""
+
+    kills: int
+    cells: int
+    again: int
+    statuses: dict[str, int]
+    lost: int
+    twice: int
+    orphans: int
+
+
+def kill_workers(bench: Bench, kills: int, workers: int, seed: int) -> Killed:
+    """Run three cells a kill and SIGKILL a worker with a cell, `kills` times, at moments drawn from `seed`.
+
+    A new worker takes the place of each. A worker is killed once for each cell at most, so that none is given up.
+    """
+    chance, cells = random.Random(seed), 3 * kills
+    with Cluster(bench) as cluster:
+        for _ in range(workers):
+            cluster.worker()
+        cluster.ready(workers)
+        run = bench.start("fake/slow-0@fake", "--seeds", str(cells), "--name", "r", "--scheduler", cluster.address)
+        killed: set[int] = set()
+        for number in range(kills):
+
+            def chosen() -> tuple[int, psutil.Process] | None:
+                """Return a cell at work that none was killed over, and the worker that guards it."""
+                assert run.poll() is None, run.communicate()[0]
+                for training in bench.trainings():
+                    if training.process in killed or not psutil.pid_exists(training.process):
+                        continue
+                    ours = {worker.pid for worker in cluster.workers}
+                    try:
+                        above = [p for p in psutil.Process(training.process).parents() if p.pid in ours]
+                    except psutil.Error:
+                        continue
+                    if above:
+                        return training.process, above[0]
+                return None
+
+            until(lambda: chosen() is not None, "a cell is at work")
+            time.sleep(chance.uniform(0, 0.7))
+            if victim := chosen():
+                cell, worker = victim
+                worker.kill()
+                killed.add(cell)
+                until(lambda cell=cell: not psutil.pid_exists(cell), "what a killed worker ran ends")
+                cluster.worker()
+                cluster.ready(workers + number + 1)
+        output, _ = run.communicate(timeout=PATIENCE)
+        assert run.returncode == 0, output
+        begun = bench.trainings()
+        orphans = sum(psutil.pid_exists(training.process) for training in begun)
+    with Store(bench.store) as store:
+        records = list(store.records("r"))
+    stored = Counter((record.cell, record.repeat) for record in records)
+    lines = Counter(re.findall(r"\] fake/slow-0\S* ", output))
+    twice = sum(count - 1 for count in (*stored.values(), *lines.values()))
+    statuses = dict(Counter(record.status for record in records))
+    return Killed(len(killed), cells, len(begun) - cells, statuses, cells - len(stored), twice, orphans)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        print(kill_workers(made_in(Path(place), dict(os.environ)), *map(int, sys.argv[1:4])))
