@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, get_args
 
 import distributed
 import msgspec
+from distributed.comm.core import connect
 
 from bench.cases.catalog import load, suite_files
 from bench.errors import CodeChanged, UsageError
@@ -44,7 +45,7 @@ from bench.runner.plan import CellPart, Obstacle, PlannedCell, TimeLeft
 from bench.runner.workers import Observer, Settings, unmeasured
 from bench.spec import Device
 
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
 GREET_SECONDS = 300.0
 """The longest wait for a handshake: importing from a slow network disk takes minutes."""
 NO_WORKERS_SECONDS = 300.0
@@ -73,22 +74,54 @@ def connected(address: str) -> Iterator[distributed.Client]:
     logger = logging.getLogger("distributed")
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what it has to say of a connection is said here
+    try:
+        _probe(address)
+    except Exception as error:
+        what = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(
+            f"--scheduler {address}: no Dask scheduler answers there ({what}); start one by `dask scheduler` and "
+            "give the address that it prints, with tls:// where it uses TLS"
+        ) from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of versions that differ, too: these are looked at below
-        try:
-            client: Any = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except Exception as error:
-            what = " ".join(str(error).split()) or type(error).__name__
-            raise UsageError(
-                f"--scheduler {address}: no Dask scheduler answers there ({what}); start one by `dask scheduler` and "
-                "give the address that it prints, with tls:// where it uses TLS"
-            ) from error
+        warnings.simplefilter("ignore")  # of versions that differ: they are looked at below
+        client: Any = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     try:
         _check_versions(address, client.sync(client.scheduler.versions))
         yield client
     finally:
         client.close(timeout=2)
         logger.setLevel(level)
+
+
+def _probe(address: str) -> None:
+    """Raise whatever keeps a connection from coming about; `TimeoutError` where something else than Dask listens.
+
+    In a thread that may be left behind: `connect` waits for a server of another protocol beyond any timeout.
+    """
+    outcome = queue.SimpleQueue[Exception | None]()
+
+    async def ask() -> None:
+        arguments = distributed.Security().get_connection_args("client")
+        comm = await connect(address, timeout=CONNECT_SECONDS, **arguments)
+        await comm.close()
+
+    def look() -> None:
+        try:
+            asyncio.run(ask())
+        except Exception as error:
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        problem = outcome.get(timeout=2 * CONNECT_SECONDS)
+    except queue.Empty:
+        problem = TimeoutError(
+            f"what listens there speaks another protocol: no answer within {2 * CONNECT_SECONDS:g} s"
+        )
+    if problem:
+        raise problem
 
 
 def _check_versions(address: str, theirs: Mapping[str, Any]) -> None:
