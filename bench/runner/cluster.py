@@ -465,11 +465,7 @@ def _refusal(answer: Any, sha256: str) -> tuple[str | None, Greeting | None]:
             f"it has twinbench {greeting.version} (code {greeting.sha256[:8]}), the run is of {installed()} (code "
             f"{sha256[:8]}); install the same there"
         ), greeting
-    if greeting.error:
-        return greeting.error, greeting
-    if not set(greeting.labels) & set(LABELS.values()):
-        return "it has no label cpu or gpu; start it by `bench worker`, or with --resources cpu=1", greeting
-    return None, greeting
+    return greeting.error, greeting
 
 
 class _Running:

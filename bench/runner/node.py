@@ -127,8 +127,8 @@ async def greet(sha256: str, asked: bytes, dask_worker: distributed.Worker) -> b
     if sha256 != ours.sha256:
         return msgspec.msgpack.encode(greeting)
     greeting.labels, greeting.name = list(dask_worker.state.total_resources), str(dask_worker.name)
-    if dask_worker.state.nthreads != 1 and greeting.labels:
-        greeting.error = f"it has {dask_worker.state.nthreads} threads, and would time cells beside each other"
+    if not set(greeting.labels) & set(LABELS.values()):
+        greeting.error = "it has no label cpu or gpu; start it by `bench worker`, or with --resources cpu=1"
         return msgspec.msgpack.encode(greeting)
     try:
         folder = Path(dask_worker.local_directory)

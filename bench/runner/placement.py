@@ -137,9 +137,6 @@ class Placement:
     def lost(self, address: str) -> Errand | None:
         """Forget a worker that is gone; return what it ran."""
         self.nodes.pop(address, None)
-        for homes in self._homes.values():
-            if address in homes:
-                homes.remove(address)
         return self.running.pop(address, None)
 
     def fits(self, errand: Errand) -> bool:
@@ -152,9 +149,7 @@ class Placement:
 
     def _next(self, node: Node) -> Errand | None:
         """Return what a worker is to run: first of comparisons that are at home there, then what comes first."""
-        neighbours = [self.running[other] for other in self.running if self._host(other) == node.host]
-        if any(errand.comparison for errand in neighbours):
-            return None
+        neighbours = any(self._host(other) == node.host for other in self.running)
         found = None
         for device in sorted(node.devices):
             for errand in self._waiting[device]:

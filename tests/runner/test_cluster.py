@@ -64,19 +64,15 @@ def test_workers_killed_in_mid_cell_lose_nothing_and_leave_nothing_behind(fake_b
 
 def test_a_run_whose_scheduler_is_killed_ends_as_interrupted_and_is_gone_on_with(fake_bench: Bench) -> None:
     with Cluster(fake_bench) as cluster:
-        cluster.worker()
+        cluster.worker(FAKE_HELD="30")
         cluster.ready(1)
-        patterns = ["fake/fine@fake", "fake/slow-0@fake"]
-        run = fake_bench.start(*patterns, "--name", "r", "--scheduler", cluster.address, FAKE_HELD="30")
+        run = fake_bench.start("fake/fine@fake", "fake/slow-0@fake", "--name", "r", "--scheduler", cluster.address)
         until(lambda: len(fake_bench.trainings()) == 2, "the second cell begins")
         cluster.scheduler.kill()
         output, _ = run.communicate()
         assert run.returncode == 130, output
         assert cluster.address in output
         assert fake_bench.statuses("r") == {"fine": "ok", "slow-0": "interrupted"}
-        again = fake_bench("--resume", "r", "--scheduler", cluster.address)
-        assert again.returncode == 2, again.stderr
-        assert cluster.address in again.stderr
     assert fake_bench("--resume", "r", "--cluster", "local:1").returncode == 0
     assert fake_bench.statuses("r") == {"fine": "ok", "slow-0": "ok"}
     assert [training.words for training in fake_bench.trainings()] == [30, 30, 30], "none twice but what was cut short"
