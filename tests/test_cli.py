@@ -21,6 +21,7 @@ from tests.conftest import ROOT, call
 
 WITHOUT_JSON = {
     "export": "its result is the JSON: --format json",
+    "worker": "takes cells until its scheduler is gone",
     "new suite": "writes a file whose name was given",
     "new backend": "writes a folder whose name was given",
 }

@@ -517,7 +517,7 @@ class _Running:
                 event = self._pool.event()
             except _SchedulerGone:
                 reason = f"the scheduler at {self._pool.address} is gone"
-                log.warning("%s: finished cells are saved", reason)
+                log.warning("%s: finished cells are saved; --resume takes another --scheduler, or none", reason)
                 self._interrupted.set()
                 yield from self._stopped(reason)
                 return

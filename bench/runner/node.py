@@ -8,6 +8,7 @@ raise, so that a worker of another version is refused in words. `work` makes thi
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import platform
@@ -135,7 +136,7 @@ async def greet(sha256: str, asked: bytes, dask_worker: distributed.Worker) -> b
         run = await asyncio.to_thread(_Run, msgspec.msgpack.decode(asked, type=Asked), ours, folder, greeting)
         await dask_worker.plugin_add(run.guard, f"twinbench-{run.token}")
     except Exception as error:
-        greeting.error = str(error) if isinstance(error, BenchError | OSError) else traceback.format_exc()
+        greeting.error = _told(error)
     return msgspec.msgpack.encode(greeting)
 
 
@@ -274,8 +275,15 @@ def cells(asked: bytes) -> bytes:
     except CodeChanged as error:
         answer.changed = str(error)
     except BaseException as error:
-        answer.error = f"{type(error).__name__}: {error}" if isinstance(error, OSError) else traceback.format_exc()
+        answer.error = _told(error)
     return msgspec.msgpack.encode(answer)
+
+
+def _told(error: BaseException) -> str:
+    """Return what broke on this worker, in words where it is no fault of twinbench."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{error}; make room there, or give it another folder by --local-directory and TMPDIR"
+    return str(error) if isinstance(error, BenchError | OSError) else traceback.format_exc()
 
 
 async def leave(token: str, dask_worker: distributed.Worker) -> None:

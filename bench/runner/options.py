@@ -147,8 +147,6 @@ class RunOptions:
         kind, _, number = (self.cluster or "local:1").partition(":")
         if kind != "local" or not number.isdecimal() or int(number) < 1:
             raise UsageError(f"--cluster {self.cluster!r}: expected local:N with a number of workers, as in local:2")
-        if self.scheduler and self.cluster:
-            raise UsageError("--cluster starts workers here, --scheduler names a cluster that runs; give one of them")
 
     @property
     def workers(self) -> int:

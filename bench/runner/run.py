@@ -201,6 +201,8 @@ def _pool(options: RunOptions, cells: list[PlannedCell]) -> Iterator[cluster.Poo
     if not (options.scheduler or options.cluster):
         yield None
         return
+    if options.scheduler and options.cluster:
+        raise UsageError("--cluster starts workers here, --scheduler names a cluster that runs; give one of them")
     with clustered().pool(options, cells) as pool:
         yield pool
 

@@ -1,10 +1,15 @@
-"""Reasons are read from the headings of `deviations.md`, and link to them as GitHub names them."""
+"""Reasons are read from the headings of `deviations.md`, and link to them as GitHub names them.
+
+Cells of a run that were measured in several environments are reported apart.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bench.report.sources import reasons
+from bench.records.store import Store
+from bench.report.sources import reasons, stored
+from tests.making import ENVIRONMENT, case, make_record, name, suite
 
 
 def test_headings_that_name_a_case_give_its_reason_and_anchor(tmp_path: Path) -> None:
@@ -17,3 +22,17 @@ def test_headings_that_name_a_case_give_its_reason_and_anchor(tmp_path: Path) ->
 
 def test_no_file_means_no_reasons(tmp_path: Path) -> None:
     assert reasons(tmp_path) == {}
+
+
+def test_no_column_holds_cells_of_two_environments(tmp_path: Path) -> None:
+    elsewhere, committed_since = {**ENVIRONMENT, "cpu": "Faster CPU"}, {**ENVIRONMENT, "git": None}
+    where = [ENVIRONMENT, elsewhere, committed_since, ENVIRONMENT, elsewhere]
+    path = tmp_path / "store.sqlite"
+    with Store(path, create=True) as store:
+        store.create_run("r", "documented", ENVIRONMENT, [], {"patterns": [], "seeds": 5, "repeats": 1})
+        for seed, environment in enumerate(where):
+            store.add("r", make_record(name("one", seed=seed), test=0.8), environment)
+    reports = stored(path, ["r"], {"demo": suite(case("one"))}, tmp_path)
+    seeds = [[record.seed for record in results.records] for results in reports]
+    assert [sorted(group) for group in seeds] == [[0, 2, 3], [1, 4]]
+    assert [results.sources[0].environment["cpu"] for results in reports] == ["Example CPU", "Faster CPU"]

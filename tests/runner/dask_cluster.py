@@ -77,7 +77,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Killed:
-    """What became of cells whose workers were killed: `again` were begun more than once, `orphans` are processes."""
+    """What became of cells whose workers were killed: `again` were run once more, `orphans` are processes left."""
 
     kills: int
     cells: int
@@ -89,54 +89,56 @@ class Killed:
 
 
 def kill_workers(bench: Bench, kills: int, workers: int, seed: int) -> Killed:
-    """Run three cells a kill and SIGKILL a worker with a cell, `kills` times, at moments drawn from `seed`.
+    """Run three cells a kill and SIGKILL a worker at work `kills` times, at moments drawn from `seed`.
 
-    A new worker takes the place of each. A worker is killed once for each cell at most, so that none is given up.
+    A new worker takes the place of each. The one that has worked for longest is killed: what a young one runs may have
+    been lost before, and a cell is given up when its worker is lost a third time.
     """
-    chance, cells = random.Random(seed), 3 * kills
+    chance, cells, orphans = random.Random(seed), 3 * kills, 0
     with Cluster(bench) as cluster:
         for _ in range(workers):
             cluster.worker()
         cluster.ready(workers)
         run = bench.start("fake/slow-0@fake", "--seeds", str(cells), "--name", "r", "--scheduler", cluster.address)
-        killed: set[int] = set()
-        for number in range(kills):
+        killed = 0
 
-            def chosen() -> tuple[int, psutil.Process] | None:
-                """Return a cell at work that none was killed over, and the worker that guards it."""
-                assert run.poll() is None, run.communicate()[0]
-                for training in bench.trainings():
-                    if training.process in killed or not psutil.pid_exists(training.process):
-                        continue
-                    ours = {worker.pid for worker in cluster.workers}
-                    try:
-                        above = [p for p in psutil.Process(training.process).parents() if p.pid in ours]
-                    except psutil.Error:
-                        continue
-                    if above:
-                        return training.process, above[0]
-                return None
+        def at_work() -> list[tuple[subprocess.Popen[bytes], list[psutil.Process]]]:
+            """Return the workers that guard a cell, with all its processes."""
+            assert run.poll() is None, run.communicate()[0]
+            families = [(each, children(each.pid)) for each in cluster.workers if each.poll() is None]
+            return [(each, family) for each, family in families if family]
 
-            until(lambda: chosen() is not None, "a cell is at work")
-            time.sleep(chance.uniform(0, 0.7))
-            if victim := chosen():
-                cell, worker = victim
-                worker.kill()
-                killed.add(cell)
-                until(lambda cell=cell: not psutil.pid_exists(cell), "what a killed worker ran ends")
-                cluster.worker()
-                cluster.ready(workers + number + 1)
+        while killed < kills:
+            until(lambda: bool(at_work()), "a cell is at work")
+            time.sleep(chance.uniform(0, 1))
+            if not (candidates := at_work()):
+                continue
+            worker, family = candidates[0]
+            worker.kill()
+            worker.wait()
+            killed += 1
+            _, alive = psutil.wait_procs(family, timeout=PATIENCE / 4)
+            orphans += len(alive)
+            cluster.worker()
+            cluster.ready(workers + killed)
         output, _ = run.communicate(timeout=PATIENCE)
         assert run.returncode == 0, output
-        begun = bench.trainings()
-        orphans = sum(psutil.pid_exists(training.process) for training in begun)
     with Store(bench.store) as store:
         records = list(store.records("r"))
     stored = Counter((record.cell, record.repeat) for record in records)
-    lines = Counter(re.findall(r"\] fake/slow-0\S* ", output))
-    twice = sum(count - 1 for count in (*stored.values(), *lines.values()))
+    shown = Counter(re.findall(r"\] (fake/slow-0\S*) ", output))
+    twice = sum(count - 1 for count in (*stored.values(), *shown.values()))
     statuses = dict(Counter(record.status for record in records))
-    return Killed(len(killed), cells, len(begun) - cells, statuses, cells - len(stored), twice, orphans)
+    again = output.count("starts again elsewhere")
+    return Killed(killed, cells, again, statuses, cells - len(stored), twice, orphans)
+
+
+def children(process: int) -> list[psutil.Process]:
+    """Return all descendants of a process, none where it is gone."""
+    try:
+        return psutil.Process(process).children(recursive=True)
+    except psutil.Error:
+        return []
 
 
 if __name__ == "__main__":

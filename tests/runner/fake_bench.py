@@ -126,11 +126,7 @@ def build(model: Model, kernel: str, device: str) -> FakeNetwork:
 
 if __name__ == "__main__":
     install()
-    if sys.argv[1] == "dask-worker":  # by Dask's own command, not by `bench worker`
-        from distributed.cli.dask_worker import main as dask_worker
-
-        dask_worker(sys.argv[2:])
-    elif sys.argv[1] in ("cell", "node"):
+    if sys.argv[1] in ("cell", "node"):
         module = importlib.import_module({"cell": "bench.runner.worker", "node": "bench.runner.node"}[sys.argv[1]])
         del sys.argv[1]
         module.main()

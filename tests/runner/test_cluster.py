@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
+import psutil
 import pytest
 
-from bench.records.record import Record
+from bench.cases.cell import Cell
+from bench.errors import CodeChanged, UsageError
+from bench.records.record import DataUsed, Record, plain
 from bench.records.store import Store
+from bench.runner.options import RunOptions
+from bench.runner.placement import Errand, Node
+from bench.runner.plan import PlannedCell
 from tests.conftest import Bench
 from tests.runner.dask_cluster import Cluster, kill_workers, until
 
 pytest.importorskip("distributed", reason="cells on several machines; pip install 'twinbench[dask]'")
+
+from bench.runner import cluster
+from bench.runner.node import Answer
 
 
 def records_of(bench: Bench, run: str) -> dict[str, Record]:
@@ -27,12 +44,12 @@ def test_cells_end_on_a_cluster_as_they_do_here_and_workers_that_do_not_fit_are_
     other = fake_bench.folder / "other"
     other.mkdir()
     (other / "reviews.csv").write_text((fake_bench.folder / "reviews.csv").read_text().replace("good", "fair"))
-    with Cluster(fake_bench) as cluster:
-        cluster.worker()
-        cluster.worker(BENCH_DATA_DIR=str(other))
-        stranger = cluster.worker(FAKE_CODE="0123456789abcdef")
-        cluster.ready(3)
-        there = fake_bench(*patterns, "--seeds", "2", "--name", "there", "--scheduler", cluster.address)
+    with Cluster(fake_bench) as dask:
+        dask.worker()
+        dask.worker(BENCH_DATA_DIR=str(other))
+        stranger = dask.worker(FAKE_CODE="0123456789abcdef")
+        dask.ready(3)
+        there = fake_bench(*patterns, "--seeds", "2", "--name", "there", "--scheduler", dask.address)
         assert there.returncode == 3, there.stderr
         refused = re.findall(r"worker (\S+) .*takes no cells: .*code 01234567", there.stderr)
         assert len(refused) == 1
@@ -56,23 +73,166 @@ def test_cells_end_on_a_cluster_as_they_do_here_and_workers_that_do_not_fit_are_
 
 def test_workers_killed_in_mid_cell_lose_nothing_and_leave_nothing_behind(fake_bench: Bench) -> None:
     found = kill_workers(fake_bench, kills=2, workers=2, seed=0)
-    assert found.kills >= 1
     assert (found.lost, found.twice, found.orphans) == (0, 0, 0)
     assert found.statuses == {"ok": found.cells}
     assert 0 < found.again <= found.kills
 
 
-def test_a_run_whose_scheduler_is_killed_ends_as_interrupted_and_is_gone_on_with(fake_bench: Bench) -> None:
-    with Cluster(fake_bench) as cluster:
-        cluster.worker(FAKE_HELD="30")
-        cluster.ready(1)
-        run = fake_bench.start("fake/fine@fake", "fake/slow-0@fake", "--name", "r", "--scheduler", cluster.address)
-        until(lambda: len(fake_bench.trainings()) == 2, "the second cell begins")
-        cluster.scheduler.kill()
+def test_a_cell_ends_with_its_run_or_its_scheduler_and_the_run_is_gone_on_with(fake_bench: Bench) -> None:
+    def at_work(number: int) -> int:
+        """Return the process of the last training, which is to be the one of that number."""
+        until(lambda: len(fake_bench.trainings()) == number, "a cell begins")
+        return fake_bench.trainings()[-1].process
+
+    with Cluster(fake_bench) as dask:
+        dask.worker(FAKE_HELD="30")
+        dask.ready(1)
+        run = fake_bench.start("fake/slow-0@fake", "--name", "killed", "--scheduler", dask.address)
+        cell = at_work(1)
+        run.kill()
+        run.communicate()
+        until(lambda: not psutil.pid_exists(cell), "what a killed run left ends on its worker")
+        run = fake_bench.start("fake/fine@fake", "fake/slow-0@fake", "--name", "r", "--scheduler", dask.address)
+        cell = at_work(3)
+        dask.scheduler.kill()
         output, _ = run.communicate()
         assert run.returncode == 130, output
-        assert cluster.address in output
+        assert dask.address in output
         assert fake_bench.statuses("r") == {"fine": "ok", "slow-0": "interrupted"}
+        until(lambda: not psutil.pid_exists(cell), "what a worker without scheduler ran ends")
     assert fake_bench("--resume", "r", "--cluster", "local:1").returncode == 0
     assert fake_bench.statuses("r") == {"fine": "ok", "slow-0": "ok"}
-    assert [training.words for training in fake_bench.trainings()] == [30, 30, 30], "none twice but what was cut short"
+    assert len(fake_bench.trainings()) == 4, "none twice but what was cut short"
+
+
+# --- a run's decisions, with workers that answer as a test says ---------------------------------------------------
+
+
+def node(name: str) -> Node:
+    return Node(name, name, f"host of {name}", frozenset({"cpu"}), {"cpu": name}, {})
+
+
+class Scripted:
+    """Stands in for a `Pool`: `answer` gives the events that follow a cell sent to a worker; `sent` are all of them."""
+
+    address, options = "tcp://nowhere:1", RunOptions(profile="documented", measure="accuracy")
+
+    def __init__(self, names: str, answer: Callable[[Scripted, str, Node, Cell], Iterable[Any]]) -> None:
+        self.nodes = {name: node(name) for name in names}
+        self.refused: dict[str, str] = {}
+        self.sent: list[tuple[str, str]] = []
+        self._answer, self._events = answer, list[Any]()
+
+    def environment(self) -> dict[str, Any]:
+        return {"cpu": "any"}
+
+    def submit(self, number: int, there: Node, errand: Errand, hashes: dict[str, str]) -> tuple[str, cluster._Flight]:
+        cell = errand.cells[0].cell
+        key = f"{number}"
+        self.sent.append((there.name, cell.case))
+        self._events += self._answer(self, key, there, cell)
+        return key, cluster._Flight(there, errand, SimpleNamespace(cancel=lambda: None), "", time.monotonic())
+
+    def event(self) -> Any:
+        return self._events.pop(0)
+
+
+def answered(cell: Cell, **known: Any) -> bytes:
+    content = {"status": "ok", "started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, **known}
+    record = plain(Record(**asdict(cell), profile="documented", measure="accuracy", **content))
+    return msgspec.msgpack.encode(Answer(records=[record]))
+
+
+def run_on(pool: Any, *cases: str) -> list[tuple[Record, str]]:
+    """Return the records of a run of these cases, and the worker that each was measured on."""
+    cells = [Cell("s", case, "torch", "none", "cpu", "documented", 0) for case in cases]
+    planned = [PlannedCell(cell, 0, frozenset(), None, 1.0) for cell in cells]
+    observer = SimpleNamespace(started=lambda planned: None, epoch=lambda *_: None)
+    running = cluster._Running(pool, planned, None, observer, threading.Event(), {})
+    return [(record, environment["cpu"]) for record, environment in running.records()]
+
+
+def test_a_late_answer_of_a_lost_worker_is_passed_over_and_its_cell_is_measured_once() -> None:
+    def answer(pool: Scripted, key: str, there: Node, cell: Cell) -> Iterable[Any]:
+        if there.name == "a":
+            return [cluster._Left("a"), cluster._Ended(key, answered(cell, reason="late"))]
+        return [cluster._Ended(key, answered(cell))]
+
+    pool = Scripted("ab", answer)
+    assert [(record.case, record.reason, where) for record, where in run_on(pool, "x")] == [("x", None, "b")]
+    assert pool.sent == [("a", "x"), ("b", "x")]
+
+
+def test_a_cell_whose_workers_are_lost_is_run_again_twice_and_then_failed_with_the_last_reason() -> None:
+    def answer(pool: Scripted, key: str, there: Node, cell: Cell) -> Iterable[Any]:
+        if cell.case == "x":
+            return [cluster._Ended(key, msgspec.msgpack.encode(Answer(error="disk full")))]
+        return [cluster._Ended(key, answered(cell))]
+
+    pool = Scripted("ab", answer)
+    found = {record.case: record for record, _ in run_on(pool, "x", "y")}
+    assert [case for _, case in pool.sent].count("x") == 3
+    assert {name for name, case in pool.sent if case == "x"} == {"a", "b"}, "elsewhere first"
+    assert found["x"].status == "failed"
+    assert "disk full" in str(found["x"].reason)
+    assert found["y"].status == "ok"
+
+
+def test_what_a_worker_lacks_another_one_measures_and_what_all_lack_is_unavailable() -> None:
+    def answer(pool: Scripted, key: str, there: Node, cell: Cell) -> Iterable[Any]:
+        if cell.case == "x" or there.name == "a":
+            lacking = answered(cell, status="unavailable", reason="no data", details={"obstacle": "case"})
+            return [cluster._Ended(key, lacking)]
+        return [cluster._Ended(key, answered(cell))]
+
+    pool = Scripted("ab", answer)
+    found = {record.case: record.status for record, _ in run_on(pool, "x", "y")}
+    assert found == {"x": "unavailable", "y": "ok"}
+    assert len(pool.sent) == len(set(pool.sent)), "each asked once"
+
+
+def test_data_that_differ_from_those_of_the_first_record_are_refused() -> None:
+    def answer(pool: Scripted, key: str, there: Node, cell: Cell) -> Iterable[Any]:
+        data = DataUsed(name="rows", sha256=("1" if there.name == "a" else "2") * 64, rows={"train": 1})
+        return [cluster._Ended(key, answered(cell, data=data))]
+
+    both = Scripted("ab", answer)
+    found = [(record.status, where) for record, where in run_on(both, "x", "x2")]
+    assert found == [("ok", "a"), ("ok", "b")], "of two cases each may have its own"
+    pool = Scripted("b", answer)
+    running = cluster._Running(
+        pool,  # type: ignore[arg-type]
+        [PlannedCell(Cell("s", "x", "torch", "none", "cpu", "documented", 0), 0, frozenset(), None, 1.0)],
+        None,
+        SimpleNamespace(started=lambda planned: None, epoch=lambda *_: None),
+        threading.Event(),
+        {"s/x": "1" * 64},
+    )
+    ((record, _),) = running.records()
+    assert (record.status, record.metrics) == ("unavailable", None)
+    assert "11111111" in str(record.reason)
+    assert "22222222" in str(record.reason)
+
+
+def test_code_that_changes_on_a_worker_ends_the_run() -> None:
+    def answer(pool: Scripted, key: str, there: Node, cell: Cell) -> Iterable[Any]:
+        return [cluster._Ended(key, msgspec.msgpack.encode(Answer(changed="other code")))]
+
+    with pytest.raises(CodeChanged, match="other code"):
+        run_on(Scripted("a", answer), "x")
+
+
+@pytest.mark.parametrize("odd", [b"", b"\xc1", b"\x80", 7, RuntimeError("gone")])
+def test_odd_answers_cost_a_cell_and_no_run(odd: Any) -> None:
+    pool = Scripted("a", lambda pool, key, there, cell: [cluster._Ended(key, odd)])
+    ((record, _),) = run_on(pool, "x")
+    assert record.status == "failed"
+
+
+def test_where_no_scheduler_answers_the_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        addresses = [f"tcp://127.0.0.1:{mute.getsockname()[1]}", "tcp://127.0.0.1:1", "ftp://127.0.0.1:1", "nonsense"]
+        for address in addresses:
+            with pytest.raises(UsageError, match=re.escape(address)), cluster.connected(address):
+                pass

@@ -31,6 +31,8 @@ EVERY: dict[str, Any] = {
     "tf32": True,
     "suites": ("a b.py", "c"),
     "stand_ins": ("glove=other",),
+    "scheduler": "tcp://10.0.0.5:8786",
+    "cluster": "local:2",
 }
 
 
@@ -54,7 +56,7 @@ def test_the_words_of_options_are_read_as_those_options(name: str) -> None:
 
 def test_a_store_gives_back_what_it_kept_and_the_command_line_wins() -> None:
     options = RunOptions(**EVERY)
-    assert parsed([], options.kept()) == RunOptions(**{**EVERY, "budget": None})
+    assert parsed([], options.kept()) == RunOptions(**EVERY | dict.fromkeys(["budget", "scheduler", "cluster"]))
     again = parsed(["--seeds=5", "--threads=1", "text-networks"], options.kept())
     assert (again.seeds, again.threads, again.patterns) == (5, 1, ("text-networks",))
     assert (again.repeats, again.backends) == (2, ("torch", "keras-jax"))

@@ -95,6 +95,7 @@ def test_accuracies_go_to_every_worker_with_the_label_as_many_at_once_as_there_a
     assert set(run.place.running) == {"1", "2", "gpu", "torch"}
     run.to_the_end()
     assert [cell.device for cell in run.ran["gpu"]] == ["cuda"]
+    assert not nodes[2].can(planned("a", "torch", 0).cell)
     assert {cell.backend for cell in run.ran["torch"]} == {"torch"}
     assert all(cell.device == "cpu" for address, ran in run.ran.items() if address != "gpu" for cell in ran)
 
