@@ -29,7 +29,7 @@ FAKE = str(HERE / "fake_bench.py")
 PATIENCE = 240.0
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
+def until(condition: Callable[[], object], what: str) -> None:
     """Wait for a condition; fail where it does not come about."""
     end = time.monotonic() + PATIENCE
     while not condition():
@@ -89,18 +89,17 @@ class Killed:
 
 
 def kill_workers(bench: Bench, kills: int, workers: int, seed: int) -> Killed:
-    """Run three cells a kill and SIGKILL a worker at work `kills` times, at moments drawn from `seed`.
+    """Run cells and SIGKILL a worker at work `kills` times, which and when drawn from `seed`; a new one takes its place.
 
-    A new worker takes the place of each. The one that has worked for longest is killed: what a young one runs may have
-    been lost before, and a cell is given up when its worker is lost a third time.
+    Between two kills as many cells begin as there are workers: one that is lost a third time would be given up.
     """
-    chance, cells, orphans = random.Random(seed), 3 * kills, 0
+    chance, cells, orphans = random.Random(seed), (workers + 2) * kills, 0
     with Cluster(bench) as cluster:
         for _ in range(workers):
             cluster.worker()
         cluster.ready(workers)
         run = bench.start("fake/slow-0@fake", "--seeds", str(cells), "--name", "r", "--scheduler", cluster.address)
-        killed = 0
+        killed = begun = 0
 
         def at_work() -> list[tuple[subprocess.Popen[bytes], list[psutil.Process]]]:
             """Return the workers that guard a cell, with all its processes."""
@@ -109,18 +108,17 @@ def kill_workers(bench: Bench, kills: int, workers: int, seed: int) -> Killed:
             return [(each, family) for each, family in families if family]
 
         while killed < kills:
-            until(lambda: bool(at_work()), "a cell is at work")
+            until(lambda least=begun: len(bench.trainings()) >= least and bool(at_work()), "cells are at work")
             time.sleep(chance.uniform(0, 1))
             if not (candidates := at_work()):
                 continue
-            worker, family = candidates[0]
+            worker, family = chance.choice(candidates)
             worker.kill()
             worker.wait()
-            killed += 1
+            killed, begun = killed + 1, len(bench.trainings()) + workers
             _, alive = psutil.wait_procs(family, timeout=PATIENCE / 4)
             orphans += len(alive)
             cluster.worker()
-            cluster.ready(workers + killed)
         output, _ = run.communicate(timeout=PATIENCE)
         assert run.returncode == 0, output
     with Store(bench.store) as store:
