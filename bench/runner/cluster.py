@@ -19,7 +19,7 @@ import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -310,8 +310,15 @@ class Pool:
                 self.nodes.pop(event.address, None)
 
     def __exit__(self, *_: object) -> None:
+        """Let the workers forget the run; one that hangs is not waited for."""
+
+        async def leave() -> None:
+            left = self._client.run(node.leave, self._token, workers=list(self.nodes), on_error="ignore")
+            await asyncio.wait_for(left, CONNECT_SECONDS)
+
         if self._client.status == "running":
-            self._client.run(node.leave, self._token, workers=list(self.nodes), on_error="ignore")
+            with suppress(Exception):
+                self._client.sync(leave)
 
     def environment(self, like: Mapping[str, Any] | None = None) -> Environment:
         """Return the environment of the worker that is most `like` another one, by default of the first."""
@@ -457,9 +464,12 @@ def _refusal(answer: Any, sha256: str) -> tuple[str | None, Greeting | None]:
     """Return why a worker takes no cells, None where it does, and its greeting where it is one."""
     if isinstance(answer, ModuleNotFoundError | AttributeError):
         return f"it has no twinbench of this version ({answer}); install {installed()} there", None
-    if not isinstance(answer, bytes):
-        return f"it gave no answer ({type(answer).__name__}: {answer})", None
-    greeting = msgspec.msgpack.decode(answer, type=Greeting)
+    try:
+        if isinstance(answer, BaseException):
+            raise answer
+        greeting = msgspec.msgpack.decode(answer, type=Greeting)
+    except Exception as error:
+        return f"it gave no answer ({type(error).__name__}: {error})", None
     if greeting.sha256 != sha256:
         return (
             f"it has twinbench {greeting.version} (code {greeting.sha256[:8]}), the run is of {installed()} (code "

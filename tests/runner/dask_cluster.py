@@ -89,7 +89,7 @@ class Killed:
 
 
 def kill_workers(bench: Bench, kills: int, workers: int, seed: int) -> Killed:
-    """Run cells and SIGKILL a worker at work `kills` times, which and when drawn from `seed`; a new one takes its place.
+    """Run cells and SIGKILL a worker at work `kills` times: `seed` draws which and when, a new one takes its place.
 
     Between two kills as many cells begin as there are workers: one that is lost a third time would be given up.
     """

@@ -26,8 +26,9 @@ from bench.errors import Unavailable
 from bench.machine import processes
 from bench.machine.noise import Noise
 from bench.machine.peaks import Peaks
-from bench.runner import run, workers
+from bench.runner import capabilities, run, workers
 from bench.runner.capabilities import Examined
+from bench.spec import Device
 
 FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS = range(2, 13)
 
@@ -48,11 +49,17 @@ def install() -> None:
     registry.backends.cache_clear()
     workers.WORKER = (sys.executable, str(Path(__file__).resolve()), "cell")
     run.noise = lambda threads: Noise(0.01, 100, ())
-    run.examine = lambda info, threads, devices: Examined(info.name, {"cuda": "the fake backend sees no GPU"}, {})
+    capabilities.examine = run.examine = examine
     run.measure_peaks = lambda device, threads: Peaks(2e9, 1e9)
     if "FAKE_CODE" in os.environ:  # a worker of another version
         processes.code = lambda: processes.Code("elsewhere", os.environ["FAKE_CODE"])
     run.NODE = (sys.executable, str(Path(__file__).resolve()), "node")
+
+
+def examine(info: BackendInfo, threads: int, devices: tuple[Device, ...]) -> Examined:
+    """Return what is said of every backend: it trains on the CPU, and sees no GPU."""
+    reasons = {device: None if device == "cpu" else "the fake backend sees no GPU" for device in devices}
+    return Examined(info.name, reasons, {"cpu": {}})
 
 
 def misbehave(how: int) -> int | None:

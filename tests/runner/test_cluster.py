@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import threading
@@ -54,6 +55,17 @@ def test_cells_end_on_a_cluster_as_they_do_here_and_workers_that_do_not_fit_are_
         refused = re.findall(r"worker (\S+) .*takes no cells: .*code 01234567", there.stderr)
         assert len(refused) == 1
         assert stranger.poll() is None, "it may be another run's"
+        looked = fake_bench.verb("doctor", "--scheduler", dask.address, "--json")
+        assert looked.returncode == 3, looked.stderr
+        workers = json.loads(looked.stdout)["workers"]
+        assert sorted(worker["labels"] for worker in workers) == [[], ["cpu"], ["cpu"]]
+        assert [worker["address"] for worker in workers if worker["reason"]] == refused
+        assert all(
+            each["devices"] == {"cpu": None}
+            for worker in workers
+            for each in worker["examined"]
+            if each["backend"] == "fake"
+        )
     assert fake_bench(*patterns, "--seeds", "2", "--name", "here").returncode == 3
     here, there_records = records_of(fake_bench, "here"), records_of(fake_bench, "there")
     assert here.keys() == there_records.keys()
