@@ -134,7 +134,7 @@ async def greet(sha256: str, asked: bytes, dask_worker: distributed.Worker) -> b
     try:
         folder = Path(dask_worker.local_directory)
         run = await asyncio.to_thread(_Run, msgspec.msgpack.decode(asked, type=Asked), ours, folder, greeting)
-        await dask_worker.plugin_add(run.guard, f"twinbench-{run.token}")
+        await dask_worker.plugin_add(run.guard, run.token)
     except Exception as error:
         greeting.error = _told(error)
     return msgspec.msgpack.encode(greeting)
@@ -288,7 +288,7 @@ def _told(error: BaseException) -> str:
 
 async def leave(token: str, dask_worker: distributed.Worker) -> None:
     """Forget a run that has ended."""
-    await dask_worker.plugin_remove(f"twinbench-{token}")
+    await dask_worker.plugin_remove(token)
 
 
 async def examined(devices: Sequence[Device]) -> bytes:

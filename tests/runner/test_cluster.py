@@ -198,7 +198,7 @@ def test_what_a_worker_lacks_another_one_measures_and_what_all_lack_is_unavailab
         return [cluster._Ended(key, answered(cell))]
 
     pool = Scripted("ab", answer)
-    found = {record.case: record.status for record, _ in run_on(pool, "x", "y")}
+    found = {record.case: record.status for record, _ in run_on(pool, "y", "x")}
     assert found == {"x": "unavailable", "y": "ok"}
     assert len(pool.sent) == len(set(pool.sent)), "each asked once"
 
