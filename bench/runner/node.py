@@ -27,6 +27,7 @@ from typing import Any
 import dask
 import distributed
 import msgspec
+from distributed.threadpoolexecutor import ThreadPoolExecutor
 
 from bench.backends.registry import backends
 from bench.cases.catalog import Catalog, sound
@@ -50,6 +51,7 @@ from bench.spec import Device
 
 DEATH_SECONDS = 60
 """How long a worker looks for its scheduler before it ends."""
+_THREADS = ThreadPoolExecutor(max_workers=2)
 
 
 class Asked(msgspec.Struct):
@@ -133,7 +135,8 @@ async def greet(sha256: str, asked: bytes, dask_worker: distributed.Worker) -> b
         return msgspec.msgpack.encode(greeting)
     try:
         folder = Path(dask_worker.local_directory)
-        run = await asyncio.to_thread(_Run, msgspec.msgpack.decode(asked, type=Asked), ours, folder, greeting)
+        question = msgspec.msgpack.decode(asked, type=Asked)
+        run = await _aside(lambda: _Run(question, ours, folder, greeting))
         await dask_worker.plugin_add(run.guard, run.token)
     except Exception as error:
         greeting.error = _told(error)
@@ -279,6 +282,11 @@ def cells(asked: bytes) -> bytes:
     return msgspec.msgpack.encode(answer)
 
 
+async def _aside(work: Callable[[], Any]) -> Any:
+    """Return what takes seconds, while the worker answers its scheduler; in a thread that its end does not wait for."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+
+
 def _told(error: BaseException) -> str:
     """Return what broke on this worker, in words where it is no fault of twinbench."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -294,7 +302,7 @@ async def leave(token: str, dask_worker: distributed.Worker) -> None:
 async def examined(devices: Sequence[Device]) -> bytes:
     """Return what each backend can do on this worker's devices: `bench.runner.capabilities.Examined`, as msgpack."""
     threads = cores()
-    found = await asyncio.to_thread(lambda: [examine(info, threads, tuple(devices)) for info in backends().values()])
+    found = await _aside(lambda: [examine(info, threads, tuple(devices)) for info in backends().values()])
     return msgspec.msgpack.encode([asdict(each) for each in found])
 
 

@@ -91,7 +91,7 @@ class Killed:
 def kill_workers(bench: Bench, kills: int, workers: int, seed: int) -> Killed:
     """Run cells and SIGKILL a worker at work `kills` times: `seed` draws which and when, a new one takes its place.
 
-    Between two kills as many cells begin as there are workers: one that is lost a third time would be given up.
+    Between two kills as many cells begin as there are workers. A cell that is lost a third time is given up: `failed`.
     """
     chance, cells, orphans = random.Random(seed), (workers + 2) * kills, 0
     with Cluster(bench) as cluster:
@@ -120,7 +120,7 @@ def kill_workers(bench: Bench, kills: int, workers: int, seed: int) -> Killed:
             orphans += len(alive)
             cluster.worker()
         output, _ = run.communicate(timeout=PATIENCE)
-        assert run.returncode == 0, output
+        assert run.returncode in (0, 3), output
     with Store(bench.store) as store:
         records = list(store.records("r"))
     stored = Counter((record.cell, record.repeat) for record in records)
