@@ -181,7 +181,7 @@ def denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def made_in(folder: Path, environment: dict[str, str]) -> Bench:
+def make_bench(folder: Path) -> Bench:
     """Return the command on the fake suite, which is written into a folder with its data."""
     (folder / "suite.py").write_text(SUITE.format(here=str(HERE)))
     words = ["good", "bad", "film", "plot"]
@@ -193,9 +193,9 @@ def made_in(folder: Path, environment: dict[str, str]) -> Bench:
         "XDG_CACHE_HOME": str(folder / "cache"),
         "FAKE_LOG": str(folder / "trainings"),
     }
-    return Bench(folder, {**environment, **ours})
+    return Bench(folder, {**os.environ, **ours})
 
 
 @pytest.fixture
 def fake_bench(tmp_path: Path) -> Bench:
-    return made_in(tmp_path, dict(os.environ))
+    return make_bench(tmp_path)

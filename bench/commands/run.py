@@ -20,7 +20,7 @@ from bench.records.store import Run, Store
 from bench.report.sentences import count
 from bench.report.sources import stored as stored_results
 from bench.report.summary import summary
-from bench.runner import jobs
+from bench.runner import again, jobs
 from bench.runner.options import DECLARATIONS, RunOptions
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration, first_line
@@ -80,9 +80,9 @@ def command(context: click.Context, /, **_: Any) -> int:
 
 def closing(ended: Ended, suites: Mapping[str, Suite]) -> list[str]:
     """Return the summary of a run; where it holds no record yet, the command that continues it."""
-    if not (ended.records or ended.already):
-        return [f"{count(len(ended.cells), 'cell')} not started; go on with: {ended.again}"]
-    results, *elsewhere = stored_results(ended.store, [ended.run], suites, Path("reports/local"))
+    if not (ended.begun or ended.already):
+        return [f"{count(ended.planned, 'cell')} not started; go on with: {ended.again}"]
+    results, *elsewhere = stored_results(ended.store, [ended.run], suites, Path("reports/local"), brief=True)
     apart = sum(len(other.records) for other in elsewhere)
     note = f"{count(apart, 'cell')} of other machines or packages not in this table: bench report {ended.run}"
     return [*summary(results), *([note] if apart else [])]
@@ -113,6 +113,61 @@ def wanted_of(context: click.Context, stored: Run | None, **fixed: Any) -> RunOp
     again = {name: value for name, value in values.items() if name in given and value != ()}
     kept = {name: stored.options[name] for name in values if name in stored.options}
     return RunOptions.of({**values, **kept, "profile": stored.profile, **again, **fixed})
+
+
+def _again(context: click.Context) -> int:
+    """Repeat a stored cell and say what came out; return the exit code."""
+    params = context.params
+    for name in DECLARATIONS.keys() - MAY_CHANGE | {"resume"}:
+        if context.get_parameter_source(name) is ParameterSource.DEFAULT or params[name] == ():
+            continue
+        flag = DECLARATIONS[name].flag if name in DECLARATIONS else "--resume"
+        raise UsageError(f"--again repeats a cell as it was stored; leave out {flag}")
+    stored = again.find(params["store_path"], params["again"], params["name"])
+    threads = params["threads"] or stored.environment.get("threads")
+    fixed = {"patterns": (params["again"],), "measure": "accuracy", "repeats": 1, "threads": threads}
+    wanted = wanted_of(context, stored.run, **fixed)
+    catalog = sound(wanted.suites)
+    again.check(stored, catalog, wanted)
+    cell = again.planned(catalog, wanted)
+    if params["dry_run"]:
+        return dry_run([cell], wanted, as_json=params["as_json"])
+    found = again.repeat(stored, cell, wanted)
+    if found is None:
+        click.echo("bench: interrupted; nothing was stored", err=True)
+        return 130
+    if params["as_json"]:
+        records = [plain(stored.record), plain(found.record)]
+        unequal = [asdict(each) for each in found.unequal]
+        print_json(records=records, figures=found.figures, unequal=unequal, changed=found.changed, indent=None)
+    for line in _comparison(stored, found):
+        click.echo(line, err=params["as_json"])
+    return 3 if found.record.status != "ok" else 1 if found.unequal else 0
+
+
+def _comparison(stored: again.Stored, found: again.Repeated) -> Iterator[str]:
+    """Yield what came out of a repeat, line by line."""
+    name = f"{stored.record.cell} of run {stored.run.name}"
+    if found.record.status != "ok":
+        yield folded(f"Not repeated: {name} is {found.record.status} now: {first_line(found.record.reason)}")
+    elif found.unequal:
+        yield folded(f"Unequal: {name}")
+        yield folded(f"{len(found.unequal)} of {count(len(found.figures), 'figure')} differ.")
+        rows = [(each.figure, *(_shown(figure) for figure in (each.stored, each.again))) for each in found.unequal]
+        yield from aligned([("", "stored", "again"), *rows[:MOST_SHOWN]])
+        if len(rows) > MOST_SHOWN:
+            yield f"{len(rows) - MOST_SHOWN:,} more; --json has them all"
+    else:
+        yield folded(f"Equal: {name}")
+        yield folded(f"{count(len(found.figures), 'figure')} compared, all equal to the last bit.")
+    if found.figures and again.WEIGHTS not in found.figures:
+        yield "The stored result has no hash of its weights: an earlier version measured it."
+    yield folded(f"Changed since then: {', '.join(found.changed) or 'nothing'}.")
+    yield "The repeat is not stored."
+
+
+def _shown(figure: float | str) -> str:
+    return figure[:12] if isinstance(figure, str) else repr(figure)
 
 
 def dry_run(cells: list[PlannedCell], wanted: RunOptions, *, as_json: bool) -> int:

@@ -3,8 +3,9 @@
 `python guardian.py PARENT CORES COMMAND... DESCRIPTOR` runs the command on these cores (`0,1`; an empty text: on any),
 becomes the parent of all that its descendants leave behind, and ends as it ended. Before that, and as soon as the
 process PARENT has ended or sends SIGTERM, it kills everything: it waits in the kernel alone, so neither a SIGKILL of
-the parent nor C code that holds an interpreter keeps it from that. It imports nothing of this package, to start at
-once.
+the parent nor C code that holds an interpreter keeps it from that. Every cell waits for its start, so it imports
+nothing of this package, and of Python little that is not there anyway: `signal`, `contextlib` and `collections` would
+take almost as long as the interpreter.
 """
 
 # ruff: noqa: SIM105 (`contextlib.suppress` is what it does without)

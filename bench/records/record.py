@@ -194,7 +194,8 @@ class Record(Part, frozen=True, kw_only=True):
     `kernels_seen`: names of what a profiler saw. `kernel_proof`: whether the claimed kernel is the one that ran.
     `failure`: the traceback of what broke. `started`: UTC, ISO 8601. `seconds`: of the whole cell, process start
     included where it had one of its own. `neighbours`: how many other cells of its run worked beside it, at most; None
-    where none did. `details`: what else a status needs, and `case`, the declaration that was run.
+    where none did. `sequence`: its place among all results, whatever the clock said; a store gives it, None of earlier
+    versions. `details`: what else a status needs, and `case`, the declaration that was run.
     """
 
     suite: str
@@ -220,6 +221,7 @@ class Record(Part, frozen=True, kw_only=True):
     failure: Failure | None = None
     started: str
     seconds: float
+    sequence: int | None = None
     neighbours: int | None = None
     details: dict[str, Any] = {}
 

@@ -53,14 +53,16 @@ def apart(run: Run, measured: Iterable[tuple[Record, Mapping[str, Any]]]) -> lis
     return sorted(parts, key=lambda part: -len(part.records)) or [from_run(run, ())]
 
 
-def stored(path: Path, names: Sequence[str], suites: Mapping[str, Suite], folder: Path) -> list[Results]:
-    """Return what reports into `folder` on the named runs of a store, or on its latest one, are made of.
+def stored(
+    path: Path, names: Sequence[str], suites: Mapping[str, Suite], folder: Path, *, brief: bool = False
+) -> list[Results]:
+    """Return what reports into `folder`, or `brief` summaries, on runs of a store or its latest one are made of.
 
     A single run makes one for each environment that its cells were measured in, where most were first; of several runs
     each counts with that one.
     """
     with Store(path) as store:
-        chosen_runs = [(run, store.entries(run.name)) for run in chosen(store, names)]
+        chosen_runs = [(run, store.entries(run.name, brief=brief)) for run in chosen(store, names)]
         runs = [apart(run, ((record, where) for _, where, record in entries)) for run, entries in chosen_runs]
     reports = [[part] for part in runs[0]] if len(runs) == 1 else [[parts[0] for parts in runs]]
     return [gather(sources, suites, folder, path) for sources in reports]

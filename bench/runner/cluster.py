@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import platform
 import queue
@@ -29,12 +30,14 @@ from typing import Any, NamedTuple, get_args
 import distributed
 import msgspec
 from distributed.comm.core import connect
+from msgspec import structs
 
 from bench.cases.catalog import load, suite_files
 from bench.errors import CodeChanged, UsageError
 from bench.machine import gpu
 from bench.machine.fingerprint import differences, own_cores
 from bench.machine.processes import Child, code
+from bench.machine.slots import slots
 from bench.records.record import SCHEMA_VERSION, Record, now, read, upgrade
 from bench.runner import node, run
 from bench.runner.capabilities import Examined
@@ -154,12 +157,9 @@ def local(count: int, device: Device) -> Iterator[str]:
 
 
 def core_sets(count: int) -> list[list[int]]:
-    """Return the cores of each of `count` workers: neighbouring ones, shared where there are more workers."""
+    """Return the cores of each of `count` workers: their own, shared where there are more workers than cores."""
     here = own_cores()
-    if count >= len(here):
-        return [[here[place % len(here)]] for place in range(count)]
-    each = len(here) // count
-    return [here[place * each : (place + 1) * each] for place in range(count)]
+    return [sorted(part) for part in slots(min(count, len(here)), here) * math.ceil(count / len(here))][:count]
 
 
 def _line(child: Child) -> str:
@@ -230,13 +230,14 @@ class _Greeted(NamedTuple):
 
 @dataclass
 class _Flight:
-    """An errand on its way: where, its future, and when it began."""
+    """An errand on its way: where, its future, when it began, and the most others that ran on its machine meanwhile."""
 
     there: Node
     errand: Errand
     future: Any
     started: str
     clock: float
+    beside: int = 0
 
 
 @contextmanager
@@ -549,10 +550,15 @@ class _Running:
                 return
             key, flight = self._pool.submit(next(self._numbers), there, errand, self._hashes)
             self._flights[key] = flight
+            here = [other for other in self._flights.values() if other.there.host == there.host]
+            for other in here:
+                other.beside = max(other.beside, len(here) - 1)
             self._observer.started(errand.cells[0])
 
     def _may_start(self, errand: Errand) -> bool:
-        seconds = sum(self._time_left.expected(planned.cell, planned.estimate) for planned in errand.cells)
+        seconds = sum(
+            self._time_left.expected(planned.cell.configuration, planned.estimate) for planned in errand.cells
+        )
         return self._end is None or time.monotonic() + seconds <= self._end
 
     def _ended(self, event: _Ended) -> Iterator[Measured]:
@@ -571,7 +577,7 @@ class _Running:
             return
         for record in records:
             self._time_left.ended(record)
-            yield record, there.environment
+            yield structs.replace(record, neighbours=flight.beside or None), there.environment
 
     def _answered(self, result: Any, errand: Errand) -> tuple[list[Record], str | None]:
         """Return the records of a worker's answer, or what is wrong with it; raise `CodeChanged`."""

@@ -51,6 +51,8 @@ def check(options: RunOptions, cells: Collection[PlannedCell]) -> None:
     """Raise `UsageError` where this machine, or these cells, cannot have what `--jobs` and `--threads` ask for."""
     if options.jobs == 1:
         return
+    if options.scheduler or options.cluster:
+        raise UsageError(f"--jobs {options.jobs}: a cluster runs one cell a worker; leave out --jobs")
     on_gpu = next((planned.cell for planned in cells if planned.cell.device == "cuda"), None)
     if on_gpu:
         raise UsageError(f"--jobs {options.jobs}: {on_gpu} has the GPU to itself; leave out --jobs, or use --scheduler")

@@ -41,12 +41,12 @@ from bench.machine.processes import Code, code
 from bench.records.record import SCHEMA_VERSION, Record, plain
 from bench.runner import workers
 from bench.runner.capabilities import examine
-from bench.runner.client import ANSWER_SECONDS, Preparer
+from bench.runner.client import Preparer
 from bench.runner.options import RunOptions
 from bench.runner.placement import LABELS
 from bench.runner.plan import Obstacle, PlannedCell, outlook
 from bench.runner.protocol import PROTOCOL
-from bench.runner.run import most_memory, survey, tf32
+from bench.runner.run import most_memory, survey, with_tf32
 from bench.spec import Device
 
 DEATH_SECONDS = 60
@@ -160,7 +160,7 @@ class _Run:
             self.threads = self.options.threads or cores()
             self.catalog = sound(files)
             self._check(asked.hashes)
-            with tf32(self.options):
+            with with_tf32(self.options):
                 greeting.environment = fingerprint(self.threads)
             for name in asked.configurations:
                 obstacle, seconds = outlook(self.catalog, self.options, Cell.parse(f"{name}#0"))
@@ -193,7 +193,7 @@ class _Run:
             self.options.profile, self.options.measure, self.threads, self.options.suites, replaced
         )
         limits = workers.Limits(memory, self.options.timeout)
-        with tf32(self.options):
+        with with_tf32(self.options):
             if device not in self._survey:
                 self._survey[device] = survey({device}, self.options.measure, self.threads)
             ran = workers.run(planned, settings, limits, _Silent(), stop, workers.WORKER, PROTOCOL, self.code)
@@ -211,7 +211,7 @@ class _Run:
         """Return what identifies a case's data here; None where it cannot be had."""
         if case_name not in self._held:
             _, case = self.catalog.case(case_name)
-            with Preparer(self.options.timeout or ANSWER_SECONDS) as preparer:
+            with Preparer() as preparer:
                 self._held[case_name] = preparer.sha256(
                     apply(case, self.options.profile), self.options.replaced, most_memory(self.options)
                 )

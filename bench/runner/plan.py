@@ -78,11 +78,11 @@ def plan(
             named[cell] = named[cell] | parts if cell in named else parts
     order = {f"{suite.name}/{case.name}": place for place, (suite, case) in enumerate(catalog.select(["*"]))}
     cells = sorted(named, key=lambda cell: (cell.seed, order[cell.case_name]))
-    obstacles_and_seconds = {cell: outlook(catalog, options, cell, measured) for cell in cells}
+    seen = cache(lambda configuration: outlook(catalog, options, configuration, measured))
     repeated = [(cell, repeat) for cell in cells for repeat in range(options.repeats)]
     # Sorting is stable: within a seed and a repeat the cells stay in the order of the cases.
     repeated.sort(key=lambda pair: (pair[0].seed, pair[1]))
-    return [PlannedCell(cell, repeat, named[cell], *outlook(replace(cell, seed=0))) for cell, repeat in repeated]
+    return [PlannedCell(cell, repeat, named[cell], *seen(replace(cell, seed=0))) for cell, repeat in repeated]
 
 
 def outlook(

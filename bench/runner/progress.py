@@ -34,7 +34,7 @@ class Display:
         self._time_left, self._jobs = TimeLeft(cells), jobs
         # The running cells, what is shown of each, and since when it runs.
         self._running: dict[tuple[Cell, int], tuple[str, float]] = {}
-        self._done, self._cells, self._names = 0, len(cells), short_names(planned.cell for planned in cells)
+        self._done, self._cells, self._name = 0, len(cells), short_names(planned.cell for planned in cells)
         self._drawn = time.monotonic()
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
@@ -52,7 +52,7 @@ class Display:
 
     def started(self, planned: PlannedCell) -> None:
         """Show the running cells."""
-        self._running[planned.cell, planned.repeat] = self._names[planned.cell], time.monotonic()
+        self._running[planned.cell, planned.repeat] = self._name(planned.cell), time.monotonic()
         self._draw()
 
     def epoch(self, planned: PlannedCell, progress: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ class Display:
         accuracy = f"accuracy {progress['accuracy']:.3f}"
         if progress["val_accuracy"] is not None:
             accuracy += f", validation {progress['val_accuracy']:.3f}"
-        text = f"{self._names[planned.cell]}  epoch {progress['epoch']}/{progress['epochs']}  {accuracy}"
+        text = f"{self._name(planned.cell)}  epoch {progress['epoch']}/{progress['epochs']}  {accuracy}"
         self._running[place] = text, self._running[place][1]
         if live:
             self._draw()

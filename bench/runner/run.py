@@ -35,10 +35,11 @@ from bench.machine.fingerprint import available_memory, differences, fingerprint
 from bench.machine.noise import noise
 from bench.machine.peaks import measure_peaks
 from bench.machine.processes import command
+from bench.machine.slots import slots
 from bench.records.keeper import Keeper
 from bench.records.owner import owned, timing_alone
 from bench.records.record import Record
-from bench.records.store import Run, Store, resuming
+from bench.records.store import Finished, Run, Store, resuming
 from bench.runner import jobs, workers
 from bench.runner.capabilities import examine
 from bench.runner.client import Preparer
@@ -68,23 +69,20 @@ def cells_left(path: Path, stored: Run | None, catalog: Catalog, options: RunOpt
         measured = partial(store.seconds, profile=options.profile, measure=options.measure) if store else None
         cells = plan(catalog, options, measured)
         jobs.check(options, cells)
-        finished = store.finished(stored.name) if store and stored else []
-    with Preparer(options.timeout or ANSWER_SECONDS) as preparer:
+        finished = _still_hold(store.finished(stored.name), catalog, options) if store and stored else {}
+    with Preparer() as preparer:  # not within --timeout: what a busy machine prepares late would be run again
 
         @cache
         def data_now(name: str) -> str | None:
             _, case = catalog.case(name)
             return preparer.sha256(apply(case, options.profile), options.replaced, most_memory(options))
 
-        done = {
-            (record.cell, record.repeat)
-            for record in finished
-            if _still_holds(record, catalog, options)
-            and record.data
+        def done(planned: PlannedCell) -> bool:
+            data = finished.get((planned.cell, planned.repeat))
             # Other machines look at theirs, and refuse what differs.
-            and (options.scheduler or record.data.sha256 == data_now(record.cell.case_name))
-        }
-    left = [planned for planned in cells if (planned.cell, planned.repeat) not in done]
+            return data is not None and (bool(options.scheduler) or data == data_now(planned.cell.case_name))
+
+        left = [planned for planned in cells if not done(planned)]
     return left, len(cells) - len(left)
 
 
@@ -143,11 +141,19 @@ def run_cells(
     none of which is kept here. Raises `UsageError` for a `name` that is taken, and when `CUDA_VISIBLE_DEVICES` names a
     GPU that does not exist.
     """
-    threads = options.threads or cores()
+    times = options.measure != "accuracy" and any(not planned.obstacle for planned in cells)
+    with interruptible() as interrupted:
+        chosen = jobs.chosen(cells, options, partial(limits_of, options), interrupted)
+    threads, limits = chosen.threads, limits_of(options, chosen.count)
     with ExitStack() as held:
         pool = held.enter_context(_pool(options, cells))
+        if times and not pool:
+            with interruptible() as interrupted:
+                held.enter_context(timing_alone(interrupted))
+            if interrupted.is_set():
+                raise KeyboardInterrupt
         store = held.enter_context(Store(path, create=True))
-        held.enter_context(tf32(options))
+        held.enter_context(with_tf32(options))
         environment = pool.environment(stored.environment if stored else None) if pool else fingerprint(threads)
         cells = pool.planned(cells) if pool else on_gpu(cells, threads)
         if stored is None:
@@ -162,12 +168,16 @@ def run_cells(
         if not pool:
             devices = {planned.cell.device for planned in cells if not planned.obstacle}
             add = survey(devices, options.measure, threads)
-        settings = workers.Settings(options.profile, options.measure, threads, options.suites, options.replaced)
-        limits = workers.Limits(most_memory(options), options.timeout, options.budget)
+        settings = workers.Settings(
+            options.profile, options.measure, threads, options.suites, options.replaced, slots=slots(chosen.count)
+        )
+        if chosen.count > 1:
+            tell(chosen, options)
         if any(not planned.obstacle for planned in cells):
             log.info("time limit of a cell: %s", f"{limits.timeout:g} s" if limits.timeout else limits.how)
-        records: list[Record] = []
-        with interruptible() as interrupted, Display(cells, chosen.count) as display:
+        planned_as = cache(lambda: {planned.cell: planned for planned in cells})
+        statuses, fails = Counter[Status](), False
+        with interruptible() as interrupted, Display(cells, len(pool.nodes) if pool else chosen.count) as display:
             keeper = Keeper(store, stored, interrupted)
             if pool:
                 hashes = store.data_hashes(stored.name) if options.scheduler else {}
@@ -177,7 +187,10 @@ def run_cells(
                 ran = ((record, environment) for record in here)
             for record, measured_in in ran:
                 keeper.add(record, measured_in)
-                records.append(record)
+                statuses[record.status] += 1
+                fails |= record.status != "ok" and (
+                    record.status != "unavailable" or _asked_for(record, planned_as()[record.cell])
+                )
                 display.ended(record)
                 if on_record:
                     on_record(record)
@@ -216,7 +229,7 @@ def clustered() -> Any:
 
 
 @contextmanager
-def tf32(options: RunOptions) -> Iterator[None]:
+def with_tf32(options: RunOptions) -> Iterator[None]:
     """Let the processes that are started inside use TF32 where the options say so."""
     before = os.environ.get(TF32)
     os.environ.update({TF32: "1"} if options.tf32 else {})

@@ -116,7 +116,7 @@ def run(
 
     def may_start(planned: PlannedCell) -> bool:
         nonlocal over
-        seconds = time_left.expected(planned.cell, planned.estimate)
+        seconds = time_left.expected(planned.cell.configuration, planned.estimate)
         over = over or interrupted.is_set() or (end is not None and time.monotonic() + seconds > end)
         return not over
 
@@ -124,19 +124,38 @@ def run(
         if planned.obstacle:
             found = {"reason": planned.obstacle.reason, "details": {"obstacle": planned.obstacle.part}}
             yield unmeasured(planned, settings, "unavailable", started=now(), seconds=0.0, **found)
-    for group in _groups([planned for planned in cells if not planned.obstacle], settings):
-        pending = deque(group)
-        while pending:
-            if not may_start(pending[0]):
-                return
-            with _Worker(worker or WORKER, protocol, list(pending), settings, code) as process:
-                while pending and may_start(pending[0]):
-                    observer.started(pending[0])
-                    record = process.record(pending.popleft(), limits, observer, interrupted)
-                    time_left.ended(record)
-                    yield record
-                    # A process whose allocator gave up may still hold what it had.
-                    if process.ended or record.status == "out-of-memory":
+    groups = _groups([planned for planned in cells if not planned.obstacle], settings)
+
+    def work(cores: frozenset[int]) -> Generator[Record | Child, None, None]:
+        """Run group after group on these cores: yield each record, and the process wherever it must be waited for."""
+        for group in groups:
+            pending = deque(group)
+            while pending:
+                if not may_start(pending[0]):
+                    return
+                with _Worker(worker or WORKER, protocol, list(pending), settings, code, cores) as process:
+                    while pending and may_start(pending[0]):
+                        planned = pending.popleft()
+                        observer.started(planned)
+                        beside[planned.cell, planned.repeat] = 0
+                        for running in beside:
+                            beside[running] = max(beside[running], len(beside) - 1)
+                        record = yield from process.record(planned, limits, observer, interrupted)
+                        neighbours = beside.pop((planned.cell, planned.repeat))
+                        time_left.ended(record)
+                        yield replace(record, neighbours=neighbours) if neighbours else record
+                        # A process whose allocator gave up may still hold what it had.
+                        if process.said_all or record.status == "out-of-memory":
+                            break
+
+    with ExitStack() as stack:
+        working = [stack.enter_context(closing(work(cores))) for cores in settings.slots]
+        while working:
+            waited_for = {}
+            for slot in working:
+                for ended_or_waiting in slot:
+                    if isinstance(ended_or_waiting, Child):
+                        waited_for[slot] = ended_or_waiting
                         break
                     yield ended_or_waiting
             working = list(waited_for)
@@ -218,6 +237,11 @@ class _Worker:
     def __exit__(self, *_: object) -> None:
         self._child.__exit__()
 
+    @property
+    def said_all(self) -> bool:
+        """Whether the process has ended, and all that it said of later cells before that has been taken in."""
+        return self.ended and not self._lines
+
     def record(
         self, planned: PlannedCell, limits: Limits, observer: Observer, interrupted: threading.Event
     ) -> Generator[Child, None, Record]:
@@ -243,6 +267,7 @@ class _Worker:
             if not verdict:
                 yield self._child
         self.ended = True
+        self._lines.clear()
         self._child.kill()
         status, reason = verdict
         failure = None if status == "interrupted" else self._with_log(Failure(error=status, traceback=""))

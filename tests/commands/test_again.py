@@ -49,7 +49,7 @@ def repeat(measured: Bench, store: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     for name, value in measured.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(registry.BACKENDS, "fake", fake.FAKE)
-    monkeypatch.setattr(workers, "WORKER", (sys.executable, str(HERE / "fake_bench.py"), "worker"))
+    monkeypatch.setattr(workers, "WORKER", (sys.executable, str(HERE / "fake_bench.py"), "cell"))
     registry.backends.cache_clear()
     with Store(store) as opened:
         environment = opened.run("first").environment

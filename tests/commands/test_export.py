@@ -9,6 +9,7 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -189,7 +190,9 @@ def diverged() -> Record:
 def odd(tmp_path: Path) -> Path:
     path = tmp_path / "odd.sqlite"
     with Store(path, create=True) as opened:
-        opened.create_run("odd", "documented", ENVIRONMENT, ["bench", "run"], {"seeds": 1})
+        opened.create_run(
+            "odd", "documented", ENVIRONMENT, ["bench", "run"], {"patterns": [], "seeds": 1, "repeats": 2}
+        )
         opened.add("odd", diverged(), ENVIRONMENT)
         opened.add("odd", record(repeat=1), ENVIRONMENT)
     return path
@@ -216,8 +219,11 @@ def test_figures_that_are_no_numbers_come_back_from_an_export(odd: Path, tmp_pat
 def test_bench_run_prints_json_whatever_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended = SimpleNamespace(records=[diverged()], interrupted=False, exit_code=0)
-    monkeypatch.setattr("bench.commands.run.run_cells", lambda *_, **__: ended)
+    def run_cells(*_: object, on_record: Callable[[Record], None], **__: object) -> SimpleNamespace:
+        on_record(diverged())
+        return SimpleNamespace(interrupted=False, exit_code=0)
+
+    monkeypatch.setattr("bench.commands.run.run_cells", run_cells)
     monkeypatch.setattr("bench.commands.run.closing", lambda *_: [])
     with pytest.raises(SystemExit):
         main(["run", "imdb-rnn/lstm@torch", "--backend", "torch", "--json", "--store", str(tmp_path / "new.sqlite")])

@@ -75,8 +75,8 @@ DAMAGES: dict[str, Callable[[Path, Path], None]] = {
 DISKS = ("a full disk", "no inode left", "a read-only disk")
 STORED = ("run", "report", "explain", "ab", "history", "compare", "export", "import", "doctor")
 """Verbs that a store is named to; the others meet a disk alone."""
-WITHOUT = {"parity", "port"}
-"""Verbs that take no store, and start frameworks before they write their pages as all others do."""
+WITHOUT = {"parity", "port", "worker"}
+"""Verbs that take no store: two start frameworks before they write their pages as all others do, one writes nothing."""
 VERBS: dict[str, list[str]] = {
     "run": ["run", "imdb-rnn/lstm@torch", "--dry-run"],
     "run --resume": ["run", "--resume", "r", "--dry-run"],

@@ -158,7 +158,8 @@ def test_a_merged_report_shows_what_was_measured_later(order: tuple[str, str], c
     clock(1)
     path = store_in(tmp_path, "second", result(0.7, 1))
     declared = suite(case("a"))
-    (record,) = stored(path, order, {declared.name: declared}, tmp_path).accuracy_records
+    (results,) = stored(path, order, {declared.name: declared}, tmp_path)
+    (record,) = results.accuracy_records
     assert metric("accuracy").of(record) == 0.7
 
 

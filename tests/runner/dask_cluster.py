@@ -7,7 +7,6 @@ the cells.
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import subprocess
@@ -23,7 +22,7 @@ from typing import Self
 import psutil
 
 from bench.records.store import Store
-from tests.conftest import HERE, Bench, made_in
+from tests.conftest import HERE, Bench, make_bench
 
 FAKE = str(HERE / "fake_bench.py")
 PATIENCE = 240.0
@@ -141,4 +140,4 @@ def children(process: int) -> list[psutil.Process]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
-        print(kill_workers(made_in(Path(place), dict(os.environ)), *map(int, sys.argv[1:4])))
+        print(kill_workers(make_bench(Path(place)), *map(int, sys.argv[1:4])))

@@ -29,6 +29,7 @@ from bench.machine.peaks import Peaks
 from bench.runner import capabilities, run, workers
 from bench.runner.capabilities import Examined
 from bench.spec import Device
+from tests.faults.stub.stub import Stub
 
 FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS = range(2, 13)
 

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -173,6 +173,21 @@ def test_a_late_answer_of_a_lost_worker_is_passed_over_and_its_cell_is_measured_
     pool = Scripted("ab", answer)
     assert [(record.case, record.reason, where) for record, where in run_on(pool, "x")] == [("x", None, "b")]
     assert pool.sent == [("a", "x"), ("b", "x")]
+
+
+@pytest.mark.parametrize(("hosts", "beside"), [(("one", "one"), 1), (("one", "other"), None)])
+def test_a_record_says_what_worked_beside_it_on_its_machine(hosts: tuple[str, str], beside: int | None) -> None:
+    held: list[Any] = []
+
+    def answer(pool: Scripted, key: str, there: Node, cell: Cell) -> Iterable[Any]:
+        held.append(cluster._Ended(key, answered(cell)))
+        return held if len(held) == 2 else ()  # both are on their way before one ends
+
+    pool = Scripted("ab", answer)
+    pool.nodes = {
+        name: replace(there, host=host) for (name, there), host in zip(pool.nodes.items(), hosts, strict=True)
+    }
+    assert [record.neighbours for record, _ in run_on(pool, "x", "y")] == [beside, beside]
 
 
 def test_a_cell_whose_workers_are_lost_is_run_again_twice_and_then_failed_with_the_last_reason() -> None:

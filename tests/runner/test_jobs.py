@@ -62,12 +62,13 @@ def beside(how: str, *cells: str | PlannedCell, **more: Any) -> Iterator[Record]
     """Yield the records of cells that each do `how`, in two slots or `pinned` ones."""
     worker = (sys.executable, "-SE", "-c", f"CODE = {more.pop('other_code', {})!r}\n{WORKER}", how)
     pinned = more.pop("pinned", (frozenset(), frozenset()))
-    settings = Settings("documented", "accuracy", threads=1, slots=pinned)
+    profile = more.pop("profile", "documented")
+    settings = Settings(profile, "accuracy", threads=1, slots=pinned)
     observer, interrupted = more.pop("observer", Silent()), more.pop("interrupted", threading.Event())
     limits = more.pop("limits", Limits(1e12, 60))
     yield from workers.run(
         [planned(cell) if isinstance(cell, str) else cell for cell in cells], settings, limits, observer, interrupted,
-        (*worker, json.dumps(plain(TEMPLATE) | {"profile": "documented"})), code=Code("/here", "old"),
+        (*worker, json.dumps(plain(TEMPLATE) | {"profile": profile})), code=Code("/here", "old"),
     )  # fmt: skip
 
 
@@ -143,6 +144,16 @@ def test_a_result_that_came_in_time_counts_however_long_another_is_stored() -> N
     assert found == ["ok", "ok"]
 
 
+def test_what_a_process_said_of_later_cells_before_it_died_is_not_measured_again() -> None:
+    found = []
+    for record in beside("", *"abcde", profile="quick", pinned=(frozenset(),)):
+        found.append((record.case, record.status, record.details["pid"]))
+        while any(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children()):
+            time.sleep(0.01)  # storing the first: meanwhile the process measures all, and ends
+    assert [each[:2] for each in found] == [(case, "ok") for case in "abcde"]
+    assert len({pid for *_, pid in found}) == 1
+
+
 class Stops(Silent):
     """Sets an event as soon as two cells have begun."""
 
@@ -208,7 +219,7 @@ def test_records_are_those_of_cells_one_after_another(fake_bench: Bench) -> None
         """Return what does not differ from one measurement to the next."""
         epochs = record.metrics and [structs.replace(epoch, seconds=0.0) for epoch in record.metrics.epochs]
         return structs.replace(
-            record, started="", seconds=0.0, timing=None, memory=None, neighbours=None, failure=None,
+            record, started="", seconds=0.0, sequence=None, timing=None, memory=None, neighbours=None, failure=None,
             metrics=record.metrics and structs.replace(record.metrics, epochs=epochs),
         )  # fmt: skip
 

@@ -265,7 +265,7 @@ VALUE = 'value = epoch.val_loss if self._monitor == "val_loss" else epoch.val_ac
 WAITED = "waited = 0 if stopper.improved(number, epoch) else number - stopper.epoch"
 ENOUGH = "if waited > 0 and waited >= stopping.patience:"
 RESTORED = "self._network.set_weights(best)"
-LAST_SCORES = "last = None if self._only_timing else self._scores(len(self._epochs))"
+LAST_SCORES = "last = None if self._only_timing else self._scores(len(self._epochs), sha256)"
 WAITS_LONGER = Fault("training waits one epoch more, as Keras 2.0.8", LOOP, ENOUGH, "if waited > stopping.patience:")
 FAULTS = (
     Fault(
@@ -356,7 +356,7 @@ FAULTS = (
         LAST_SCORES,
         f"self._network.set_weights(best or self._network.get_weights())\n        {LAST_SCORES}",
     ),
-    Fault("the best epoch counts from 0", LOOP, "self._scores(checkpoint.epoch)", "self._scores(checkpoint.epoch - 1)"),
+    Fault("the best epoch counts from 0", LOOP, "self._scores(checkpoint.epoch,", "self._scores(checkpoint.epoch - 1,"),
     Fault("one epoch is missing", LOOP, "range(1, self._most + 1)", "range(1, self._most)"),
     Fault("logits are compared with 0.5", LOOP, "hits(z, y)", "hits(z - 0.5, y)"),
     Fault("the least likely class is predicted", LOOP, "hits(z, y)", "hits(z if z.ndim == 1 else -z, y)"),
@@ -435,7 +435,7 @@ def epochs(name: str, kind: type[Trainer]) -> int:
             scores = {key: getattr(line, key) for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
             return EpochScore(**scores, seconds=0.0, steps=1)
 
-        def _scores(self, epoch: int) -> Weights:
+        def _scores(self, epoch: int, sha256: str) -> Weights:
             return Weights(epoch=epoch)
 
     experiment = Experiment(made, resolve(suite, made, "documented"), DATA[None], name, seed=0)
