@@ -185,7 +185,8 @@ class Child:
         assert stdin
         if stdin in found:
             try:
-                self._unsent = self._unsent[os.write(stdin.fileno(), self._unsent) :]
+                # An empty view would keep all of what was sent.
+                self._unsent = self._unsent[os.write(stdin.fileno(), self._unsent) :] or memoryview(b"")
             except BrokenPipeError:
                 self._unsent = memoryview(b"")
         return self.channel in found

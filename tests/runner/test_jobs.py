@@ -9,7 +9,6 @@ import re
 import signal
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -133,23 +132,26 @@ class Late(Limits):
         return 0 if self.over else 60
 
 
+def own_processes() -> set[int]:
+    """Return the children of this process that have not ended."""
+    return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
+
+
 def test_a_result_that_came_in_time_counts_however_long_another_is_stored() -> None:
-    late = Late(1e12)
+    late, before = Late(1e12), own_processes()
     found = []
     for record in beside("", "a", "b", limits=late):
         found.append(record.status)
-        while any(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children()):
-            time.sleep(0.01)  # storing the first: meanwhile the other ends
+        wait_for(lambda: own_processes() <= before)  # storing the first: meanwhile the other ends
         late.over.append(True)
     assert found == ["ok", "ok"]
 
 
 def test_what_a_process_said_of_later_cells_before_it_died_is_not_measured_again() -> None:
-    found = []
+    found, before = [], own_processes()
     for record in beside("", *"abcde", profile="quick", pinned=(frozenset(),)):
         found.append((record.case, record.status, record.details["pid"]))
-        while any(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children()):
-            time.sleep(0.01)  # storing the first: meanwhile the process measures all, and ends
+        wait_for(lambda: own_processes() <= before)  # storing the first: meanwhile the process measures all, and ends
     assert [each[:2] for each in found] == [(case, "ok") for case in "abcde"]
     assert len({pid for *_, pid in found}) == 1
 
