@@ -253,7 +253,8 @@ class _Worker:
         verdict: tuple[Status, str] | None = None
         while not verdict:
             try:
-                self._read()
+                if not self._lines:  # what else it says waits in the channel
+                    self._read()
                 for answer in self._answers(planned):
                     if isinstance(answer, Progress):
                         observer.epoch(planned, asdict(answer))

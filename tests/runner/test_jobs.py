@@ -156,6 +156,22 @@ def test_what_a_process_said_of_later_cells_before_it_died_is_not_measured_again
     assert len({pid for *_, pid in found}) == 1
 
 
+def test_what_a_process_says_ahead_waits_in_its_channel_and_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+
+    def read(process: Any) -> None:
+        before = len(process._lines)
+        reads(process)
+        held.append((before, len(process._lines)))
+
+    reads = workers._Worker._read
+    monkeypatch.setattr(workers._Worker, "_read", read)
+    found = [*beside("", *(f"c{number}" for number in range(300)), profile="quick", pinned=(frozenset(),))]
+    assert len(found) == 300
+    assert max(after for _, after in held) > 1, "it is ahead"
+    assert {before for before, _ in held} == {0}
+
+
 class Stops(Silent):
     """Sets an event as soon as two cells have begun."""
 
