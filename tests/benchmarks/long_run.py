@@ -106,7 +106,7 @@ def bare(folder: Path, rounds: int = 50) -> dict[str, float]:
     reader, writer = os.pipe()
     for _ in range(rounds):
         subprocess.run(
-            [*GUARDIAN, str(os.getpid()), sys.executable, "-IS", f"{folder}/stub.py", str(writer)],
+            [*GUARDIAN, str(os.getpid()), "", sys.executable, "-IS", f"{folder}/stub.py", str(writer)],
             input=b'{"cells":[{"cell":"stubs/case-0@stub,none,cpu,documented#0","repeat":0}]}\n',
             pass_fds=(writer,),
             check=True,
