@@ -9,6 +9,7 @@ import click
 
 from bench.errors import UsageError
 from bench.machine.fingerprint import own_cores
+from bench.machine.slots import listed
 from bench.runner.run import clustered
 from bench.spec import Device
 
@@ -20,12 +21,10 @@ class _Cores(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the numbers; fail for what is none."""
-        found: set[int] = set()
-        for part in str(value).split(","):
-            first, _, last = part.partition("-")
-            if not (first.isdecimal() and (last or first).isdecimal()):
-                self.fail(f"expected cores as in 0-3,8, got {value!r}", param, ctx)
-            found.update(range(int(first), int(last or first) + 1))
+        try:
+            found = listed(str(value))
+        except ValueError:
+            self.fail(f"expected cores as in 0-3,8, got {value!r}", param, ctx)
         if lacking := found - set(own_cores()):
             self.fail(f"this process may not use {', '.join(map(str, sorted(lacking)))}", param, ctx)
         return found

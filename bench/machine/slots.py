@@ -54,8 +54,8 @@ def _siblings_together(cores: list[int], system: Path) -> list[int]:
     """Return cores in an order that keeps hyperthreads of one core side by side, those with most of them first."""
     siblings: dict[int, list[int]] = defaultdict(list)
     for core in cores:
-        listed = _listed(system / f"cpu/cpu{core}/topology/thread_siblings_list")
-        siblings[min(listed & set(cores), default=core)].append(core)
+        near = _listed(system / f"cpu/cpu{core}/topology/thread_siblings_list") & set(cores)
+        siblings[min(near, default=core)].append(core)
     return [core for group in sorted(siblings.values(), key=len, reverse=True) for core in group]
 
 
@@ -64,10 +64,16 @@ def _pieces(cores: list[int], size: int) -> list[frozenset[int]]:
 
 
 def _listed(file: Path) -> set[int]:
-    """Return the cores of a list of Linux's, `0-3,8`; none where there is no such file."""
-    found: set[int] = set()
+    """Return the cores that a file of Linux's lists; none where there is no such file."""
     with suppress(OSError, ValueError):
-        for part in filter(None, file.read_text().strip().split(",")):
-            first, _, last = part.partition("-")
-            found |= set(range(int(first), int(last or first) + 1))
+        return listed(file.read_text().strip())
+    return set()
+
+
+def listed(text: str) -> set[int]:
+    """Return the cores of a list as Linux and `taskset` write it, `0-3,8`; raise `ValueError` for any other text."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
     return found

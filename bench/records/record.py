@@ -265,8 +265,6 @@ def plain(value: msgspec.Struct) -> dict[str, Any]:
     """Return a record, or a part of one, as JSON values; a number that is not finite stays one."""
     # A backend may count in NumPy's numbers.
     content: dict[str, Any] = msgspec.to_builtins(value, enc_hook=lambda number: number.item())
-    if content.get("neighbours", 0) is None:
-        del content["neighbours"]  # versions that do not know it read every other record
     return content
 
 

@@ -17,7 +17,7 @@ from bench.records.record import Record, at
 from bench.records.sequence import place
 from bench.records.store import Run, Store, resuming
 from bench.runner import workers
-from bench.runner.client import ANSWER_SECONDS, Preparer
+from bench.runner.client import Preparer
 from bench.runner.options import RunOptions
 from bench.runner.plan import PlannedCell, plan
 from bench.runner.progress import Display, first_line
@@ -95,7 +95,7 @@ def check(stored: Stored, catalog: Catalog, options: RunOptions) -> None:
     was, now = record.details.get("case"), definition(suite, case)
     if was not in (None, now):
         raise UsageError(f"{name} is declared otherwise {of}: then {was}; now {now}; give the suite of then")
-    with Preparer(options.timeout or ANSWER_SECONDS) as preparer:
+    with Preparer() as preparer:
         data = preparer.sha256(case, options.replaced, most_memory(options))
     if record.data and data not in (None, record.data.sha256):  # without any the cell itself says what is missing
         raise UsageError(

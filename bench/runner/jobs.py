@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from bench.data.sources import cache_dir
 from bench.errors import UsageError
@@ -147,7 +146,7 @@ def _gain(
         )
         # Only the first repeat of steps would prove its kernel.
         cells = [replace(planned, repeat=1 + number) for number in range(jobs.count)]
-        records = list(workers.run(cells, settings, limits_of(jobs.count), _Silent(), interrupted))
+        records = list(workers.run(cells, settings, limits_of(jobs.count), workers.Silent(), interrupted))
         steps = [record.timing.step for record in records if record.status == "ok" and record.timing]
         return None if len(steps) < jobs.count or None in steps else mean(filter(None, steps))
 
@@ -159,16 +158,6 @@ def _gain(
         times.append(seconds)
     before, beside, after = times
     return many.count * (before + after) / 2 / beside, max(before, after) / min(before, after)
-
-
-class _Silent:
-    """Shows nothing of a probe."""
-
-    def started(self, planned: PlannedCell) -> None:
-        """Say nothing."""
-
-    def epoch(self, planned: PlannedCell, progress: dict[str, Any]) -> None:
-        """Say nothing."""
 
 
 def _key(one: Jobs, many: Jobs, planned: PlannedCell) -> str:

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,6 +38,7 @@ from bench.files import write_file
 from bench.machine import gpu
 from bench.machine.fingerprint import cores, fingerprint
 from bench.machine.processes import Code, code
+from bench.records.owner import timing_alone
 from bench.records.record import SCHEMA_VERSION, Record, plain
 from bench.runner import workers
 from bench.runner.capabilities import examine
@@ -193,10 +194,12 @@ class _Run:
             self.options.profile, self.options.measure, self.threads, self.options.suites, replaced
         )
         limits = workers.Limits(memory, self.options.timeout)
-        with with_tf32(self.options):
+        # As on one machine, though its neighbours may belong to other runs.
+        alone = nullcontext() if self.options.measure == "accuracy" else timing_alone(stop)
+        with alone, with_tf32(self.options):
             if device not in self._survey:
                 self._survey[device] = survey({device}, self.options.measure, self.threads)
-            ran = workers.run(planned, settings, limits, _Silent(), stop, workers.WORKER, PROTOCOL, self.code)
+            ran = workers.run(planned, settings, limits, workers.Silent(), stop, workers.WORKER, PROTOCOL, self.code)
             yield from map(self._survey[device], ran)
 
     def _planned(self, name: str, repeat: int, estimate: float, task: Task) -> PlannedCell:
@@ -253,16 +256,6 @@ class _Guard(distributed.WorkerPlugin):
             self.stops[key] = threading.Event()  # before its thread begins: nothing comes too early for it
         elif finish in ("cancelled", "released", "forgotten") and key in self.stops:
             self.stops[key].set()
-
-
-class _Silent:
-    """An observer of cells: nobody is told of their epochs."""
-
-    def started(self, planned: PlannedCell) -> None:
-        """Say nothing."""
-
-    def epoch(self, planned: PlannedCell, progress: Any) -> None:
-        """Say nothing."""
 
 
 def cells(asked: bytes) -> bytes:

@@ -89,6 +89,16 @@ class Observer(Protocol):
         """Note an epoch of `planned`: the fields of `bench.training.loop.Progress`."""
 
 
+class Silent:
+    """An observer that tells nobody."""
+
+    def started(self, planned: PlannedCell) -> None:
+        """Say nothing."""
+
+    def epoch(self, planned: PlannedCell, progress: dict[str, Any]) -> None:
+        """Say nothing."""
+
+
 def run(
     cells: Sequence[PlannedCell],
     settings: Settings,
