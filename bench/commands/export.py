@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.records.flat import cells
 from bench.records.record import Record
 from bench.records.rescue import rescue
 from bench.records.store import Run, Store
-from bench.report.sources import chosen
+from bench.report.sources import apart, chosen
 
 
 @click.command()
@@ -78,7 +79,10 @@ def _content(format_: str, run: Run, entries: Sequence[tuple[Record, dict[str, A
         case "json":
             return as_json([Exported(run, entries)]).encode()
         case "pytest-benchmark":
-            return pytest_benchmark.as_json(run, records).encode()
+            part, *others = apart(run, entries)
+            if others:
+                raise UsageError(f"run {run.name!r} was measured in several environments, and this format knows one")
+            return pytest_benchmark.as_json(replace(run, environment=dict(part.environment)), records).encode()
         case "csv":
             return cells(records).to_csv(index=False).encode()
         case _:

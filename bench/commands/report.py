@@ -20,7 +20,7 @@ from bench.report.answers import answers
 from bench.report.pages import write
 from bench.report.results import Results
 from bench.report.sentences import count
-from bench.report.sources import stored
+from bench.report.sources import folder_of, stored
 from bench.report.summary import summary
 
 log = logging.getLogger("bench")
@@ -104,8 +104,8 @@ def _report_runs(
     with _uncollected():
         results, *elsewhere = stored(store_path, runs, catalog.suites, out)
     files = {name: WRITERS[name](results, out) for name in WRITERS if name in wanted}
-    for number, other in enumerate(elsewhere, 2):
-        folder = out / f"machine-{number}"
+    for number, other in enumerate(elsewhere, 1):
+        folder = folder_of(out, number)
         for name in files:
             files[name] += WRITERS[name](other, folder)
         log.info("%s of another environment: %s", count(len(other.records), "cell"), folder)

@@ -84,7 +84,7 @@ def closing(ended: Ended, suites: Mapping[str, Suite]) -> list[str]:
         return [f"{count(ended.planned, 'cell')} not started; go on with: {ended.again}"]
     results, *elsewhere = stored_results(ended.store, [ended.run], suites, Path("reports/local"), brief=True)
     apart = sum(len(other.records) for other in elsewhere)
-    note = f"{count(apart, 'cell')} of other machines or packages not in this table: bench report {ended.run}"
+    note = f"{count(apart, 'cell')} of other machines or packages not in this table, but in the report"
     return [*summary(results), *([note] if apart else [])]
 
 
@@ -118,7 +118,7 @@ def wanted_of(context: click.Context, stored: Run | None, **fixed: Any) -> RunOp
 def _again(context: click.Context) -> int:
     """Repeat a stored cell and say what came out; return the exit code."""
     params = context.params
-    for name in DECLARATIONS.keys() - MAY_CHANGE | {"resume"}:
+    for name in sorted(DECLARATIONS.keys() - MAY_CHANGE | {"resume"}):
         if context.get_parameter_source(name) is ParameterSource.DEFAULT or params[name] == ():
             continue
         flag = DECLARATIONS[name].flag if name in DECLARATIONS else "--resume"

@@ -94,6 +94,8 @@ def _content(path: Path) -> bytes:
         if path.suffix != ".gz":
             return path.read_bytes()
         with Gunzipped(path) as stream:
-            return stream.read()
+            content = stream.read()
+        require_memory(path, len(content))  # as much again for its text
+        return content
     except BROKEN as error:
         raise DataError(f"{path} cannot be read: {error}") from error

@@ -44,7 +44,7 @@ def require_memory(path: Path, wanted: int) -> None:
     free = psutil.virtual_memory().available
     if wanted > free:
         raise DataError(
-            f"{path} unpacks to {wanted / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free; give fewer rows"
+            f"{path} takes {wanted / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free; give fewer rows"
         )
 
 
@@ -69,7 +69,8 @@ class Gunzipped:
         if self._piece is not None and size > self._piece:
             raise ValueError(f"{size:,} bytes in one piece, and {self._piece:,} are allowed")
         content = self._stream.read(self._most + 1 if size < 0 else size)
-        require_room(self._path, self._stream.tell(), TEXT_RATIO)
+        if self._stream.tell() > self._most:
+            require_room(self._path, self._stream.tell(), TEXT_RATIO)
         return content
 
     def readline(self, size: int) -> bytes:

@@ -58,14 +58,22 @@ def stored(
 ) -> list[Results]:
     """Return what reports into `folder`, or `brief` summaries, on runs of a store or its latest one are made of.
 
-    A single run makes one for each environment that its cells were measured in, where most were first; of several runs
-    each counts with that one.
+    A single run makes one for each environment that its cells were measured in (`folder_of`), where most were first.
+    Raises `UsageError` for such a run among several.
     """
     with Store(path) as store:
         chosen_runs = [(run, store.entries(run.name, brief=brief)) for run in chosen(store, names)]
         runs = [apart(run, ((record, where) for _, where, record in entries)) for run, entries in chosen_runs]
-    reports = [[part] for part in runs[0]] if len(runs) == 1 else [[parts[0] for parts in runs]]
-    return [gather(sources, suites, folder, path) for sources in reports]
+    if len(runs) == 1:
+        return [gather([part], suites, folder_of(folder, number), path) for number, part in enumerate(runs[0])]
+    if several := [parts[0].name for parts in runs if len(parts) > 1]:
+        raise UsageError(f"run {several[0]!r} was measured in several environments; report it alone")
+    return [gather([part for (part,) in runs], suites, folder, path)]
+
+
+def folder_of(folder: Path, number: int) -> Path:
+    """Return where the report of a run's environment goes, the first being number 0: `folder`, or one below it."""
+    return folder / f"machine-{number + 1}" if number else folder
 
 
 def from_run(run: Run, records: Iterable[Record]) -> Source:
@@ -163,9 +171,9 @@ def committed(folder: Path, suites: Mapping[str, Suite]) -> Results:
             name = exported.run.name
             if name in sources:
                 raise UsageError(f"{file}: run {name!r} is in another file of this folder, too; keep one of them")
-            if len(apart(exported.run, exported.records)) > 1:
+            sources[name], *others = apart(exported.run, exported.records)
+            if others:
                 raise UsageError(f"{file}: run {name!r} was measured in several environments, which share no table")
-            sources[name] = from_run(exported.run, (record for record, _ in exported.records))
     if not sources:
         raise UsageError(f"{folder / RESULTS} holds no exported run; write one with `bench export --format json`")
     try:

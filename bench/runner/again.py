@@ -60,7 +60,7 @@ class Repeated:
 
 
 def find(path: Path, name: str, run: str | None = None) -> Stored:
-    """Return the latest record of the cell `name` that ended `ok`, in a store or in one `run` of it.
+    """Return the latest record of the cell `name` that ended `ok` and was trained, in a store or in one `run` of it.
 
     Raises `UsageError` for what is no cell's name, and where the store holds no such record.
     """
@@ -71,7 +71,10 @@ def find(path: Path, name: str, run: str | None = None) -> Stored:
         if not found:
             where = f"cell in run {run}" if run else "cell in the store"
             raise unknown(where, name, {str(record.cell) for record in store.records(run)})
-    latest = max(found, key=lambda stored: (stored.record.status == "ok", place(stored.record)))
+    latest = max(
+        found,
+        key=lambda stored: (stored.record.status == "ok", bool(figures(stored.record)), place(stored.record)),
+    )
     record = latest.record
     if record.status != "ok":
         raise UsageError(

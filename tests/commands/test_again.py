@@ -161,6 +161,11 @@ def test_what_cannot_be_repeated_is_refused(
     assert told.count("\n") == 1
 
 
+def test_times_alone_hide_no_earlier_training(store: Path) -> None:
+    put(store, stored(store), measure="steps", metrics=None)
+    assert again.find(store, CELL).run.name == "first"
+
+
 def test_a_failure_hides_no_earlier_result(store: Path) -> None:
     put(store, stored(store), status="failed")
     assert again.find(store, CELL).run.name == "first"

@@ -38,6 +38,8 @@ ENVIRONMENT = {
 }
 STEPS = [0.010, 0.012, 0.011]
 
+OPTIONS = {"patterns": [], "seeds": 1, "repeats": 2}
+
 
 def record(case: str = "lstm", repeat: int = 0, steps: list[float] = STEPS, **more: Any) -> Record:
     timing = Timing(
@@ -60,7 +62,7 @@ def record(case: str = "lstm", repeat: int = 0, steps: list[float] = STEPS, **mo
 def store(tmp_path: Path) -> Path:
     path = tmp_path / "store.sqlite"
     with Store(path, create=True) as opened:
-        opened.create_run("first", "documented", ENVIRONMENT, ["bench", "run"], {"seeds": 1})
+        opened.create_run("first", "documented", ENVIRONMENT, ["bench", "run"], OPTIONS)
         for one in (
             record(),
             record(repeat=1, steps=[0.020]),
@@ -154,7 +156,7 @@ def test_a_run_without_timed_steps_is_refused_with_the_remedy(
 ) -> None:
     path = tmp_path / "store.sqlite"
     with Store(path, create=True) as opened:
-        opened.create_run("first", "documented", ENVIRONMENT, ["bench", "run"], {"seeds": 1})
+        opened.create_run("first", "documented", ENVIRONMENT, ["bench", "run"], OPTIONS)
         opened.add("first", record(measure="accuracy"), ENVIRONMENT)
         opened.add("first", record("gru", steps=[]), ENVIRONMENT)
     assert export(path, "pytest-benchmark") == 2
@@ -190,9 +192,7 @@ def diverged() -> Record:
 def odd(tmp_path: Path) -> Path:
     path = tmp_path / "odd.sqlite"
     with Store(path, create=True) as opened:
-        opened.create_run(
-            "odd", "documented", ENVIRONMENT, ["bench", "run"], {"patterns": [], "seeds": 1, "repeats": 2}
-        )
+        opened.create_run("odd", "documented", ENVIRONMENT, ["bench", "run"], OPTIONS)
         opened.add("odd", diverged(), ENVIRONMENT)
         opened.add("odd", record(repeat=1), ENVIRONMENT)
     return path

@@ -131,6 +131,7 @@ def results(folder: Path, stores: Path) -> Iterator[tuple[str, str, object, str,
             os.chdir(folder)
             tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
             before = records(folder)
+            assert before or damage not in DISKS, "what a disk holds is read"
             for verb, words in VERBS.items():
                 if words[0] not in STORED and damage not in DISKS:
                     continue

@@ -97,8 +97,11 @@ def in_child(do: Callable[[int], object], memory: int, seconds: int) -> tuple[st
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        do(into)
-        os._exit(0)
+        try:
+            do(into)
+            os._exit(0)
+        finally:  # never on into what the parent does next
+            os._exit(1)
     os.close(into)
     with os.fdopen(out, "rb") as answer:
         told = answer.read().decode()

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.records.store import Store
-from bench.report.sources import reasons, stored
+import pytest
+
+from bench.errors import UsageError
+from bench.records.exports import Exported, as_json
+from bench.records.store import Run, Store
+from bench.report.sources import committed, reasons, stored
 from tests.making import ENVIRONMENT, case, make_record, name, suite
 
 
@@ -36,3 +40,28 @@ def test_no_column_holds_cells_of_two_environments(tmp_path: Path) -> None:
     seeds = [[record.seed for record in results.records] for results in reports]
     assert [sorted(group) for group in seeds] == [[0, 2, 3], [1, 4]]
     assert [results.sources[0].environment["cpu"] for results in reports] == ["Example CPU", "Faster CPU"]
+    with Store(path, create=True) as store:
+        store.create_run("s", "documented", ENVIRONMENT, [], {"patterns": [], "seeds": 1, "repeats": 1})
+    with pytest.raises(UsageError, match="'r'"):
+        stored(path, ["r", "s"], {"demo": suite(case("one"))}, tmp_path)
+
+
+def test_what_lies_beside_a_report_is_no_part_of_that_of_another_environment(tmp_path: Path) -> None:
+    path, folder = tmp_path / "store.sqlite", tmp_path / "reports" / "local"
+    folder.mkdir(parents=True)
+    (folder / "deviations.md").write_text("## demo/one: a reason\n")
+    with Store(path, create=True) as store:
+        store.create_run("r", "documented", ENVIRONMENT, [], {"patterns": [], "seeds": 2, "repeats": 1})
+        for seed, cpu in enumerate(("Example CPU", "Faster CPU")):
+            store.add("r", make_record(name("one", seed=seed), test=0.8), {**ENVIRONMENT, "cpu": cpu})
+    reports = stored(path, ["r"], {"demo": suite(case("one"))}, folder)
+    assert [len(results.reasons) for results in reports] == [1, 0]
+
+
+def test_an_exported_run_is_of_the_machine_that_measured_it(tmp_path: Path) -> None:
+    options = {"patterns": [], "seeds": 1, "repeats": 1}
+    run = Run("r", "documented", "2026-01-01T00:00:00+00:00", [], options, ENVIRONMENT)
+    elsewhere = {**ENVIRONMENT, "cpu": "Faster CPU"}
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "r.json").write_text(as_json([Exported(run, [(make_record(name("one")), elsewhere)])]))
+    assert committed(tmp_path, {"demo": suite(case("one"))}).sources[0].environment["cpu"] == "Faster CPU"
