@@ -74,6 +74,9 @@ def listed(text: str) -> set[int]:
     """Return the cores of a list as Linux and `taskset` write it, `0-3,8`; raise `ValueError` for any other text."""
     found: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        found |= set(range(int(first), int(last or first) + 1))
+        first, dash, last = part.partition("-")
+        cores = range(int(first), int(last if dash else first) + 1)
+        if not cores:
+            raise ValueError(f"{part!r} names no core")
+        found.update(cores)
     return found

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.machine.slots import slots
+from bench.machine.slots import listed, slots
 
 
 def plant(folder: Path, nodes: list[list[list[int]]]) -> set[int]:
@@ -99,3 +99,14 @@ def test_sets_are_of_equal_size_share_nothing_and_leave_nodes_and_cores_whole(
 def test_one_process_and_a_machine_that_says_nothing_of_itself(tmp_path: Path) -> None:
     assert slots(1) == (frozenset(),), "alone it is not pinned"
     assert sorted(map(sorted, slots(2, {3, 4, 5, 6}, tmp_path))) == [[3, 4], [5, 6]]
+
+
+@given(st.sets(st.integers(0, 300), min_size=1))
+def test_a_list_of_cores_is_read_as_linux_writes_it(cores: set[int]) -> None:
+    assert listed(ranges(sorted(cores))) == cores
+
+
+@pytest.mark.parametrize("text", ["", "7-0", "0,7-5", "1-", "-1", "1--2", "0,", "a"])
+def test_a_list_that_names_no_core_or_half_a_range_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        listed(text)
