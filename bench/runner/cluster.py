@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 import os
-import platform
 import queue
 import sys
 import threading
@@ -23,7 +22,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -55,7 +53,6 @@ NO_WORKERS_SECONDS = 300.0
 """How long a run waits for a worker when none is left that could take one of its cells."""
 RERUNS = 2
 """How often the cells of a lost worker are run again."""
-_DASK = version("distributed")
 _TICK = 0.5
 log = logging.getLogger("bench")
 Environment = dict[str, Any]
@@ -129,11 +126,11 @@ def _probe(address: str) -> None:
 
 def _check_versions(address: str, theirs: Mapping[str, Any]) -> None:
     """Raise `UsageError` for a scheduler of another Dask, or another Python than unpickles what is sent there."""
-    dask, python = theirs["packages"]["distributed"], theirs["packages"]["python"].split(".")[:2]
-    if (dask, python) != (_DASK, platform.python_version().split(".")[:2]):
+    packages = theirs["packages"]
+    runs_on = f"distributed {packages['distributed']} on Python {'.'.join(packages['python'].split('.')[:2])}"
+    if runs_on != node.RUNS_ON:
         raise UsageError(
-            f"the scheduler at {address} is distributed {dask} on Python {'.'.join(python)}, this is "
-            f"{_DASK} on Python {platform.python_version()}; start it from an environment like this"
+            f"the scheduler at {address} is {runs_on}, this is {node.RUNS_ON}; start it from an environment like this"
         )
 
 
@@ -476,6 +473,8 @@ def _refusal(answer: Any, sha256: str) -> tuple[str | None, Greeting | None]:
             f"it has twinbench {greeting.version} (code {greeting.sha256[:8]}), the run is of {installed()} (code "
             f"{sha256[:8]}); install the same there"
         ), greeting
+    if greeting.runs_on != node.RUNS_ON:
+        return f"it is {greeting.runs_on}, the run is {node.RUNS_ON}; install the same there", greeting
     return greeting.error, greeting
 
 

@@ -50,6 +50,8 @@ from bench.runner.protocol import PROTOCOL
 from bench.runner.run import most_memory, survey, with_tf32
 from bench.spec import Device
 
+RUNS_ON = f"distributed {version('distributed')} on Python {'.'.join(platform.python_version_tuple()[:2])}"
+"""What two ends of a cluster must have in common to understand what they send each other."""
 DEATH_SECONDS = 60
 """How long a worker looks for its scheduler before it ends."""
 _THREADS = ThreadPoolExecutor(max_workers=2)
@@ -79,6 +81,7 @@ class Greeting(msgspec.Struct):
     protocol: int
     sha256: str
     host: str
+    runs_on: str = ""
     name: str = ""
     labels: list[str] = []
     environment: dict[str, Any] = {}
@@ -127,7 +130,7 @@ def suite_hashes(catalog: Catalog) -> dict[str, str]:
 async def greet(sha256: str, asked: bytes, dask_worker: distributed.Worker) -> bytes:
     """Prepare this worker for a run, whose code has that hash; return a `Greeting`."""
     ours = code()
-    greeting = Greeting(installed(), PROTOCOL, ours.sha256, platform.node())
+    greeting = Greeting(installed(), PROTOCOL, ours.sha256, platform.node(), RUNS_ON)
     if sha256 != ours.sha256:
         return msgspec.msgpack.encode(greeting)
     greeting.labels, greeting.name = list(dask_worker.state.total_resources), str(dask_worker.name)
