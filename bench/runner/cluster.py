@@ -625,8 +625,6 @@ class _Running:
         errand.lost += 1
         if errand.lost <= RERUNS:
             errand.tried.add(flight.there.address)
-            if not self._place.fits(errand):
-                errand.tried.clear()
             self._place.wait(errand)
             return
         reason, seconds = f"lost {errand.lost} times, the last time: {why}", time.monotonic() - flight.clock

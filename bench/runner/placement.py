@@ -133,11 +133,14 @@ class Placement:
     def wait(self, errand: Errand) -> None:
         """Let an errand wait once more, as the next one."""
         self._waiting[errand.device].appendleft(errand)
+        self._let_retry()
 
     def lost(self, address: str) -> Errand | None:
         """Forget a worker that is gone; return what it ran."""
         self.nodes.pop(address, None)
-        return self.running.pop(address, None)
+        errand = self.running.pop(address, None)
+        self._let_retry()
+        return errand
 
     def fits(self, errand: Errand) -> bool:
         """Return whether a worker that has not tried an errand can run it."""
@@ -146,6 +149,12 @@ class Placement:
     def stranded(self) -> bool:
         """Return whether nothing runs, and what waits fits no worker that is there."""
         return not self.running and not any(map(self.fits, self.waiting()))
+
+    def _let_retry(self) -> None:
+        """Let workers that have tried what waits try it again where no other one is left."""
+        for errand in self.waiting():
+            if errand.tried and not self.fits(errand):
+                errand.tried.clear()
 
     def _next(self, node: Node) -> Errand | None:
         """Return what a worker is to run: first of comparisons that are at home there, then what comes first."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
+from inspect import isawaitable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,18 +25,23 @@ import pytest
 
 from bench.cases.cell import Cell
 from bench.errors import CodeChanged, UsageError
+from bench.machine.processes import code
 from bench.records.record import DataUsed, Record, plain
 from bench.records.store import Store
+from bench.runner.capabilities import Examined
 from bench.runner.options import RunOptions
 from bench.runner.placement import Errand, Node
 from bench.runner.plan import PlannedCell
-from tests.conftest import Bench
+from bench.runner.protocol import PROTOCOL
+from tests.conftest import ROOT, Bench
 from tests.runner.dask_cluster import Cluster, kill_workers, until
 
 pytest.importorskip("distributed", reason="cells on several machines; pip install 'twinbench[dask]'")
 
+from distributed.client import ClosedClientError
+
 from bench.runner import cluster
-from bench.runner.node import Answer
+from bench.runner.node import RUNS_ON, Answer, Greeting, Task
 
 
 def records_of(bench: Bench, run: str) -> dict[str, Record]:
@@ -139,28 +151,38 @@ class Scripted:
         return {"cpu": "any"}
 
     def submit(self, number: int, there: Node, errand: Errand, hashes: dict[str, str]) -> tuple[str, cluster._Flight]:
-        cell = errand.cells[0].cell
+        self.cells = [planned.cell for planned in errand.cells]
         key = f"{number}"
-        self.sent.append((there.name, cell.case))
-        self._events += self._answer(self, key, there, cell)
+        self.sent.append((there.name, " ".join(cell.case for cell in self.cells)))
+        self._events += self._answer(self, key, there, self.cells[0])
         return key, cluster._Flight(there, errand, SimpleNamespace(cancel=lambda: None), "", time.monotonic())
 
     def event(self) -> Any:
         return self._events.pop(0)
 
+    def gone(self, address: str) -> None:
+        self.nodes.pop(address, None)
+
+
+LACKING = {"status": "unavailable", "reason": "no data", "details": {"obstacle": "case"}}
+
+
+def content(cell: Cell, **known: Any) -> dict[str, Any]:
+    known = {"status": "ok", "started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, **known}
+    return plain(Record(**asdict(cell), profile="documented", measure="accuracy", **known))
+
 
 def answered(cell: Cell, **known: Any) -> bytes:
-    content = {"status": "ok", "started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, **known}
-    record = plain(Record(**asdict(cell), profile="documented", measure="accuracy", **content))
-    return msgspec.msgpack.encode(Answer(records=[record]))
+    return msgspec.msgpack.encode(Answer(records=[content(cell, **known)]))
 
 
-def run_on(pool: Any, *cases: str) -> list[tuple[Record, str]]:
-    """Return the records of a run of these cases, and the worker that each was measured on."""
-    cells = [Cell("s", case, "torch", "none", "cpu", "documented", 0) for case in cases]
+def run_on(pool: Any, *cases: str, interrupted: threading.Event | None = None) -> list[tuple[Record, str]]:
+    """Return the records of a run of these cases (`case`, `case@backend`), and the worker each was measured on."""
+    names = [case.partition("@") for case in cases]
+    cells = [Cell("s", case, backend or "torch", "none", "cpu", "documented", 0) for case, _, backend in names]
     planned = [PlannedCell(cell, 0, frozenset(), None, 1.0) for cell in cells]
     observer = SimpleNamespace(started=lambda planned: None, epoch=lambda *_: None)
-    running = cluster._Running(pool, planned, None, observer, threading.Event(), {})
+    running = cluster._Running(pool, planned, None, observer, interrupted or threading.Event(), {})
     return [(record, environment["cpu"]) for record, environment in running.records()]
 
 
@@ -208,14 +230,48 @@ def test_a_cell_whose_workers_are_lost_is_run_again_twice_and_then_failed_with_t
 def test_what_a_worker_lacks_another_one_measures_and_what_all_lack_is_unavailable() -> None:
     def answer(pool: Scripted, key: str, there: Node, cell: Cell) -> Iterable[Any]:
         if cell.case == "x" or there.name == "a":
-            lacking = answered(cell, status="unavailable", reason="no data", details={"obstacle": "case"})
-            return [cluster._Ended(key, lacking)]
+            return [cluster._Ended(key, answered(cell, **LACKING))]
         return [cluster._Ended(key, answered(cell))]
 
     pool = Scripted("ab", answer)
     found = {record.case: record.status for record, _ in run_on(pool, "y", "x")}
     assert found == {"x": "unavailable", "y": "ok"}
     assert len(pool.sent) == len(set(pool.sent)), "each asked once"
+
+
+def test_what_waits_for_a_worker_that_is_lost_is_tried_where_it_was_before_and_the_run_ends() -> None:
+    def answer(pool: Scripted, key: str, there: Node, cell: Cell) -> Iterable[Any]:
+        if there.name == "b":
+            return ()
+        if cell.case == "x":
+            return [cluster._Ended(key, answered(cell, **LACKING)), cluster._Left("b")]
+        return [cluster._Ended(key, answered(cell))]
+
+    found = {record.case: (record.status, where) for record, where in run_on(Scripted("ab", answer), "x", "y")}
+    assert found == {"x": ("unavailable", "a"), "y": ("ok", "a")}
+
+
+@pytest.mark.parametrize(
+    ("options", "again"),
+    [(RunOptions(profile="quick", measure="accuracy"), "x"), (RunOptions(profile="quick", measure="glance"), "x x")],
+)
+def test_of_cells_that_share_a_process_those_that_lack_something_go_elsewhere_and_a_case_that_is_timed_stays_whole(
+    options: RunOptions, again: str
+) -> None:
+    def answer(pool: Scripted, key: str, there: Node, cell: Cell) -> Iterable[Any]:
+        lacks = [there.name == "a" and (cell.case, cell.backend) == ("x", "torch") for cell in pool.cells]
+        records = [content(cell, **(LACKING if each else {})) for cell, each in zip(pool.cells, lacks, strict=True)]
+        return [cluster._Ended(key, msgspec.msgpack.encode(Answer(records=records)))]
+
+    pool = Scripted("ab", answer)
+    pool.options = options
+    cases = ["w", "x", "x@keras"] if options.measure == "glance" else ["w", "x"]
+    found = run_on(pool, *cases)
+    assert len(found) == len(cases)
+    assert {record.status for record, _ in found} == {"ok"}
+    assert {where for record, where in found if record.case == "x"} == {"b"}
+    assert {where for record, where in found if record.case == "w"} == {"a"}
+    assert [cases for name, cases in pool.sent if name == "b"] == [again]
 
 
 def test_data_that_differ_from_those_of_the_first_record_are_refused() -> None:
@@ -254,6 +310,188 @@ def test_odd_answers_cost_a_cell_and_no_run(odd: Any) -> None:
     pool = Scripted("a", lambda pool, key, there, cell: [cluster._Ended(key, odd)])
     ((record, _),) = run_on(pool, "x")
     assert record.status == "failed"
+
+
+# --- the pool itself, with a client that answers as a test says ---------------------------------------------------
+
+
+class Client:
+    """Stands in for a Dask client that is in the same thread: `run` asks `answer` for what a worker returns."""
+
+    status = "running"
+
+    def __init__(self, names: str, answer: Callable[[Client, Any, str], Any]) -> None:
+        self.names, self.loop = names, self
+        self.asked: list[tuple[str, str]] = []
+        self._answer = answer
+
+    def subscribe_topic(self, topic: str, handler: Callable[[Any], None]) -> None:
+        self._handler = handler
+
+    def heard(self, action: str, worker: str) -> None:
+        self._handler((0.0, {"action": action, "worker": worker}))
+
+    def nthreads(self) -> dict[str, int]:
+        return dict.fromkeys(self.names, 1)
+
+    def add_callback(self, call: Callable[..., Any], *words: Any) -> None:
+        asyncio.run(call(*words))
+
+    def sync(self, call: Callable[..., Any]) -> Any:
+        return asyncio.run(call())
+
+    async def run(self, function: Any, *words: Any, workers: list[str], on_error: str) -> dict[str, Any]:
+        self.asked += [(function.__name__, worker) for worker in workers]
+        answers = {worker: self._answer(self, function, worker) for worker in workers}
+        return {worker: await found if isawaitable(found) else found for worker, found in answers.items()}
+
+
+class Future:
+    """What a worker answers to a cell; its client is closed."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        yield from ()
+        if isinstance(self._result, BaseException):
+            raise self._result
+        return self._result
+
+    def cancel(self) -> None:
+        raise ClosedClientError("Client is closed")
+
+
+def greeting(client: Any, function: Any, worker: str, **known: Any) -> bytes:
+    known = {"runs_on": RUNS_ON, "name": worker, "labels": ["cpu"], "environment": {"cpu": worker}, **known}
+    return msgspec.msgpack.encode(Greeting("1", PROTOCOL, code().sha256, f"host of {worker}", **known))
+
+
+def pool_of(client: Any) -> cluster.Pool:
+    return cluster.Pool(client, "tcp://nowhere:1", RunOptions(profile="documented", measure="accuracy"), ())
+
+
+def test_a_worker_with_another_dask_or_python_is_refused_by_name() -> None:
+    other = "distributed 1.0 on Python 2.7"
+    pool = pool_of(Client("ab", lambda *asked: greeting(*asked, **({"runs_on": other} if asked[2] == "b" else {}))))
+    pool.greeted()
+    assert (list(pool.nodes), list(pool.refused)) == (["a"], ["b"])
+    assert other in pool.refused["b"]
+    assert RUNS_ON in pool.refused["b"]
+
+
+def test_a_worker_that_left_is_none_whatever_it_still_says_and_is_asked_anew_when_it_comes_back() -> None:
+    answers = [greeting(None, None, "a"), OSError("not yet"), greeting(None, None, "a")]
+    pool = pool_of(Client("", lambda *asked: answers.pop(0)))
+
+    def greeted() -> Any:
+        pool.greet("a")
+        return pool.event()
+
+    late = greeted()
+    pool.gone("a")
+    assert pool.welcome(late) is None
+    assert not pool.nodes
+    assert pool.welcome(greeted()) is None
+    assert list(pool.refused) == ["a"]
+    pool.gone("a")
+    assert not pool.refused
+    assert pool.welcome(greeted()) is pool.nodes["a"]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_no_cell_goes_to_a_worker_that_left_while_it_was_greeted(early: bool) -> None:
+    sent: list[str] = []
+
+    def answer(client: Client, function: Any, worker: str) -> bytes:
+        if worker == "b" and early:
+            client.heard("remove-worker", "b")
+        return greeting(client, function, worker)
+
+    def submit(call: Any, asked: bytes, *, key: str, workers: list[str], **_: Any) -> Future:
+        if not sent and not early:
+            client.heard("add-worker", "b")
+            client.heard("remove-worker", "b")
+        sent.extend(workers)
+        (name, _, _), *_ = msgspec.msgpack.decode(asked, type=Task).cells
+        return Future(answered(Cell.parse(name)))
+
+    client: Any = Client("ab" if early else "a", answer)
+    client.submit = submit
+    pool = pool_of(client)
+    pool.greeted()
+    assert [where for _, where in run_on(pool, "x", "y", "z")] == ["a", "a", "a"]
+    assert sent == ["a", "a", "a"]
+
+
+@pytest.mark.parametrize("how", ["the scheduler is gone", "Ctrl-C", "closed"])
+def test_when_a_run_ends_early_what_has_arrived_is_kept(how: str) -> None:
+    interrupted = threading.Event()
+
+    def submit(call: Any, asked: bytes, **_: Any) -> Future:
+        (name, _, _), *_ = msgspec.msgpack.decode(asked, type=Task).cells
+        cell = Cell.parse(name)
+        if cell.case == "x":
+            return Future(answered(cell))
+        if how == "closed":
+            raise ClosedClientError("Client is closed")
+        if how == "Ctrl-C":
+            interrupted.set()
+        else:
+            client.status = "closed"
+        return Future(asyncio.CancelledError())
+
+    client: Any = Client("ab", greeting)
+    client.submit = submit
+    pool = pool_of(client)
+    pool.greeted()
+    found = {record.case: record.status for record, _ in run_on(pool, "x", "y", interrupted=interrupted)}
+    assert found == {"x": "ok", **({} if how == "closed" else {"y": "interrupted"})}
+    assert interrupted.is_set()
+
+
+def test_a_worker_that_cannot_be_looked_at_hides_no_other_one_and_all_forget_who_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def answer(client: Client, function: Any, worker: str) -> Any:
+        if function.__name__ != "examined":
+            return greeting(client, function, worker)
+        return asyncio.sleep(60) if worker == "a" else msgspec.msgpack.encode([asdict(Examined("torch", {}, {}))])
+
+    client = Client("ab", answer)
+    monkeypatch.setattr(cluster, "EXAMINE_SECONDS", 0.05)
+    monkeypatch.setattr(cluster, "connected", lambda address: nullcontext(client))
+    found = {each.address: each for each in cluster.looked_at("tcp://nowhere:1")}
+    assert "0.05 s" in str(found["a"].reason)
+    assert (found["b"].reason, [each.backend for each in found["b"].examined]) == (None, ["torch"])
+    assert {worker for asked, worker in client.asked if asked == "leave"} == {"a", "b"}
+    client.asked.clear()
+    monkeypatch.setattr(cluster.Pool, "examined", lambda pool: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cluster.looked_at("tcp://nowhere:1")
+    assert {worker for asked, worker in client.asked if asked == "leave"} == {"a", "b"}
+
+
+@pytest.mark.parametrize(("code", "tries"), [(0, 1), (3, 1), (2, 60)])
+def test_the_example_for_slurm_waits_for_a_worker_and_not_for_ever(tmp_path: Path, code: int, tries: int) -> None:
+    stubs = {
+        "dask": 'while [ "$1" != --scheduler-file ]; do shift; done\n'
+        """echo '{"address": "tcp://nowhere:1"}' > "$2"; exec tail -f /dev/null""",
+        "srun": "exit 0",
+        "sleep": "exit 0",
+        "bench": f'echo "$1" >> asked; [ "$1" = run ] || exit {code}',
+        "activate": "",
+    }
+    (tmp_path / "bin").mkdir()
+    for name, text in stubs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    path = os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "ENVIRONMENT": str(tmp_path), "PATH": path}
+    script = ROOT / "examples/cluster/sbatch.sh"
+    ran = subprocess.run(["bash", str(script)], cwd=tmp_path, env=environment, capture_output=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "asked").read_text().split() == ["doctor"] * tries + ["run"]
 
 
 def test_where_no_scheduler_answers_the_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

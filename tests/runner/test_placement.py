@@ -121,3 +121,22 @@ def test_what_no_worker_can_run_is_stranded_until_one_comes() -> None:
     started = place.start()
     assert started is not None
     assert started[0].address == "1"
+
+
+def test_what_all_workers_that_are_left_have_tried_may_go_to_them_again() -> None:
+    errand = Errand([planned("a", "torch", 0)], tried={"1"})
+    place = Placement([errand], {"1": node("1", "x"), "2": node("2", "y")})
+    started = place.start()
+    assert started is not None
+    assert started[0].address == "2"
+    place.wait(place.ended("2"))
+    errand.tried.add("2")
+    place.nodes["3"] = node("3", "z")
+    assert errand.tried == {"1", "2"}, "elsewhere first"
+    place.lost("3")
+    assert not place.stranded()
+    again = place.start()
+    assert again is not None
+    errand.tried.update("12")
+    place.wait(place.ended(again[0].address))
+    assert place.start() is not None
