@@ -568,12 +568,19 @@ class _Running:
             yield from self._again(flight, f"{there}: {problem}")
             return
         records = [self._checked(record) for record in records]
-        lacking = [r.reason for r in records if r.status == "unavailable" and r.details.get("obstacle") in _PLACE]
-        errand.tried.add(there.address)
-        if lacking and self._place.fits(errand):
-            log.info("%s: %s; another worker takes it", there, lacking[0])
-            self._place.wait(errand)
-            return
+        lacking = [r for r in records if r.status == "unavailable" and r.details.get("obstacle") in _PLACE]
+        if lacking:
+
+            def part(one: PlannedCell | Record) -> tuple[Any, ...]:  # a case stays whole where its times are compared
+                return (one.cell.case_name,) if errand.comparison else (one.cell, one.repeat)
+
+            parts = set(map(part, lacking))
+            cells = [planned for planned in errand.cells if part(planned) in parts]
+            rest = replace(errand, cells=cells, tried={*errand.tried, there.address})
+            if self._place.fits(rest):
+                log.info("%s: %s; another worker takes it", there, lacking[0].reason)
+                self._place.wait(rest)
+                records = [record for record in records if part(record) not in parts]
         for record in records:
             self._time_left.ended(record)
             yield structs.replace(record, neighbours=flight.beside or None), there.environment
