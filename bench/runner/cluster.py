@@ -259,6 +259,7 @@ class Pool:
         self.address, self.options = address, options
         self.nodes: dict[str, Node] = {}
         self.refused: dict[str, str] = {}
+        self._greeting: set[str] = set()
         self._client: Any = client
         self._events = queue.SimpleQueue[_Ended | _Joined | _Left | _Greeted]()
         self._token = f"twinbench-{uuid.uuid4().hex[:12]}"
@@ -305,7 +306,7 @@ class Pool:
                 self.greet(event.address)
             elif isinstance(event, _Left) and event.address in there:
                 there.remove(event.address)
-                self.nodes.pop(event.address, None)
+                self.gone(event.address)
 
     def __exit__(self, *_: object) -> None:
         """Let the workers forget the run; one that hangs is not waited for."""
@@ -343,6 +344,7 @@ class Pool:
 
     def greet(self, address: str) -> None:
         """Ask a worker to take cells; its answer comes as an event."""
+        self._greeting.add(address)
         self._client.loop.add_callback(self._greet, address)
 
     # In the thread of the client's event loop.
@@ -374,7 +376,10 @@ class Pool:
     # In this one.
 
     def welcome(self, event: _Greeted) -> Node | None:
-        """Take in a worker, or note why not."""
+        """Take in a worker, or note why not; one that has left since it was greeted is passed over."""
+        if event.address not in self._greeting:
+            return None
+        self._greeting.remove(event.address)
         reason, greeting = _refusal(event.answer, self._code.sha256)
         if greeting and not reason:
             devices = frozenset(device for device in get_args(Device) if LABELS[device] in greeting.labels)
@@ -389,6 +394,12 @@ class Pool:
         self.refused[event.address] = f"{where} takes no cells: {reason}"
         log.warning("%s", self.refused[event.address])
         return None
+
+    def gone(self, address: str) -> None:
+        """Forget a worker that has left; another one may come at its address."""
+        self._greeting.discard(address)
+        self.nodes.pop(address, None)
+        self.refused.pop(address, None)
 
     # --- a run ---------------------------------------------------------------------------------------------------
 
@@ -618,6 +629,7 @@ class _Running:
         """Let the cells of a worker that is gone wait for another one."""
         gone = self._place.nodes.get(address)
         errand = self._place.lost(address)
+        self._pool.gone(address)
         if gone:
             log.warning("worker %s is gone%s", gone, "; what it ran starts again elsewhere" if errand else "")
         for key, flight in list(self._flights.items()):
