@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, get_args
 
 import distributed
 import msgspec
+from distributed.client import ClosedClientError
 from distributed.comm.core import connect
 from msgspec import structs
 
@@ -236,6 +237,11 @@ class _Flight:
     clock: float
     beside: int = 0
 
+    def cancel(self) -> None:
+        """Let its worker end it; where the client is closed, the worker is told by that."""
+        with suppress(ClosedClientError):
+            self.future.cancel()
+
 
 @contextmanager
 def pool(options: RunOptions, cells: Sequence[PlannedCell]) -> Iterator[Pool]:
@@ -420,7 +426,7 @@ class Pool:
         yield from _Running(self, cells, budget, observer, interrupted, dict(hashes)).records()
 
     def submit(self, number: int, there: Node, errand: Errand, hashes: Mapping[str, str]) -> tuple[str, _Flight]:
-        """Send an errand to a worker; return its key and the flight."""
+        """Send an errand to a worker; return its key and the flight; raise `_SchedulerGone`."""
         first = errand.cells[0]
         key = f"{self._token}/{number}/{first.cell}/{first.repeat}"
         names = {planned.cell.case_name for planned in errand.cells}
@@ -432,29 +438,41 @@ class Pool:
             {name: sha256 for name, sha256 in hashes.items() if name in names},
             neighbours,
         )
-        future = self._client.submit(
-            _on_worker(),
-            msgspec.msgpack.encode(task),
-            key=key,
-            pure=False,
-            retries=0,
-            workers=[there.address],
-            allow_other_workers=False,
-            resources={LABELS[errand.device]: 1},
-        )
+        try:
+            future = self._client.submit(
+                _on_worker(),
+                msgspec.msgpack.encode(task),
+                key=key,
+                pure=False,
+                retries=0,
+                workers=[there.address],
+                allow_other_workers=False,
+                resources={LABELS[errand.device]: 1},
+            )
+        except ClosedClientError as error:
+            raise _SchedulerGone from error
         self._client.loop.add_callback(self._collect, key, future)
         return key, _Flight(there, errand, future, now(), time.monotonic())
 
     def event(self) -> _Ended | _Joined | _Left | _Greeted | None:
         """Return what has happened, None where nothing did for a while; raise `_SchedulerGone`."""
+        if self._client.status != "running":
+            raise _SchedulerGone
         try:
             event = self._events.get(timeout=_TICK)
         except queue.Empty:
-            event = None
-        lost = isinstance(event, _Ended) and getattr(event.result, "reason", "") == "scheduler-connection-lost"
-        if lost or self._client.status != "running":
+            return None
+        if isinstance(event, _Ended) and getattr(event.result, "reason", "") == "scheduler-connection-lost":
             raise _SchedulerGone
         return event
+
+    def arrived(self) -> Iterator[_Ended]:
+        """Yield the answers of workers that have arrived and were not taken yet."""
+        with suppress(queue.Empty):
+            while True:
+                event = self._events.get_nowait()
+                if isinstance(event, _Ended) and isinstance(event.result, bytes):
+                    yield event
 
 
 def _on_worker() -> Any:
@@ -522,6 +540,16 @@ class _Running:
                     unmeasured(planned, self._settings, "unavailable", **at_once, **found),
                     environment,
                 )
+        try:
+            yield from self._to_the_end()
+        except _SchedulerGone:
+            reason = f"the scheduler at {self._pool.address} is gone"
+            log.warning("%s: finished cells are saved; --resume takes another --scheduler, or none", reason)
+            self._interrupted.set()
+            yield from self._stopped(reason)
+
+    def _to_the_end(self) -> Iterator[Measured]:
+        """Yield the records of what workers run; raise `_SchedulerGone`."""
         idle = time.monotonic()
         while (self._place and not self._spent) or self._flights:
             if self._interrupted.is_set():
@@ -534,14 +562,7 @@ class _Running:
                 log.warning("no worker that could run what is left has come within %g s", NO_WORKERS_SECONDS)
                 self._interrupted.set()
                 return
-            try:
-                event = self._pool.event()
-            except _SchedulerGone:
-                reason = f"the scheduler at {self._pool.address} is gone"
-                log.warning("%s: finished cells are saved; --resume takes another --scheduler, or none", reason)
-                self._interrupted.set()
-                yield from self._stopped(reason)
-                return
+            event = self._pool.event()
             if isinstance(event, _Ended) and event.key in self._flights:
                 yield from self._ended(event)
             elif isinstance(event, _Left):
@@ -635,7 +656,7 @@ class _Running:
         for key, flight in list(self._flights.items()):
             if flight.errand is errand:
                 del self._flights[key]  # whatever it still answers is passed over
-                flight.future.cancel()
+                flight.cancel()
                 yield from self._again(flight, f"{gone} is gone")
 
     def _again(self, flight: _Flight, why: str) -> Iterator[Measured]:
@@ -655,9 +676,12 @@ class _Running:
             yield record, flight.there.environment
 
     def _stopped(self, reason: str) -> Iterator[Measured]:
-        """End what runs; its workers are told."""
-        for flight in self._flights.values():
-            flight.future.cancel()
+        """Take what has arrived, and end what runs; its workers are told."""
+        for event in self._pool.arrived():
+            if event.key in self._flights:
+                yield from self._ended(event)
+        for flight in list(self._flights.values()):
+            flight.cancel()
             known = {"reason": reason, "started": flight.started, "seconds": time.monotonic() - flight.clock}
             for planned in flight.errand.cells:
                 yield unmeasured(planned, self._settings, "interrupted", **known), flight.there.environment
