@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import distributed
 import msgspec
@@ -42,7 +42,7 @@ from bench.runner import node, run
 from bench.runner.capabilities import Examined
 from bench.runner.node import Answer, Asked, Greeting, Task, installed, other_data, suite_hashes
 from bench.runner.options import RunOptions
-from bench.runner.placement import LABELS, Errand, Node, Placement, errands
+from bench.runner.placement import LABELS, Errand, Node, Placement, errands, labelled
 from bench.runner.plan import CellPart, Obstacle, PlannedCell, TimeLeft
 from bench.runner.workers import Observer, Settings, unmeasured
 from bench.spec import Device
@@ -50,6 +50,8 @@ from bench.spec import Device
 CONNECT_SECONDS = 5.0
 GREET_SECONDS = 300.0
 """The longest wait for a handshake: importing from a slow network disk takes minutes."""
+EXAMINE_SECONDS = 900.0
+"""The longest wait until a worker has tried its backends, each of which imports a framework."""
 NO_WORKERS_SECONDS = 300.0
 """How long a run waits for a worker when none is left that could take one of its cells."""
 RERUNS = 2
@@ -185,17 +187,17 @@ def looked_at(address: str) -> list[Looked]:
     """Return what the workers of a cluster can run; raise `UsageError` where no scheduler answers, or it has none."""
     with connected(address) as client:
         asker = Pool(client, address, RunOptions(), ())
-        asker.greeted()
+        try:
+            asker.greeted()
+            answers = asker.examined()
+        finally:
+            asker.__exit__()
         found = [Looked(worker, None, [], {}, reason, []) for worker, reason in asker.refused.items()]
-        for each in asker.nodes.values():
-            devices = sorted(each.devices)
-            answers = client.run(node.examined, devices, workers=[each.address], on_error="return")
-            answer = answers[each.address]
+        for each, answer in zip(asker.nodes.values(), answers, strict=True):
             examined = msgspec.msgpack.decode(answer, type=list[Examined]) if isinstance(answer, bytes) else []
             reason = None if isinstance(answer, bytes) else f"{type(answer).__name__}: {answer}"
-            labels = [LABELS[device] for device in devices]
+            labels = [LABELS[device] for device in sorted(each.devices)]
             found.append(Looked(each.address, each.host, labels, each.environment, reason, examined))
-        asker.__exit__()
     if not found:
         raise UsageError(f"the scheduler at {address} has no worker; {_start(address)}")
     return found
@@ -314,6 +316,17 @@ class Pool:
                 there.remove(event.address)
                 self.gone(event.address)
 
+    def examined(self) -> list[Any]:
+        """Return what each worker answers to `node.examined`, or what went wrong; all are asked at the same time."""
+
+        async def ask() -> list[Any]:
+            return await asyncio.gather(
+                *(self._answer(address, EXAMINE_SECONDS, node.examined) for address in self.nodes)
+            )
+
+        answers: list[Any] = self._client.sync(ask)
+        return answers
+
     def __exit__(self, *_: object) -> None:
         """Let the workers forget the run; one that hangs is not waited for."""
 
@@ -363,13 +376,18 @@ class Pool:
             self._events.put(_Left(message["worker"]))
 
     async def _greet(self, address: str) -> None:
-        answer: Any
-        try:
-            asked = self._client.run(node.greet, self._code.sha256, self._asked, workers=[address], on_error="return")
-            answer = (await asyncio.wait_for(asked, GREET_SECONDS))[address]
-        except Exception as error:
-            answer = error
+        answer = await self._answer(address, GREET_SECONDS, node.greet, self._code.sha256, self._asked)
         self._events.put(_Greeted(address, answer))
+
+    async def _answer(self, address: str, seconds: float, question: Any, *words: Any) -> Any:
+        """Return what a worker answers, or the exception in place of it: `TimeoutError` after `seconds`."""
+        try:
+            asked = self._client.run(question, *words, workers=[address], on_error="return")
+            return (await asyncio.wait_for(asked, seconds))[address]
+        except TimeoutError:
+            return TimeoutError(f"no answer within {seconds:g} s")
+        except Exception as error:
+            return error
 
     async def _collect(self, key: str, future: Any) -> None:
         result: Any
@@ -388,7 +406,7 @@ class Pool:
         self._greeting.remove(event.address)
         reason, greeting = _refusal(event.answer, self._code.sha256)
         if greeting and not reason:
-            devices = frozenset(device for device in get_args(Device) if LABELS[device] in greeting.labels)
+            devices = frozenset(labelled(greeting.labels))
             outlook = {
                 name: (Obstacle(why, part) if why else None, seconds)  # type: ignore[arg-type]
                 for name, (why, part, seconds) in zip(self._configurations, greeting.outlook, strict=True)

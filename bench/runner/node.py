@@ -44,7 +44,7 @@ from bench.runner import workers
 from bench.runner.capabilities import examine
 from bench.runner.client import Preparer
 from bench.runner.options import RunOptions
-from bench.runner.placement import LABELS
+from bench.runner.placement import LABELS, labelled
 from bench.runner.plan import Obstacle, PlannedCell, outlook
 from bench.runner.protocol import PROTOCOL
 from bench.runner.run import most_memory, survey, with_tf32
@@ -295,9 +295,9 @@ async def leave(token: str, dask_worker: distributed.Worker) -> None:
     await dask_worker.plugin_remove(token)
 
 
-async def examined(devices: Sequence[Device]) -> bytes:
+async def examined(dask_worker: distributed.Worker) -> bytes:
     """Return what each backend can do on this worker's devices: `bench.runner.capabilities.Examined`, as msgpack."""
-    threads = cores()
+    threads, devices = cores(), labelled(dask_worker.state.total_resources)
     found = await _aside(lambda: [examine(info, threads, tuple(devices)) for info in backends().values()])
     return msgspec.msgpack.encode([asdict(each) for each in found])
 

@@ -8,7 +8,7 @@ machine: a neighbour costs time.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -20,6 +20,11 @@ from bench.spec import Device
 
 LABELS: dict[Device, str] = {"cpu": "cpu", "cuda": "gpu"}
 """The resource of a Dask worker that lets it take cells of a device; it has one of it, for one cell at a time."""
+
+
+def labelled(labels: Collection[str]) -> list[Device]:
+    """Return the devices whose cells a worker with these resources takes."""
+    return [device for device in LABELS if LABELS[device] in labels]
 
 
 @dataclass(frozen=True, eq=False)

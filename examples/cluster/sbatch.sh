@@ -23,6 +23,11 @@ address=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["addre
 # A worker on every node. On nodes with GPUs: --gpus-per-task=1 and --device cuda.
 srun bench worker "$address" &
 
-# Exit code 3: no worker yet.
-until bench doctor --scheduler "$address"; do sleep 10; done
+# Exit code 2: no worker yet; 10 minutes at most. With any other code the run goes on, and names the workers it refuses.
+for _ in {1..60}; do
+    code=0
+    bench doctor --scheduler "$address" || code=$?
+    if [ "$code" -ne 2 ]; then break; fi
+    sleep 10
+done
 bench run --scheduler "$address" --profile documented --measure accuracy --seeds 10 --name "${RUN:-documented}" "$@"
