@@ -84,6 +84,12 @@ def fuzz(session: nox.Session) -> None:
     session.run(environment(session), "-m", "tests.fuzz.run", *session.posargs)
 
 
+@nox.session(python=False, tags=["measure"])
+def overhead(session: nox.Session) -> None:
+    """Measure what the harness costs, into reports/overhead: an hour; `-- NAME` measures one row again."""
+    session.run(environment(session), "-m", "tests.benchmarks", *session.posargs)
+
+
 @nox.session(python=False, tags=["check"])
 def docs(session: nox.Session) -> None:
     """Build the documentation site, build/site, and write docs/reference/; a broken link is an error."""

@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -228,7 +228,7 @@ class _Greeted(NamedTuple):
     answer: Any
 
 
-@dataclass
+@dataclass(eq=False)
 class _Flight:
     """An errand on its way: where, its future, when it began, and the most others that ran on its machine meanwhile."""
 
@@ -545,6 +545,7 @@ class _Running:
         waiting = errands(possible, options.profile, options.measure, pool.nodes.values())
         self._place, self._settings = Placement(waiting, pool.nodes), Settings(options.profile, options.measure, 0)
         self._flights: dict[str, _Flight] = {}
+        self._on: dict[str, set[_Flight]] = defaultdict(set)
         self._numbers = iter(range(sys.maxsize))
         self._spent = False
 
@@ -599,7 +600,8 @@ class _Running:
                 return
             key, flight = self._pool.submit(next(self._numbers), there, errand, self._hashes)
             self._flights[key] = flight
-            here = [other for other in self._flights.values() if other.there.host == there.host]
+            here = self._on[there.host]
+            here.add(flight)
             for other in here:
                 other.beside = max(other.beside, len(here) - 1)
             self._observer.started(errand.cells[0])
@@ -610,8 +612,13 @@ class _Running:
         )
         return self._end is None or time.monotonic() + seconds <= self._end
 
+    def _landed(self, key: str) -> _Flight:
+        flight = self._flights.pop(key)
+        self._on[flight.there.host].discard(flight)
+        return flight
+
     def _ended(self, event: _Ended) -> Iterator[Measured]:
-        flight = self._flights.pop(event.key)
+        flight = self._landed(event.key)
         there, errand = flight.there, self._place.ended(flight.there.address)
         records, problem = self._answered(event.result, errand)
         if problem:
@@ -673,7 +680,7 @@ class _Running:
             log.warning("worker %s is gone%s", gone, "; what it ran starts again elsewhere" if errand else "")
         for key, flight in list(self._flights.items()):
             if flight.errand is errand:
-                del self._flights[key]  # whatever it still answers is passed over
+                self._landed(key)  # whatever it still answers is passed over
                 flight.cancel()
                 yield from self._again(flight, f"{gone} is gone")
 

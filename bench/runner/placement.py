@@ -7,7 +7,7 @@ machine: a neighbour costs time.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -107,6 +107,7 @@ class Placement:
     def __init__(self, waiting: Iterable[Errand], nodes: dict[str, Node]) -> None:
         self.nodes = nodes
         self.running: dict[str, Errand] = {}
+        self._busy = Counter[str]()
         self._waiting: dict[Device, deque[Errand]] = defaultdict(deque)
         for errand in waiting:
             self._waiting[errand.device].append(errand)
@@ -126,6 +127,7 @@ class Placement:
             if node.address not in self.running and (errand := self._next(node)):
                 self._waiting[errand.device].remove(errand)
                 self.running[node.address] = errand
+                self._busy[node.host] += 1
                 if errand.comparison and node.address not in self._homes[errand.comparison]:
                     self._homes[errand.comparison].append(node.address)
                 return node, errand
@@ -133,6 +135,7 @@ class Placement:
 
     def ended(self, address: str) -> Errand:
         """Take what ran at a worker away from it."""
+        self._busy[self.nodes[address].host] -= 1
         return self.running.pop(address)
 
     def wait(self, errand: Errand) -> None:
@@ -142,8 +145,8 @@ class Placement:
 
     def lost(self, address: str) -> Errand | None:
         """Forget a worker that is gone; return what it ran."""
+        errand = self.ended(address) if address in self.running else None
         self.nodes.pop(address, None)
-        errand = self.running.pop(address, None)
         self._let_retry()
         return errand
 
@@ -163,7 +166,7 @@ class Placement:
 
     def _next(self, node: Node) -> Errand | None:
         """Return what a worker is to run: first of comparisons that are at home there, then what comes first."""
-        neighbours = any(self._host(other) == node.host for other in self.running)
+        neighbours = self._busy[node.host] > 0
         found = None
         for device in sorted(node.devices):
             for errand in self._waiting[device]:
@@ -178,10 +181,6 @@ class Placement:
                     found = errand
         return found
 
-    def _host(self, address: str) -> str | None:
-        node = self.nodes.get(address)
-        return node.host if node else None
-
     def _home(self, errand: Errand) -> str | None:
         """Return the worker that an errand's comparison is measured on; None where it has none that can run it."""
         homes = self._homes.get(errand.comparison, ())
@@ -190,5 +189,8 @@ class Placement:
     def _is_fit_home(self, node: Node, errand: Errand) -> bool:
         """Return whether a worker can run all that waits of a comparison, or none can."""
         rest = [other for other in self._waiting[errand.device] if other.comparison == errand.comparison]
-        able = [other for other in self.nodes.values() if all(each.fits(other) for each in rest)]
-        return node in able or not able
+
+        def can(other: Node) -> bool:
+            return all(each.fits(other) for each in rest)
+
+        return can(node) or not any(map(can, self.nodes.values()))

@@ -15,6 +15,7 @@ import sqlite3
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from bench.cases.catalog import load
 from bench.records.record import Timing
 from bench.records.store import Store
+from tests.benchmarks.figures import say
 from tests.making import ENVIRONMENT, make_record
 
 SEEDS = 5
@@ -55,8 +57,9 @@ def main() -> None:
         store = Path(folder) / "results.sqlite"
         count = fill(store, cells)
         print(f"{count:,} cells, {store.stat().st_size / 1e6:,.0f} MB")
-        measure("compare", "base", "candidate", "--store", str(store), "--out", f"{folder}/compared")
-        measure("report", "base", "candidate", "--store", str(store), "--out", f"{folder}/report")
+        compared = measure("compare", "base", "candidate", "--store", str(store), "--out", f"{folder}/compared")
+        reported = measure("report", "base", "candidate", "--store", str(store), "--out", f"{folder}/report")
+        say(compare_seconds=compared[0], compare_MB=compared[1], report_seconds=reported[0], report_MB=reported[1])
 
 
 def fill(path: Path, cells: int) -> int:
@@ -87,16 +90,16 @@ def fill(path: Path, cells: int) -> int:
         return int(database.execute("SELECT count(*) FROM cell").fetchone()[0])
 
 
-def multiply(path: Path, copies: int) -> None:
-    """Give every cell of the base more seeds and repeats, whose times vary, and the candidate all of them, too."""
-    with sqlite3.connect(path) as database:
+def multiply(path: Path, copies: int, seeds: int = SEEDS) -> None:
+    """Give each cell of the first run `copies`, `seeds` times repeats, whose times vary; other runs get all of them."""
+    with closing(sqlite3.connect(path)) as database, database:
         columns = [row[1] for row in database.execute("PRAGMA table_info(cell)")]
         noise = "(1 + (abs(random()) % 1000 - 500) / 25000.0)"
         varied = ("step", "epoch", "latency", "throughput", "compile", "host_memory")
         made = {name: f'"{name}" * {noise}' for name in varied}
-        made |= {"id": "NULL", "run": "r.id", "seed": f"n % {SEEDS}", "repeat": f"n / {SEEDS}"}
-        made |= {name: f'"{name}" - (n % {SEEDS}) / 100.0' for name in ("accuracy", "loss")}
-        made["record"] = f"json_set(record, '$.seed', n % {SEEDS}, '$.repeat', n / {SEEDS})"
+        made |= {"id": "NULL", "run": "r.id", "seed": f"n % {seeds}", "repeat": f"n / {seeds}"}
+        made |= {name: f'"{name}" - (n % {seeds}) / 100.0' for name in ("accuracy", "loss")}
+        made["record"] = f"json_set(record, '$.seed', n % {seeds}, '$.repeat', n / {seeds})"
         names = ", ".join(f'"{name}"' for name in columns)
         values = ", ".join(made.get(name, f'cell."{name}"') for name in columns)
         database.execute("CREATE TEMP TABLE first AS SELECT * FROM cell")
@@ -111,8 +114,8 @@ def multiply(path: Path, copies: int) -> None:
         )
 
 
-def measure(*arguments: str) -> None:
-    """Run `bench` and print its seconds and its peak memory."""
+def measure(*arguments: str) -> tuple[float, float]:
+    """Run `bench`; print and return its seconds and the MB of its peak memory."""
     start = time.perf_counter()
     child = os.posix_spawn(
         sys.executable,
@@ -127,6 +130,7 @@ def measure(*arguments: str) -> None:
     print(
         f"bench {arguments[0]}: {seconds:.1f} s ({busy:.1f} s busy), {usage.ru_maxrss / 1024:,.0f} MB, exit code {code}"
     )
+    return seconds, usage.ru_maxrss * 1024 / 1e6
 
 
 if __name__ == "__main__":

@@ -27,12 +27,13 @@ from bench.data import prepare, reviews, stand_ins_for
 from bench.data.sources import obtain
 from bench.data.text import Tokenizer, pad_sequences
 from bench.data.vectors import load_glove
+from tests.benchmarks.figures import say
 
 ROUNDS = 3
 NUM_WORDS, MAXLEN, DIMENSION = 10_000, 100, 50
 
 
-def compare(what: str, ours: Callable[[], object], theirs: Callable[[], object]) -> None:
+def compare(name: str, what: str, ours: Callable[[], object], theirs: Callable[[], object]) -> None:
     """Print the seconds of both in alternation and the median ratio."""
     ratios, last = [], (0.0, 0.0)
     for number in range(ROUNDS):
@@ -44,6 +45,7 @@ def compare(what: str, ours: Callable[[], object], theirs: Callable[[], object])
         last = seconds[0], seconds[1]
         ratios.append(seconds[0] / seconds[1])
     print(f"{what}: {last[0]:.2f} s against {last[1]:.2f} s, median ratio {statistics.median(ratios):.3f} of {ROUNDS}")
+    say(**{name: statistics.median(ratios)})
 
 
 def main() -> None:
@@ -60,7 +62,7 @@ def main() -> None:
         tokenizer.fit_on_texts(texts)
         keras_pad_sequences(tokenizer.texts_to_sequences(texts), maxlen=MAXLEN)
 
-    compare("tokenise and pad 25,000 reviews", our_tokenizer, keras_tokenizer)
+    compare("tokenise", "tokenise and pad 25,000 reviews", our_tokenizer, keras_tokenizer)
     rows = {word: row for word, row in our_tokenizer().items() if row < NUM_WORDS}
     archive, _ = obtain("glove.6B.50d")
 
@@ -75,7 +77,9 @@ def main() -> None:
             if word in vectors:
                 matrix[row] = vectors[word]
 
-    compare("GloVe 50d into a matrix", lambda: load_glove(archive, rows, NUM_WORDS, DIMENSION), document_loop)
+    compare(
+        "vectors", "GloVe 50d into a matrix", lambda: load_glove(archive, rows, NUM_WORDS, DIMENSION), document_loop
+    )
     _, case = load().case("movie-reviews/lstm")
     embedding = embedding_of(case)
     seconds = []
@@ -84,6 +88,7 @@ def main() -> None:
         prepare(case.data, embedding, stand_ins_for(case.data, embedding, {}))
         seconds.append(time.perf_counter() - start)
     print(f"opening the prepared data of movie-reviews: {1000 * statistics.median(seconds[1:]):.1f} ms")
+    say(opening=1000 * statistics.median(seconds[1:]))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ itself, trains and evaluates. Without `--backend` both backends take their turn,
 `jobs` alternates runs of the same documented cells: one after another and with `--jobs auto`, both with one thread a
 framework, whose scores must be equal to the last bit; and one after another on every core, as without either option.
 With `--scripts` the stand-alone script runs for each of the cells, too: of cases on all rows of IMDB.
-All need the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit` with
-Keras's own optimizer, or a torch module with torch's own recurrent layer and torch's own optimizer.
+`command` alternates `bench list`, `bench --help` and `python -c pass`.
+All others need the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit`
+with Keras's own optimizer, or a torch module with torch's own recurrent layer and torch's own optimizer.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ from bench.records.record import Record  # noqa: E402
 from bench.records.store import Store  # noqa: E402
 from bench.spec import Case, Dense, Embedding, Flatten, SimpleRNN  # noqa: E402
 from bench.training.experiment import loaded, prepared  # noqa: E402
+from tests.benchmarks.figures import say  # noqa: E402
 
 Plain = tuple[Callable[[], object], Callable[[np.ndarray, np.ndarray], object]]
 """One epoch of the plain loop, and its evaluation."""
@@ -250,6 +252,7 @@ def compare_epochs(name: str, backend_name: str, numerics: str, rounds: int, pro
         shift = hodges_lehmann(np.array(values))
         estimate, low, high = (np.exp(float(value)) for value in (shift.estimate, shift.low, shift.high))
         print(f"  {labels[side]}: {estimate:.3f} ({low:.3f} to {high:.3f})")
+        say(**{side.replace(" ", "_"): [estimate, low, high]})
 
 
 def standalone(name: str, backend_name: str, epochs: int) -> None:
@@ -308,6 +311,7 @@ def measure_cells(name: str, backend_name: str, rounds: int, epochs: int) -> Non
             ratios.append(seconds[0] / seconds[1])
             print(f"{cell}  cell {seconds[0]:.1f} s  script {seconds[1]:.1f} s  {ratios[-1]:.3f}", flush=True)
         print(f"{cell}, {epochs} epochs: median ratio {statistics.median(ratios):.3f} of {rounds} pairs")
+        say(ratio=statistics.median(ratios), pairs=rounds)
 
 
 JOBS = (
@@ -357,8 +361,26 @@ def measure_jobs(patterns: Sequence[str], seeds: int, rounds: int, *, scripts: b
             subprocess.run(command, env=environment, check=True, capture_output=True)
         seconds["scripts one after another"] = [time.perf_counter() - start] * rounds
     for side, taken in seconds.items():
-        ratios = [auto / other for auto, other in zip(seconds[AUTO], taken, strict=True)]
-        print(f"{side}: median {statistics.median(taken):.1f} s; --jobs auto / this: {statistics.median(ratios):.2f}")
+        ratio = statistics.median(auto / other for auto, other in zip(seconds[AUTO], taken, strict=True))
+        print(f"{side}: median {statistics.median(taken):.1f} s; --jobs auto / this: {ratio:.2f}")
+        say(**{f"to {side}": ratio, f"seconds, {side}": statistics.median(taken)})
+    say(cells=len(scores[SERIAL]), equal=same)
+
+
+def measure_commands(rounds: int) -> None:
+    """Print the seconds of `bench list` and `bench --help` beyond an interpreter's own, in alternation."""
+    seconds: dict[str, list[float]] = {"list": [], "--help": [], "pass": []}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for _ in range(rounds + 1):
+        for word, taken in seconds.items():
+            words = ["-c", "pass"] if word == "pass" else ["-m", "bench", word]
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *words], env=environment, check=True, capture_output=True)
+            taken.append(time.perf_counter() - start)
+    for word in ("list", "--help"):
+        beyond = statistics.median(a - b for a, b in zip(seconds[word][1:], seconds["pass"][1:], strict=True))
+        print(f"bench {word}: {beyond:.2f} s more than python -c pass, median of {rounds}")
+        say(**{word: beyond})
 
 
 def figures_of(record: Record) -> object:
@@ -371,7 +393,7 @@ def figures_of(record: Record) -> object:
 def main() -> None:
     """Measure one backend and case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("epoch", "epochs", "cell", "standalone", "jobs"))
+    parser.add_argument("what", choices=("epoch", "epochs", "cell", "standalone", "jobs", "command"))
     parser.add_argument("patterns", nargs="*", default=JOBS, help="the cells of `jobs`")
     parser.add_argument("--seeds", type=int, default=2, help="of `jobs`")
     parser.add_argument("--scripts", action="store_true", help="of `jobs`: see above")
@@ -385,6 +407,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "jobs":
         measure_jobs(arguments.patterns, arguments.seeds, arguments.rounds, scripts=arguments.scripts)
+    elif arguments.what == "command":
+        measure_commands(arguments.rounds)
     elif arguments.backend is None:
         for name in ("torch", "keras-tensorflow"):
             subprocess.run([sys.executable, *sys.argv, "--backend", name], check=True)

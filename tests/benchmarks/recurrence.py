@@ -23,6 +23,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.backends.torch import recurrence
+from tests.benchmarks.figures import say
 
 SHAPES = {
     # name: kind, rows, steps, features, units, masked with recurrent dropout, sequences
@@ -146,6 +147,7 @@ def main() -> None:
             ratios = [a / b for a, b in zip(seconds[first], seconds[second], strict=True)]
             low, median, high = statistics.quantiles(ratios, n=4)
             print(f"    {first} / {second}: {median:.2f} ({low:.2f} to {high:.2f}) of {options.rounds}", flush=True)
+            say(**{f"{name} {first} / {second}": [median, low, high]})
 
 
 if __name__ == "__main__":

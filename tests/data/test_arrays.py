@@ -240,7 +240,8 @@ def test_a_bomb_is_refused_before_it_is_unpacked(data_folder: Path, monkeypatch:
     monkeypatch.setattr(npz, "_read", None)
 
     message = refused(replace(FLOATS, shape=(TIME, WIDTH * 10_000)))
-    assert "own.npz" in message and "memory" in message
+    assert "own.npz" in message
+    assert "memory" in message
 
 
 # --- Parquet -----------------------------------------------------------------------------------------------------
