@@ -104,9 +104,9 @@ def cost(found: Mapping[str, Any]) -> list[str]:
     figures = figures_of(found, "cost")
     names = ("parent", "scheduler", "workers", "harness", "processes", "beyond")
     rows = [
-        (f"{'this machine' if where == 'local' else 'Dask, one worker'}, cell of {wait}",)
-        + tuple(
-            number(value) if (value := figures.get(f"{where} {wait}, {name}")) is not None else "–" for name in names
+        (
+            f"{'this machine' if where == 'local' else 'Dask, one worker'}, cell of {wait}",
+            *(number(figures.get(f"{where} {wait}, {name}")) for name in names),
         )
         for where in ("local", "dask")
         for wait in ("0 s", "0.05 s", "1 s")
@@ -201,8 +201,8 @@ def beyond(found: Mapping[str, Any]) -> list[str]:
         f"cells of 1 s), {number(places['keeping'])} ms to write a record to this disk, and the time to place it, "
         f"measured without any process; the scheduler takes {number(scheduler)} ms. Each is one thread: the busier one "
         f"bounds the cells a second. Between two cells a worker waits {number(between)} ms, process start included. "
-        "Assumed besides: workers have cores of their own, the network adds nothing, and heartbeats cost the scheduler no "
-        "more than 200 a second do (`heartbeat_interval` in distributed's `scheduler.py`)."
+        "Assumed besides: workers have cores of their own, the network adds nothing, and heartbeats cost the "
+        "scheduler no more than 200 a second do (`heartbeat_interval` in distributed's `scheduler.py`)."
     )
     return ["## Beyond one machine", text, table(rows, headers)]
 
