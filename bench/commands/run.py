@@ -24,7 +24,7 @@ from bench.runner import again, jobs
 from bench.runner.options import DECLARATIONS, RunOptions
 from bench.runner.plan import PlannedCell
 from bench.runner.progress import duration, first_line
-from bench.runner.run import Ended, cells_left, run_cells
+from bench.runner.run import Ended, cells_left, on_cluster, run_cells
 from bench.spec import Suite
 
 MAY_CHANGE = {"threads", "timeout", "memory", "suites"}
@@ -65,7 +65,7 @@ def command(context: click.Context, /, **_: Any) -> int:
     catalog = sound(wanted.suites)
     cells, already = cells_left(path, stored, catalog, wanted)
     if params["dry_run"]:
-        return dry_run(cells, wanted, as_json=as_json)
+        return dry_run(on_cluster(cells, wanted), wanted, as_json=as_json)
     words = ["bench", *context.obj]
     records: list[Record] = []
     keep = records.append if as_json else None

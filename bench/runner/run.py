@@ -220,6 +220,15 @@ def _pool(options: RunOptions, cells: list[PlannedCell]) -> Iterator[cluster.Poo
         yield pool
 
 
+def on_cluster(cells: list[PlannedCell], options: RunOptions) -> list[PlannedCell]:
+    """Return cells with what keeps the workers of `options.scheduler` from them, where one is given."""
+    if not options.scheduler:
+        return cells
+    with _pool(options, cells) as pool:
+        assert pool
+        return pool.planned(cells)
+
+
 def clustered() -> Any:
     """Return `bench.runner.cluster`; raise `UsageError` where Dask is not installed."""
     try:
