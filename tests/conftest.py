@@ -35,7 +35,7 @@ from bench.spec import *
 
 DATA = Embedded(num_words=30, maxlen=4, train=24, validation=8, test=8)
 BEHAVIOURS = dict(fine=FINE, hangs=HANGS, allocates=ALLOCATES, diverges=DIVERGES, dies=DIES, raises=RAISES, exits=EXITS,
-                  talks=TALKS, starves=STARVES, loops=LOOPS)
+                  talks=TALKS, starves=STARVES, loops=LOOPS, leaves=LEAVES)
 
 def case(name, width, words=30, data=DATA, **more):
     layers = (Embedding(words, width), Flatten(), Dense(1, "sigmoid"))
@@ -77,6 +77,7 @@ class Training(NamedTuple):
     process: int
     width: int
     words: int
+    parent: int
 
 
 @dataclass

@@ -51,7 +51,9 @@ class BackendInfo:
     step, in a process of its own and in one that has run other cells; `slow_loop` is how many times as long as others
     a step of its generic recurrences takes. `threads` are the environment variables that fix its number of threads,
     but for OpenMP's and MKL's, which are always set. `out_of_memory` are words by which its errors (class and text)
-    say that memory has run out.
+    say that memory has run out. `forks` says that a process may be forked once the framework is imported: by then no
+    thread of the framework runs, only those of OpenBLAS and jemalloc, which look after themselves (`pthread_atfork`),
+    and what a child trains is equal to the last bit (`tests/runner/test_forks.py`).
 
     Reports: `colour` (of the palette in `bench.report.style`) and `marker` draw it; without, it gets some that are
     left. `reference` is its place among the backends that others are set against, the documents' own being 0; without,
@@ -78,6 +80,7 @@ class BackendInfo:
     slow_loop: float = 1.0
     threads: tuple[str, ...] = ()
     out_of_memory: tuple[str, ...] = ()
+    forks: bool = False
     colour: str | None = None
     marker: str | None = None
     reference: int | None = None
@@ -129,6 +132,7 @@ _TORCH = BackendInfo(
     default=True,
     start=(3.0, 0.2),
     out_of_memory=_TORCH_MEMORY,
+    forks=True,
     colour="#0072B2",
     marker="s",
     own_loop=True,
@@ -153,6 +157,7 @@ BACKENDS = {
             default=True,
             threads=_TENSORFLOW_THREADS,
             out_of_memory=_TENSORFLOW_MEMORY,
+            forks=True,
             colour="#E69F00",
             marker="o",
             reference=0,
@@ -172,6 +177,7 @@ BACKENDS = {
             start=(8.0, 4.0),
             threads=("PJRT_NPROC",),  # on a CPU: XLA's `DefaultThreadPoolSize`
             out_of_memory=_XLA_MEMORY,
+            forks=True,
             colour="#009E73",
             marker="^",
             reference=1,
@@ -187,6 +193,7 @@ BACKENDS = {
             native=frozenset({*INITIAL, "loss", "order", "denormals"}),
             slow_loop=6.0,  # Keras loops in Python
             out_of_memory=_TORCH_MEMORY,
+            forks=True,
             colour="#CC79A7",
             marker="D",
             reference=2,
@@ -203,6 +210,7 @@ BACKENDS = {
             sums_duplicates=True,
             threads=_TENSORFLOW_THREADS,
             out_of_memory=_TENSORFLOW_MEMORY,
+            forks=True,
             colour="#999999",  # the grey that goes with the palette
             marker="P",
         ),
@@ -215,6 +223,8 @@ BACKENDS = {
             # A pool of compiling processes costs more than it saves here, and every one of them imports torch.
             environment=(("TORCHINDUCTOR_COMPILE_THREADS", "1"),),
             start=(20.0, 15.0),
+            # Most of its start is compiling, and on two threads a forked cell differed from one of its own process.
+            forks=False,
             colour="#D55E00",
             marker="v",
         ),

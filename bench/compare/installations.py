@@ -20,7 +20,7 @@ from bench.runner.protocol import PROTOCOL, SINCE, Introduction, Question
 
 SideName = Literal["base", "candidate"]
 SIDES: tuple[SideName, SideName] = get_args(SideName)
-SPOKEN = (2, 3, PROTOCOL)
+SPOKEN = (2, 3, 4, PROTOCOL)
 """The protocols whose workers this parent can drive. One of protocol 1 does not say which cells it knows, nor what its
 environment is: there is nothing to compare it by.
 """

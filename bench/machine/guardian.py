@@ -17,8 +17,15 @@ import os
 import resource
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 """Of Linux's `linux/prctl.h`."""
+
+
+prctl = ctypes.CDLL(None).prctl
 
 
 def main() -> None:
@@ -37,7 +44,6 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    prctl = ctypes.CDLL(None).prctl
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_PDEATHSIG, signal.SIGHUP)
     process = os.fork()
@@ -54,13 +60,12 @@ def main() -> None:
     ended, status = 0, 0
     while ended != process:
         ended, status = os.wait()
-    try:
-        while True:
-            os.waitpid(-1, os.WNOHANG)
-            kill_children()
-            os.wait()
-    except ChildProcessError:  # none is left
-        pass
+    end_children()
+    end_as(status)
+
+
+def end_as(status: int) -> NoReturn:
+    """End this process as the one ended that `os.wait` gave this status of."""
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -70,6 +75,17 @@ def main() -> None:
             pass
         os.kill(os.getpid(), -code)
     os._exit(code)
+
+
+def end_children() -> None:
+    """Kill all that descends from this process, which has to be the parent of what its descendants leave behind."""
+    try:
+        while True:
+            os.waitpid(-1, os.WNOHANG)
+            kill_children()
+            os.wait()
+    except ChildProcessError:  # none is left
+        pass
 
 
 def kill_children() -> None:

@@ -99,7 +99,7 @@ class Timing(Part, frozen=True, kw_only=True):
     `build`: the model made and its weights loaded. `first_epoch`: includes tracing, compilation and warm-up; None where
     steps alone were measured.
     `epochs`: steady epochs (all but the first), training part only. `steps`: of an epoch. `total`: all of training and
-    evaluation. `alone`: whether the process measured this cell and nothing else. `first_step`: the first training step
+    evaluation. `alone`: whether the process was started for this cell alone. `first_step`: the first training step
     on a full batch. `compile`: what comes once, first calls minus steady calls over both batch shapes. `windows`: raw
     [steps, seconds] of training. `step`: one steady training step, from the windows. `cpu_windows`: of the same windows
     [steps, CPU seconds] of all threads of the process, those that wait in a loop included; only on a CPU. `cpu_step`:

@@ -1,10 +1,10 @@
 """What a parent and a worker say to each other; a worker of another checkout may speak an older protocol.
 
-`python -m bench.runner.worker DESCRIPTOR` reads a `Request` as a line of JSON from stdin, and writes lines of JSON to
-the descriptor: `{"event": "epoch", ...}` (the fields of `bench.training.loop.Progress`) while a cell trains, and
-`{"event": "record", "schema_version": 2, "record": {...}, "code": [...]}` when it is done, with its
-`bench.machine.processes.Code`. The parent trusts none of them: any other line fails the cell that it should have been
-about.
+`python -m bench.runner.worker DESCRIPTOR` reads lines of JSON from stdin, each a `Request` for one cell, and writes
+lines of JSON to the descriptor: `{"event": "epoch", ...}` (the fields of `bench.training.loop.Progress`) while the cell
+trains, and `{"event": "record", "schema_version": 2, "record": {...}, "code": [...]}` when it is done, with its
+`bench.machine.processes.Code`. The next cell is asked for after that. The parent trusts no answer: any other line fails
+the cell that it should have been about.
 
 `python -m bench.runner.worker introduce` reads a `Question` and prints an `Introduction`. Nothing but this and the
 protocol number may be relied on before the protocol is known to be spoken by both.
@@ -13,7 +13,7 @@ protocol number may be relied on before the protocol is known to be spoken by bo
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
@@ -25,42 +25,43 @@ from bench.runner.plan import CellPart
 from bench.spec import Device
 from bench.training.loop import Progress
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Rises with every change of `Request`, `Question`, `Introduction` or the answers.
 
-Since 2 workers introduce themselves; since 4 records hold a hash of the weights.
+Since 2 workers introduce themselves; since 4 records hold a hash of the weights; since 5 a request is for one cell, and
+its worker reads on.
 """
-SINCE = {"brief": 3}
+SINCE = {"brief": 3, "process": 5}
 """The protocol that brought a field of `Request`, of those that were not always there."""
 LINE_BYTES = RECORD_BYTES
 """The longest answer that is read."""
 _SHOWN = 200
 
 
-class RequestedCell(BaseModel):
-    """A cell by name, and which repeat of it this is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    cell: str
-    repeat: int
+Process = Literal["own", "forked", "shared"]
+"""Where a cell runs: in a process that was started for it, in a child of one that has imported the framework for
+several, or in that one itself.
+"""
 
 
 class Request(BaseModel):
-    """What a worker is asked to do: run `cells` in turn, all of one backend.
+    """What a worker is asked to do: run a cell, and which repeat of it this is. All of a worker are of one backend.
 
     `brief`: many processes measure the same, so each takes fewer windows, one steady epoch, and proves no kernel.
+    `process` is the same for all cells of a worker.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     protocol: int
-    cells: list[RequestedCell]
+    cell: str
+    repeat: int
     profile: Profile
     measure: Measure
     suites: list[str]
     stand_ins: dict[str, str]
-    brief: bool
+    brief: bool = False
+    process: Process = "own"
 
     def worded(self) -> str:
         """Return the request as JSON for a worker of its protocol: without what such a worker does not know.
@@ -68,10 +69,13 @@ class Request(BaseModel):
         Raises `ValueError` where that would ask for something else.
         """
         unknown = {name for name, protocol in SINCE.items() if protocol > self.protocol}
-        asked = sorted(name for name in unknown if getattr(self, name))
+        asked = sorted(unknown & self.model_dump(exclude_defaults=True).keys())
         if asked:
             raise ValueError(f"a worker of protocol {self.protocol} cannot be asked for: {', '.join(asked)}")
-        return self.model_dump_json(exclude=unknown)
+        words = self.model_dump(exclude=unknown)
+        if self.protocol < SINCE["process"]:  # it takes a list of cells, and ends with them
+            words["cells"] = [{"cell": words.pop("cell"), "repeat": words.pop("repeat")}]
+        return json.dumps(words)
 
 
 class Question(BaseModel):

@@ -133,12 +133,14 @@ def run_cells(
     stored: Run | None = None,
     already: int = 0,
     on_record: Callable[[Record], None] | None = None,
+    forks: bool = True,
 ) -> Ended:
     """Run cells and store their records at `path`: in the run `stored`, else in a new one that keeps `command`.
 
     `already` cells of the run were done before. A new run is this process's until it ends; `stored` the caller owns.
     A run that takes times waits for another that does. Progress is shown on stderr; `on_record` is given every record,
-    none of which is kept here. Raises `UsageError` for a `name` that is taken, and when `CUDA_VISIBLE_DEVICES` names a
+    none of which is kept here. Without `forks` the epochs of all can be compared: no cell is forked, unless others run
+    beside it. Raises `UsageError` for a `name` that is taken, and when `CUDA_VISIBLE_DEVICES` names a
     GPU that does not exist.
     """
     times = options.measure != "accuracy" and any(not planned.obstacle for planned in cells)
@@ -169,7 +171,13 @@ def run_cells(
             devices = {planned.cell.device for planned in cells if not planned.obstacle}
             add = survey(devices, options.measure, threads)
         settings = workers.Settings(
-            options.profile, options.measure, threads, options.suites, options.replaced, slots=slots(chosen.count)
+            options.profile,
+            options.measure,
+            threads,
+            options.suites,
+            options.replaced,
+            slots=slots(chosen.count),
+            forks=forks or chosen.count > 1,
         )
         if chosen.count > 1:
             tell(chosen, options)

@@ -1,7 +1,7 @@
 """The process in which cells run, as `bench.runner.protocol` says.
 
 Started by `bench.runner.workers` with thread counts already in its environment. stdout and stderr belong to the
-frameworks. stdin stays open as long as the parent lives; its end ends this process at once.
+frameworks. stdin, which requests come from, stays open as long as the parent lives; its end ends this process at once.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from mmap import mmap
 from pathlib import Path
-from typing import Any, TextIO
+from queue import SimpleQueue
+from signal import SIGKILL
+from typing import Any, NoReturn, TextIO
 
 from bench.backends.base import Network
 from bench.backends.registry import backend, backends
@@ -26,11 +30,11 @@ from bench.cases.catalog import load as load_catalog
 from bench.cases.cell import Cell, Status
 from bench.cases.describe import definition
 from bench.errors import BenchError, Unavailable
-from bench.machine import gpu
+from bench.machine import gpu, guardian
 from bench.machine.processes import code
 from bench.measure import kernels
 from bench.measure.cost import step_cost
-from bench.measure.memory import process_peak
+from bench.measure.memory import about_to_fork, process_peak
 from bench.measure.passes import glance, step_windows, timing_passes
 from bench.measure.steps import BRIEF, FULL
 from bench.records.record import SCHEMA_VERSION, Failure, Record, Timing, now, plain, read
@@ -46,7 +50,7 @@ TEXT = 20_000
 
 
 def main() -> None:
-    """Read the request, run its cells, answer, and leave without waiting for the frameworks' own teardown."""
+    """Run the cells that requests ask for, until the parent ends this process."""
     if sys.argv[1] == "introduce":
         try:
             print(introduce(Question.model_validate_json(sys.stdin.readline())).model_dump_json())
@@ -54,39 +58,89 @@ def main() -> None:
             sys.exit(str(error))
         return
     answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
-    request = Request.model_validate_json(sys.stdin.readline())
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    with open(os.devnull) as nothing:  # which cells, and what they start, may read and close
+        os.dup2(nothing.fileno(), 0)
+    request = _request(requests.readline())
+    lines = SimpleQueue[str]()
+    if request.process != "forked":
+        threading.Thread(target=_hand_on, args=(requests, lines), daemon=True).start()
+    # A backend reads its environment when its framework is imported, so it is set before anything else happens.
+    info = backend(Cell.parse(request.cell).backend)
+    os.environ.update(dict(info.environment))
+    catalog = load_catalog([Path(path) for path in request.suites])
+    if request.process == "forked":
+        with suppress(Exception):  # the cell will say what is missing
+            info.load()
+        _fork(catalog, request, requests, answers)
+    while True:
+        _run(catalog, request, answers)
+        request = _request(lines.get())
+
+
+def _request(line: str) -> Request:
+    """Return what a line asks for; end this process where that is nothing, or nothing that it can answer."""
+    if not line:
+        os._exit(1)
+    request = Request.model_validate_json(line)
     if request.protocol != PROTOCOL:
         sys.exit(
             f"this worker speaks protocol {PROTOCOL}, asked for {request.protocol}; use the same version of twinbench"
         )
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    # A backend reads its environment when its framework is imported, so it is set before anything else happens.
-    os.environ.update(dict(backend(Cell.parse(request.cells[0].cell).backend).environment))
-    catalog = load_catalog([Path(path) for path in request.suites])
-    for requested in request.cells:
-        measurement = Measurement(catalog, Cell.parse(requested.cell), request)
-        record = measurement.record(
-            requested.repeat, lambda progress: _answer(answers, {"event": "epoch", **asdict(progress)})
-        )
-        content = plain(record)
-        read(content)  # what a backend counted wrongly costs this process, not the one that waits for it
-        _answer(answers, {"event": "record", "schema_version": SCHEMA_VERSION, "record": content, "code": code()})
-        del measurement
-        gc.collect()
+    return request
+
+
+def _hand_on(requests: TextIO, lines: SimpleQueue[str]) -> None:
+    """Hand on what is asked; the end of the parent ends this process, whatever it does."""
+    for line in requests:
+        lines.put(line)
+    os._exit(1)
+
+
+def _run(catalog: Catalog, request: Request, answers: TextIO) -> None:
+    """Run a cell and answer."""
+    measurement = Measurement(catalog, Cell.parse(request.cell), request)
+    record = measurement.record(lambda progress: _answer(answers, {"event": "epoch", **asdict(progress)}))
+    content = plain(record)
+    read(content)  # what a backend counted wrongly costs this process, not the one that waits for it
+    _answer(answers, {"event": "record", "schema_version": SCHEMA_VERSION, "record": content, "code": code()})
+    del measurement
+    gc.collect()
+
+
+def _fork(catalog: Catalog, request: Request, requests: TextIO, answers: TextIO) -> NoReturn:
+    """Run each cell in a child of this process, and end as a child that gave no record.
+
+    There is no thread here, which a child would lack: on Linux the guardian ends this process with the parent. No
+    descendant of a cell outlives it.
+    """
+    guardian.prctl(guardian.PR_SET_CHILD_SUBREAPER, 1)
+    code()  # hashed once for all
+    gc.collect()
+    gc.freeze()  # else the first collection in a child would copy every page
+    about_to_fork()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    answered = mmap(-1, 1)
+    while True:
+        answered[0] = 0
+        with warnings.catch_warnings(action="ignore"):  # JAX and Python 3.12 warn of any thread
+            child = os.fork()
+        if not child:
+            guardian.prctl(guardian.PR_SET_PDEATHSIG, SIGKILL)
+            _run(catalog, request, answers)
+            answered[0] = 1
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if not answered[0]:
+            guardian.end_as(status)
+        guardian.end_children()
+        request = _request(requests.readline())
 
 
 def _answer(answers: TextIO, message: dict[str, Any]) -> None:
     answers.write(json.dumps(message) + "\n")
     answers.flush()
-
-
-def _exit_with_parent() -> None:
-    while os.read(0, 4096):
-        pass
-    os._exit(1)
 
 
 class Measurement:
@@ -97,11 +151,10 @@ class Measurement:
         self._catalog, self._cell, self._request = catalog, cell, request
         self._timed = request.measure in ("timing", "all")
         self._network: Network | None = None
-        self._repeat = 0
 
-    def record(self, repeat: int, on_epoch: Callable[[Progress], None]) -> Record:
+    def record(self, on_epoch: Callable[[Progress], None]) -> Record:
         """Prepare, build, train and evaluate the cell; whatever goes wrong becomes the status of its record."""
-        known, self._repeat = self.known, repeat
+        known = self.known
         started, clock = now(), time.perf_counter()
         status: Status = "ok"
         reason: str | None = None
@@ -118,7 +171,7 @@ class Measurement:
                 known["failure"] = Failure(error=type(error).__name__, traceback=traceback.format_exc()[-TEXT:])
         return Record(
             **asdict(self._cell),
-            repeat=repeat,
+            repeat=self._request.repeat,
             profile=self._request.profile,
             measure=self._request.measure,
             status=status,
@@ -131,7 +184,7 @@ class Measurement:
     @property
     def _proves(self) -> bool:
         """Return whether the kernel is to be proven; of steps alone the first repeat proves it for all."""
-        return not self._repeat if self._request.measure == "steps" else self._timed and not self._request.brief
+        return not self._request.repeat if self._request.measure == "steps" else self._timed and not self._request.brief
 
     def _measure(self, on_epoch: Callable[[Progress], None]) -> None:
         cell, request = self._cell, self._request
@@ -178,7 +231,7 @@ class Measurement:
         measured = step_windows(network, experiment, BRIEF.steps, self._cell.device)
         total = time.perf_counter() - clock
         self.known["timing"] = Timing(
-            build=build_seconds, steps=experiment.steps, total=total, alone=len(self._request.cells) == 1, **measured
+            build=build_seconds, steps=experiment.steps, total=total, alone=self._request.process == "own", **measured
         )
 
     def _train(
@@ -189,7 +242,7 @@ class Measurement:
         on_epoch: Callable[[Progress], None],
     ) -> None:
         """Train and score a network of its own."""
-        request, alone = self._request, len(self._request.cells) == 1
+        request = self._request
         clock = time.perf_counter()
         network = self._started(experiment, build)
         build_seconds = time.perf_counter() - clock
@@ -206,10 +259,10 @@ class Measurement:
             epochs=epochs,
             steps=experiment.steps,
             total=total,
-            alone=alone,
+            alone=request.process == "own",
             **passes,
         )
-        if alone:
+        if request.process != "shared":
             self.known["memory"] = self.known.get("memory", {}) | {"process_peak_bytes": process_peak()}
 
     def _prove(self, experiment: Experiment) -> None:

@@ -1,4 +1,4 @@
-"""Runs cells on this machine, one process each; no cell can take the run down and none is lost.
+"""Runs cells on this machine, each in a process of its own unless said; no cell can take the run down, none is lost.
 
 The parent sleeps while cells measure: it wakes for their messages and twice a second to look at time and memory. It is
 one thread, however many cells work side by side, so signals and exceptions end all of them as they end one.
@@ -7,6 +7,7 @@ one thread, however many cells work side by side, so signals and exceptions end 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 import psutil
 from msgspec.structs import replace
 
+from bench.backends.registry import backends
 from bench.cases.cell import Cell, Measure, Profile, Status
 from bench.errors import CodeChanged
 from bench.machine import processes
@@ -29,9 +31,10 @@ from bench.runner.plan import PlannedCell, TimeLeft
 from bench.runner.protocol import (
     LINE_BYTES,
     PROTOCOL,
+    SINCE,
     InvalidAnswer,
+    Process,
     Request,
-    RequestedCell,
     read_answer,
 )
 from bench.training.loop import Progress
@@ -47,7 +50,8 @@ TIMES_ESTIMATE, LEAST_SECONDS = 20, 900.0
 class Settings:
     """What all cells of a run share; `threads` is the thread count of every framework, `brief` as in a `Request`.
 
-    `slots` has the cores of each process that works beside others (`bench.machine.slots`).
+    `slots` has the cores of each process that works beside others (`bench.machine.slots`). `forks`: cells that are not
+    timed may be children of a process that has imported their framework.
     """
 
     profile: Profile
@@ -57,6 +61,15 @@ class Settings:
     stand_ins: dict[str, str] = field(default_factory=dict)
     brief: bool = False
     slots: tuple[frozenset[int], ...] = (frozenset(),)
+    forks: bool = True
+
+    def process(self, cell: Cell) -> Process:
+        """Return where a cell runs that is not the only one of its kind."""
+        if shares_processes(self.profile, self.measure):
+            return "shared"
+        known = backends().get(cell.backend)  # another installation may have others
+        safe = known and known.forks and cell.device == "cpu" and sys.platform == "linux"
+        return "forked" if safe and self.forks and self.measure == "accuracy" else "own"
 
 
 @dataclass(frozen=True)
@@ -130,33 +143,40 @@ def run(
         over = over or interrupted.is_set() or (end is not None and time.monotonic() + seconds > end)
         return not over
 
+    def kind(group: Sequence[PlannedCell]) -> Process:
+        """Return where the next cells of a group run; the last of it has nobody to share a process with."""
+        several = len(group) > 1 and protocol >= SINCE["process"]
+        return settings.process(group[0].cell) if several else "own"
+
     for planned in cells:
         if planned.obstacle:
             found = {"reason": planned.obstacle.reason, "details": {"obstacle": planned.obstacle.part}}
             yield unmeasured(planned, settings, "unavailable", started=now(), seconds=0.0, **found)
-    groups = _groups([planned for planned in cells if not planned.obstacle], settings)
+    waiting = _groups([planned for planned in cells if not planned.obstacle], settings)
 
     def work(cores: frozenset[int]) -> Generator[Record | Child, None, None]:
-        """Run group after group on these cores: yield each record, and the process wherever it must be waited for."""
-        for group in groups:
-            pending = deque(group)
-            while pending:
-                if not may_start(pending[0]):
-                    return
-                with _Worker(worker or WORKER, protocol, list(pending), settings, code, cores) as process:
-                    while pending and may_start(pending[0]):
-                        planned = pending.popleft()
-                        observer.started(planned)
-                        beside[planned.cell, planned.repeat] = 0
-                        for running in beside:
-                            beside[running] = max(beside[running], len(beside) - 1)
-                        record = yield from process.record(planned, limits, observer, interrupted)
-                        neighbours = beside.pop((planned.cell, planned.repeat))
-                        time_left.ended(record)
-                        yield replace(record, neighbours=neighbours) if neighbours else record
-                        # A process whose allocator gave up may still hold what it had.
-                        if process.said_all or record.status == "out-of-memory":
-                            break
+        """Run cell after cell on these cores: yield each record, and the process wherever it must be waited for."""
+        while waiting:
+            group = waiting[0]
+            if not group:
+                waiting.popleft()
+                continue
+            if not may_start(group[0]):
+                return
+            with _Worker(worker or WORKER, protocol, kind(group), settings, code, cores) as process:
+                while group and may_start(group[0]):
+                    planned = group.popleft()
+                    observer.started(planned)
+                    beside[planned.cell, planned.repeat] = 0
+                    for running in beside:
+                        beside[running] = max(beside[running], len(beside) - 1)
+                    record = yield from process.record(planned, limits, observer, interrupted)
+                    neighbours = beside.pop((planned.cell, planned.repeat))
+                    time_left.ended(record)
+                    yield replace(record, neighbours=neighbours) if neighbours else record
+                    # A process whose allocator gave up may still hold what it had.
+                    if not process.takes_more or record.status == "out-of-memory":
+                        break
 
     with ExitStack() as stack:
         working = [stack.enter_context(closing(work(cores))) for cores in settings.slots]
@@ -173,37 +193,25 @@ def run(
                 processes.wait(waited_for.values(), _TICK)
 
 
-def _groups(cells: list[PlannedCell], settings: Settings) -> Iterator[list[PlannedCell]]:
-    """Return the cells of each process: one, or several of one backend where processes may be shared.
+def _groups(cells: list[PlannedCell], settings: Settings) -> deque[deque[PlannedCell]]:
+    """Return the cells in groups, of which every slot takes one after another: those of a group may share a process.
 
-    Where these are timed, the backends take turns, suite by suite and in the order A B B A, so that a drift of the
-    machine falls on all of them alike; who had the last turn goes on in the same process. Else every slot gets a share
-    of each backend's cells.
+    These are of one backend. Quick cells for accuracy make one group of each; else the backends take turns, suite by
+    suite and in the order A B B A, so that a drift of the machine falls on all of them alike; who had the last turn
+    goes on in the same process.
     """
-    if not shares_processes(settings.profile, settings.measure):
-        yield from ([planned] for planned in cells)
-        return
+    if all(settings.process(planned.cell) == "own" for planned in cells):
+        return deque([deque(cells)])
+    quick = (settings.profile, settings.measure) == ("quick", "accuracy")
 
     def turn(planned: PlannedCell) -> object:
-        return settings.measure == "glance" and (planned.cell.seed, planned.repeat, planned.cell.suite)
+        return quick or (planned.cell.seed, planned.repeat, planned.cell.suite)
 
-    def by(planned: PlannedCell) -> str:
-        return planned.cell.backend
+    def by(planned: PlannedCell) -> tuple[str, str]:
+        return planned.cell.backend, planned.cell.device
 
     turns = [sorted(members, key=by, reverse=place % 2 == 1) for place, (_, members) in enumerate(groupby(cells, turn))]
-    for _, group in groupby(chain.from_iterable(turns), by):
-        yield from _shares(list(group), len(settings.slots))
-
-
-def _shares(cells: list[PlannedCell], count: int) -> Iterator[list[PlannedCell]]:
-    """Yield cells in at most `count` shares that are estimated to take about as long, each in the order of all."""
-    shares: list[list[PlannedCell]] = [[] for _ in range(count)]
-    seconds = [0.0] * count
-    for planned in cells:
-        least = min(range(count), key=lambda number: (seconds[number], len(shares[number])))
-        shares[least].append(planned)
-        seconds[least] += planned.estimate
-    yield from filter(None, shares)
+    return deque(deque(group) for _, group in groupby(chain.from_iterable(turns), by))
 
 
 class _Worker:
@@ -213,30 +221,20 @@ class _Worker:
         self,
         command: Sequence[str],
         protocol: int,
-        cells: list[PlannedCell],
+        process: Process,
         settings: Settings,
         code: Code | None,
         cores: frozenset[int],
     ) -> None:
-        request = Request(
-            protocol=protocol,
-            cells=[RequestedCell(cell=str(planned.cell), repeat=planned.repeat) for planned in cells],
-            profile=settings.profile,
-            measure=settings.measure,
-            suites=list(settings.suites),
-            stand_ins=settings.stand_ins,
-            brief=settings.brief,
-        ).worded()
         self._settings, self._code = settings, code
-        self._clock, self._started = time.monotonic(), now()
+        self._protocol, self._process = protocol, process
         self.ended = False
         self._unread = bytearray()
         self._lines: deque[bytearray] = deque()
         # What its backend wants in its environment the worker sets: another installation's may want something else.
         self._child = Child(command, settings.threads, cores=cores)
         try:
-            self._memory = _Memory(self._child.process.pid)
-            self._child.send(request.encode() + b"\n")
+            self._memory = _Memory(self._child.process.pid, forks=process == "forked")
         except BaseException:
             self._child.__exit__()
             raise
@@ -248,9 +246,10 @@ class _Worker:
         self._child.__exit__()
 
     @property
-    def said_all(self) -> bool:
-        """Whether the process has ended, and all that it said of later cells before that has been taken in."""
-        return self.ended and not self._lines
+    def takes_more(self) -> bool:
+        """Whether it may be asked for another cell: it is not for one alone, lives, and said nothing unasked."""
+        self._read()
+        return self._process != "own" and not (self.ended or self._lines or self._unread)
 
     def record(
         self, planned: PlannedCell, limits: Limits, observer: Observer, interrupted: threading.Event
@@ -259,18 +258,17 @@ class _Worker:
 
         Whatever keeps the record from coming becomes its status.
         """
-        clock, started = self._clock, self._started
+        clock, started = time.monotonic(), now()
+        self._ask(planned)
         verdict: tuple[Status, str] | None = None
         while not verdict:
             try:
-                if not self._lines:  # what else it says waits in the channel
-                    self._read()
+                self._read()
                 for answer in self._answers(planned):
                     if isinstance(answer, Progress):
                         observer.epoch(planned, asdict(answer))
                         continue
-                    self._clock, self._started = time.monotonic(), now()
-                    seconds, failure = self._clock - clock, self._with_log(answer.failure)
+                    seconds, failure = time.monotonic() - clock, self._with_log(answer.failure)
                     return replace(answer, seconds=seconds, failure=failure)
                 verdict = self._verdict(planned, limits, clock, interrupted)
             except InvalidAnswer as error:
@@ -278,13 +276,27 @@ class _Worker:
             if not verdict:
                 yield self._child
         self.ended = True
-        self._lines.clear()
         self._child.kill()
         status, reason = verdict
         failure = None if status == "interrupted" else self._with_log(Failure(error=status, traceback=""))
         found = {"reason": reason, "failure": failure}
         seconds = time.monotonic() - clock
         return unmeasured(planned, self._settings, status, started=started, seconds=seconds, **found)
+
+    def _ask(self, planned: PlannedCell) -> None:
+        settings = self._settings
+        request = Request(
+            protocol=self._protocol,
+            cell=str(planned.cell),
+            repeat=planned.repeat,
+            profile=settings.profile,
+            measure=settings.measure,
+            suites=list(settings.suites),
+            stand_ins=settings.stand_ins,
+            brief=settings.brief,
+            process=self._process,
+        )
+        self._child.send(request.worded().encode() + b"\n")
 
     def _answers(self, planned: PlannedCell) -> Iterator[Progress | Record]:
         """Yield what has been said of `planned`; raise `InvalidAnswer` for anything else, other cells included.
@@ -348,10 +360,14 @@ class _Worker:
 
 
 class _Memory:
-    """Resident bytes of a process and its descendants, looked at twice a second, and at who they are less often."""
+    """Resident bytes of a process and its descendants, looked at twice a second, and at who they are less often.
 
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
+    A process that forks waits for its child. What both hold counts once: memory that the child has as a copy, and files
+    (`bench.measure.memory.process_peak`).
+    """
+
+    def __init__(self, pid: int, *, forks: bool) -> None:
+        self._process, self._forks = psutil.Process(pid), forks
         self._family: list[psutil.Process] = []
         self._looks = 0
         self._used = 0
@@ -364,13 +380,19 @@ class _Memory:
             return self._used
         self._next_look = time.monotonic() + _TICK
         with suppress(psutil.Error):
-            if not self._family or self._looks % _FAMILY_TICKS == 0:
+            if len(self._family) < (2 if self._forks else 1) or self._looks % _FAMILY_TICKS == 0:
                 self._family = self._process.children(recursive=True)
             self._looks += 1
-        self._used = 0
-        for process in (self._process, *self._family):
+        found = {}
+        for process in (*self._family, self._process):
             with suppress(psutil.Error):
-                self._used += process.memory_info().rss
+                found[process] = process.memory_info()
+        self._family = [process for process in self._family if process in found]
+        self._used = sum(memory.rss for memory in found.values())
+        if self._forks and found:
+            forking, *others = found.values()
+            files = forking.shared - sum(memory.shared for memory in others)
+            self._used = max(forking.rss, self._used - forking.rss + max(0, files))
         return self._used
 
 

@@ -121,12 +121,18 @@ def test_records_of_a_later_schema_are_refused_before_anything_is_measured(tmp_p
 
 
 def test_a_request_leaves_out_what_an_older_worker_does_not_know_and_never_what_is_asked() -> None:
-    words: dict[str, Any] = {"profile": "quick", "measure": "timing", "suites": [], "stand_ins": {}, "cells": []}
-    older = Request(protocol=2, brief=False, **words)
-    assert json.loads(older.worded()) == {"protocol": 2, **words}
-    assert json.loads(Request(protocol=3, brief=True, **words).worded()) == {"protocol": 3, "brief": True, **words}
+    words: dict[str, Any] = {"profile": "quick", "measure": "timing", "suites": [], "stand_ins": {}}
+    cell = {"cell": "a/b@torch,none,cpu,documented#0", "repeat": 1}
+    older = Request(protocol=2, **words, **cell)
+    assert json.loads(older.worded()) == {"protocol": 2, "cells": [cell], **words}
+    brief = Request(protocol=3, brief=True, **words, **cell).worded()
+    assert json.loads(brief) == {"protocol": 3, "brief": True, "cells": [cell], **words}
     with pytest.raises(ValueError, match="protocol 2 cannot be asked for: brief"):
         older.model_copy(update={"brief": True}).worded()
+    with pytest.raises(ValueError, match="protocol 2 cannot be asked for: process"):
+        older.model_copy(update={"process": "shared"}).worded()
+    now = {"brief": False, "process": "own", **cell, **words}
+    assert json.loads(Request(protocol=5, **words, **cell).worded()) == {"protocol": 5, **now}
 
 
 def test_sides_that_are_one_installation_are_known_as_such(tmp_path: Path) -> None:

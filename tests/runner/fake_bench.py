@@ -3,7 +3,7 @@
 `python fake_bench.py run ...` is `bench run ...`; `python fake_bench.py cell DESCRIPTOR` is its worker,
 `python fake_bench.py node ...` what a local cluster is made of. How a case behaves is coded in the width of its
 Embedding. With FAKE_MENDED set every case behaves well; FAKE_LOG names a file that gets a line for every training
-begun.
+begun. With FAKE_FORKS cells are forked where those of a backend that allows it are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -31,7 +32,7 @@ from bench.runner.capabilities import Examined
 from bench.spec import Device
 from tests.faults.stub.stub import Stub
 
-FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS = range(2, 13)
+FINE, HANGS, ALLOCATES, DIVERGES, DIES, RAISES, SLOW, EXITS, TALKS, STARVES, LOOPS, LEAVES = range(2, 14)
 
 FAKE = BackendInfo(
     "fake",
@@ -40,6 +41,7 @@ FAKE = BackendInfo(
     "fake",
     environment=(("FAKE_ENVIRONMENT", "set"),),
     native=frozenset(INITIAL),
+    forks="FAKE_FORKS" in os.environ,
 )
 ABSENT = BackendInfo("absent", "fake_bench", ("no-such-distribution",), "absent")
 
@@ -86,6 +88,9 @@ def misbehave(how: int) -> int | None:
         print('{"event": "record"}\n' * 20_000, flush=True)
     elif how == STARVES:
         raise MemoryError("no room")
+    elif how == LEAVES:
+        left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        Path(os.environ["FAKE_LOG"]).with_name("left").write_text(str(left.pid))
     return None
 
 
@@ -128,7 +133,7 @@ def build(model: Model, kernel: str, device: str) -> FakeNetwork:
     assert os.environ["FAKE_ENVIRONMENT"] == "set"
     with open(os.environ["FAKE_LOG"], "a") as log:
         words, width = model.weights[0].shape
-        log.write(f"{os.getpid()} {width} {words}\n")
+        log.write(f"{os.getpid()} {width} {words} {os.getppid()}\n")
     return FakeNetwork("fake", model, kernel, device)
 
 

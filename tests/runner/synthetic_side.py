@@ -58,12 +58,23 @@ def record(request, cell, repeat, number):
 if sys.argv[4] == "introduce":
     introduce()
     sys.exit()
-request = json.loads(sys.stdin.readline())
-fields = ["protocol", "cells", "profile", "measure", "suites", "stand_ins", "brief"]
-if list(request) != fields[: SETTINGS["protocol"] + 4] or request["protocol"] != SETTINGS["protocol"]:
-    sys.exit("extra inputs are not permitted")
+
+def requests():
+    # Before protocol 5 a worker takes one request, for several cells.
+    for line in sys.stdin:
+        request = json.loads(line)
+        fields = {{"protocol", "profile", "measure", "suites", "stand_ins"}}
+        fields |= {{"brief"}} if SETTINGS["protocol"] > 2 else set()
+        fields |= {{"cell", "repeat", "process"}} if SETTINGS["protocol"] > 4 else {{"cells"}}
+        if set(request) != fields or request["protocol"] != SETTINGS["protocol"]:
+            sys.exit("extra inputs are not permitted")
+        for one in request.get("cells", [request]):
+            yield request, one
+        if "cells" in request:
+            return
+
 with os.fdopen(int(sys.argv[4]), "w") as answers:
-    for one in request["cells"]:
+    for request, one in requests():
         with open(os.path.join(os.path.dirname(HERE), "log"), "a+") as log:
             log.seek(0)
             number = len(log.readlines())

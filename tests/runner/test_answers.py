@@ -42,8 +42,8 @@ def measured_by(package, sha256):
 def record_with(**changes):
     answer("odd", **changes)
 
-for requested in json.loads(sys.stdin.readline())["cells"]:
-    case = requested["cell"].split("/")[1].split("@")[0]
+for request in map(json.loads, sys.stdin):
+    case = request["cell"].split("/")[1].split("@")[0]
     if case == "odd":
         exec(HOW)
     else:
@@ -106,11 +106,15 @@ TEMPLATE = Record(
 )  # fmt: skip
 
 
-def run_with(how: str, *cases: str, limits: Limits | None = None) -> list[Record]:
+LONG = Settings("quick", "accuracy", threads=1, suites=tuple(f"/suites/{place}.py" for place in range(20_000)))
+"""Settings whose requests do not fit into a pipe."""
+
+
+def run_with(how: str, *cases: str, limits: Limits | None = None, settings: Settings | None = None) -> list[Record]:
     """Return the records of `cases`, run by a worker that does `how` where it should answer for the case `odd`."""
     worker = (sys.executable, "-SE", "-c", WORKER, how, json.dumps(plain(TEMPLATE)))
-    settings = Settings("quick", "accuracy", threads=1)
     cells = [planned(case) for case in cases]
+    settings = settings or Settings("quick", "accuracy", threads=1)
     found = run(cells, settings, limits or Limits(1e12, 60), Silent(), threading.Event(), worker)
     return list(found)
 
@@ -181,21 +185,29 @@ def test_a_worker_ends_with_all_that_it_started(how: str, reason: str | None, es
 
 def test_a_request_that_is_never_read_is_not_waited_for_without_end() -> None:
     worker = (sys.executable, "-SEc", "import time; time.sleep(600)")
-    cells = [planned("odd")] * 3000
-    first = next(
-        run(cells, Settings("quick", "accuracy", threads=1), Limits(1e12, 0.5), Silent(), threading.Event(), worker)
-    )
+    (first,) = run([planned("odd")], LONG, Limits(1e12, 0.5), Silent(), threading.Event(), worker)
     assert first.status == "timeout"
 
 
 def test_a_long_request_is_read_whole() -> None:
-    names = [f"fine-{place}" for place in range(3000)]
-    assert [record.case for record in run_with("", *names) if record.status == "ok"] == names
+    names = ["odd", "fine", "other"]
+    how = "record_with(details=dict(suites=len(request['suites']))) if request['suites'] else answer('odd')"
+    found = run_with(how, *names, settings=LONG)
+    assert [(record.case, record.status) for record in found] == [(name, "ok") for name in names]
+    assert found[0].details["suites"] == len(LONG.suites)
+
+
+def test_what_a_process_says_unasked_costs_no_later_cell() -> None:
+    together = "once, said = say, []; say = said.append; answer('odd'); answer('fine', seed=7); once(b''.join(said))"
+    found = run_with(together, "odd", "fine", "other")
+    assert [(record.case, record.status, record.seed) for record in found] == [
+        ("odd", "ok", 0), ("fine", "ok", 0), ("other", "ok", 0),
+    ]  # fmt: skip
 
 
 def test_what_fails_while_a_worker_is_made_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {child.pid for child in psutil.Process().children()}
-    monkeypatch.setattr(workers, "_Memory", lambda pid: 1 / 0)
+    monkeypatch.setattr(workers, "_Memory", lambda pid, forks: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_with("", "odd")
     assert {child.pid for child in psutil.Process().children()} == before

@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,7 @@ from bench.records.record import SCHEMA_VERSION, Record, Timing, plain
 from bench.runner import jobs, run, workers
 from bench.runner.options import RunOptions
 from bench.runner.plan import PlannedCell
-from bench.runner.workers import Limits, Settings, _groups
+from bench.runner.workers import Limits, Settings
 from tests.conftest import Bench, call
 from tests.runner.test_answers import TEMPLATE, Silent
 from tests.runner.test_workers import wait_for
@@ -42,12 +43,14 @@ def await_all(folder, *cases):
     while not all(os.path.exists(os.path.join(folder, other)) for other in cases):
         time.sleep(0.01)
 
-for requested in json.loads(sys.stdin.readline())["cells"]:
-    case = requested["cell"].split("/")[1].split("@")[0]
+for request in map(json.loads, sys.stdin):
+    case = request["cell"].split("/")[1].split("@")[0]
     exec(HOW)
     content = RECORD | {"case": case, "details": {"cores": sorted(os.sched_getaffinity(0)), "pid": os.getpid()}}
     answer = {"event": "record", "schema_version": SCHEMA, "record": content, "code": ["/here", CODE.get(case, "old")]}
     os.write(CHANNEL, json.dumps(answer).encode() + b"\\n")
+    if request["process"] != "shared":
+        break
 """.replace("SCHEMA", str(SCHEMA_VERSION))
 two_cores = pytest.mark.skipif(cores() < 2, reason="needs two cores")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are pinned on Linux alone")
@@ -62,12 +65,13 @@ def beside(how: str, *cells: str | PlannedCell, **more: Any) -> Iterator[Record]
     worker = (sys.executable, "-SE", "-c", f"CODE = {more.pop('other_code', {})!r}\n{WORKER}", how)
     pinned = more.pop("pinned", (frozenset(), frozenset()))
     profile = more.pop("profile", "documented")
+    template = plain(TEMPLATE) | {"profile": profile, "backend": more.pop("backend", "torch")}
     settings = Settings(profile, "accuracy", threads=1, slots=pinned)
     observer, interrupted = more.pop("observer", Silent()), more.pop("interrupted", threading.Event())
     limits = more.pop("limits", Limits(1e12, 60))
     yield from workers.run(
         [planned(cell) if isinstance(cell, str) else cell for cell in cells], settings, limits, observer, interrupted,
-        (*worker, json.dumps(plain(TEMPLATE) | {"profile": profile})), code=Code("/here", "old"),
+        (*worker, json.dumps(template)), code=Code("/here", "old"),
     )  # fmt: skip
 
 
@@ -147,29 +151,23 @@ def test_a_result_that_came_in_time_counts_however_long_another_is_stored() -> N
     assert found == ["ok", "ok"]
 
 
-def test_what_a_process_said_of_later_cells_before_it_died_is_not_measured_again() -> None:
+def test_a_process_that_ended_between_two_cells_costs_neither(tmp_path: Path) -> None:
     found, before = [], own_processes()
-    for record in beside("", *"abcde", profile="quick", pinned=(frozenset(),)):
+    how = f"open({str(tmp_path / 'asked')!r}, 'a').write(case)\nif case == 'c': sys.stdin.close(); sys.stdin = iter('')"
+    for record in beside(how, *"abcd", profile="quick", pinned=(frozenset(),)):
         found.append((record.case, record.status, record.details["pid"]))
-        wait_for(lambda: own_processes() <= before)  # storing the first: meanwhile the process measures all, and ends
-    assert [each[:2] for each in found] == [(case, "ok") for case in "abcde"]
-    assert len({pid for *_, pid in found}) == 1
+        if record.case == "c":
+            wait_for(lambda: own_processes() <= before)
+    assert [each[:2] for each in found] == [(case, "ok") for case in "abcd"]
+    assert [found[0][2] == pid for *_, pid in found] == [True, True, True, False]
+    assert (tmp_path / "asked").read_text() == "abcd"
 
 
-def test_what_a_process_says_ahead_waits_in_its_channel_and_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = []
-
-    def read(process: Any) -> None:
-        before = len(process._lines)
-        reads(process)
-        held.append((before, len(process._lines)))
-
-    reads = workers._Worker._read
-    monkeypatch.setattr(workers._Worker, "_read", read)
-    found = [*beside("", *(f"c{number}" for number in range(300)), profile="quick", pinned=(frozenset(),))]
-    assert len(found) == 300
-    assert max(after for _, after in held) > 1, "it is ahead"
-    assert {before for before, _ in held} == {0}
+def test_a_shared_process_is_asked_for_a_cell_once_the_one_before_is_kept(tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    for number, _ in enumerate(beside(f"open({str(asked)!r}, 'a').write(case)", *"abcde", profile="quick"), 1):
+        time.sleep(0.05)
+        assert len(asked.read_text()) <= number + 1, "of the other slot"
 
 
 class Stops(Silent):
@@ -206,21 +204,15 @@ def test_no_cell_starts_beside_another_that_would_end_after_the_budget() -> None
     assert [record.case for record in beside("", *cells, limits=Limits(1e12, 60, budget=600))] == ["a"]
 
 
-def test_shared_processes_are_divided_so_that_all_slots_have_work() -> None:
-    def groups(count: int, cells: list[PlannedCell]) -> list[list[PlannedCell]]:
-        settings = Settings("quick", "accuracy", threads=1, slots=(frozenset(),) * count)
-        return list(_groups(cells, settings))
-
-    cells = [planned(f"c{number}", backend, number) for number in range(9) for backend in ("keras", "torch")]
-    assert [len(group) for group in groups(2, [replace(cell, estimate=0.0) for cell in cells])] == [5, 4, 5, 4]
-    for count in (1, 2, 4):
-        found = groups(count, cells)
-        assert len(found) == 2 * count
-        assert Counter(cell.cell for group in found for cell in group) == Counter(cell.cell for cell in cells)
-        assert all(len({cell.cell.backend for cell in group}) == 1 for group in found)
-        seconds = [sum(cell.estimate for cell in group) for group in found]
-        assert max(seconds) - min(seconds) <= 8, "no share exceeds another by more than the longest cell"
-    assert sum(len(group) for group in groups(100, cells)) == len(cells)
+def test_slots_that_share_a_backend_take_cell_after_cell(tmp_path: Path) -> None:
+    """While one slot holds a long cell, the other takes all the rest of its backend in one process."""
+    names = [f"c{number}" for number in range(7)]
+    how = f"await_all({str(tmp_path)!r}, *({names} if case == 'c0' else ()))"
+    cells = [planned(name, "keras") for name in names]
+    found = list(beside(how, *cells, profile="quick", backend="keras"))
+    assert [record.case for record in found[:5]] == names[1:6]
+    processes = Counter(record.details["pid"] for record in found)
+    assert sorted(processes.values()) == [1, 6]
 
 
 @two_cores

@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from bench.cases.catalog import Catalog
-from bench.cases.cell import Cell, Status
+from bench.cases.cell import Cell, Measure, Status
 from bench.errors import DataError, TrainingDiverged, Unavailable
 from bench.records.record import SCHEMA_VERSION, Record, json_text, plain
 from bench.runner.protocol import PROTOCOL, Recorded, Request, read_answer
@@ -94,10 +94,8 @@ def test_where_memory_runs_out_a_larger_peak_of_the_passes_is_kept(monkeypatch: 
         raise MemoryError("no room")
 
     monkeypatch.setattr(Measurement, "_measure", runs_out)
-    asked = {"protocol": 3, "cells": [], "profile": "quick", "measure": "all", "suites": [], "stand_ins": {}}
     cell = Cell.parse("demo/case@torch,none,cpu,documented#0")
-    request = Request.model_validate(asked | {"brief": False})
-    record = Measurement(Catalog(), cell, request).record(0, lambda progress: None)
+    record = Measurement(Catalog(), cell, request(cell, "all")).record(lambda progress: None)
     assert record.status == "out-of-memory"
     assert record.memory is not None
     assert (record.memory["device_peak_bytes"], record.memory["host_peak_bytes"]) == (5e9, 1e6)
@@ -106,16 +104,19 @@ def test_where_memory_runs_out_a_larger_peak_of_the_passes_is_kept(monkeypatch: 
 
 def raising(error: Exception) -> Record:
     """Return the record of a cell that raises an error."""
-    request = Request(
-        protocol=PROTOCOL, cells=[], profile="quick", measure="accuracy", suites=[], stand_ins={}, brief=False
-    )
 
     class Raising(Catalog):
         def case(self, name: str) -> NoReturn:
             raise error
 
     cell = Cell("demo", "raising", "torch", "none", "cpu", "documented", 0)
-    return Measurement(Raising({}, {}, ()), cell, request).record(0, lambda progress: None)
+    return Measurement(Raising({}, {}, ()), cell, request(cell, "accuracy")).record(lambda progress: None)
+
+
+def request(cell: Cell, measure: Measure) -> Request:
+    return Request(
+        protocol=PROTOCOL, cell=str(cell), repeat=0, profile="quick", measure=measure, suites=[], stand_ins={}
+    )
 
 
 def test_of_a_long_text_a_record_keeps_a_part() -> None:

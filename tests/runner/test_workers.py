@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 
 import psutil
@@ -199,17 +200,36 @@ def test_backends_that_share_processes_take_turns_where_steps_are_timed() -> Non
     cases = ["one/a", "one/b", "two/c", "three/d"]
     cells = [planned(case, backend) for case in cases for backend in ("keras", "torch")]
     names = [[f"{each.cell.backend} {each.cell.case}" for each in group] for group in groups(cells, "glance")]
-    assert names == [
-        ["keras a", "keras b"], ["torch a", "torch b", "torch c"], ["keras c", "keras d"], ["torch d"],
-    ]  # fmt: skip
+    turns = [["keras a", "keras b"], ["torch a", "torch b", "torch c"], ["keras c", "keras d"], ["torch d"]]
+    assert names == turns
     assert [len(group) for group in groups(cells, "accuracy")] == [4, 4], "a process each costs the least"
-    assert [len(group) for group in groups(cells, "timing")] == [1] * 8, "alone in its process"
+    assert groups(cells, "timing") == [cells], "alone, each in its process"
     again = [planned("one/a", backend, seed) for seed in range(3) for backend in ("keras", "torch")]
     assert [[each.cell.seed for each in group] for group in groups(again, "glance")] == [[0], [0, 1], [1, 2], [2]]
 
 
-def groups(cells: list[PlannedCell], measure: Measure) -> list[list[PlannedCell]]:
-    return list(_groups(cells, Settings("quick", measure, threads=1)))
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_documented_cells_for_accuracy_are_forked_in_turns_and_no_others() -> None:
+    cases = ["one/a", "one/b", "two/c"]
+    cells = [planned(case, backend) for case in cases for backend in ("keras-torch", "torch")]
+    names = [[f"{each.cell.backend} {each.cell.case}" for each in group] for group in groups(cells, "accuracy", False)]
+    assert names == [
+        ["keras-torch a", "keras-torch b"], ["torch a", "torch b", "torch c"], ["keras-torch c"],
+    ]  # fmt: skip
+    documented = Settings("documented", "accuracy", threads=1)
+    cell = cells[0].cell
+    assert documented.process(cell) == "forked"
+    for other in (replace(cell, device="cuda"), replace(cell, backend="unknown")):
+        assert documented.process(other) == "own"
+    for measure in ("glance", "steps", "timing", "all"):
+        assert replace(documented, measure=measure).process(cell) == "own"
+        assert groups(cells, measure, False) == [cells], "in their order, each in its process"
+    assert replace(documented, forks=False).process(cell) == "own"
+    assert replace(documented, profile="quick").process(cell) == "shared"
+
+
+def groups(cells: list[PlannedCell], measure: Measure, quick: bool = True) -> list[list[PlannedCell]]:
+    return list(map(list, _groups(cells, Settings("quick" if quick else "documented", measure, threads=1))))
 
 
 def test_a_cell_that_runs_another_kernel_than_it_claims_fails_and_keeps_what_was_measured(fake_bench: Bench) -> None:
