@@ -3,6 +3,7 @@
     python tests/benchmarks/overhead.py epoch --case text-networks/lstm-16
     python tests/benchmarks/overhead.py cell --backend keras-tensorflow --case text-networks/lstm-16 --rounds 3
     python tests/benchmarks/overhead.py jobs --seeds 2 --rounds 1
+    python tests/benchmarks/overhead.py start --case word-embeddings/glove-200 --seeds 5
 
 `epoch` alternates epochs of `Network.train_epoch` with epochs of the plain loop on the same rows, under a stop-watch
 of its own, and with those of a second copy of the plain loop: how far two copies of the same code differ is how well
@@ -16,6 +17,8 @@ tunes the input pipeline and makes epochs wait for it (docs/findings.md).
 itself, trains and evaluates. Without `--backend` both backends take their turn, each in processes of its own.
 `jobs` alternates runs of the same documented cells: one after another and with `--jobs auto`, both with one thread a
 framework, whose scores must be equal to the last bit; and one after another on every core, as without either option.
+`start` alternates seeds of a short documented cell, a process each, with the same seeds forked from a process that has
+imported the framework; their scores must be equal, too.
 With `--scripts` the stand-alone script runs for each of the cells, too: of cases on all rows of IMDB.
 `command` alternates `bench list`, `bench --help` and `python -c pass`.
 All others need the real data (`BENCH_DATA_DIR`). The plain loops are what users write: Keras's `Sequential` and `fit`
@@ -26,11 +29,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -48,11 +53,14 @@ from bench.cases.catalog import load  # noqa: E402
 from bench.cases.cell import Cell  # noqa: E402
 from bench.cases.model import Model, resolve  # noqa: E402
 from bench.compare.statistics import hodges_lehmann  # noqa: E402
+from bench.machine.fingerprint import cores  # noqa: E402
 from bench.measure import steps  # noqa: E402
 from bench.measure.clock import Clock, no_garbage_collection  # noqa: E402
 from bench.records.metrics import step_seconds  # noqa: E402
 from bench.records.record import Record  # noqa: E402
 from bench.records.store import Store  # noqa: E402
+from bench.runner import workers  # noqa: E402
+from bench.runner.plan import PlannedCell  # noqa: E402
 from bench.spec import Case, Dense, Embedding, Flatten, SimpleRNN  # noqa: E402
 from bench.training.experiment import loaded, prepared  # noqa: E402
 from tests.benchmarks.figures import say  # noqa: E402
@@ -383,6 +391,37 @@ def measure_commands(rounds: int) -> None:
         say(**{word: beyond})
 
 
+def measure_start(name: str, backend_name: str, seeds: int, rounds: int) -> None:
+    """Print seconds and CPU seconds a cell, forked and a process each, their ratios, and whether scores are equal."""
+    suite, case = load().case(name)
+    kernel = best_kernel(backend(backend_name), resolve(suite, case, "documented"), "cpu")
+    cells = [
+        PlannedCell(Cell(*name.split("/"), backend_name, kernel, "cpu", "documented", seed), 0, frozenset(), None, 1.0)
+        for seed in range(seeds)
+    ]
+    sides = {"forked": True, "a process each": False}
+    seconds: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+    scores = {}
+    for number in range(rounds):
+        for side in list(sides)[:: -1 if number % 2 else 1]:
+            settings = workers.Settings("documented", "accuracy", cores(), forks=sides[side])
+            began = time.perf_counter(), os.times()
+            ran = workers.run(cells, settings, workers.Limits(math.inf), workers.Silent(), threading.Event())
+            scores[side] = [figures_of(record) for record in ran]
+            wall, ended = time.perf_counter() - began[0], os.times()
+            busy = sum(getattr(ended, part) - getattr(began[1], part) for part in ("children_user", "children_system"))
+            if None in scores[side]:
+                sys.exit(f"{name}@{backend_name}: a cell did not train")
+            seconds[side].append((wall / seeds, busy / seeds))
+            print(f"{side}: {wall / seeds:.2f} s a cell, {busy / seeds:.2f} s of CPU", flush=True)
+        print(f"equal, every loss and accuracy: {scores['forked'] == scores['a process each']}")
+    medians = {side: np.median(found, axis=0) for side, found in seconds.items()}
+    for side, (wall, busy) in medians.items():
+        print(f"{name}@{backend_name}, {side}: median {wall:.2f} s a cell, {busy:.2f} s of CPU")
+    wall, busy = medians["forked"] / medians["a process each"]
+    print(f"forked / a process each, {seeds} seeds, {rounds} rounds: {wall:.2f}, CPU {busy:.2f}")
+
+
 def figures_of(record: Record) -> object:
     """Return every score of a record, without its seconds; None where it has none."""
     found = record.metrics
@@ -393,9 +432,9 @@ def figures_of(record: Record) -> object:
 def main() -> None:
     """Measure one backend and case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("epoch", "epochs", "cell", "standalone", "jobs", "command"))
+    parser.add_argument("what", choices=("epoch", "epochs", "cell", "standalone", "jobs", "command", "start"))
     parser.add_argument("patterns", nargs="*", default=JOBS, help="the cells of `jobs`")
-    parser.add_argument("--seeds", type=int, default=2, help="of `jobs`")
+    parser.add_argument("--seeds", type=int, default=2, help="of `jobs` and `start`")
     parser.add_argument("--scripts", action="store_true", help="of `jobs`: see above")
     parser.add_argument("--backend", help="default: torch and keras-tensorflow, one after the other")
     parser.add_argument("--numerics", default="native", help="of `epoch`")
@@ -425,6 +464,8 @@ def main() -> None:
         measure_epochs(
             arguments.case, arguments.backend, arguments.numerics, arguments.rounds, waits=not arguments.no_waits
         )
+    elif arguments.what == "start":
+        measure_start(arguments.case, arguments.backend, arguments.seeds, arguments.rounds)
     elif arguments.what == "cell":
         measure_cells(arguments.case, arguments.backend, arguments.rounds, arguments.epochs)
     else:
