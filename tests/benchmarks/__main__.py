@@ -55,6 +55,7 @@ class Measurement:
 
 OVERHEAD, CELLS = "python tests/benchmarks/overhead.py", "python tests/benchmarks/cells.py"
 SHAPES = ("imdb-rnn", "imdb-lstm", "reviews-lstm", "reviews-gru", "text-lstm", "embedding-lstm")
+START = ("torch", "keras-tensorflow", "keras-jax", "keras-torch")
 EPOCH, CELL = "a steady epoch under the runner", "a whole cell, process start included"
 SCRIPT = "the same as a stand-alone script"
 MEASUREMENTS = (
@@ -103,7 +104,12 @@ MEASUREMENTS = (
             for shape in SHAPES
         ),
     ),
-    Measurement("start", f"{OVERHEAD} start"),
+    *(
+        Measurement(
+            f"start-{name}", f"{OVERHEAD} start --backend {name} --case word-embeddings/glove-200 --seeds 4 --rounds 1"
+        )
+        for name in START
+    ),
     Measurement("epoch-torch", f"{OVERHEAD} epoch --backend torch --processes 6 --rounds 5", (
         Row(f"{EPOCH}, torch", "ten lines of torch", "ours", 1.02),
     )),

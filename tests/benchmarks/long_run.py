@@ -24,6 +24,8 @@ from typing import Any
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[2]))
 
+from tests.benchmarks.figures import say  # noqa: E402
+
 SUITE = """
 from bench.spec import *
 
@@ -95,6 +97,7 @@ def show(phase: str, figures: dict[str, Any]) -> None:
         f"{phase}: {', '.join(f'{name} {value:,.6g}' for name, value in figures.items() if name != 'phase')}",
         flush=True,
     )
+    say(**{f"{phase}, {name}": value for name, value in figures.items() if name != "phase"})
 
 
 def bare(folder: Path, rounds: int = 50) -> dict[str, float]:

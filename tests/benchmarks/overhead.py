@@ -420,6 +420,10 @@ def measure_start(name: str, backend_name: str, seeds: int, rounds: int) -> None
         print(f"{name}@{backend_name}, {side}: median {wall:.2f} s a cell, {busy:.2f} s of CPU")
     wall, busy = medians["forked"] / medians["a process each"]
     print(f"forked / a process each, {seeds} seeds, {rounds} rounds: {wall:.2f}, CPU {busy:.2f}")
+    equal = float(scores["forked"] == scores["a process each"])
+    say(**{f"{backend_name} wall": wall, f"{backend_name} CPU": busy, f"{backend_name} equal": equal})
+    for side, (wall, busy) in medians.items():
+        say(**{f"{backend_name} {side}, s": wall, f"{backend_name} {side}, CPU s": busy})
 
 
 def figures_of(record: Record) -> object:

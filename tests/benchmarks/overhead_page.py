@@ -30,6 +30,7 @@ def write(folder: Path, measurements: Sequence[Any], found: Mapping[str, Any]) -
         bounds(measurements, found),
         *notes(measurements, found),
         *cost(found),
+        *start(found),
         *growth(found),
         *workers(folder, found),
         *beyond(found),
@@ -117,6 +118,23 @@ def cost(found: Mapping[str, Any]) -> list[str]:
         "cell has (its guardian, and an interpreter that only waits), and the wall time between cells, stand apart."
     )
     return ["## A cell", text, table(rows, headers)] if figures else []
+
+
+def start(found: Mapping[str, Any]) -> list[str]:
+    """Return what a short cell takes, in a process of its own and forked."""
+    rows = []
+    for each in found:
+        figures, name = figures_of(found, each), each.removeprefix("start-")
+        if name != each:
+            sides = (f"{name} {side}, {clock}" for side in ("a process each", "forked") for clock in ("s", "CPU s"))
+            equal = "yes" if figures[f"{name} equal"] else "no"
+            rows.append((name, *(number(figures[side], "s") for side in sides), number(figures[f"{name} wall"]), equal))
+    headers = ("", "a process each", "its CPU", "forked", "its CPU", "wall, forked / a process each", "equal scores")
+    text = (
+        "Seeds of one of the shortest documented cells, `word-embeddings/glove-200`, a cell. Accuracy cells of the "
+        "documented profile are forked from a process that has imported the framework; timed cells never are."
+    )
+    return ["## The start of a short cell", text, table(rows, headers)] if rows else []
 
 
 def growth(found: Mapping[str, Any]) -> list[str]:
