@@ -75,6 +75,7 @@ def main() -> None:
         _fork(catalog, request, requests, answers)
     while True:
         _run(catalog, request, answers)
+        gc.collect()
         request = _request(lines.get())
 
 
@@ -104,8 +105,6 @@ def _run(catalog: Catalog, request: Request, answers: TextIO) -> None:
     content = plain(record)
     read(content)  # what a backend counted wrongly costs this process, not the one that waits for it
     _answer(answers, {"event": "record", "schema_version": SCHEMA_VERSION, "record": content, "code": code()})
-    del measurement
-    gc.collect()
 
 
 def _fork(catalog: Catalog, request: Request, requests: TextIO, answers: TextIO) -> NoReturn:
