@@ -371,7 +371,7 @@ class _Memory:
         self._family: list[psutil.Process] = []
         self._looks = 0
         self._used = 0
-        # What has just started is small, and looking through all processes takes longer than a short cell.
+        # What has just started is small.
         self._next_look = time.monotonic() + _TICK
 
     def used(self) -> int:
@@ -381,7 +381,7 @@ class _Memory:
         self._next_look = time.monotonic() + _TICK
         with suppress(psutil.Error):
             if len(self._family) < (2 if self._forks else 1) or self._looks % _FAMILY_TICKS == 0:
-                self._family = self._process.children(recursive=True)
+                self._family = processes.descendants(self._process)
             self._looks += 1
         found = {}
         for process in (*self._family, self._process):

@@ -21,7 +21,7 @@ NOTES: dict[str, str] = {}
 def write(folder: Path, measurements: Sequence[Any], found: Mapping[str, Any]) -> None:
     """Write the page and its plot."""
     machine = found["machine"]
-    packages = ", ".join(f"{name} {machine['packages'][name]}" for name in ("tensorflow", "keras", "torch"))
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if name != "twinbench")
     parts = [
         "# What the harness costs",
         f"`nox -s overhead` measured these on {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
