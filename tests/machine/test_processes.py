@@ -208,6 +208,20 @@ def starts(tree: ast.AST) -> Iterator[str]:
                 yield node.attr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is psutil's own search")
+def test_descendants_are_those_that_a_search_among_all_processes_finds() -> None:
+    words = ["sh", "-c", "sh -c 'sleep 60 & sleep 60 & wait' & echo; wait"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            top, end = psutil.Process(process.pid), time.monotonic() + 30
+            while len(expected := top.children(recursive=True)) < 3 and time.monotonic() < end:
+                time.sleep(0.01)
+            assert set(processes.descendants(top)) == set(expected)
+            assert len(expected) == 3
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def test_nothing_else_in_the_package_starts_processes() -> None:
     found = {
         path.relative_to(ROOT / "bench").as_posix()
