@@ -211,7 +211,10 @@ class _Run:
             if device not in self._survey:
                 self._survey[device] = survey({device}, self.options.measure, self.threads)
             ran = workers.run(planned, settings, limits, workers.Silent(), stop, workers.WORKER, PROTOCOL, self.code)
-            yield from map(self._survey[device], ran)
+            for record in map(self._survey[device], ran):
+                if record.data:  # what was measured need not be looked at
+                    self._held.setdefault(record.cell.case_name, record.data.sha256)
+                yield record
 
     def _planned(self, name: str, repeat: int, estimate: float, task: Task) -> PlannedCell:
         cell = Cell.parse(name)

@@ -87,7 +87,7 @@ def wait_for_nothing() -> None:
 
     def untuned(x: np.ndarray, y: np.ndarray, batch_size: int) -> dict[str, object]:
         fed = tuned(x, y, batch_size)
-        return fed | {"x": fed["x"].with_options(tensorflow._untuned())}
+        return fed | {"x": fed["x"].with_options(tensorflow.tensorflow_device.untuned())}
 
     tuned, tensorflow.shuffled = tensorflow.shuffled, untuned
 
@@ -96,7 +96,7 @@ def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray, waits: b
     """Return `fit` and `evaluate` of a Sequential model of Keras's own layers, with TensorFlow's wait or without."""
     import keras
 
-    from bench.backends.keras.network import GATES
+    from bench.backends.keras.keras3 import gates
 
     layers = []
     for built in model.layers:
@@ -111,8 +111,8 @@ def plain_keras(model: Model, case: Case, x: np.ndarray, y: np.ndarray, waits: b
             case SimpleRNN():
                 layers.append(keras.layers.SimpleRNN(layer.units, return_sequences=layer.return_sequences))
             case _:
-                gates = GATES[layer.recurrent_activation]
-                layers.append(keras.layers.LSTM(layer.units, recurrent_activation=gates))
+                gate = gates[layer.recurrent_activation]
+                layers.append(keras.layers.LSTM(layer.units, recurrent_activation=gate))
     plain = keras.Sequential([*layers, keras.layers.Activation("sigmoid")])
     plain.compile(case.training.optimizer, "binary_crossentropy", metrics=["accuracy"])
     return (
