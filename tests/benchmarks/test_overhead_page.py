@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.benchmarks.__main__ import MEASUREMENTS, Measurement, Row
-from tests.benchmarks.figures import say, said
+from tests.benchmarks.figures import said, say
 from tests.benchmarks.overhead_page import bounds, notes
 
 BOUND = Measurement("a", "python a.py", (Row("what", "against", "ratio", 1.02),))
