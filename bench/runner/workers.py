@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain, groupby
 from typing import Any, Protocol
@@ -154,16 +154,24 @@ def run(
             yield unmeasured(planned, settings, "unavailable", started=now(), seconds=0.0, **found)
     waiting = _groups([planned for planned in cells if not planned.obstacle], settings)
 
+    # The groups that a slot works at, by identity.
+    taken: list[int] = []
+
+    def next_group() -> deque[PlannedCell] | None:
+        """Return a group that no slot works at, whose process serves all of it, else the longest that is left."""
+        left = [group for group in waiting if group]
+        free = (group for group in left if id(group) not in taken)
+        return next(free, None) or max(left, key=lambda group: sum(cell.estimate for cell in group), default=None)
+
     def work(cores: frozenset[int]) -> Generator[Record | Child, None, None]:
         """Run cell after cell on these cores: yield each record, and the process wherever it must be waited for."""
-        while waiting:
-            group = waiting[0]
-            if not group:
-                waiting.popleft()
-                continue
+        while group := next_group():
             if not may_start(group[0]):
                 return
-            with _Worker(worker or WORKER, protocol, kind(group), settings, code, cores) as process:
+            with (
+                _holding(taken, id(group)),
+                _Worker(worker or WORKER, protocol, kind(group), settings, code, cores) as process,
+            ):
                 while group and may_start(group[0]):
                     planned = group.popleft()
                     observer.started(planned)
@@ -193,15 +201,24 @@ def run(
                 processes.wait(waited_for.values(), _TICK)
 
 
-def _groups(cells: list[PlannedCell], settings: Settings) -> deque[deque[PlannedCell]]:
-    """Return the cells in groups, of which every slot takes one after another: those of a group may share a process.
+@contextmanager
+def _holding(held: list[int], number: int) -> Iterator[None]:
+    held.append(number)
+    try:
+        yield
+    finally:
+        held.remove(number)
+
+
+def _groups(cells: list[PlannedCell], settings: Settings) -> list[deque[PlannedCell]]:
+    """Return the cells in groups: those of one may share a process.
 
     These are of one backend. Quick cells for accuracy make one group of each; else the backends take turns, suite by
     suite and in the order A B B A, so that a drift of the machine falls on all of them alike; who had the last turn
     goes on in the same process.
     """
     if all(settings.process(planned.cell) == "own" for planned in cells):
-        return deque([deque(cells)])
+        return [deque(cells)]
     quick = (settings.profile, settings.measure) == ("quick", "accuracy")
 
     def turn(planned: PlannedCell) -> object:
@@ -211,7 +228,7 @@ def _groups(cells: list[PlannedCell], settings: Settings) -> deque[deque[Planned
         return planned.cell.backend, planned.cell.device
 
     turns = [sorted(members, key=by, reverse=place % 2 == 1) for place, (_, members) in enumerate(groupby(cells, turn))]
-    return deque(deque(group) for _, group in groupby(chain.from_iterable(turns), by))
+    return [deque(group) for _, group in groupby(chain.from_iterable(turns), by)]
 
 
 class _Worker:
