@@ -17,13 +17,16 @@ SIZES = (10, 1000, 100_000)
 NOTES = {
     "cost: local 1 s, harness": "twice a second the parent looks at time, memory and whether the process lives, 1 ms a "
     "look: a cell that is shorter than the first look stays below the bound",
-    "cost: dask 1 s, harness": "cells of 0 and 0.05 s stay below the bound. The rest is by the second, not by the cell: "
+    "cost: dask 1 s, harness": "cells of 0 and 0.05 s stay below the bound. The rest is by the second, not the cell: "
     "0.7 % of a core for the scheduler and 0.5 % for the worker, whose heartbeats Dask sends twice a second, and the "
     "looks at the cell's time and memory",
     "jobs: to one after another, 1 thread": "in this run both slots imported the framework for every cell, which one "
     "process does once for several cells when they run one after another ([more](../../docs/performance.md))",
-    "recurrence: embedding-lstm ours / naive": "in 20 steps of 32 rows the naive loop wastes little; backward passes by "
-    "hand reached 0.38 ([more](../../docs/performance.md))",
+    "compare: report_seconds": "before this run equal pieces of work took up to a third longer than their median; on "
+    "another day it took 10.6 s",
+    "command: list": "on another day it took 0.21 s, where `python -c pass` took 0.01 s",
+    "recurrence: embedding-lstm ours / naive": "in 20 steps of 32 rows the naive loop wastes little; backward passes "
+    "by hand reached 0.38 ([more](../../docs/performance.md))",
 }
 """Why a bound is not met, by measurement and figure."""
 
