@@ -68,7 +68,7 @@ ELSEWHERE = {
     r"cd examples/port": ("its commands are run there", "tests/port/test_example.py"),
     r"bench port .*": ("starts both frameworks, and the example changes in between", "tests/port/test_example.py"),
     r"bench run .* --cluster local:2": ("starts a cluster", "tests/runner/test_cluster.py"),
-    r"python -m tests\.runner\.dask_cluster 12 3 0": ("kills workers for minutes", "tests/runner/test_cluster.py"),
+    r"python -m tests\.runner\.dask_cluster 40 3 0": ("kills workers for minutes", "tests/runner/test_cluster.py"),
     r"bench history .*": ("needs runs of many days", "tests/commands/test_history.py"),
     r"bench parity --out reports/cpu-2core": ("minutes on a quiet machine", BY_HAND),
     r"python tests/benchmarks/\w+\.py.*": ("minutes on a quiet machine", BY_HAND),

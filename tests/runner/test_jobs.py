@@ -66,7 +66,7 @@ def beside(how: str, *cells: str | PlannedCell, **more: Any) -> Iterator[Record]
     pinned = more.pop("pinned", (frozenset(), frozenset()))
     profile = more.pop("profile", "documented")
     template = plain(TEMPLATE) | {"profile": profile, "backend": more.pop("backend", "torch")}
-    settings = Settings(profile, "accuracy", threads=1, slots=pinned)
+    settings = Settings(profile, "accuracy", threads=1, slots=pinned, forks=more.pop("forks", True))
     observer, interrupted = more.pop("observer", Silent()), more.pop("interrupted", threading.Event())
     limits = more.pop("limits", Limits(1e12, 60))
     yield from workers.run(
@@ -85,7 +85,7 @@ def test_two_cells_that_wait_for_each_other_end_each_on_cores_of_its_own(tmp_pat
 
 
 def test_one_after_another_has_no_neighbours_and_the_cores_of_the_parent() -> None:
-    found = list(beside("", "a", "b", pinned=(frozenset(),)))
+    found = list(beside("", "a", "b", pinned=(frozenset(),), forks=False))
     assert [(record.case, record.neighbours) for record in found] == [("a", None), ("b", None)]
     if sys.platform == "linux":
         assert all(set(record.details["cores"]) == os.sched_getaffinity(0) for record in found)
