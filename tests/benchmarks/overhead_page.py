@@ -24,6 +24,7 @@ NOTES = {
     "process does once for several cells when they run one after another ([more](../../docs/performance.md))",
     "compare: report_seconds": "before this run equal pieces of work took up to a third longer than their median; on "
     "another day it took 10.6 s",
+    "data: tokenise": "another command ran beside it; half an hour before the same command gave 0.23",
     "command: list": "on another day it took 0.21 s, where `python -c pass` took 0.01 s",
     "recurrence: embedding-lstm ours / naive": "in 20 steps of 32 rows the naive loop wastes little; backward passes "
     "by hand reached 0.38 ([more](../../docs/performance.md))",
