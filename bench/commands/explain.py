@@ -74,8 +74,9 @@ def command(
         return dry_run(cells, wanted, as_json=as_json)
     click.echo("\n".join(_intention(case, wanted, models, cells, already)), err=True)
     words = ["bench", *context.obj]
-    kept = {"name": params["name"], "stored": stored, "already": already}
-    ended = run_cells(cells, wanted, store_path, words, **kept, forks=False)  # its page compares epochs
+    name = params["name"]
+    # Not forked: its page compares epochs.
+    ended = run_cells(cells, wanted, store_path, words, name=name, stored=stored, already=already, forks=False)
     with Store(store_path) as store:
         explained = _explained(catalog, case, wanted, models, store, store.run(ended.run))
     path = _write(explained, out)

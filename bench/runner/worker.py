@@ -30,7 +30,7 @@ from bench.cases.catalog import load as load_catalog
 from bench.cases.cell import Cell, Status
 from bench.cases.describe import definition
 from bench.errors import BenchError, Unavailable
-from bench.machine import gpu, guardian
+from bench.machine import gpu
 from bench.machine.processes import code
 from bench.measure import kernels
 from bench.measure.cost import step_cost
@@ -113,6 +113,8 @@ def _fork(catalog: Catalog, request: Request, requests: TextIO, answers: TextIO)
     There is no thread here, which a child would lack: on Linux the guardian ends this process with the parent. No
     descendant of a cell outlives it.
     """
+    from bench.machine import guardian  # of Linux alone
+
     guardian.prctl(guardian.PR_SET_CHILD_SUBREAPER, 1)
     code()  # hashed once for all
     gc.collect()

@@ -5,6 +5,7 @@
 Runs the commands below, all of them or those named, each when nothing else of this runs, keeps what each found in
 reports/overhead/results.json, and writes the page beside it from that. What is there already is not measured again
 unless it is named: an interrupted session goes on. `--write` writes the page alone.
+Why a bound is missed is written into that file by hand, as "notes" of the measurement, by figure: a new one has none.
 """
 
 from __future__ import annotations

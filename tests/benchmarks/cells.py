@@ -3,6 +3,7 @@
     python tests/benchmarks/cells.py cost [--seconds 0 0.05 1] [--cells 400]
     python tests/benchmarks/cells.py workers [--workers 1 2 8 64] [--seconds 1 10]
     python tests/benchmarks/cells.py placing [--workers 1 64 1000 10000]
+    python tests/benchmarks/cells.py idle
 
 A stub in place of `bench.runner.worker` waits so many seconds and answers with a record; all else is `bench run` as it
 is. `cost` prints, per cell, the CPU of the process that was started, of the scheduler and of the worker, that of the
@@ -10,6 +11,7 @@ processes of the cell itself apart (a guardian and the stub), and the wall time 
 `workers` starts a scheduler and so many workers on loopback; efficiency is the time that the stubs waited over the time
 that the workers were there, from the end of the first round of cells to the end of the last one.
 `placing` calls what decides which cell goes where, without any process, for as many workers as no machine has.
+`idle` prints what a scheduler and a worker take of a core that wait, by Dask's defaults and as docs/cluster.md has it.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ PATIENCE = 300.0
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("cost", "workers", "placing"))
+    parser.add_argument("what", choices=("cost", "workers", "placing", "idle"))
     parser.add_argument("--seconds", type=float, nargs="+", help="that a stub waits")
     parser.add_argument("--workers", type=int, nargs="+")
     parser.add_argument("--cells", type=int, default=400, help="of `cost`; an eighth of them where a stub waits 1 s")
@@ -57,8 +59,10 @@ def main() -> None:
         cost(arguments.seconds or [0, 0.05, 1], arguments.cells)
     elif arguments.what == "workers":
         more_workers(arguments.workers or [1, 2, 8, 64], arguments.seconds or [1, 10])
-    else:
+    elif arguments.what == "placing":
         placing(arguments.workers or [1, 64, 1000, 10_000])
+    else:
+        idle()
 
 
 def cost(waits: Sequence[float], cells: int) -> None:
@@ -93,7 +97,7 @@ def more_workers(numbers: Sequence[int], waits: Sequence[float]) -> None:
                 efficiency = found["cells"] * wait / (number * found["wall"])
                 print(f"{number} workers, cells of {wait:g} s: efficiency {efficiency:.3f}, {busy:.2f} cores busy")
                 say(**{f"{number} x {wait:g} s": efficiency, f"{number} x {wait:g} s, cores": busy})
-                show(f"{number} x {wait:g} s", found, number and wait / number)
+                show(f"{number} x {wait:g} s", found, wait / number)
 
 
 def placing(numbers: Sequence[int]) -> None:
@@ -143,6 +147,20 @@ def keeping(rounds: int = 200) -> float:
     return took
 
 
+def idle(seconds: float = 30.0) -> None:
+    """Print the share of a core that a scheduler and a worker take while nothing runs."""
+    for what, quiet in (("Dask's defaults", False), ("quiet", True)):
+        with made(0) as folder, cluster(folder, 1, quiet=quiet) as (_, processes):
+            time.sleep(5)
+            found = {name: [psutil.Process(pid) for pid in pids] for name, pids in processes.items()}
+            before = {name: sum(sum(each.cpu_times()[:2]) for each in of_it) for name, of_it in found.items()}
+            time.sleep(seconds)
+            for name, of_it in found.items():
+                share = (sum(sum(each.cpu_times()[:2]) for each in of_it) - before[name]) / seconds
+                print(f"{what}, {name}: {share:.2%} of a core")
+                say(**{f"idle {what}, {name}": share})
+
+
 # --- processes ---------------------------------------------------------------------------------------------------
 
 
@@ -164,21 +182,30 @@ def inside(folder: Path) -> list[str]:
 
 
 @contextmanager
-def cluster(folder: Path, number: int) -> Iterator[tuple[str, dict[str, list[int]]]]:
-    """Give the address of a scheduler with so many workers, and their process ids."""
+def cluster(folder: Path, number: int, *, quiet: bool = True) -> Iterator[tuple[str, dict[str, list[int]]]]:
+    """Give the address of a scheduler with so many workers, and their process ids; not `quiet`: by Dask's defaults."""
     file = folder / "scheduler.json"
     file.unlink(missing_ok=True)
     words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
     log = (folder / "log").open("ab")
     scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", *words]
-    started = [subprocess.Popen(scheduler, stderr=log, env={**os.environ, **SCHEDULER})]
+    started = [subprocess.Popen(scheduler, stderr=log, env={**os.environ, **(SCHEDULER if quiet else {})})]
     try:
         until(lambda: file.exists() and bool(file.read_text()))
         address = json.loads(file.read_text())["address"]
         for place in range(number):
             there = folder / f"worker-{place}"
             there.mkdir()
-            command = [*inside(folder), "worker", address, f"--local-directory={there}", "--death-timeout=600"]
+            plain = [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_worker",
+                "--nthreads=1",
+                "--no-nanny",
+                "--no-dashboard",
+            ]
+            words = [*inside(folder), "worker"] if quiet else plain
+            command = [*words, address, f"--local-directory={there}", "--death-timeout=600"]
             started.append(subprocess.Popen(command, stderr=log))
             # As many at a time as there are cores: starting one is work.
             until(lambda least=place - 3: (folder / "log").read_text().count("Register worker") >= least)

@@ -16,15 +16,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.cases.catalog import load
-from bench.cases.describe import definition
-from bench.records.record import DataUsed
 from bench.records.store import Store
 from bench.runner.options import RunOptions
-from bench.training.experiment import dataset_of
 from tests.benchmarks.compare import measure, multiply
 from tests.benchmarks.figures import say
-from tests.benchmarks.long_run import CASES, SUITE
-from tests.making import ENVIRONMENT, make_record
+from tests.benchmarks.long_run import CASES, SUITE, made_up
+from tests.making import ENVIRONMENT
 
 
 def main() -> None:
@@ -59,18 +56,7 @@ def fill(store: Path, suite: Path, seeds: int) -> RunOptions:
     with Store(store, create=True) as opened:
         opened.create_run("grown", "documented", ENVIRONMENT, ["bench", "run", *options.words()], options.kept())
         for case in declared.cases:
-            record = make_record(
-                f"stubs/{case.name}@torch,none,cpu,documented#0",
-                profile="documented",
-                measure="accuracy",
-                test=0.75,
-                val=[0.5 + epoch / 30 for epoch in range(10)],
-                epoch_seconds=[1.0 + epoch / 7 for epoch in range(10)],
-                counts=(1000, 9),
-                data=DataUsed(name="embedded", sha256=dataset_of(case, {}).sha256, rows={"train": 24, "test": 8}),
-                details={"case": definition(declared, case)},
-            )
-            opened.add("grown", record, ENVIRONMENT)
+            opened.add("grown", made_up(declared, case, "torch", "documented"), ENVIRONMENT)
     multiply(store, seeds, seeds)
     return options
 

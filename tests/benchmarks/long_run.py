@@ -189,31 +189,38 @@ def measured(folder: Path, words: list[str]) -> None:
 def templates(folder: Path, words: list[str]) -> None:
     """Write the stub, and for every case the answer of its worker, so that a resume finds the case it declares."""
     from bench.cases.catalog import load
-    from bench.cases.describe import definition
     from bench.cases.profiles import apply
-    from bench.records.record import SCHEMA_VERSION, DataUsed, plain
-    from bench.training.experiment import dataset_of
-    from tests.making import make_record
+    from bench.records.record import SCHEMA_VERSION, plain
 
     profile: Any = words[words.index("--profile") + 1]
     (folder / "stub.py").write_text(STUB)
     suite = load([folder / "suite.py"]).suites["stubs"]
     for declared in suite.cases:
         case = apply(declared, profile)
-        record = make_record(
-            f"stubs/{case.name}@stub,none,cpu,documented#0",
-            profile=profile,
-            measure="accuracy",
-            test=0.75,
-            val=[0.5 + epoch / 30 for epoch in range(10)],
-            epoch_seconds=[1.0 + epoch / 7 for epoch in range(10)],
-            counts=(1000, 9),
-            data=DataUsed(name="embedded", sha256=dataset_of(case, {}).sha256, rows={"train": 24, "test": 8}),
-            memory={"process_peak_bytes": 5e8},
-            details={"case": definition(suite, case)},
-        )
+        record = made_up(suite, case, "stub", profile)
         answer = {"event": "record", "schema_version": SCHEMA_VERSION, "record": plain(record)}
         (folder / f"{case.name}.json").write_text(json.dumps(answer) + "\n")
+
+
+def made_up(suite: Any, case: Any, backend: str, profile: str) -> Any:
+    """Return a record of ten epochs, of the case as it is declared."""
+    from bench.cases.describe import definition
+    from bench.records.record import DataUsed
+    from bench.training.experiment import dataset_of
+    from tests.making import make_record
+
+    return make_record(
+        f"stubs/{case.name}@{backend},none,cpu,documented#0",
+        profile=profile,
+        measure="accuracy",
+        test=0.75,
+        val=[0.5 + epoch / 30 for epoch in range(10)],
+        epoch_seconds=[1.0 + epoch / 7 for epoch in range(10)],
+        counts=(1000, 9),
+        data=DataUsed(name="embedded", sha256=dataset_of(case, {}).sha256, rows={"train": 24, "test": 8}),
+        memory={"process_peak_bytes": 5e8},
+        details={"case": definition(suite, case)},
+    )
 
 
 def memory_of(name: str) -> float:

@@ -208,6 +208,11 @@ def starts(tree: ast.AST) -> Iterator[str]:
                 yield node.attr
 
 
+def test_a_worker_needs_no_guardian_to_start() -> None:
+    code = "import sys, bench.runner.worker; assert 'bench.machine.guardian' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is psutil's own search")
 def test_descendants_are_those_that_a_search_among_all_processes_finds() -> None:
     words = ["sh", "-c", "sh -c 'sleep 60 & sleep 60 & wait' & echo; wait"]
