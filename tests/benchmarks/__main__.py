@@ -58,19 +58,21 @@ OVERHEAD, CELLS = "python tests/benchmarks/overhead.py", "python tests/benchmark
 SHAPES = ("imdb-rnn", "imdb-lstm", "reviews-lstm", "reviews-gru", "text-lstm", "embedding-lstm")
 START = ("torch", "keras-tensorflow", "keras-jax", "keras-torch")
 EPOCH, CELL = "a steady epoch under the runner", "a whole cell, process start included"
+HARNESS, PROCESSES = "CPU of the harness for a cell", "beside the cell's own processes"
+SIDE_BY_SIDE = "accuracy cells with `--jobs auto`"
 SCRIPT = "the same as a stand-alone script"
 MEASUREMENTS = (
     Measurement(
         "command",
         f"{OVERHEAD} command --rounds 9",
         tuple(
-            Row(f"`bench {word}`", "`python -c pass`: seconds more", word, 0.3, "s") for word in ("list", "--help")
+            Row(f"`bench {word}`, beyond an interpreter", "", word, 0.3, "s") for word in ("list", "--help")
         ),
     ),
     Measurement("cost", f"{CELLS} cost", (
-        *(Row(f"CPU of the harness for a cell of {wait}", "the cell's own processes", f"local {wait}, harness", 5, "ms")
+        *(Row(f"{HARNESS} of {wait}", PROCESSES, f"local {wait}, harness", 5, "ms")
           for wait in ("0 s", "0.05 s", "1 s")),
-        *(Row(f"the same through Dask, cell of {wait}", "the cell's own processes", f"dask {wait}, harness", 20, "ms")
+        *(Row(f"{HARNESS} of {wait}, through Dask", PROCESSES, f"dask {wait}, harness", 20, "ms")
           for wait in ("0 s", "0.05 s", "1 s")),
     )),
     Measurement("workers", f"{CELLS} workers"),
@@ -78,13 +80,13 @@ MEASUREMENTS = (
     Measurement("growth", "python tests/benchmarks/growth.py"),
     Measurement("compare", "python tests/benchmarks/compare.py --cells 100000", (
         Row("`bench report` of 100,000 stored cells", "", "report_seconds", 15, "s"),
-        Row("its memory", "", "report_MB", 1000, "MB"),
+        Row("memory of `bench report` of 100,000 stored cells", "", "report_MB", 1000, "MB"),
     )),
     Measurement("long", "python tests/benchmarks/long_run.py --cells 10000", (
         Row("parent of a run of 10,000 cells, a process each", "", "end, peak MB", 80, "MB"),
     )),
     Measurement("long-shared", "python tests/benchmarks/long_run.py --cells 10000 --profile quick --plan 10", (
-        Row("the same, one process for all", "", "end, peak MB", 80, "MB"),
+        Row("parent of a run of 10,000 cells, one process for all", "", "end, peak MB", 80, "MB"),
     )),
     Measurement("page", "python tests/benchmarks/page.py", (
         Row("page of 5,000 cells, to its first table", "", "first_table", 1, "s"),
@@ -98,7 +100,7 @@ MEASUREMENTS = (
         Row("anything prepared before", "", "opening", 50, "ms"),
     )),
     Measurement(
-        "recurrence",
+        "loops",
         f"python tests/benchmarks/recurrence.py --threads 1 --clock cpu {' '.join(SHAPES)}",
         tuple(
             Row(f"torch generic recurrence, `{shape}`", "the naive `z[:, t]` loop", f"{shape} ours / naive", 0.35)
@@ -125,8 +127,8 @@ MEASUREMENTS = (
         Row(f"{CELL}, keras-tensorflow", SCRIPT, "ratio", 1.05),
     )),
     Measurement("jobs", f"{OVERHEAD} jobs --seeds 1 --rounds 1 --scripts", (
-        Row("accuracy cells with `--jobs auto`", "one after another", "to one after another, 1 thread", 0.6),
-        Row("the same", "the documents' scripts, one after another", "to scripts one after another", 0.5),
+        Row(SIDE_BY_SIDE, "one after another", "to one after another, 1 thread", 0.6),
+        Row(SIDE_BY_SIDE, "the documents' scripts, one after another", "to scripts one after another", 0.5),
     )),
     Measurement("first", "nox -s bench", (
         Row("the first command, `nox -s bench`, after the installation", "", "seconds", 300, "s"),

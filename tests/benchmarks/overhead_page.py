@@ -60,9 +60,9 @@ def middle(value: float | Sequence[float]) -> float:
     return value if isinstance(value, int | float) else value[0]
 
 
-def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], left: int = 1) -> str:
-    """Return Markdown; all columns but the first `left` have numbers."""
-    align = ["left"] * left + ["right"] * (len(headers) - left)
+def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], words: Sequence[int] = (0,)) -> str:
+    """Return Markdown; all columns but `words` have numbers."""
+    align = ["left" if place in words else "right" for place in range(len(headers))]
     return tabulate(list(rows), headers, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
@@ -83,7 +83,7 @@ def bounds(measurements: Sequence[Any], found: Mapping[str, Any]) -> str:
                     f"`{each.name}`",
                 )
             )
-    return table(rows, ("what", "against", "measured", "at most", "", "command"), left=2)
+    return table(rows, ("what", "against", "measured", "at most", "", "command"), (0, 1, 4, 5))
 
 
 def notes(measurements: Sequence[Any], found: Mapping[str, Any]) -> list[str]:
@@ -231,4 +231,4 @@ def commands(measurements: Sequence[Any], found: Mapping[str, Any]) -> str:
             how = f"{known['noise']:.1%}, {known['load']:.1f}"
             seconds = number(known["figures"]["seconds"] / 60, "min")
             rows.append((f"`{each.name}`", f"`{known['command']}`", when, f"`{known['commit'][:9]}`", seconds, how))
-    return table(rows, ("", "command", "begun", "commit", "took", "noise, load before"), left=2)
+    return table(rows, ("", "command", "begun", "commit", "took", "noise, load before"), (0, 1, 2, 3))
