@@ -13,6 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
+from typing import Annotated
+
+import msgspec
 
 from bench.data.sources import cache_dir
 from bench.errors import UsageError
@@ -29,6 +32,8 @@ STEADY = 1.25
 """A probe is kept where the two times alone, before and after the processes side by side, differ by less than that."""
 WORTH_SECONDS = 60.0
 """A run that is estimated to end earlier is not probed, which takes about 20 s."""
+Probed = tuple[Annotated[int, msgspec.Meta(ge=2)], float]
+"""So many cells side by side make so many times the steps that one after another does."""
 log = logging.getLogger("bench")
 
 
@@ -77,21 +82,20 @@ def chosen(
     """Return what the options say; for `auto` what a probe measures, or has measured on this machine before.
 
     The probe times the training steps of one planned cell: alone on every core, in as many processes as there is room
-    for side by side, held to `limits_of` their number, and alone again. Raises `KeyboardInterrupt` where `interrupted`
-    is set meanwhile.
+    for side by side, held to `limits_of` their number, in half as many and so on while that makes more steps or the
+    processes fail, and alone again. Raises `KeyboardInterrupt` where `interrupted` is set meanwhile.
     """
     if isinstance(options.jobs, int):
-        return Jobs(options.jobs, options.threads or cores() // options.jobs)
+        return _side_by_side(options.jobs, options)
     able = [planned for planned in cells if not planned.obstacle]
     most = min(cores() // (options.threads or 1), len(able))
     one = Jobs(1, options.threads or cores())
     if most < 2:
         return one
-    many = Jobs(most, options.threads or cores() // most)
     typical, file = _typical(able), cache_dir() / "jobs.json"
-    known, key = _kept(file), _key(one, many, typical)
-    gain, how = known.get(key), f"measured before; kept in {file}"
-    if gain is None:
+    known, key = _kept(file), _key(one, most, typical)
+    probed, how = known.get(key), f"measured before; kept in {file}"
+    if probed is None:
         seconds = sum(planned.estimate for planned in able)
         if seconds < WORTH_SECONDS:
             log.info(
@@ -99,20 +103,24 @@ def chosen(
             )
             return one
         log.info("--jobs auto: timing the steps of %s, alone and %d side by side", typical.cell, most)
-        found = _gain(typical, one, many, options, limits_of, interrupted)
+        probed, drift = _probed(typical, one, most, options, limits_of, interrupted)
         if interrupted.is_set():
             raise KeyboardInterrupt
-        if found is None:
+        if probed is None:
             log.warning("--jobs auto: %s: the probe failed; --jobs %d needs no probe", one.words, most)
             return one
-        gain, drift = found
         how = "measured; not kept: other work disturbed it"
         if drift < STEADY:
-            how = f"measured; {_keep(file, known | {key: gain})}"
-    best = many if gain >= LEAST_GAIN else one
-    told = f"{most} side by side train {gain:.1f} times as much as one after another"
+            how = f"measured; {_keep(file, known | {key: probed})}"
+    count, gain = probed
+    best = _side_by_side(count, options) if gain >= LEAST_GAIN else one
+    told = f"{count} side by side train {gain:.1f} times as much as one after another"
     log.info("--jobs auto: %s: %s, %s", best.words, told, how)
     return best
+
+
+def _side_by_side(count: int, options: RunOptions) -> Jobs:
+    return Jobs(count, options.threads or cores() // count)
 
 
 def _typical(cells: Sequence[PlannedCell]) -> PlannedCell:
@@ -127,15 +135,15 @@ def _typical(cells: Sequence[PlannedCell]) -> PlannedCell:
     return able[len(able) // 2]
 
 
-def _gain(
+def _probed(
     planned: PlannedCell,
     one: Jobs,
-    many: Jobs,
+    most: int,
     options: RunOptions,
     limits_of: Callable[[int], workers.Limits],
     interrupted: threading.Event,
-) -> tuple[float, float] | None:
-    """Return how many times as many steps `many` processes make in a time as `one` does; None: a process failed.
+) -> tuple[Probed | None, float]:
+    """Return what side by side makes most steps, `most` at a time at the most; None: whatever was tried failed.
 
     Behind it, by how much the times alone, before and after, differ: the greater over the smaller.
     """
@@ -150,34 +158,35 @@ def _gain(
         steps = [record.timing.step for record in records if record.status == "ok" and record.timing]
         return None if len(steps) < jobs.count or None in steps else mean(filter(None, steps))
 
-    times: list[float] = []
-    for jobs in (one, many, one):
-        seconds = step(jobs)
-        if not seconds:
-            return None
-        times.append(seconds)
-    before, beside, after = times
-    return many.count * (before + after) / 2 / beside, max(before, after) / min(before, after)
+    before, count, best = step(one), most, (0, 0.0)
+    while before and count > 1 and not interrupted.is_set():
+        beside = step(_side_by_side(count, options))
+        rate = count / beside if beside else 0.0
+        if rate < best[1]:
+            break
+        best, count = max(best, (count, rate), key=lambda tried: tried[1]), count // 2
+    after = step(one) if best[1] else None
+    if not before or not after:
+        return None, math.inf
+    return (best[0], best[1] * (before + after) / 2), max(before, after) / min(before, after)
 
 
-def _key(one: Jobs, many: Jobs, planned: PlannedCell) -> str:
-    """Return what a figure was measured on: the machine, the versions, the backend, and what stood side by side."""
+def _key(one: Jobs, most: int, planned: PlannedCell) -> str:
+    """Return what a figure was measured on: the machine, the versions, the backend, and the most side by side."""
     known = fingerprint(one.threads)
     where = {name: known[name] for name in ("cpu", "cores", "python", "packages")}
-    content = [where, one.threads, many.count, many.threads, planned.cell.backend]
+    content = [where, one.threads, most, planned.cell.backend]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _kept(file: Path) -> dict[str, float]:
+def _kept(file: Path) -> dict[str, Probed]:
     """Return the figures that are kept; none where the file is missing or damaged."""
     with suppress(OSError, ValueError):
-        content = json.loads(file.read_text())
-        if isinstance(content, dict):
-            return {key: gain for key, gain in content.items() if isinstance(gain, float) and math.isfinite(gain)}
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, Probed])
     return {}
 
 
-def _keep(file: Path, figures: dict[str, float]) -> str:
+def _keep(file: Path, figures: dict[str, Probed]) -> str:
     """Keep figures in a file; return where they are, in words."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ the cells.
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -36,16 +37,60 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
+class Elsewhere:
+    """A network of its own, joined to this machine's by a cable that can be cut: a context manager; needs Linux's root.
+
+    `here` is this machine's address at the cable; `within` are the words before a command that let it run there.
+    """
+
+    def __init__(self) -> None:
+        number = os.getpid() % 2**14  # of a network for benchmarks, 198.18.0.0/15 (RFC 2544), four addresses each
+        self._name, self._end = f"bench-{number}", f"bench-{number}-a"
+        first = (198 << 24) + (18 << 16) + 4 * number
+        self.here, self._there = (".".join(map(str, (first + place).to_bytes(4))) for place in (1, 2))
+        self.within = ("ip", "netns", "exec", self._name)
+
+    def __enter__(self) -> Self:
+        far = f"bench-{os.getpid() % 2**14}-b"
+        _ip("netns", "add", self._name)
+        try:
+            _ip("link", "add", self._end, "type", "veth", "peer", "name", far, "netns", self._name)
+            _ip("address", "add", f"{self.here}/30", "dev", self._end)
+            _ip("-n", self._name, "address", "add", f"{self._there}/30", "dev", far)
+            for link in ("lo", far):
+                _ip("-n", self._name, "link", "set", link, "up")
+            self.mend()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def cut(self) -> None:
+        """Let nothing through: neither end is told."""
+        _ip("link", "set", self._end, "down")
+
+    def mend(self) -> None:
+        """Let everything through."""
+        _ip("link", "set", self._end, "up")
+
+    def __exit__(self, *_: object) -> None:
+        _ip("netns", "delete", self._name)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
 class Cluster:
     """A scheduler, and the workers that are started; a context manager that leaves none of them."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, host: str = "127.0.0.1") -> None:
         self.bench = bench
         self.workers: list[subprocess.Popen[bytes]] = []
         self._log = (bench.folder / "cluster.log").open("ab")
         file = bench.folder / "scheduler.json"
         file.unlink(missing_ok=True)
-        words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+        words = ["--host", host, "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
         self.scheduler = self._start(sys.executable, "-m", "distributed.cli.dask_scheduler", *words)
         until(lambda: file.exists() and bool(file.read_text()), "the scheduler starts")
         self.address: str = json.loads(file.read_text())["address"]
@@ -54,9 +99,10 @@ class Cluster:
         where = {**self.bench.environment, **environment}
         return subprocess.Popen(words, cwd=self.bench.folder, env=where, stdout=self._log, stderr=self._log)
 
-    def worker(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a worker by `bench worker`."""
-        self.workers.append(self._start(sys.executable, FAKE, "worker", self.address, *options, **environment))
+    def worker(self, *options: str, within: Sequence[str] = (), **environment: str) -> subprocess.Popen[bytes]:
+        """Start a worker by `bench worker`, whose command stands behind `within`."""
+        words = (*within, sys.executable, FAKE, "worker", self.address, *options)
+        self.workers.append(self._start(*words, **environment))
         return self.workers[-1]
 
     def ready(self, number: int) -> None:

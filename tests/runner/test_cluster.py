@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from inspect import isawaitable
 from pathlib import Path
@@ -34,7 +34,7 @@ from bench.runner.placement import Errand, Node
 from bench.runner.plan import PlannedCell
 from bench.runner.protocol import PROTOCOL
 from tests.conftest import ROOT, Bench
-from tests.runner.dask_cluster import Cluster, kill_workers, until
+from tests.runner.dask_cluster import PATIENCE, Cluster, Elsewhere, kill_workers, until
 
 pytest.importorskip("distributed", reason="cells on several machines; pip install 'twinbench[dask]'")
 
@@ -102,6 +102,40 @@ def test_workers_killed_in_mid_cell_lose_nothing_and_leave_nothing_behind(fake_b
     assert (found.lost, found.twice, found.orphans) == (0, 0, 0)
     assert found.statuses == {"ok": found.cells}
     assert 0 < found.again <= found.kills
+
+
+@pytest.mark.slow
+def test_a_worker_whose_network_is_gone_loses_its_cell_to_another_one_and_ends_what_it_ran(
+    fake_bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(fake_bench.environment, "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP", "12s")  # by default 30
+    with ExitStack() as held:
+        try:
+            cable = held.enter_context(Elsewhere())
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"needs a network namespace: {getattr(error, 'stderr', None) or error}")
+        dask = held.enter_context(Cluster(fake_bench, cable.here))
+        far = dask.worker(within=cable.within, FAKE_HELD="30")
+        dask.ready(1)
+        run = fake_bench.start("fake/slow-0@fake", "--name", "r", "--scheduler", dask.address)
+        until(lambda: len(fake_bench.trainings()) == 1, "a cell begins")
+        (training,) = fake_bench.trainings()
+        dask.worker()
+        dask.ready(2)
+        cable.cut()
+        time.sleep(3)
+        cable.mend()
+        time.sleep(13)
+        assert psutil.pid_exists(training.process), "what is soon mended ends nothing"
+        assert len(fake_bench.trainings()) == 1
+        cable.cut()
+        output, _ = run.communicate(timeout=PATIENCE)
+        assert run.returncode == 0, output
+        assert "starts again elsewhere" in output
+        until(lambda: not psutil.pid_exists(training.process), "the cell that was cut off ends")
+        assert far.wait(PATIENCE) is not None
+    assert fake_bench.statuses("r") == {"slow-0": "ok"}
+    assert len(fake_bench.trainings()) == 2
 
 
 def test_a_cell_ends_with_its_run_or_its_scheduler_and_the_run_is_gone_on_with(fake_bench: Bench) -> None:

@@ -347,19 +347,35 @@ def auto(cells: int = 9, estimate: float = 100.0, **options: Any) -> tuple[int, 
 
 
 @pytest.mark.parametrize(
-    ("alone", "beside_three", "found"),
+    ("alone", "four", "two", "found"),
     # A step of 2 s in each of four processes is as good as one of 0.5 s in one.
-    [(1.0, 2.0, (4, 1)), (1.0, 1.0, (4, 1)), (0.5, 2.0, (1, 4)), (0.25, 2.0, (1, 4)), (1.0, None, (1, 4))],
+    [
+        (1.0, 2.0, 2.0, (4, 1)),
+        (1.0, 1.0, 2.0, (4, 1)),
+        (1.0, 2.0, 0.5, (2, 2)),
+        (0.5, 2.0, 1.0, (1, 4)),
+        (0.25, 2.0, 2.0, (1, 4)),
+        (1.0, None, 1.0, (2, 2)),
+        (1.0, None, 2.0, (1, 4)),
+        (1.0, None, None, (1, 4)),
+        (None, 1.0, 1.0, (1, 4)),
+    ],
 )
-def test_auto_takes_what_makes_more_steps(
-    alone: float, beside_three: float | None, found: tuple[int, int], machine: Any
+def test_auto_takes_what_makes_most_steps(
+    alone: float | None, four: float | None, two: float | None, found: tuple[int, int], machine: Any
 ) -> None:
-    machine |= {(1, 4): alone, (4, 1): beside_three}
+    machine |= {(1, 4): alone, (4, 1): four, (2, 2): two}
     assert auto() == found
 
 
+def test_auto_tries_fewer_only_while_they_make_more_steps(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "cores", lambda: 8)
+    machine |= {(1, 8): 1.0, (8, 1): 4.0, (4, 2): 3.0}  # two at a time are not planted: to try them would fail
+    assert auto() == (8, 1)
+
+
 def test_auto_measures_once_and_says_so(machine: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    machine |= {(1, 4): 1.0, (4, 1): 2.5, (1, 2): 1.0, (2, 2): 3.0}
+    machine |= {(1, 4): 1.0, (4, 1): 2.5, (1, 2): 1.0, (2, 2): 3.0, (2, 1): 3.0}
     with caplog.at_level(logging.INFO, "bench"):
         assert auto() == (4, 1)
         assert "4 side by side train 1.6 times" in caplog.text
