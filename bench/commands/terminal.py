@@ -45,5 +45,6 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = (), lead: str 
     """Return rows, columns aligned, those of the numbers `right` to the right; the last column is folded."""
     sides = ["right" if number in right else "left" for number in range(len(rows[0]) - 1)]
     table = tabulate([row[:-1] for row in rows], tablefmt="plain", colalign=sides, disable_numparse=True)
-    width = max(map(len, table.splitlines()))
-    return [folded(row[-1], f"{lead}{line:<{width}}  ") for row, line in zip(rows, table.splitlines(), strict=True)]
+    lines = table.split("\n")  # not splitlines: the last one may be empty
+    width = max(map(len, lines))
+    return [folded(row[-1], f"{lead}{line:<{width}}  ") for row, line in zip(rows, lines, strict=True)]

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A run on a Slurm partition: `sbatch sbatch.sh`. One worker a node here; the run itself goes on in the first task.
-# Adapt the lines of SBATCH, the environment, and the last command. ENVIRONMENT is a virtual environment with
+# Adapt the lines of SBATCH, the environment, and the last command. VENV is a virtual environment with
 # twinbench[dask] that every node sees; data lie in a folder that every node sees, or are fetched by each worker.
 #SBATCH --job-name=twinbench
 #SBATCH --nodes=4
@@ -9,7 +9,7 @@
 #SBATCH --time=24:00:00
 set -euo pipefail
 
-source "${ENVIRONMENT:?folder of the virtual environment}/bin/activate"
+source "${VENV:?folder of the virtual environment}/bin/activate"
 export BENCH_DATA_DIR=${BENCH_DATA_DIR:-$PWD/data}
 
 # The scheduler, on the node that runs this script; its address is in the file.

@@ -201,6 +201,24 @@ def test_a_backend_that_keeps_the_rules_is_said_to(
     assert (document["held"], document["violation"]) == (["dense, none, float64: 9 rules hold"], None)
 
 
+def test_workers_of_a_cluster_are_described_and_one_that_takes_no_cells_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("distributed")
+    from bench.runner import cluster
+
+    known = {"packages": {"torch": "9.9"}, "cpu": "Z80", "cores": 3, "gpus": []}
+    examined = [Examined("torch", {"cpu": None}, {"cpu": NO_KERNEL}), Examined("keras-jax", {"cpu": "no jax"}, {})]
+    able = cluster.Looked("tcp://a:1", "host-a", ["cpu"], known, None, examined)
+    refused = cluster.Looked("tcp://b:1", None, [], {}, "other code", [])
+    monkeypatch.setattr(cluster, "looked_at", lambda address: [able, refused])
+    assert bench("--scheduler", "tcp://nowhere:1") == 3
+    shown = capsys.readouterr().out
+    assert holds(
+        shown, "tcp://a:1", "host-a", "Z80", "torch 9.9", "LSTM", "none here", "no jax", "tcp://b:1", "other code"
+    )
+
+
 def test_an_unknown_backend_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench("--backend", "troch") == 2
     assert "unknown backend 'troch'; nearest: torch" in capsys.readouterr().err

@@ -523,7 +523,7 @@ def test_the_example_for_slurm_waits_for_a_worker_and_not_for_ever(tmp_path: Pat
         (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
         (tmp_path / "bin" / name).chmod(0o755)
     path = os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "ENVIRONMENT": str(tmp_path), "PATH": path}
+    environment = {**os.environ, "VENV": str(tmp_path), "ENVIRONMENT": "BATCH", "PATH": path}
     script = ROOT / "examples/cluster/sbatch.sh"
     ran = subprocess.run(["bash", str(script)], cwd=tmp_path, env=environment, capture_output=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
