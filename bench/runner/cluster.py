@@ -328,7 +328,7 @@ class Pool:
         return answers
 
     def __exit__(self, *_: object) -> None:
-        """Let the workers forget the run; one that hangs is not waited for."""
+        """Let the workers forget the run, of which one that hangs is not waited for, and the scheduler this listener."""
 
         async def leave() -> None:
             left = self._client.run(node.leave, self._token, workers=list(self.nodes), on_error="ignore")
@@ -337,6 +337,7 @@ class Pool:
         if self._client.status == "running":
             with suppress(Exception):
                 self._client.sync(leave)
+                self._client.unsubscribe_topic("all")  # or it is critical of a client that went without a word
 
     def environment(self, like: Mapping[str, Any] | None = None) -> Environment:
         """Return the environment of the worker that is most `like` another one, by default of the first."""

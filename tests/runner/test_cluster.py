@@ -67,6 +67,7 @@ def test_cells_end_on_a_cluster_as_they_do_here_and_workers_that_do_not_fit_are_
         refused = re.findall(r"worker (\S+) .*takes no cells: .*code 01234567", there.stderr)
         assert len(refused) == 1
         assert stranger.poll() is None, "it may be another run's"
+        assert "CRITICAL" not in (fake_bench.folder / "cluster.log").read_text(), "nothing is wrong"
         planned = fake_bench("fake/gpu@fake,*,cuda#0", "--dry-run", "--json", "--scheduler", dask.address)
         assert "label gpu=1" in json.loads(planned.stdout)["cells"][0]["unavailable"]
         looked = fake_bench.verb("doctor", "--scheduler", dask.address, "--json")
@@ -363,6 +364,9 @@ class Client:
 
     def subscribe_topic(self, topic: str, handler: Callable[[Any], None]) -> None:
         self._handler = handler
+
+    def unsubscribe_topic(self, topic: str) -> None:
+        del self._handler
 
     def heard(self, action: str, worker: str) -> None:
         self._handler((0.0, {"action": action, "worker": worker}))
