@@ -38,8 +38,12 @@ REPRESENTATIVE = (
     "word-embeddings/glove-200",  # frozen weights
 )
 """Cases that hold every kind of layer, and every difference that `docs/parity.md` lists, between them."""
-SIDE_BY_SIDE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal", "--benchmark-disable")
-"""How pytest shares tests out: most wait for a framework. pytest-benchmark warns of workers where it may measure."""
+PROCESSES = min(4, (os.cpu_count() or 1) + 1)
+SIDE_BY_SIDE = (f"--numprocesses={PROCESSES}", "--dist=worksteal", "--benchmark-disable")
+"""How pytest shares tests out, to one process more than there are cores: a quarter of the tests' time is spent waiting.
+
+pytest-benchmark warns of workers where it may measure.
+"""
 NOT_ALL_OK = 3  # `bench run` measured, but some cells did not end ok: the tables say which
 
 

@@ -786,7 +786,11 @@ def test_every_fault_of_keras_is_seen(row: str, keras: Any) -> None:
     assert kinds <= {failure.check for failure in found.failures}, [str(failure) for failure in found.failures]
 
 
-@pytest.fixture(scope="module", params=["tf-keras", "keras-tensorflow", "keras-jax", "keras-torch", "torch-compile"])
+ENGINES = ("keras-jax", "keras-torch", "torch-compile")
+"""Backends whose optimizers are the code of Keras 3 or of torch, which the others prove."""
+
+
+@pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Return a process of each backend."""
     info = backend(request.param)
@@ -797,7 +801,14 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("server", "protocol"),
+    [
+        *((name, protocol) for name in ("tf-keras", "keras-tensorflow") for protocol in PROTOCOLS),
+        *((name, protocol) for name in ENGINES for protocol in ("momentum", "masked-classes")),
+    ],
+    indirect=["server"],
+)
 def test_every_protocol_is_the_same_on_every_backend(protocol: str, server: Server) -> None:
     _, model, inputs = model_and_inputs(protocol)
     kernel: Kernel = "generic" if model.recurrent else "none"

@@ -95,7 +95,7 @@ def test_every_cell_runs_once_and_comes_out_as_it_ends(tmp_path: Path) -> None:
     names = [f"c{number}" for number in range(7)]
     # The first waits for all others, which pass it in the second slot.
     how = f"await_all({str(tmp_path)!r}, *({names} if case == 'c0' else ()))"
-    found = [record.case for record in beside(how, *names)]
+    found = [record.case for record in beside(how, *names, forks=False) if record.status == "ok"]
     assert found[:5] == names[1:6]
     assert sorted(found) == names
 

@@ -291,4 +291,7 @@ def wait_for(condition: Callable[[], bool], parent: subprocess.Popen[str] | None
 
 
 def alive(process: int) -> bool:
-    return psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
