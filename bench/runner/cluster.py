@@ -328,7 +328,7 @@ class Pool:
         return answers
 
     def __exit__(self, *_: object) -> None:
-        """Let the workers forget the run, of which one that hangs is not waited for, and the scheduler this listener."""
+        """Let the workers forget the run (one that hangs is not waited for), and the scheduler this listener."""
 
         async def leave() -> None:
             left = self._client.run(node.leave, self._token, workers=list(self.nodes), on_error="ignore")

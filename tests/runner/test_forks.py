@@ -50,6 +50,7 @@ def installed(name: str) -> str:
 @pytest.mark.parametrize("name", FORKS)
 def test_a_forked_cell_is_equal_to_the_last_bit_to_one_of_its_own_process(name: str, tmp_path: Path) -> None:
     (tmp_path / "suite.py").write_text(SUITE)
+
     def trained(*seeds: int) -> list[Record]:
         cells = [Cell("forks", "short", installed(name), "none", "cpu", "documented", seed) for seed in seeds]
         settings = Settings("documented", "accuracy", min(2, cores()), (str(tmp_path / "suite.py"),))
