@@ -59,7 +59,7 @@ QUIET = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "10s",
 }
-"""Dask's defaults wake a worker or a scheduler 50 times a second, 2 % of a core beside what is measured; so 0.3 %."""
+"""Dask's defaults wake a worker or a scheduler 50 times a second, some per cent of a core beside what is measured."""
 _THREADS = ThreadPoolExecutor(max_workers=2)
 
 
