@@ -87,12 +87,21 @@ def bounds(measurements: Sequence[Any], found: Mapping[str, Any]) -> str:
 
 
 def notes(measurements: Sequence[Any], found: Mapping[str, Any]) -> list[str]:
-    """Return why bounds are not met: what was written by hand beside the figure it is about, until that is new."""
+    """Return why bounds are not met: what was written by hand beside the figure it is about, until that is new.
+
+    Why there is none stands under "unmeasured", by measurement.
+    """
     lines = [
         f"- **{row.what}**: {found[each.name].get('notes', {}).get(row.figure, 'not looked into yet')}"
         for each in measurements
         for row in each.rows
         if middle(figures_of(found, each.name).get(row.figure, 0.0)) > row.at_most
+    ]
+    lines += [
+        f"- **{row.what}**, not measured: {found.get('unmeasured', {}).get(each.name, 'not begun yet')}"
+        for each in measurements
+        for row in each.rows
+        if row.figure not in figures_of(found, each.name)
     ]
     return ["## Not met, and why", "\n".join(lines)] if lines else []
 

@@ -26,7 +26,7 @@ def test_each_bound_is_met_or_not_or_not_measured(figures: dict[str, float] | No
     found = {} if figures is None else {"a": {"figures": figures}}
     *_, row = bounds([BOUND], found).splitlines()
     assert [cell.strip() for cell in row.split("|")][5] == verdict
-    assert bool(notes([BOUND], found)) == (verdict == "not met")
+    assert bool(notes([BOUND], found)) == (verdict != "met")
 
 
 def test_figures_are_read_as_they_were_said(capsys: pytest.CaptureFixture[str]) -> None:
