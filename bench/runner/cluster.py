@@ -336,8 +336,8 @@ class Pool:
 
         if self._client.status == "running":
             with suppress(Exception):
-                self._client.sync(leave)
                 self._client.unsubscribe_topic("all")  # or it is critical of a client that went without a word
+                self._client.sync(leave)
 
     def environment(self, like: Mapping[str, Any] | None = None) -> Environment:
         """Return the environment of the worker that is most `like` another one, by default of the first."""

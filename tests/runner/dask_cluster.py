@@ -51,7 +51,7 @@ class Elsewhere:
         self.within = ("ip", "netns", "exec", self._name)
 
     def __enter__(self) -> Self:
-        far = f"bench-{os.getpid() % 2**14}-b"
+        far = f"{self._name}-b"
         _ip("netns", "add", self._name)
         try:
             _ip("link", "add", self._end, "type", "veth", "peer", "name", far, "netns", self._name)
